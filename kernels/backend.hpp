@@ -1,0 +1,273 @@
+#pragma once
+
+/// The contract: what every device must be able to compute, one virtual per kernel.
+///
+/// It is met three times: `reference/` (plain loops, the oracle), `cpu/` (fast), `cuda/` (handwritten kernels). Nothing
+/// here knows of tensors. The rules, which hold for every kernel unless its comment says otherwise:
+///   - pointers are to dense, row-major memory of the backend's device; sizes come first, then inputs, then outputs;
+///   - outputs are assigned, never added to, and may hold anything before the call;
+///   - an output overlaps an input only where the comment says `may alias`;
+///   - a size of zero is allowed and leaves empty outputs alone;
+///   - the caller has checked shapes, so kernels do not throw for them.
+///
+/// Letters: N batch, C channels in, H W input size, K channels out, R S filter size, P Q output size.
+
+#include <tern/kernels/philox.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace tern::kernels {
+
+using std::int64_t;
+using std::uint8_t;
+
+inline constexpr int max_dims = 8;
+
+/// A walk over an ndim-dimensional box in row-major order. Element (i0, i1, ...) of operand a lies at
+/// sum(i_d * a[d]) elements from its pointer, and likewise for b; a stride of 0 repeats.
+struct Strided {
+  int ndim = 0;
+  int64_t size[max_dims] = {};
+  int64_t a[max_dims] = {};
+  int64_t b[max_dims] = {};
+
+  int64_t numel() const {
+    int64_t n = 1;
+    for (int d = 0; d < ndim; ++d) n *= size[d];
+    return n;
+  }
+};
+
+/// x is [outer, n, inner]; the middle dimension is reduced or indexed.
+struct ReduceShape {
+  int64_t outer = 1, n = 1, inner = 1;
+};
+
+/// a is [batch, m, k] (or [batch, k, m] when transposed), b is [batch, k, n] (or [batch, n, k]), y is [batch, m, n].
+struct MatmulShape {
+  int64_t batch = 1, m = 0, n = 0, k = 0;
+  bool trans_a = false, trans_b = false;
+};
+
+/// x is [N, C, H, W], w is [K, C / groups, R, S], bias is [K], y is [N, K, P, Q].
+struct Conv2dShape {
+  int64_t N = 0, C = 0, H = 0, W = 0, K = 0, R = 0, S = 0;
+  int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;
+
+  int64_t P() const { return (H + 2 * pad_h - dilation_h * (R - 1) - 1) / stride_h + 1; }
+  int64_t Q() const { return (W + 2 * pad_w - dilation_w * (S - 1) - 1) / stride_w + 1; }
+};
+
+/// x is [N, C, H, W], y is [N, C, P, Q]; a window is [R, S]. Padding is at most half a window.
+struct Pool2dShape {
+  int64_t N = 0, C = 0, H = 0, W = 0, R = 0, S = 0;
+  int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
+
+  int64_t P() const { return (H + 2 * pad_h - R) / stride_h + 1; }
+  int64_t Q() const { return (W + 2 * pad_w - S) / stride_w + 1; }
+};
+
+/// x is [N, C, HW]: statistics run over N and HW for each of the C channels.
+struct BatchNorm2dShape {
+  int64_t N = 0, C = 0, HW = 0;
+  double eps = 1e-5;
+};
+
+/// n elements of which each run of `group` neighbours shares one draw: 1 for dropout, H * W for dropout2d.
+struct DropoutShape {
+  int64_t n = 0, group = 1;
+  double p = 0.5;
+};
+
+enum class Reduction { none, mean, sum };
+
+/// logits are [N, C], targets [N] are class indices in [0, C) or ignore_index.
+struct CrossEntropyShape {
+  int64_t N = 0, C = 0;
+  double label_smoothing = 0;
+  int64_t ignore_index = -100;
+  Reduction reduction = Reduction::mean;
+};
+
+enum class BinaryOp { add, sub, mul, div, maximum, minimum };
+enum class CompareOp { eq, ne, lt, le, gt, ge };
+
+/// One parameter of an optimiser step, updated in place. State that the settings do not use is null.
+template <class T>
+struct SgdParam {
+  int64_t n;
+  T* param;
+  const T* grad;
+  T* momentum;
+  bool momentum_is_new;  ///< the buffer holds nothing yet and becomes the gradient, as in PyTorch
+};
+
+struct SgdStep {
+  double lr, momentum, dampening, weight_decay;
+  bool nesterov;
+};
+
+template <class T>
+struct AdamWParam {
+  int64_t n;
+  T* param;
+  const T* grad;
+  T* exp_avg;
+  T* exp_avg_sq;
+};
+
+struct AdamWStep {
+  double lr, beta1, beta2, eps, weight_decay;
+  int64_t step;  ///< counted from 1
+};
+
+/// Kernels for elements of any type: float, double, std::int64_t, std::uint8_t.
+template <class T>
+class ArrayKernels {
+ public:
+  virtual ~ArrayKernels() = default;
+
+  /// y[i] = value.
+  virtual void fill(int64_t n, T value, T* y) = 0;
+
+  /// b[...] = a[...] over the box; both sides may be strided, the elements written are distinct.
+  virtual void copy(const Strided& s, const T* a, T* b) = 0;
+
+  /// y[i] = x[i] in another type: towards zero for integers, as a C++ cast.
+  virtual void cast(int64_t n, const T* x, float* y) = 0;
+  virtual void cast(int64_t n, const T* x, double* y) = 0;
+  virtual void cast(int64_t n, const T* x, int64_t* y) = 0;
+  virtual void cast(int64_t n, const T* x, uint8_t* y) = 0;
+
+  /// y = a op b, y dense in the order of the walk. y may alias a, or b, where that operand is dense too.
+  /// maximum and minimum give NaN if either operand is NaN. Integer division by zero gives 0.
+  virtual void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) = 0;
+
+  /// y = 1 where a op b, else 0; y dense in the order of the walk. Comparisons with NaN are false, `ne` is true.
+  virtual void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) = 0;
+
+  /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0.
+  virtual void sum(const ReduceShape& r, const T* x, T* y) = 0;
+
+  /// y[o, i] = the largest x[o, j, i], indices[o, i] = its first j. NaN counts as larger than any number.
+  /// Either output may be null. r.n is at least 1.
+  virtual void max(const ReduceShape& r, const T* x, T* y, int64_t* indices) = 0;
+
+  /// dx[o, j, i] = dy[o, i] where j == indices[o, i], else 0: the gradient of max.
+  virtual void max_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) = 0;
+
+  /// y[o, j, i] = x[o, index[j], i] for j in [0, count). x is [r.outer, r.n, r.inner]; indices are within [0, r.n).
+  virtual void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) = 0;
+
+  /// dx[o, k, i] = sum of dy[o, j, i] over the j with index[j] == k, in rising j: the gradient of index_select.
+  virtual void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy,
+                                     T* dx) = 0;
+};
+
+/// Kernels for float and double: all that has a gradient. `dy` is the gradient of the loss by y, `dx` by x, and so on.
+template <class T>
+class FloatKernels {
+ public:
+  virtual ~FloatKernels() = default;
+
+  // Elementwise: y[i] = f(x[i]). y may alias x; dx may alias y or dy.
+  virtual void neg(int64_t n, const T* x, T* y) = 0;
+  virtual void exp(int64_t n, const T* x, T* y) = 0;
+  virtual void log(int64_t n, const T* x, T* y) = 0;
+  virtual void sqrt(int64_t n, const T* x, T* y) = 0;
+  virtual void pow(int64_t n, double exponent, const T* x, T* y) = 0;
+  virtual void tanh(int64_t n, const T* x, T* y) = 0;
+  virtual void relu(int64_t n, const T* x, T* y) = 0;  ///< NaN stays NaN
+  virtual void sigmoid(int64_t n, const T* x, T* y) = 0;
+
+  /// dx = dy * (1 - y * y), with y = tanh(x).
+  virtual void tanh_backward(int64_t n, const T* y, const T* dy, T* dx) = 0;
+  /// dx = dy where y > 0, else 0, with y = relu(x).
+  virtual void relu_backward(int64_t n, const T* y, const T* dy, T* dx) = 0;
+  /// dx = dy * y * (1 - y), with y = sigmoid(x).
+  virtual void sigmoid_backward(int64_t n, const T* y, const T* dy, T* dx) = 0;
+
+  /// y = a b for each of the batch.
+  virtual void matmul(const MatmulShape& s, const T* a, const T* b, T* y) = 0;
+
+  /// Cross-correlation with zero padding:
+  /// y[n, k, p, q] = bias[k] + sum over c, r, s of w[k, c, r, s] * x[n, c', h, w'] with
+  /// h = p * stride_h - pad_h + r * dilation_h, w' likewise, and c' the c-th channel of k's group. bias may be null.
+  virtual void conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) = 0;
+  virtual void conv2d_backward_input(const Conv2dShape& s, const T* w, const T* dy, T* dx) = 0;
+  /// dbias may be null.
+  virtual void conv2d_backward_weight(const Conv2dShape& s, const T* x, const T* dy, T* dw, T* dbias) = 0;
+
+  /// y = the largest element of each window, indices = its first place in the window's plane, h * W + w; padding never
+  /// wins and NaN always does. indices may be null.
+  virtual void max_pool2d(const Pool2dShape& s, const T* x, T* y, int64_t* indices) = 0;
+  /// dx = the sum of dy over the windows whose largest element it was, windows in row-major order.
+  virtual void max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const T* dy, T* dx) = 0;
+
+  /// y = the mean of each window over R * S elements, padding counted as zeros (PyTorch's count_include_pad=True).
+  virtual void avg_pool2d(const Pool2dShape& s, const T* x, T* y) = 0;
+  virtual void avg_pool2d_backward(const Pool2dShape& s, const T* dy, T* dx) = 0;
+
+  /// Each group of neighbours is zeroed when uniform_from_bits(draw of the group) < p, else scaled by 1 / (1 - p).
+  /// The gradient is the same kernel on dy with the same state: the mask is computed twice, never stored.
+  virtual void dropout(const DropoutShape& s, PhiloxState state, const T* x, T* y) = 0;
+
+  /// Training: y = (x - mean) * invstd * weight + bias with the batch's own mean and biased variance, invstd =
+  /// 1 / sqrt(var + eps). mean and invstd [C] are outputs, kept for the gradient. Unless null, the running statistics
+  /// move: running = (1 - momentum) * running + momentum * statistic, with the variance unbiased (n - 1).
+  /// weight and bias may be null, for 1 and 0. Ioffe, Szegedy, "Batch normalization", 2015, algorithm 1.
+  virtual void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
+                            T* running_mean, T* running_var, T* mean, T* invstd, T* y) = 0;
+  /// Evaluation: the same with the running statistics in place of the batch's. invstd [C] is an output.
+  virtual void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias,
+                                 const T* running_mean, const T* running_var, T* invstd, T* y) = 0;
+  /// The gradient of either, told apart by `training`: in evaluation mean and invstd are constants.
+  /// Each output may be null.
+  virtual void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight,
+                                     const T* mean, const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) = 0;
+
+  /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
+  ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;
+  /// loss [N] is l for Reduction::none; loss [1] is sum(l) for sum, and sum(l) / sum(w[t[n]]) for mean.
+  /// log_prob [N, C] and norm [1] (that divisor, or 1) are outputs, kept for the gradient.
+  virtual void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight,
+                             T* log_prob, T* norm, T* loss) = 0;
+  /// dloss is [N] for Reduction::none, else [1].
+  virtual void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target,
+                                      const T* weight, const T* norm, const T* dloss, T* dlogits) = 0;
+
+  /// One step of all parameters at once, as torch.optim.SGD: g += weight_decay * p; m = momentum * m + (1 - dampening)
+  /// * g; p -= lr * (nesterov ? g + momentum * m : m). Gradients are left as they are.
+  virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params) = 0;
+  /// One step of all parameters at once, as torch.optim.AdamW.
+  /// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
+  virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params) = 0;
+};
+
+/// A device: its memory and its kernels.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// Uninitialised memory, aligned to 64 bytes at least. Throws tern::Error, saying how much was asked for.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* p, std::size_t bytes) noexcept = 0;
+
+  /// To and from host memory, which may be reused as soon as the call returns.
+  virtual void upload(std::size_t bytes, const void* host, void* device) = 0;
+  virtual void download(std::size_t bytes, const void* device, void* host) = 0;
+
+  virtual ArrayKernels<float>& array(float) = 0;
+  virtual ArrayKernels<double>& array(double) = 0;
+  virtual ArrayKernels<int64_t>& array(int64_t) = 0;
+  virtual ArrayKernels<uint8_t>& array(uint8_t) = 0;
+  virtual FloatKernels<float>& floating(float) = 0;
+  virtual FloatKernels<double>& floating(double) = 0;
+};
+
+Backend& reference_backend();
+Backend& cpu_backend();
+
+}  // namespace tern::kernels
