@@ -22,7 +22,7 @@ struct Class {
 /// Up to 16 lines of 64 bytes there is a class for each number of lines, and from there on eight to each doubling.
 Class class_of(std::size_t bytes) {
   const std::size_t lines = (std::max<std::size_t>(bytes, 1) + 63) / 64;
-  const int shift = std::max(0, std::bit_width(lines - 1) - 4);
+  const int shift = std::max(0, static_cast<int>(std::bit_width(lines - 1)) - 4);
   const std::size_t steps = ((lines - 1) >> shift) + 1;
   return {8 * shift + static_cast<int>(steps), (steps << shift) * 64};
 }

@@ -64,8 +64,8 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() { cpu_memory().release(data_, bytes_); }
 
-  T* data() { return data_; }
-  T& operator[](std::int64_t i) { return data_[i]; }
+  T* data() const { return data_; }
+  T& operator[](std::int64_t i) const { return data_[i]; }
 
  private:
   std::size_t bytes_;
