@@ -3,6 +3,7 @@
 #include <tern/kernels/error.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <iomanip>
 #include <iostream>
 #include <sstream>
@@ -39,6 +40,50 @@ Dims position(const Dims& dims, int64_t i) {
 }
 
 }  // namespace
+
+Arrays::Arrays(Backend& backend, Random& random)
+    : backend_(backend), random_(random), garbage_(static_cast<std::uint64_t>(random.integer(0, 1'000'000'000))) {}
+
+void* Arrays::place(Output output, std::size_t element, const void* values, bool is_output,
+                    long double (*read)(const std::byte*)) {
+  constexpr std::size_t guard = 256;
+  const std::size_t size = element * numel(output.dims);
+  const std::size_t begin = guard + random_.pick({0, 0, 1, 2, 3}) * element, end = begin + size;
+  std::vector<std::byte> bytes(end + guard);
+  for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint64_t)) {
+    const std::uint64_t garbage = garbage_();
+    std::memcpy(&bytes[i], &garbage, std::min(sizeof(garbage), bytes.size() - i));
+  }
+  if (values && size > 0) std::memcpy(&bytes[begin], values, size);
+
+  void* memory = backend_.allocate(bytes.size());
+  blocks_.push_back({{memory, Release{&backend_, bytes.size()}}, bytes, begin, end, element, is_output, output, read});
+  backend_.upload(bytes.size(), bytes.data(), memory);
+  return static_cast<std::byte*>(memory) + begin;
+}
+
+std::vector<Output> Arrays::finish() {
+  std::vector<Output> outputs;
+  for (const Block& block : blocks_) {
+    std::vector<std::byte> after(block.before.size());
+    backend_.download(after.size(), block.memory.get(), after.data());
+    const auto unchanged = [&](std::size_t from, std::size_t to) {
+      return std::equal(after.begin() + from, after.begin() + to, block.before.begin() + from);
+    };
+    const std::string& name = block.output.name;
+    if (!unchanged(0, block.begin)) FAIL_CHECK("what lies before " << name << " was written to");
+    if (!unchanged(block.end, after.size())) FAIL_CHECK("what lies after " << name << " was written to");
+    if (!block.is_output) {
+      if (!unchanged(block.begin, block.end)) FAIL_CHECK(name << " was written to");
+      continue;
+    }
+    outputs.push_back(block.output);
+    for (std::size_t at = block.begin; at < block.end; at += block.element) {
+      outputs.back().values.push_back(block.read(&after[at]));
+    }
+  }
+  return outputs;
+}
 
 std::string first_mismatch(const Output& want, const Output& got, const Tolerance* tolerance) {
   double largest = 0;

@@ -16,13 +16,13 @@
 
 #include <random.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -34,6 +34,10 @@ namespace tern::test {
 
 using namespace tern::kernels;
 using Dims = std::vector<int64_t>;
+
+inline int64_t numel(const Dims& dims) {
+  return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<int64_t>());
+}
 
 struct Subject {
   std::string name;
@@ -67,54 +71,31 @@ inline constexpr Tolerance whole_or_one{.whole = true, .floor = 1};
 /// One line on where and how `got` is not `want`, empty if it is.
 std::string first_mismatch(const Output& want, const Output& got, const Tolerance* tolerance);
 
-/// One call of a kernel on one backend, floats in `Real`.
-template <class Real_>
-class Run {
+/// The arrays of one call, each a block of its own in a backend's memory with guards around it.
+class Arrays {
  public:
-  using Real = Real_;
-  /// A test's values of type T in this run: floats become Real, integers stay.
+  Arrays(Backend& backend, Random& random);
+
+  /// An array that begins with these values, or with garbage where they are null.
   template <class T>
-  using Stored = std::conditional_t<std::is_floating_point_v<T>, Real, T>;
-
-  Run(Backend& backend, Random& random) : backend_(backend), random_(random) {}
-
-  FloatKernels<Real>& floating() { return backend_.floating(Real{}); }
-  ArrayKernels<Real>& array() { return backend_.array(Real{}); }
-
-  template <class T>
-  const Stored<T>* in(const std::vector<T>& values) {
-    return place<Stored<T>>("an input", {static_cast<int64_t>(values.size())}, &values, false);
-  }
-
-  template <class T>
-  Stored<T>* inout(const std::string& name, const Dims& dims, const std::vector<T>& values) {
-    return place<Stored<T>>(name, dims, &values, true);
-  }
-
-  template <class T = Real>
-  T* out(const std::string& name, const Dims& dims) {
-    return place<T, T>(name, dims, nullptr, true);
+  T* place(const std::string& name, const Dims& dims, const T* values, bool is_output) {
+    Output output{.name = name,
+                  .dims = dims,
+                  .values = {},
+                  .round = [](long double v) -> long double { return static_cast<T>(v); },
+                  .exact = !std::is_floating_point_v<T>,
+                  .relative = std::is_same_v<T, float> ? 1e-5 : 1e-12,
+                  .tiny = std::is_floating_point_v<T> ? static_cast<double>(std::numeric_limits<T>::min()) : 0};
+    const auto read = [](const std::byte* from) -> long double {
+      T v;
+      std::memcpy(&v, from, sizeof(T));
+      return v;
+    };
+    return static_cast<T*>(place(std::move(output), sizeof(T), values, is_output, read));
   }
 
   /// The outputs in the order of their making. Fails the test if anything else was written to.
-  std::vector<Output> finish() {
-    std::vector<Output> outputs;
-    for (const Block& block : blocks_) {
-      std::vector<std::byte> after(block.before.size());
-      backend_.download(after.size(), block.memory.get(), after.data());
-      const auto unchanged = [&](std::size_t from, std::size_t to) {
-        return std::equal(after.begin() + from, after.begin() + to, block.before.begin() + from);
-      };
-      if (!unchanged(0, block.begin)) FAIL_CHECK("the bytes before " << block.output.name << " were written to");
-      if (!unchanged(block.end, after.size()))
-        FAIL_CHECK("the bytes after " << block.output.name << " were written to");
-      if (!block.is_output && !unchanged(block.begin, block.end)) FAIL_CHECK(block.output.name << " was written to");
-      if (!block.is_output) continue;
-      outputs.push_back(block.output);
-      block.read(after.data() + block.begin, outputs.back().values);
-    }
-    return outputs;
-  }
+  std::vector<Output> finish();
 
  private:
   struct Release {
@@ -126,54 +107,61 @@ class Run {
   struct Block {
     std::unique_ptr<void, Release> memory;
     std::vector<std::byte> before;
-    std::size_t begin, end;  ///< the array's bytes; what is around them is guards
+    std::size_t begin, end, element;  ///< where the array lies in the block, and the size of an element, in bytes
     bool is_output;
     Output output;
-    void (*read)(const std::byte*, std::vector<long double>&);
+    long double (*read)(const std::byte*);
   };
 
-  template <class T, class From>
-  T* place(const std::string& name, const Dims& dims, const std::vector<From>* values, bool is_output) {
-    std::size_t n = 1;
-    for (const int64_t d : dims) n *= d;
-    if (values && values->size() != n) throw std::logic_error(name + ": dims and values differ in size");
-
-    constexpr std::size_t guard = 256;
-    const std::size_t begin = guard + random_.pick({0, 0, 1, 2, 3}) * sizeof(T), end = begin + n * sizeof(T);
-    std::vector<std::byte> bytes(end + guard);
-    for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint64_t)) {
-      const std::uint64_t garbage = garbage_();
-      std::memcpy(&bytes[i], &garbage, std::min(sizeof(garbage), bytes.size() - i));
-    }
-    for (std::size_t i = 0; values && i < n; ++i) {
-      const T v = static_cast<T>((*values)[i]);
-      std::memcpy(bytes.data() + begin + i * sizeof(T), &v, sizeof(T));
-    }
-
-    void* memory = backend_.allocate(bytes.size());
-    Output output{.name = name,
-                  .dims = dims,
-                  .values = std::vector<long double>(n),
-                  .round = [](long double v) -> long double { return static_cast<T>(v); },
-                  .exact = !std::is_floating_point_v<T>,
-                  .relative = std::is_same_v<T, float> ? 1e-5 : 1e-12,
-                  .tiny = std::is_floating_point_v<T> ? static_cast<double>(std::numeric_limits<T>::min()) : 0};
-    const auto read = [](const std::byte* from, std::vector<long double>& to) {
-      for (std::size_t i = 0; i < to.size(); ++i) {
-        T v;
-        std::memcpy(&v, from + i * sizeof(T), sizeof(T));
-        to[i] = v;
-      }
-    };
-    blocks_.push_back({{memory, Release{&backend_, bytes.size()}}, bytes, begin, end, is_output, output, read});
-    backend_.upload(bytes.size(), bytes.data(), memory);
-    return reinterpret_cast<T*>(static_cast<std::byte*>(memory) + begin);
-  }
+  void* place(Output output, std::size_t element, const void* values, bool is_output,
+              long double (*read)(const std::byte*));
 
   Backend& backend_;
   Random& random_;
-  std::mt19937_64 garbage_{static_cast<std::uint64_t>(random_.integer(1, 1'000'000'000))};
+  std::mt19937_64 garbage_;
   std::vector<Block> blocks_;
+};
+
+/// One call of a kernel on one backend, floats in `Real`.
+template <class Real>
+class Run {
+ public:
+  /// A test's values of type T in this run: floats become Real, integers stay.
+  template <class T>
+  using Stored = std::conditional_t<std::is_floating_point_v<T>, Real, T>;
+
+  Run(Backend& backend, Random& random) : backend_(backend), arrays_(backend, random) {}
+
+  FloatKernels<Real>& floating() { return backend_.floating(Real{}); }
+  ArrayKernels<Real>& array() { return backend_.array(Real{}); }
+
+  template <class T>
+  const Stored<T>* in(const std::vector<T>& values) {
+    return place("an input", {static_cast<int64_t>(values.size())}, values, false);
+  }
+
+  template <class T>
+  Stored<T>* inout(const std::string& name, const Dims& dims, const std::vector<T>& values) {
+    return place(name, dims, values, true);
+  }
+
+  template <class T = Real>
+  T* out(const std::string& name, const Dims& dims) {
+    return arrays_.place<T>(name, dims, nullptr, true);
+  }
+
+  std::vector<Output> finish() { return arrays_.finish(); }
+
+ private:
+  template <class T>
+  Stored<T>* place(const std::string& name, const Dims& dims, const std::vector<T>& values, bool is_output) {
+    if (numel(dims) != static_cast<int64_t>(values.size())) throw std::logic_error(name + ": not as many as its dims");
+    const std::vector<Stored<T>> stored(values.begin(), values.end());
+    return arrays_.place<Stored<T>>(name, dims, stored.data(), is_output);
+  }
+
+  Backend& backend_;
+  Arrays arrays_;
 };
 
 template <class Truth, class T, class F>
