@@ -7,3 +7,5 @@
 #include <tern/core/ops.hpp>
 #include <tern/core/safetensors.hpp>
 #include <tern/core/tensor.hpp>
+#include <tern/layers/layers.hpp>
+#include <tern/optim/optimizer.hpp>
