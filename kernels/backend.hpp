@@ -269,5 +269,7 @@ class Backend {
 
 Backend& reference_backend();
 Backend& cpu_backend();
+/// Only in builds with TERN_CUDA=ON or EMULATE. Throws tern::Error where there is no such device.
+Backend& cuda_backend(int index);
 
 }  // namespace tern::kernels

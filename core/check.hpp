@@ -1,0 +1,31 @@
+#pragma once
+
+#include <tern/core/shape.hpp>
+#include <tern/kernels/error.hpp>
+
+#include <fmt/format.h>
+
+/// Shapes print in messages as they are: check(ok, "tanh: got {}", x.shape()).
+template <>
+struct fmt::formatter<tern::Shape> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(const tern::Shape& s, Context& ctx) const {
+    return fmt::formatter<std::string>::format(s.str(), ctx);
+  }
+};
+
+namespace tern {
+
+/// Throws Error with the formatted message.
+template <class... Args>
+[[noreturn]] void fail(fmt::format_string<Args...> message, Args&&... args) {
+  throw Error(fmt::format(message, std::forward<Args>(args)...));
+}
+
+/// Throws Error with the formatted message unless `ok`.
+template <class... Args>
+void check(bool ok, fmt::format_string<Args...> message, Args&&... args) {
+  if (!ok) fail(message, std::forward<Args>(args)...);
+}
+
+}  // namespace tern

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace tern {
+
+/// Element types. float32 and float64 compute and carry gradients, int64 holds labels and indices, uint8 images and
+/// the results of comparisons. Where two meet, the later in this order wins.
+enum class DType : std::uint8_t { uint8, int64, float32, float64 };
+
+constexpr bool is_floating(DType t) { return t >= DType::float32; }
+
+constexpr std::size_t size_of(DType t) {
+  switch (t) {
+    case DType::uint8: return 1;
+    case DType::float32: return 4;
+    case DType::int64:
+    case DType::float64: return 8;
+  }
+  return 0;
+}
+
+constexpr const char* name_of(DType t) {
+  switch (t) {
+    case DType::uint8: return "uint8";
+    case DType::int64: return "int64";
+    case DType::float32: return "float32";
+    case DType::float64: return "float64";
+  }
+  return "?";
+}
+
+/// The DType of a C++ element type.
+template <class T>
+constexpr DType dtype_of() {
+  if constexpr (std::is_same_v<T, std::uint8_t>) return DType::uint8;
+  else if constexpr (std::is_same_v<T, std::int64_t>) return DType::int64;
+  else if constexpr (std::is_same_v<T, float>) return DType::float32;
+  else {
+    static_assert(std::is_same_v<T, double>, "tern tensors hold float, double, std::int64_t or std::uint8_t");
+    return DType::float64;
+  }
+}
+
+}  // namespace tern

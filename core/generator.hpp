@@ -1,0 +1,45 @@
+#pragma once
+
+#include <tern/core/tensor.hpp>
+#include <tern/kernels/philox.hpp>
+
+#include <cstdint>
+
+namespace tern {
+
+/// The one source of randomness: Philox4x32-10, keyed by a seed, with an offset that counts the blocks of four 32-bit
+/// words used so far. The same state gives the same numbers on every device and for any number of threads.
+class Generator {
+ public:
+  explicit Generator(std::uint64_t seed = 0) : state_{seed, 0} {}
+
+  void manual_seed(std::uint64_t seed) { state_ = {seed, 0}; }
+  /// Where the stream stands: store it, and set it to go on from there.
+  kernels::PhiloxState state() const { return state_; }
+  void set_state(kernels::PhiloxState state) { state_ = state; }
+
+  /// Reserves n draws of 32 bits and returns where they start.
+  kernels::PhiloxState advance(std::uint64_t n);
+  /// A uniform integer in [0, bound), without bias. bound is at least 1.
+  std::uint64_t below(std::uint64_t bound);
+
+ private:
+  kernels::PhiloxState state_;
+};
+
+/// What random functions use unless given another.
+Generator& default_generator();
+/// Restarts default_generator() from this seed.
+void manual_seed(std::uint64_t seed);
+
+/// Uniform in [0, 1), floating dtypes.
+Tensor rand(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
+/// Standard normal, floating dtypes.
+Tensor randn(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
+/// A random order of 0 ... n - 1, int64.
+Tensor randperm(std::int64_t n, Generator& generator = default_generator());
+/// Fills with uniform numbers in [low, high), or normal ones, in place.
+void uniform_(const Tensor& x, double low, double high, Generator& generator = default_generator());
+void normal_(const Tensor& x, double mean, double std, Generator& generator = default_generator());
+
+}  // namespace tern

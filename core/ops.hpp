@@ -1,0 +1,147 @@
+#pragma once
+
+#include <tern/core/generator.hpp>
+#include <tern/core/tensor.hpp>
+
+#include <utility>
+#include <vector>
+
+/// Every differentiable op as a free function. Each stands in its own file in core/ops/, its gradient beside it.
+/// Names, arguments and defaults are PyTorch's. Unless said otherwise an op wants float32 or float64 tensors on one
+/// device and throws tern::Error, naming itself, the shapes and what it expected, for anything else.
+
+namespace tern {
+
+/// A height and a width; one number stands for both.
+struct HeightWidth {
+  std::int64_t h, w;
+  constexpr HeightWidth(std::int64_t both) : h(both), w(both) {}
+  constexpr HeightWidth(std::int64_t height, std::int64_t width) : h(height), w(width) {}
+};
+
+using kernels::Reduction;
+
+// Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
+// float32, float64 wins; a number takes the tensor's dtype (float32 if it has a fraction and the tensor is integer).
+// Dividing integers gives float32.
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, const Tensor& b);
+Tensor mul(const Tensor& a, const Tensor& b);
+Tensor div(const Tensor& a, const Tensor& b);
+Tensor maximum(const Tensor& a, const Tensor& b);  ///< half the gradient to each where they are equal
+Tensor minimum(const Tensor& a, const Tensor& b);
+
+Tensor operator+(const Tensor& a, const Tensor& b);
+Tensor operator-(const Tensor& a, const Tensor& b);
+Tensor operator*(const Tensor& a, const Tensor& b);
+Tensor operator/(const Tensor& a, const Tensor& b);
+Tensor operator+(const Tensor& a, double b);
+Tensor operator-(const Tensor& a, double b);
+Tensor operator*(const Tensor& a, double b);
+Tensor operator/(const Tensor& a, double b);
+Tensor operator+(double a, const Tensor& b);
+Tensor operator-(double a, const Tensor& b);
+Tensor operator*(double a, const Tensor& b);
+Tensor operator/(double a, const Tensor& b);
+Tensor operator-(const Tensor& x);
+
+// Comparisons, broadcasting, on any dtype: uint8, 1 where it holds, no gradient.
+Tensor eq(const Tensor& a, const Tensor& b);
+Tensor ne(const Tensor& a, const Tensor& b);
+Tensor lt(const Tensor& a, const Tensor& b);
+Tensor le(const Tensor& a, const Tensor& b);
+Tensor gt(const Tensor& a, const Tensor& b);
+Tensor ge(const Tensor& a, const Tensor& b);
+Tensor eq(const Tensor& a, double b);
+Tensor ne(const Tensor& a, double b);
+Tensor lt(const Tensor& a, double b);
+Tensor le(const Tensor& a, double b);
+Tensor gt(const Tensor& a, double b);
+Tensor ge(const Tensor& a, double b);
+
+// Elementwise functions.
+Tensor neg(const Tensor& x);
+Tensor exp(const Tensor& x);
+Tensor log(const Tensor& x);
+Tensor sqrt(const Tensor& x);
+Tensor pow(const Tensor& x, double exponent);
+Tensor tanh(const Tensor& x);
+Tensor relu(const Tensor& x);
+Tensor sigmoid(const Tensor& x);
+
+// Reductions. Without dims over all, to a shape of []. sum of integers is int64; keepdim leaves reduced sizes at 1.
+Tensor sum(const Tensor& x);
+Tensor sum(const Tensor& x, const Shape& dims, bool keepdim = false);
+Tensor mean(const Tensor& x);
+Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
+Tensor max(const Tensor& x);
+struct MaxResult {
+  Tensor values, indices;
+};
+/// The largest along dim and its first place, int64. The gradient goes to that place. NaN wins.
+MaxResult max(const Tensor& x, std::int64_t dim, bool keepdim = false);
+Tensor argmax(const Tensor& x);
+Tensor argmax(const Tensor& x, std::int64_t dim, bool keepdim = false);
+
+Tensor softmax(const Tensor& x, std::int64_t dim);
+Tensor log_softmax(const Tensor& x, std::int64_t dim);
+
+/// [m, k] x [k, n], or a batch of them: [b, m, k] x [b, k, n], where one side may lack the batch.
+Tensor matmul(const Tensor& a, const Tensor& b);
+
+/// Along an existing dimension; all other sizes must agree.
+Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
+/// Along a new dimension; all shapes must agree.
+Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
+/// The slices of x along dim that index, int64 [n], names. On any dtype.
+Tensor index_select(const Tensor& x, std::int64_t dim, const Tensor& index);
+
+/// x [..., in] times weight [out, in] transposed, plus bias [out] where defined.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+
+struct Conv2dOptions {
+  HeightWidth stride = 1, padding = 0, dilation = 1;
+  std::int64_t groups = 1;
+};
+/// x [N, C, H, W], weight [K, C / groups, R, S], bias [K] where defined -> [N, K, P, Q] with
+/// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
+
+/// x [N, C, H, W] -> [N, C, P, Q] with P = (H + 2 padding - kernel) / stride + 1. The stride is the kernel's size unless
+/// given. Where several elements of a window are largest, the first takes the gradient.
+struct Pool2dOptions {
+  std::optional<HeightWidth> stride = {};
+  HeightWidth padding = 0;
+};
+Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
+/// And where each came from: h * W + w within its plane, int64.
+MaxResult max_pool2d_with_indices(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
+/// Padding counts as zeros in the mean.
+Tensor avg_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
+
+/// In training each element is zeroed with probability p and the others are scaled by 1 / (1 - p); else x itself.
+Tensor dropout(const Tensor& x, double p = 0.5, bool training = true, Generator& generator = default_generator());
+/// The same for whole channels of x [N, C, H, W].
+Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true, Generator& generator = default_generator());
+
+struct BatchNorm2dOptions {
+  bool training = false;
+  double momentum = 0.1, eps = 1e-5;
+};
+/// x [N, C, H, W]; running_mean, running_var, weight, bias [C], the last two optional. In training the batch's own
+/// statistics normalise, and the running ones, where defined, move towards them.
+Tensor batch_norm2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight = {},
+                    const Tensor& bias = {}, const BatchNorm2dOptions& options = {});
+
+struct CrossEntropyOptions {
+  Tensor weight = {};  ///< [C], one factor a class
+  std::int64_t ignore_index = -100;
+  Reduction reduction = Reduction::mean;
+  double label_smoothing = 0;
+};
+/// logits [N, C], target int64 [N] of class indices -> [] or, unreduced, [N]. On cuda a target out of range gives NaN,
+/// on the host an Error.
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
+Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+
+}  // namespace tern

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <tern/kernels/backend.hpp>
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+namespace tern {
+
+/// A short list of sizes, strides or dimensions, held in place: at most 8.
+class Shape {
+ public:
+  static constexpr int max_dims = kernels::max_dims;
+
+  constexpr Shape() = default;
+  Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
+  /// Throws Error for more than 8.
+  explicit Shape(std::span<const std::int64_t> dims);
+
+  int size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  std::int64_t operator[](int i) const { return dims_[i]; }
+  std::int64_t& operator[](int i) { return dims_[i]; }
+  const std::int64_t* begin() const { return dims_.data(); }
+  const std::int64_t* end() const { return dims_.data() + size_; }
+  std::int64_t back() const { return dims_[size_ - 1]; }
+  void push_back(std::int64_t dim);
+  void insert(int at, std::int64_t dim);
+  void erase(int at);
+
+  /// The product of all; 1 for none.
+  std::int64_t numel() const;
+  /// "[64, 3, 32, 32]"
+  std::string str() const;
+
+  friend bool operator==(const Shape& a, const Shape& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+
+ private:
+  std::array<std::int64_t, max_dims> dims_{};
+  int size_ = 0;
+};
+
+/// The strides, in elements, of dense row-major memory.
+Shape dense_strides(const Shape& shape);
+
+/// NumPy's rule: sizes are matched from the right, and a size of 1 (or none) stretches to the other.
+/// Throws Error naming `op` where two sizes differ and neither is 1.
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
+
+/// Counts a negative dimension from the end. Throws Error naming `op` unless -ndim <= dim < ndim.
+int wrap_dim(const char* op, std::int64_t dim, int ndim);
+
+}  // namespace tern

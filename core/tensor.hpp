@@ -1,0 +1,194 @@
+#pragma once
+
+#include <tern/core/device.hpp>
+#include <tern/core/dtype.hpp>
+#include <tern/core/shape.hpp>
+
+#include <cstdint>
+#include <initializer_list>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tern {
+
+class Tensor;
+struct Node;
+
+/// A block of a device's memory, freed with its last tensor.
+class Storage {
+ public:
+  Storage(Device device, std::size_t bytes);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  void* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+  Device device() const { return device_; }
+
+  /// Counts the in-place changes, so that a gradient can tell that what it saved is no longer there.
+  std::uint32_t version() const { return version_; }
+  void bump_version() { ++version_; }
+
+ private:
+  kernels::Backend& backend_;
+  Device device_;
+  std::size_t bytes_;
+  void* data_;
+  std::uint32_t version_ = 0;
+};
+
+struct TensorOptions {
+  DType dtype = DType::float32;
+  Device device = Device::cpu;
+  bool requires_grad = false;
+};
+
+/// A cheap handle on an n-dimensional array: copies share the array, as in PyTorch. Views (reshape, permute, narrow,
+/// expand, ...) share memory and, where recorded, gradients. The default-made Tensor is undefined: it only answers
+/// defined().
+///
+/// Everything throws tern::Error on bad input before anything is changed.
+class Tensor {
+ public:
+  Tensor() = default;
+
+  bool defined() const { return impl_ != nullptr; }
+  const Shape& shape() const;
+  const Shape& strides() const;
+  int dim() const { return shape().size(); }
+  /// The size of one dimension; negative counts from the end.
+  std::int64_t size(std::int64_t dim) const;
+  std::int64_t numel() const;
+  DType dtype() const;
+  Device device() const;
+  bool is_contiguous() const;
+
+  /// The first element. T must be the dtype's C++ type. Memory of a cuda device is not for the host to touch.
+  /// Writing through the pointer is not seen by autograd's version check.
+  template <class T>
+  T* data() const {
+    return static_cast<T*>(checked_data(dtype_of<T>()));
+  }
+  /// The only element, converted to T. Waits for the device.
+  template <class T = double>
+  T item() const {
+    return static_cast<T>(dtype() == DType::int64 ? static_cast<T>(item_int64()) : static_cast<T>(item_double()));
+  }
+  /// All elements in row-major order, converted to T. Waits for the device.
+  template <class T>
+  std::vector<T> to_vector() const;
+  const std::shared_ptr<Storage>& storage() const;
+
+  // Views: no element is copied, except that reshape copies what cannot be viewed. One size may be -1.
+  Tensor reshape(const Shape& shape) const;
+  Tensor view(const Shape& shape) const;  ///< throws where reshape would copy
+  Tensor flatten(std::int64_t start_dim = 0, std::int64_t end_dim = -1) const;
+  Tensor permute(const Shape& dims) const;
+  Tensor transpose(std::int64_t dim0, std::int64_t dim1) const;
+  Tensor t() const;  ///< a matrix's transpose
+  Tensor narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const;
+  Tensor select(std::int64_t dim, std::int64_t index) const;
+  Tensor operator[](std::int64_t index) const { return select(0, index); }
+  Tensor squeeze(std::int64_t dim) const;
+  Tensor unsqueeze(std::int64_t dim) const;
+  Tensor expand(const Shape& shape) const;  ///< sizes of 1 stretch; -1 keeps a size
+
+  Tensor contiguous() const;
+  Tensor clone() const;
+  Tensor detach() const;  ///< shares memory, cut off from the graph
+  Tensor to(Device device) const;
+  Tensor to(DType dtype) const;
+
+  // In place. Under grad mode they refuse tensors that require grad: wrap them in a NoGradGuard.
+  const Tensor& add_(const Tensor& other, double alpha = 1) const;  ///< this += alpha * other
+  const Tensor& sub_(const Tensor& other) const;
+  const Tensor& mul_(const Tensor& other) const;
+  const Tensor& mul_(double factor) const;
+  const Tensor& div_(const Tensor& other) const;
+  const Tensor& fill_(double value) const;
+  const Tensor& zero_() const { return fill_(0); }
+  const Tensor& copy_(const Tensor& source) const;  ///< from any device and dtype, broadcasting
+
+  // The same functions stand free in ops.hpp, with their comments.
+  Tensor neg() const;
+  Tensor exp() const;
+  Tensor log() const;
+  Tensor sqrt() const;
+  Tensor pow(double exponent) const;
+  Tensor tanh() const;
+  Tensor relu() const;
+  Tensor sigmoid() const;
+  Tensor sum() const;
+  Tensor sum(const Shape& dims, bool keepdim = false) const;
+  Tensor mean() const;
+  Tensor mean(const Shape& dims, bool keepdim = false) const;
+  Tensor max() const;
+  Tensor argmax() const;
+  Tensor argmax(std::int64_t dim, bool keepdim = false) const;
+  Tensor matmul(const Tensor& other) const;
+  Tensor eq(const Tensor& other) const;
+  Tensor index_select(std::int64_t dim, const Tensor& index) const;
+
+  // Autograd.
+  bool requires_grad() const;  ///< set by the user, or computed from something that requires grad
+  const Tensor& set_requires_grad(bool value = true) const;
+  bool is_leaf() const { return grad_node() == nullptr; }
+  Tensor grad() const;  ///< undefined before the first backward
+  void set_grad(const Tensor& grad) const;
+  /// The gradient of this, a single element, by every leaf it was computed from, added to the leaves' grad().
+  /// The graph is freed on the way unless retain_graph.
+  void backward(bool retain_graph = false) const;
+  /// The same for any shape, with the gradient by this tensor given.
+  void backward(const Tensor& gradient, bool retain_graph = false) const;
+  /// The recorded op that made this; null for a leaf.
+  const std::shared_ptr<Node>& grad_node() const;
+
+  /// A new handle on the same memory, seen with another shape, strides and offset (in elements). Not recorded.
+  Tensor as_strided(const Shape& shape, const Shape& strides, std::int64_t offset) const;
+  std::int64_t storage_offset() const;
+  /// Whether both are the same array, not just equal ones.
+  bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
+
+ private:
+  struct Impl;
+  explicit Tensor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  const Impl& impl() const;
+  void* checked_data(DType expected) const;
+  double item_double() const;
+  std::int64_t item_int64() const;
+
+  std::shared_ptr<Impl> impl_;
+
+  friend Tensor empty(const Shape& shape, const TensorOptions& options);
+  friend struct GraphAccess;
+};
+
+/// Uninitialised elements.
+Tensor empty(const Shape& shape, const TensorOptions& options = {});
+Tensor zeros(const Shape& shape, const TensorOptions& options = {});
+Tensor ones(const Shape& shape, const TensorOptions& options = {});
+Tensor full(const Shape& shape, double value, const TensorOptions& options = {});
+/// The shape, dtype and device of another tensor.
+Tensor empty_like(const Tensor& x);
+Tensor zeros_like(const Tensor& x);
+Tensor ones_like(const Tensor& x);
+/// [0, 1, ..., n - 1], int64 unless the options say otherwise.
+Tensor arange(std::int64_t n, const TensorOptions& options = {.dtype = DType::int64});
+
+/// A copy of the elements, in T's dtype: [n], or reshaped: tensor(values).reshape({2, 3}).
+template <class T>
+Tensor tensor(const std::vector<T>& values, Device device = Device::cpu);
+template <class T>
+Tensor tensor(std::initializer_list<T> values, Device device = Device::cpu) {
+  return tensor(std::vector<T>(values), device);
+}
+
+/// Prints as PyTorch does, long dimensions shortened, with dtype and shape at the end.
+std::ostream& operator<<(std::ostream& out, const Tensor& x);
+
+}  // namespace tern
