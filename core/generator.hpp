@@ -27,7 +27,7 @@ class Generator {
   kernels::PhiloxState state_;
 };
 
-/// What random functions use unless given another.
+/// What random functions use unless given another. Like every Generator it is not locked: one thread at a time.
 Generator& default_generator();
 /// Restarts default_generator() from this seed.
 void manual_seed(std::uint64_t seed);

@@ -1,0 +1,135 @@
+#include <tern/core/autograd.hpp>
+#include <tern/core/check.hpp>
+#include <tern/core/graph_access.hpp>
+#include <tern/core/ops.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <unordered_set>
+
+namespace tern {
+namespace {
+
+thread_local bool recording = true;
+std::atomic<std::uint64_t> next_sequence{0};
+
+/// Every op that `root` depends on and that leads to a leaf, the latest first: each comes after all that use its output.
+std::vector<std::shared_ptr<Node>> reachable(const std::shared_ptr<Node>& root) {
+  std::vector<std::shared_ptr<Node>> order{root};
+  std::unordered_set<const Node*> seen{root.get()};
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    for (const Node::Input& input : order[i]->inputs) {
+      if (input.node && seen.insert(input.node.get()).second) order.push_back(input.node);
+    }
+  }
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
+  return order;
+}
+
+}  // namespace
+
+bool grad_enabled() { return recording; }
+
+NoGradGuard::NoGradGuard() : before_(recording) { recording = false; }
+NoGradGuard::~NoGradGuard() { recording = before_; }
+
+const Tensor& Saved::operator*() const {
+  check(!x_.defined() || x_.storage()->version() == version_,
+        "backward: a tensor of shape {} that the gradient needs was changed in place (version {}, saved at {})",
+        x_.shape(), x_.storage()->version(), version_);
+  return x_;
+}
+
+Node::Node(const char* op, std::uint64_t number, std::span<const Tensor> from, Shape shape, Backward function)
+    : name(op), sequence(number), output_shape(shape), backward(std::move(function)) {
+  inputs.reserve(from.size());
+  for (const Tensor& x : from) {
+    if (!x.defined() || !x.requires_grad()) inputs.push_back({});
+    else if (x.is_leaf()) inputs.push_back({nullptr, x});
+    else inputs.push_back({x.grad_node(), {}});
+  }
+}
+
+Node::~Node() {
+  // A node that dies hands its inputs to the outermost dying node of its thread, which lets them go one by one.
+  thread_local std::vector<std::shared_ptr<Node>>* dying = nullptr;
+  const bool outermost = dying == nullptr;
+  std::vector<std::shared_ptr<Node>> mine;
+  if (outermost) dying = &mine;
+  for (Input& input : inputs) {
+    if (input.node) dying->push_back(std::move(input.node));
+  }
+  if (!outermost) return;
+  while (!mine.empty()) {
+    const std::shared_ptr<Node> next = std::move(mine.back());
+    mine.pop_back();
+  }
+  dying = nullptr;
+}
+
+bool records(std::span<const Tensor> inputs) {
+  return recording &&
+         std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return x.defined() && x.requires_grad(); });
+}
+
+Tensor record(const char* name, std::span<const Tensor> inputs, Tensor y, Backward backward) {
+  if (records(inputs)) {
+    GraphAccess::set_node(y, std::make_shared<Node>(name, next_sequence++, inputs, y.shape(), std::move(backward)));
+  }
+  return y;
+}
+
+void Tensor::backward(bool retain_graph) const {
+  check(numel() == 1, "backward: tensor of shape {}, expected one element or a gradient of that shape", shape());
+  backward(ones_like(*this), retain_graph);
+}
+
+void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
+  check(requires_grad(), "backward: a tensor of shape {} that was computed from nothing that requires grad", shape());
+  check(gradient.shape() == shape() && gradient.dtype() == dtype() && gradient.device() == device(),
+        "backward: gradient of shape {}, {} on {}, expected {}, {} on {}", gradient.shape(), name_of(gradient.dtype()),
+        gradient.device().str(), shape(), name_of(dtype()), device().str());
+  NoGradGuard no_grad;
+  if (is_leaf()) return GraphAccess::accumulate(*this, gradient);
+
+  const std::vector<std::shared_ptr<Node>> order = reachable(grad_node());
+  for (const auto& node : order) {
+    check(node->backward != nullptr,
+          "backward: the graph of '{}' was freed by an earlier backward, expected retain_graph = true there", node->name);
+  }
+  // What an error in between would leave behind.
+  struct Cleanup {
+    const std::vector<std::shared_ptr<Node>>& nodes;
+    ~Cleanup() {
+      for (const auto& node : nodes) node->gradient = {};
+    }
+  } cleanup{order};
+
+  grad_node()->gradient = gradient;
+  for (const auto& node : order) {
+    const Tensor output_gradient = std::move(node->gradient);
+    node->gradient = {};
+    if (!output_gradient.defined()) continue;
+    Grads grads = node->backward(output_gradient);
+    check(grads.size() == node->inputs.size(), "backward of '{}': {} gradients for {} inputs", node->name, grads.size(),
+          node->inputs.size());
+    for (std::size_t i = 0; i < grads.size(); ++i) {
+      Node::Input& input = node->inputs[i];
+      if (!grads[i].defined()) continue;
+      if (input.leaf.defined()) {
+        check(grads[i].shape() == input.leaf.shape(), "backward of '{}': gradient of shape {} for input {} of shape {}",
+              node->name, grads[i].shape(), i, input.leaf.shape());
+        GraphAccess::accumulate(input.leaf, std::move(grads[i]));
+      } else if (input.node) {
+        check(grads[i].shape() == input.node->output_shape,
+              "backward of '{}': gradient of shape {} for input {} of shape {}", node->name, grads[i].shape(), i,
+              input.node->output_shape);
+        Tensor& sum = input.node->gradient;
+        sum = sum.defined() ? sum + grads[i] : std::move(grads[i]);
+      }
+    }
+    if (!retain_graph) node->backward = nullptr;
+  }
+}
+
+}  // namespace tern

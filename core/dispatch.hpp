@@ -1,0 +1,43 @@
+#pragma once
+
+#include <tern/core/check.hpp>
+#include <tern/core/tensor.hpp>
+
+/// From a tensor's device and dtype to the typed kernels. The ops read
+///   for_floating("tanh", x, [&]<class T>(kernels::FloatKernels<T>& k) { k.tanh(n, x.data<T>(), y.data<T>()); });
+
+namespace tern {
+
+template <class F>
+void for_array(const Tensor& x, F f) {
+  kernels::Backend& device = backend(x.device());
+  switch (x.dtype()) {
+    case DType::uint8: return f(device.array(std::uint8_t{}));
+    case DType::int64: return f(device.array(std::int64_t{}));
+    case DType::float32: return f(device.array(float{}));
+    case DType::float64: return f(device.array(double{}));
+  }
+}
+
+template <class F>
+void for_floating(const char* op, const Tensor& x, F f) {
+  kernels::Backend& device = backend(x.device());
+  switch (x.dtype()) {
+    case DType::float32: return f(device.floating(float{}));
+    case DType::float64: return f(device.floating(double{}));
+    default: fail("{}: got {}, expected float32 or float64", op, name_of(x.dtype()));
+  }
+}
+
+/// Throws unless both are on one device.
+inline void check_device(const char* op, const Tensor& a, const Tensor& b) {
+  check(a.device() == b.device(), "{}: tensors on {} and {}, expected one device", op, a.device().str(), b.device().str());
+}
+
+/// Throws unless both are of one dtype, on one device.
+inline void check_alike(const char* op, const Tensor& a, const Tensor& b) {
+  check_device(op, a, b);
+  check(a.dtype() == b.dtype(), "{}: tensors of {} and {}, expected one dtype", op, name_of(a.dtype()), name_of(b.dtype()));
+}
+
+}  // namespace tern

@@ -1,0 +1,89 @@
+#include <tern/core/check.hpp>
+#include <tern/core/generator.hpp>
+
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+namespace tern {
+namespace {
+
+/// Draws 2i and 2i + 1 as 53 uniform bits in [0, 1).
+double uniform53(kernels::PhiloxState state, std::uint64_t i) {
+  const std::uint64_t high = kernels::philox_bits(state, 2 * i), low = kernels::philox_bits(state, 2 * i + 1);
+  return static_cast<double>((high << 32 | low) >> 11) * 0x1p-53;
+}
+
+/// x[i] = values(i), made on the host, so that every device gets the same bits.
+template <class F>
+void fill_from(const char* op, const Tensor& x, F value) {
+  check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", op, name_of(x.dtype()));
+  std::vector<double> values(static_cast<std::size_t>(x.numel()));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = value(i);
+  x.copy_(tensor(values).to(x.dtype()).reshape(x.shape()));
+}
+
+}  // namespace
+
+kernels::PhiloxState Generator::advance(std::uint64_t n) {
+  const kernels::PhiloxState start = state_;
+  state_.offset += kernels::philox_blocks(n);
+  return start;
+}
+
+std::uint64_t Generator::below(std::uint64_t bound) {
+  check(bound >= 1, "below: bound 0, expected at least 1");
+  const std::uint64_t unbiased = ~std::uint64_t{0} - ~std::uint64_t{0} % bound;  // a multiple of bound
+  for (;;) {
+    const kernels::PhiloxBlock block = kernels::philox(state_.seed, advance(2).offset);
+    const std::uint64_t bits = std::uint64_t{block.word[0]} << 32 | block.word[1];
+    if (bits < unbiased) return bits % bound;
+  }
+}
+
+Generator& default_generator() {
+  static Generator generator;
+  return generator;
+}
+
+void manual_seed(std::uint64_t seed) { default_generator().manual_seed(seed); }
+
+void uniform_(const Tensor& x, double low, double high, Generator& generator) {
+  const kernels::PhiloxState state = generator.advance(2 * static_cast<std::uint64_t>(x.numel()));
+  fill_from("uniform_", x, [&](std::uint64_t i) { return low + (high - low) * uniform53(state, i); });
+}
+
+void normal_(const Tensor& x, double mean, double std, Generator& generator) {
+  const std::uint64_t pairs = (static_cast<std::uint64_t>(x.numel()) + 1) / 2;
+  const kernels::PhiloxState state = generator.advance(4 * pairs);
+  // Box, Muller, "A note on the generation of random normal deviates", 1958.
+  fill_from("normal_", x, [&](std::uint64_t i) {
+    const double u = 1 - uniform53(state, i / 2 * 2), angle = 2 * std::numbers::pi * uniform53(state, i / 2 * 2 + 1);
+    const double radius = std::sqrt(-2 * std::log(u));
+    return mean + std * radius * (i % 2 == 0 ? std::cos(angle) : std::sin(angle));
+  });
+}
+
+Tensor rand(const Shape& shape, const TensorOptions& options, Generator& generator) {
+  const Tensor x = empty(shape, {.dtype = options.dtype, .device = options.device});
+  uniform_(x, 0, 1, generator);
+  return options.requires_grad ? x.set_requires_grad() : x;
+}
+
+Tensor randn(const Shape& shape, const TensorOptions& options, Generator& generator) {
+  const Tensor x = empty(shape, {.dtype = options.dtype, .device = options.device});
+  normal_(x, 0, 1, generator);
+  return options.requires_grad ? x.set_requires_grad() : x;
+}
+
+Tensor randperm(std::int64_t n, Generator& generator) {
+  check(n >= 0, "randperm: {} elements, expected 0 or more", n);
+  const Tensor order = arange(n);
+  std::int64_t* values = order.data<std::int64_t>();
+  for (std::int64_t i = n - 1; i > 0; --i) {  // Fisher, Yates
+    std::swap(values[i], values[generator.below(static_cast<std::uint64_t>(i) + 1)]);
+  }
+  return order;
+}
+
+}  // namespace tern

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <tern/core/tensor.hpp>
+
+namespace tern {
+
+/// The walk over `shape` that reads a and b, both broadcast to it, in as few dimensions as their strides allow.
+kernels::Strided broadcast_walk(const Tensor& a, const Tensor& b, const Shape& shape);
+
+/// Sums x over the dimensions along which `shape` was stretched to x's: the gradient of broadcasting.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+
+/// y = a op b without recording; y is dense with the broadcast shape, all three of one dtype.
+void binary_into(kernels::BinaryOp op, const Tensor& a, const Tensor& b, const Tensor& y);
+
+/// target[...] = source[...], of one shape, dtype and device, without recording.
+void copy_into(const Tensor& source, const Tensor& target);
+
+}  // namespace tern

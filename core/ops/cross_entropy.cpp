@@ -1,0 +1,60 @@
+#include <tern/core/autograd.hpp>
+#include <tern/core/dispatch.hpp>
+#include <tern/core/ops.hpp>
+
+namespace tern {
+
+Tensor cross_entropy(const Tensor& in, const Tensor& labels, const CrossEntropyOptions& options) {
+  check(in.dim() == 2, "cross_entropy: logits {}, expected [N, C]", in.shape());
+  check_device("cross_entropy", in, labels);
+  const kernels::CrossEntropyShape s{.N = in.size(0), .C = in.size(1), .label_smoothing = options.label_smoothing,
+                                     .ignore_index = options.ignore_index, .reduction = options.reduction};
+  check(labels.dtype() == DType::int64 && labels.shape() == Shape{s.N}, "cross_entropy: target {} {}, expected int64 [{}]",
+        name_of(labels.dtype()), labels.shape(), s.N);
+  check(s.label_smoothing >= 0 && s.label_smoothing <= 1, "cross_entropy: label smoothing {}, expected 0 to 1",
+        s.label_smoothing);
+  if (options.weight.defined()) {
+    check_alike("cross_entropy", in, options.weight);
+    check(options.weight.shape() == Shape{s.C}, "cross_entropy: class weights {}, expected [{}]", options.weight.shape(), s.C);
+  }
+  const Tensor logits = in.contiguous(), target = labels.contiguous();
+  const Tensor weight = options.weight.defined() ? options.weight.contiguous() : options.weight;
+  if (target.device().on_host()) {
+    for (std::int64_t i = 0; i < s.N; ++i) {
+      const std::int64_t t = target.data<std::int64_t>()[i];
+      check((t >= 0 && t < s.C) || t == s.ignore_index, "cross_entropy: target {} at {}, expected 0 to {} or {} to ignore", t,
+            i, s.C - 1, s.ignore_index);
+    }
+  }
+  const TensorOptions like{.dtype = in.dtype(), .device = in.device()};
+  const Tensor log_prob = empty_like(logits), norm = empty({1}, like);
+  const Tensor loss = empty(s.reduction == Reduction::none ? Shape{s.N} : Shape{}, like);
+  for_floating("cross_entropy", logits, [&]<class T>(kernels::FloatKernels<T>& k) {
+    k.cross_entropy(s, logits.data<T>(), target.data<std::int64_t>(), weight.defined() ? weight.data<T>() : nullptr,
+                    log_prob.data<T>(), norm.data<T>(), loss.data<T>());
+  });
+  return record("cross_entropy", {logits}, loss,
+                [s, log_prob = Saved(log_prob), target = Saved(target), weight = Saved(weight),
+                 norm = Saved(norm)](const Tensor& gradient) {
+                  const Tensor g = gradient.contiguous(), dlogits = empty_like(*log_prob);
+                  for_floating("cross_entropy", g, [&]<class T>(kernels::FloatKernels<T>& k) {
+                    k.cross_entropy_backward(s, (*log_prob).data<T>(), (*target).data<std::int64_t>(),
+                                             (*weight).defined() ? (*weight).data<T>() : nullptr, (*norm).data<T>(),
+                                             g.data<T>(), dlogits.data<T>());
+                  });
+                  return dlogits;
+                });
+}
+
+Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  check(x.shape() == target.shape(), "mse_loss: input {} and target {}, expected one shape", x.shape(), target.shape());
+  const Tensor squares = pow(x - target, 2);
+  switch (reduction) {
+    case Reduction::mean: return mean(squares);
+    case Reduction::sum: return sum(squares);
+    case Reduction::none: break;
+  }
+  return squares;
+}
+
+}  // namespace tern

@@ -1,0 +1,34 @@
+#include <tern/core/autograd.hpp>
+#include <tern/core/dispatch.hpp>
+#include <tern/core/ops.hpp>
+
+namespace tern {
+namespace {
+
+Tensor masked(const char* name, const kernels::DropoutShape& s, kernels::PhiloxState state, const Tensor& in) {
+  const Tensor x = in.contiguous(), y = empty_like(x);
+  for_floating(name, x, [&]<class T>(kernels::FloatKernels<T>& k) { k.dropout(s, state, x.data<T>(), y.data<T>()); });
+  return y;
+}
+
+Tensor grouped_dropout(const char* name, const Tensor& x, std::int64_t group, double p, bool training, Generator& generator) {
+  check(p >= 0 && p <= 1, "{}: probability {}, expected 0 to 1", name, p);
+  check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", name, name_of(x.dtype()));
+  if (!training || p == 0 || x.numel() == 0) return x;
+  const kernels::DropoutShape s{.n = x.numel(), .group = group, .p = p};
+  const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(s.n / s.group));
+  return record(name, {x}, masked(name, s, state, x), [=](const Tensor& g) { return masked(name, s, state, g); });
+}
+
+}  // namespace
+
+Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
+  return grouped_dropout("dropout", x, 1, p, training, generator);
+}
+
+Tensor dropout2d(const Tensor& x, double p, bool training, Generator& generator) {
+  check(x.dim() == 4, "dropout2d: input {}, expected [N, C, H, W]", x.shape());
+  return grouped_dropout("dropout2d", x, x.size(2) * x.size(3), p, training, generator);
+}
+
+}  // namespace tern

@@ -1,0 +1,64 @@
+#include <tern/core/autograd.hpp>
+#include <tern/core/dispatch.hpp>
+#include <tern/core/ops.hpp>
+
+namespace tern {
+namespace {
+
+/// y[i] = op(a[i]) op(b[i]) for batches of matrices, op being transposition where asked for.
+Tensor product(const Tensor& in_a, bool trans_a, const Tensor& in_b, bool trans_b) {
+  const Tensor a = in_a.contiguous(), b = in_b.contiguous();
+  kernels::MatmulShape s;
+  s.batch = a.size(0);
+  s.m = a.size(trans_a ? 2 : 1);
+  s.k = a.size(trans_a ? 1 : 2);
+  s.n = b.size(trans_b ? 1 : 2);
+  s.trans_a = trans_a;
+  s.trans_b = trans_b;
+  const Tensor y = empty({s.batch, s.m, s.n}, {.dtype = a.dtype(), .device = a.device()});
+  for_floating("matmul", a, [&]<class T>(kernels::FloatKernels<T>& k) { k.matmul(s, a.data<T>(), b.data<T>(), y.data<T>()); });
+  return y;
+}
+
+/// a b, or a b' where trans_b, for batches of matrices.
+Tensor recorded_product(const Tensor& a, const Tensor& b, bool trans_b) {
+  return record("matmul", {a, b}, product(a, false, b, trans_b),
+                [a = Saved(a), b = Saved(b), trans_b, need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
+                  Grads grads{Tensor(), Tensor()};
+                  if (need_a) grads[0] = product(g, false, *b, !trans_b);
+                  if (need_b) grads[1] = trans_b ? product(g, true, *a, false) : product(*a, true, g, false);
+                  return grads;
+                });
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  check_alike("matmul", a, b);
+  check((a.dim() == 2 || a.dim() == 3) && (b.dim() == 2 || b.dim() == 3), "matmul: shapes {} and {}, expected 2 or 3 dimensions",
+        a.shape(), b.shape());
+  check(a.size(-1) == b.size(-2), "matmul: shapes {} and {}: {} columns against {} rows", a.shape(), b.shape(), a.size(-1),
+        b.size(-2));
+  if (a.dim() == 2 && b.dim() == 2) return recorded_product(a.unsqueeze(0), b.unsqueeze(0), false).squeeze(0);
+  const Tensor batch_a = a.dim() == 3 ? a : a.unsqueeze(0), batch_b = b.dim() == 3 ? b : b.unsqueeze(0);
+  const std::int64_t batch = a.dim() == 3 ? a.size(0) : b.size(0);
+  check(b.dim() == 2 || b.size(0) == batch, "matmul: shapes {} and {}: batches of {} and {}", a.shape(), b.shape(),
+        batch_a.size(0), batch_b.size(0));
+  return recorded_product(batch_a.expand({batch, -1, -1}), batch_b.expand({batch, -1, -1}), false);
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check_alike("linear", x, weight);
+  check(weight.dim() == 2 && x.dim() >= 1 && x.size(-1) == weight.size(1),
+        "linear: input {} and weight {}, expected [..., in] and [out, in]", x.shape(), weight.shape());
+  const std::int64_t in = weight.size(1), out = weight.size(0);
+  Shape shape = x.shape();
+  shape[x.dim() - 1] = out;
+  const Tensor rows = x.reshape({in > 0 ? x.numel() / in : shape.numel() / std::max<std::int64_t>(out, 1), in});
+  const Tensor y = recorded_product(rows.unsqueeze(0), weight.unsqueeze(0), true).reshape(shape);
+  if (!bias.defined()) return y;
+  check(bias.dim() == 1 && bias.size(0) == out, "linear: bias {}, expected [{}]", bias.shape(), out);
+  return y + bias;
+}
+
+}  // namespace tern

@@ -1,0 +1,105 @@
+#include <tern/core/autograd.hpp>
+#include <tern/core/dispatch.hpp>
+#include <tern/core/ops.hpp>
+
+namespace tern {
+namespace {
+
+/// Which dimensions `dims` names, as a bit each.
+unsigned named_dims(const char* op, const Tensor& x, const Shape& dims) {
+  unsigned named = 0;
+  for (std::int64_t dim : dims) {
+    const unsigned bit = 1u << wrap_dim(op, dim, x.dim());
+    check((named & bit) == 0, "{}: dimensions {}, expected each once", op, dims);
+    named |= bit;
+  }
+  return named;
+}
+
+/// x seen as [outer, n, inner] around the dimensions first to last.
+kernels::ReduceShape around(const Shape& shape, int first, int last) {
+  kernels::ReduceShape r;
+  for (int d = 0; d < shape.size(); ++d) (d < first ? r.outer : d <= last ? r.n : r.inner) *= shape[d];
+  return r;
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x) {
+  Shape all;
+  for (int d = 0; d < x.dim(); ++d) all.push_back(d);
+  return sum(x, all);
+}
+
+Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
+  const unsigned named = named_dims("sum", in, dims);
+  const Tensor x = (is_floating(in.dtype()) ? in : in.to(DType::int64)).contiguous();
+  Tensor y = x.detach();
+  // Neighbouring dimensions go in one pass, the last ones first; each leaves a size of 1.
+  for (int last = x.dim() - 1; last >= 0; --last) {
+    if (!(named >> last & 1)) continue;
+    int first = last;
+    while (first > 0 && (named >> (first - 1) & 1)) --first;
+    const kernels::ReduceShape r = around(y.shape(), first, last);
+    Shape kept = y.shape();
+    for (int d = first; d <= last; ++d) kept[d] = 1;
+    const Tensor from = y;
+    y = empty(kept, {.dtype = x.dtype(), .device = x.device()});
+    for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) { k.sum(r, from.data<T>(), y.data<T>()); });
+    last = first;
+  }
+  const Shape kept = y.shape();
+  Shape shape;
+  for (int d = 0; d < x.dim(); ++d) {
+    if (keepdim || !(named >> d & 1)) shape.push_back(kept[d]);
+  }
+  return record("sum", {x}, y.as_strided(shape, dense_strides(shape), 0),
+                [kept, from = x.shape()](const Tensor& g) { return g.reshape(kept).expand(from); });
+}
+
+Tensor mean(const Tensor& x) {
+  check(is_floating(x.dtype()), "mean: got {}, expected float32 or float64", name_of(x.dtype()));
+  return sum(x) / static_cast<double>(x.numel());
+}
+
+Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
+  check(is_floating(x.dtype()), "mean: got {}, expected float32 or float64", name_of(x.dtype()));
+  std::int64_t n = 1;
+  for (std::int64_t dim : dims) n *= x.size(dim);
+  return sum(x, dims, keepdim) / static_cast<double>(n);
+}
+
+MaxResult max(const Tensor& in, std::int64_t dim, bool keepdim) {
+  const int d = wrap_dim("max", dim, in.dim());
+  check(in.shape()[d] > 0, "max: dimension {} of shape {} is empty, expected at least one element", d, in.shape());
+  const Tensor x = in.contiguous();
+  const kernels::ReduceShape r = around(x.shape(), d, d);
+  Shape shape = x.shape();
+  if (keepdim) shape[d] = 1;
+  else shape.erase(d);
+  const Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
+  const Tensor indices = empty(shape, {.dtype = DType::int64, .device = x.device()});
+  for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
+    k.max(r, x.data<T>(), y.data<T>(), indices.data<std::int64_t>());
+  });
+  return {record("max", {x}, y,
+                 [r, from = x.shape(), indices = Saved(indices)](const Tensor& gradient) {
+                   const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
+                   for_array(g, [&]<class T>(kernels::ArrayKernels<T>& k) {
+                     k.max_backward(r, (*indices).data<std::int64_t>(), g.data<T>(), dx.data<T>());
+                   });
+                   return dx;
+                 }),
+          indices};
+}
+
+Tensor max(const Tensor& x) { return max(x.reshape({-1}), 0).values; }
+
+Tensor argmax(const Tensor& x, std::int64_t dim, bool keepdim) {
+  NoGradGuard no_grad;
+  return max(x, dim, keepdim).indices;
+}
+
+Tensor argmax(const Tensor& x) { return argmax(x.reshape({-1}), 0); }
+
+}  // namespace tern

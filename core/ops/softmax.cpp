@@ -1,0 +1,18 @@
+#include <tern/core/ops.hpp>
+
+namespace tern {
+
+// Written in other ops, which supply the gradient. Subtracting the largest keeps exp from overflowing and, as a
+// constant, changes neither the value nor the gradient.
+
+Tensor log_softmax(const Tensor& x, std::int64_t dim) {
+  const Tensor shifted = x - max(x.detach(), dim, true).values;
+  return shifted - log(sum(exp(shifted), {dim}, true));
+}
+
+Tensor softmax(const Tensor& x, std::int64_t dim) {
+  const Tensor e = exp(x - max(x.detach(), dim, true).values);
+  return e / sum(e, {dim}, true);
+}
+
+}  // namespace tern

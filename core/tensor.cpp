@@ -1,0 +1,262 @@
+#include <tern/core/autograd.hpp>
+#include <tern/core/dispatch.hpp>
+#include <tern/core/graph_access.hpp>
+#include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
+
+#include <algorithm>
+
+namespace tern {
+
+Storage::Storage(Device device, std::size_t bytes)
+    : backend_(backend(device)), device_(device), bytes_(bytes), data_(backend_.allocate(bytes)) {}
+
+Storage::~Storage() { backend_.release(data_, bytes_); }
+
+struct Tensor::Impl {
+  std::shared_ptr<Storage> storage;
+  Shape shape, strides;
+  std::int64_t offset = 0;
+  DType dtype = DType::float32;
+  bool requires_grad = false;
+  std::shared_ptr<Node> node;
+  Tensor grad;
+};
+
+const Tensor::Impl& Tensor::impl() const {
+  check(defined(), "tensor: undefined, expected one that holds an array");
+  return *impl_;
+}
+
+const Shape& Tensor::shape() const { return impl().shape; }
+const Shape& Tensor::strides() const { return impl().strides; }
+std::int64_t Tensor::size(std::int64_t dim) const { return shape()[wrap_dim("size", dim, this->dim())]; }
+std::int64_t Tensor::numel() const { return shape().numel(); }
+DType Tensor::dtype() const { return impl().dtype; }
+Device Tensor::device() const { return impl().storage->device(); }
+const std::shared_ptr<Storage>& Tensor::storage() const { return impl().storage; }
+std::int64_t Tensor::storage_offset() const { return impl().offset; }
+
+bool Tensor::is_contiguous() const {
+  std::int64_t stride = 1;
+  for (int d = dim() - 1; d >= 0; --d) {
+    if (shape()[d] != 1 && strides()[d] != stride) return false;
+    stride *= shape()[d];
+  }
+  return true;
+}
+
+void* Tensor::checked_data(DType expected) const {
+  check(dtype() == expected, "data: tensor of {}, read as {}", name_of(dtype()), name_of(expected));
+  return static_cast<std::byte*>(impl_->storage->data()) + static_cast<std::size_t>(impl_->offset) * size_of(expected);
+}
+
+double Tensor::item_double() const {
+  check(numel() == 1, "item: tensor of shape {}, expected one element", shape());
+  return to_vector<double>()[0];
+}
+
+std::int64_t Tensor::item_int64() const {
+  check(numel() == 1, "item: tensor of shape {}, expected one element", shape());
+  return to_vector<std::int64_t>()[0];
+}
+
+template <class T>
+std::vector<T> Tensor::to_vector() const {
+  NoGradGuard no_grad;
+  const Tensor dense = to(dtype_of<T>()).contiguous();
+  std::vector<T> values(static_cast<std::size_t>(numel()));
+  backend(device()).download(values.size() * sizeof(T), dense.data<T>(), values.data());
+  return values;
+}
+template std::vector<float> Tensor::to_vector() const;
+template std::vector<double> Tensor::to_vector() const;
+template std::vector<std::int64_t> Tensor::to_vector() const;
+template std::vector<std::uint8_t> Tensor::to_vector() const;
+
+Tensor Tensor::as_strided(const Shape& shape, const Shape& strides, std::int64_t offset) const {
+  auto view = std::make_shared<Impl>();
+  view->storage = impl().storage;
+  view->shape = shape;
+  view->strides = strides;
+  view->offset = offset;
+  view->dtype = impl_->dtype;
+  return Tensor(std::move(view));
+}
+
+Tensor Tensor::detach() const { return as_strided(shape(), strides(), storage_offset()); }
+
+// Autograd
+
+bool Tensor::requires_grad() const { return impl().requires_grad || impl_->node; }
+
+const Tensor& Tensor::set_requires_grad(bool value) const {
+  check(is_leaf(), "set_requires_grad: the result of '{}', expected a leaf", is_leaf() ? "" : impl_->node->name);
+  check(!value || is_floating(dtype()), "set_requires_grad: tensor of {}, expected float32 or float64", name_of(dtype()));
+  impl_->requires_grad = value;
+  return *this;
+}
+
+Tensor Tensor::grad() const { return impl().grad; }
+
+void Tensor::set_grad(const Tensor& grad) const {
+  check(!grad.defined() || (grad.shape() == shape() && grad.dtype() == dtype() && grad.device() == device()),
+        "set_grad: expected a gradient of shape {}, dtype and device as the tensor's", shape());
+  impl_->grad = grad;
+}
+
+const std::shared_ptr<Node>& Tensor::grad_node() const { return impl().node; }
+
+void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node) { y.impl_->node = std::move(node); }
+
+void GraphAccess::accumulate(const Tensor& leaf, Tensor gradient) {
+  Tensor& grad = leaf.impl_->grad;
+  if (grad.defined()) {
+    grad.add_(gradient);
+  } else if (gradient.impl_.use_count() == 1 && gradient.storage().use_count() == 1 && gradient.is_contiguous()) {
+    grad = std::move(gradient);  // nobody else holds it
+  } else {
+    grad = gradient.clone();
+  }
+}
+
+// In place
+
+namespace {
+
+void check_in_place(const char* op, const Tensor& self, const Tensor& other) {
+  check(!grad_enabled() || !(self.requires_grad() || other.requires_grad()),
+        "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
+  check_device(op, self, other);
+  check(other.dtype() <= self.dtype(), "{}: {} into {}, which cannot hold it", op, name_of(other.dtype()),
+        name_of(self.dtype()));
+  check(broadcast_shapes(op, self.shape(), other.shape()) == self.shape(), "{}: shape {} does not broadcast to {}", op,
+        other.shape(), self.shape());
+}
+
+const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tensor& self, const Tensor& other) {
+  check_in_place(name, self, other);
+  NoGradGuard no_grad;
+  // An operand that shares this memory in another order would be read after it is written.
+  const bool overlaps = other.storage() == self.storage() &&
+                        !(other.storage_offset() == self.storage_offset() && other.shape() == self.shape() &&
+                          other.strides() == self.strides());
+  const Tensor operand = (overlaps ? other.clone() : other).to(self.dtype());
+  if (self.is_contiguous()) {
+    binary_into(op, self, operand, self);
+  } else {
+    const Tensor result = empty_like(self);
+    binary_into(op, self, operand, result);
+    copy_into(result, self);
+  }
+  self.storage()->bump_version();
+  return self;
+}
+
+}  // namespace
+
+const Tensor& Tensor::add_(const Tensor& other, double alpha) const {
+  return binary_in_place("add_", kernels::BinaryOp::add, *this, alpha == 1 ? other : other * alpha);
+}
+const Tensor& Tensor::sub_(const Tensor& other) const {
+  return binary_in_place("sub_", kernels::BinaryOp::sub, *this, other);
+}
+const Tensor& Tensor::mul_(const Tensor& other) const {
+  return binary_in_place("mul_", kernels::BinaryOp::mul, *this, other);
+}
+const Tensor& Tensor::mul_(double factor) const { return mul_(full({}, factor, {.dtype = dtype(), .device = device()})); }
+const Tensor& Tensor::div_(const Tensor& other) const {
+  check(is_floating(dtype()), "div_: tensor of {}, expected float32 or float64", name_of(dtype()));
+  return binary_in_place("div_", kernels::BinaryOp::div, *this, other);
+}
+
+const Tensor& Tensor::fill_(double value) const {
+  check(!grad_enabled() || !requires_grad(),
+        "fill_: in-place on a tensor that requires grad, expected a NoGradGuard around it");
+  if (is_contiguous()) {
+    for_array(*this, [&]<class T>(kernels::ArrayKernels<T>& k) { k.fill(numel(), static_cast<T>(value), data<T>()); });
+  } else {
+    copy_into(full({}, value, {.dtype = dtype(), .device = device()}), *this);
+  }
+  storage()->bump_version();
+  return *this;
+}
+
+const Tensor& Tensor::copy_(const Tensor& source) const {
+  check(!grad_enabled() || !(requires_grad() || source.requires_grad()),
+        "copy_: in-place on a tensor that requires grad, expected a NoGradGuard around it");
+  check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: shape {} does not broadcast to {}",
+        source.shape(), shape());
+  NoGradGuard no_grad;
+  copy_into(source.storage() == storage() ? source.clone() : source.to(dtype()).to(device()), *this);
+  storage()->bump_version();
+  return *this;
+}
+
+// Making
+
+Tensor empty(const Shape& shape, const TensorOptions& options) {
+  for (std::int64_t size : shape) check(size >= 0, "empty: shape {}, expected sizes of 0 or more", shape);
+  auto impl = std::make_shared<Tensor::Impl>();
+  impl->storage =
+      std::make_shared<Storage>(options.device, static_cast<std::size_t>(shape.numel()) * size_of(options.dtype));
+  impl->shape = shape;
+  impl->strides = dense_strides(shape);
+  impl->dtype = options.dtype;
+  Tensor x(std::move(impl));
+  if (options.requires_grad) x.set_requires_grad();
+  return x;
+}
+
+Tensor full(const Shape& shape, double value, const TensorOptions& options) {
+  NoGradGuard no_grad;
+  return empty(shape, options).fill_(value);
+}
+
+Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
+Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }
+Tensor empty_like(const Tensor& x) { return empty(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
+Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
+Tensor ones_like(const Tensor& x) { return ones(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
+
+Tensor arange(std::int64_t n, const TensorOptions& options) {
+  check(n >= 0, "arange: {} elements, expected 0 or more", n);
+  std::vector<std::int64_t> values(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i) values[static_cast<std::size_t>(i)] = i;
+  const Tensor x = tensor(values).to(options.dtype).to(options.device);
+  return options.requires_grad ? x.set_requires_grad() : x;
+}
+
+template <class T>
+Tensor tensor(const std::vector<T>& values, Device device) {
+  const Tensor x = empty({static_cast<std::int64_t>(values.size())}, {.dtype = dtype_of<T>(), .device = device});
+  backend(device).upload(values.size() * sizeof(T), values.data(), x.data<T>());
+  return x;
+}
+template Tensor tensor(const std::vector<float>&, Device);
+template Tensor tensor(const std::vector<double>&, Device);
+template Tensor tensor(const std::vector<std::int64_t>&, Device);
+template Tensor tensor(const std::vector<std::uint8_t>&, Device);
+
+// The ops as members
+
+Tensor Tensor::neg() const { return tern::neg(*this); }
+Tensor Tensor::exp() const { return tern::exp(*this); }
+Tensor Tensor::log() const { return tern::log(*this); }
+Tensor Tensor::sqrt() const { return tern::sqrt(*this); }
+Tensor Tensor::pow(double exponent) const { return tern::pow(*this, exponent); }
+Tensor Tensor::tanh() const { return tern::tanh(*this); }
+Tensor Tensor::relu() const { return tern::relu(*this); }
+Tensor Tensor::sigmoid() const { return tern::sigmoid(*this); }
+Tensor Tensor::sum() const { return tern::sum(*this); }
+Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return tern::sum(*this, dims, keepdim); }
+Tensor Tensor::mean() const { return tern::mean(*this); }
+Tensor Tensor::mean(const Shape& dims, bool keepdim) const { return tern::mean(*this, dims, keepdim); }
+Tensor Tensor::max() const { return tern::max(*this); }
+Tensor Tensor::argmax() const { return tern::argmax(*this); }
+Tensor Tensor::argmax(std::int64_t dim, bool keepdim) const { return tern::argmax(*this, dim, keepdim); }
+Tensor Tensor::matmul(const Tensor& other) const { return tern::matmul(*this, other); }
+Tensor Tensor::eq(const Tensor& other) const { return tern::eq(*this, other); }
+Tensor Tensor::index_select(std::int64_t dim, const Tensor& index) const { return tern::index_select(*this, dim, index); }
+
+}  // namespace tern

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <tern/kernels/reference/reference.hpp>
+
+#include <cmath>
+
+namespace tern::kernels {
+
+/// Calls f(i) for every element of channel c.
+template <class F>
+void for_each_in_channel(const BatchNorm2dShape& s, int64_t c, F f) {
+  for (int64_t n = 0; n < s.N; ++n) {
+    for (int64_t hw = 0; hw < s.HW; ++hw) f((n * s.C + c) * s.HW + hw);
+  }
+}
+
+template <class T>
+void ReferenceFloat<T>::batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight,
+                                     const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* y) {
+  const double count = static_cast<double>(s.N * s.HW);
+  for (int64_t c = 0; c < s.C; ++c) {
+    double sum = 0, squares = 0;
+    for_each_in_channel(s, c, [&](int64_t i) { sum += x[i]; });
+    const double mu = sum / count;
+    for_each_in_channel(s, c, [&](int64_t i) { squares += (x[i] - mu) * (x[i] - mu); });
+    const double inv = 1 / std::sqrt(squares / count + s.eps);
+    const double gain = weight ? weight[c] : 1, shift = bias ? bias[c] : 0;
+    for_each_in_channel(s, c, [&](int64_t i) { y[i] = static_cast<T>((x[i] - mu) * inv * gain + shift); });
+    mean[c] = static_cast<T>(mu);
+    invstd[c] = static_cast<T>(inv);
+    if (running_mean) running_mean[c] = static_cast<T>((1 - momentum) * running_mean[c] + momentum * mu);
+    if (running_var) {
+      running_var[c] = static_cast<T>((1 - momentum) * running_var[c] + momentum * squares / (count - 1));
+    }
+  }
+}
+
+template <class T>
+void ReferenceFloat<T>::batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias,
+                                          const T* running_mean, const T* running_var, T* invstd, T* y) {
+  for (int64_t c = 0; c < s.C; ++c) {
+    const double mu = running_mean[c], inv = 1 / std::sqrt(running_var[c] + s.eps);
+    const double gain = weight ? weight[c] : 1, shift = bias ? bias[c] : 0;
+    for_each_in_channel(s, c, [&](int64_t i) { y[i] = static_cast<T>((x[i] - mu) * inv * gain + shift); });
+    invstd[c] = static_cast<T>(inv);
+  }
+}
+
+template <class T>
+void ReferenceFloat<T>::batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight,
+                                              const T* mean, const T* invstd, const T* dy, T* dx, T* dweight,
+                                              T* dbias) {
+  const double count = static_cast<double>(s.N * s.HW);
+  for (int64_t c = 0; c < s.C; ++c) {
+    const double mu = mean[c], inv = invstd[c], gain = weight ? weight[c] : 1;
+    double sum_dy = 0, sum_dy_xhat = 0;
+    for_each_in_channel(s, c, [&](int64_t i) {
+      sum_dy += dy[i];
+      sum_dy_xhat += dy[i] * (x[i] - mu) * inv;
+    });
+    if (dx) {
+      // In training the mean and the variance depend on x as well, which takes dy's mean and its slope along xhat away.
+      const double mean_dy = training ? sum_dy / count : 0, slope = training ? sum_dy_xhat / count : 0;
+      for_each_in_channel(s, c, [&](int64_t i) {
+        const double xhat = (x[i] - mu) * inv;
+        dx[i] = static_cast<T>((dy[i] - mean_dy - xhat * slope) * inv * gain);
+      });
+    }
+    if (dweight) dweight[c] = static_cast<T>(sum_dy_xhat);
+    if (dbias) dbias[c] = static_cast<T>(sum_dy);
+  }
+}
+
+}  // namespace tern::kernels

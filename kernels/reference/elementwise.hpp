@@ -1,0 +1,110 @@
+#pragma once
+
+#include <tern/kernels/reference/reference.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+namespace tern::kernels {
+
+/// Calls f(i, offset in a, offset in b) for the i-th element of the box, in row-major order.
+template <class F>
+void walk(const Strided& s, F f) {
+  const int64_t n = s.numel();
+  for (int64_t i = 0; i < n; ++i) {
+    int64_t rest = i, a = 0, b = 0;
+    for (int d = s.ndim - 1; d >= 0; --d) {
+      const int64_t at = rest % s.size[d];
+      rest /= s.size[d];
+      a += at * s.a[d];
+      b += at * s.b[d];
+    }
+    f(i, a, b);
+  }
+}
+
+template <class T>
+T binary_value(BinaryOp op, T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if ((op == BinaryOp::maximum || op == BinaryOp::minimum) && (std::isnan(a) || std::isnan(b))) return a + b;
+  } else {
+    if (op == BinaryOp::div && b == 0) return 0;
+  }
+  switch (op) {
+    case BinaryOp::add:
+      return static_cast<T>(a + b);
+    case BinaryOp::sub:
+      return static_cast<T>(a - b);
+    case BinaryOp::mul:
+      return static_cast<T>(a * b);
+    case BinaryOp::div:
+      return static_cast<T>(a / b);
+    case BinaryOp::maximum:
+      return std::max(a, b);
+    case BinaryOp::minimum:
+      return std::min(a, b);
+  }
+  return T{};
+}
+
+template <class T>
+bool compare_value(CompareOp op, T a, T b) {
+  switch (op) {
+    case CompareOp::eq:
+      return a == b;
+    case CompareOp::ne:
+      return a != b;
+    case CompareOp::lt:
+      return a < b;
+    case CompareOp::le:
+      return a <= b;
+    case CompareOp::gt:
+      return a > b;
+    case CompareOp::ge:
+      return a >= b;
+  }
+  return false;
+}
+
+template <class T>
+void ReferenceArray<T>::fill(int64_t n, T value, T* y) {
+  std::fill_n(y, n, value);
+}
+
+template <class T>
+void ReferenceArray<T>::copy(const Strided& s, const T* a, T* b) {
+  walk(s, [&](int64_t, int64_t from, int64_t to) { b[to] = a[from]; });
+}
+
+template <class T>
+void ReferenceArray<T>::cast(int64_t n, const T* x, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i]);
+}
+
+template <class T>
+void ReferenceArray<T>::cast(int64_t n, const T* x, double* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<double>(x[i]);
+}
+
+template <class T>
+void ReferenceArray<T>::cast(int64_t n, const T* x, int64_t* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<int64_t>(x[i]);
+}
+
+template <class T>
+void ReferenceArray<T>::cast(int64_t n, const T* x, uint8_t* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<uint8_t>(x[i]);
+}
+
+template <class T>
+void ReferenceArray<T>::binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) {
+  walk(s, [&](int64_t i, int64_t at_a, int64_t at_b) { y[i] = binary_value(op, a[at_a], b[at_b]); });
+}
+
+template <class T>
+void ReferenceArray<T>::compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) {
+  walk(s, [&](int64_t i, int64_t at_a, int64_t at_b) { y[i] = compare_value(op, a[at_a], b[at_b]); });
+}
+
+}  // namespace tern::kernels
