@@ -107,8 +107,8 @@ struct Conv2dOptions {
 /// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
 
-/// x [N, C, H, W] -> [N, C, P, Q] with P = (H + 2 padding - kernel) / stride + 1. The stride is the kernel's size unless
-/// given. Where several elements of a window are largest, the first takes the gradient.
+/// x [N, C, H, W] -> [N, C, P, Q] with P = (H + 2 padding - kernel) / stride + 1. The stride is the kernel's size
+/// unless given. Where several elements of a window are largest, the first takes the gradient.
 struct Pool2dOptions {
   std::optional<HeightWidth> stride = {};
   HeightWidth padding = 0;

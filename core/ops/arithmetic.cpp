@@ -45,7 +45,8 @@ Tensor compare(const char* name, CompareOp op, const Tensor& x, const Tensor& z)
   });
 }
 
-/// The share of the gradient that goes to a, where `wins` says that a is the one taken: half of it where both are equal.
+/// The share of the gradient that goes to a, where `wins` says that a is the one taken: half of it where both are
+/// equal.
 Tensor share(const Tensor& g, const Tensor& a, const Tensor& b, const Tensor& wins) {
   return g * (wins.to(g.dtype()) + eq(a, b).to(g.dtype()) * 0.5);
 }
@@ -54,8 +55,9 @@ Tensor share(const Tensor& g, const Tensor& a, const Tensor& b, const Tensor& wi
 
 Tensor add(const Tensor& x, const Tensor& z) {
   return promoted("add", x, z, DType::uint8, [](const Tensor& a, const Tensor& b) {
-    return record("add", {a, b}, binary("add", BinaryOp::add, a, b),
-                  [sa = a.shape(), sb = b.shape()](const Tensor& g) { return Grads{sum_to(g, sa), sum_to(g, sb)}; });
+    return record("add", {a, b}, binary("add", BinaryOp::add, a, b), [sa = a.shape(), sb = b.shape()](const Tensor& g) {
+      return Grads{sum_to(g, sa), sum_to(g, sb)};
+    });
   });
 }
 
@@ -69,22 +71,24 @@ Tensor sub(const Tensor& x, const Tensor& z) {
 
 Tensor mul(const Tensor& x, const Tensor& z) {
   return promoted("mul", x, z, DType::uint8, [](const Tensor& a, const Tensor& b) {
-    return record("mul", {a, b}, binary("mul", BinaryOp::mul, a, b),
-                  [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
-                    return Grads{need_a ? sum_to(g * *sb, (*sa).shape()) : Tensor(),
-                                 need_b ? sum_to(g * *sa, (*sb).shape()) : Tensor()};
-                  });
+    return record(
+        "mul", {a, b}, binary("mul", BinaryOp::mul, a, b),
+        [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
+          return Grads{need_a ? sum_to(g * *sb, (*sa).shape()) : Tensor(),
+                       need_b ? sum_to(g * *sa, (*sb).shape()) : Tensor()};
+        });
   });
 }
 
 Tensor div(const Tensor& x, const Tensor& z) {
   return promoted("div", x, z, DType::float32, [](const Tensor& a, const Tensor& b) {
-    return record("div", {a, b}, binary("div", BinaryOp::div, a, b),
-                  [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
-                    const Tensor da = g / *sb;
-                    return Grads{need_a ? sum_to(da, (*sa).shape()) : Tensor(),
-                                 need_b ? sum_to(-da * (*sa / *sb), (*sb).shape()) : Tensor()};
-                  });
+    return record(
+        "div", {a, b}, binary("div", BinaryOp::div, a, b),
+        [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
+          const Tensor da = g / *sb;
+          return Grads{need_a ? sum_to(da, (*sa).shape()) : Tensor(),
+                       need_b ? sum_to(-da * (*sa / *sb), (*sb).shape()) : Tensor()};
+        });
   });
 }
 
