@@ -25,6 +25,8 @@ struct DataLoaderOptions {
 /// it stays where it was, and the next loop gives the batches that are left of that epoch.
 class DataLoader {
  public:
+  using Options = DataLoaderOptions;
+
   /// Where the loader stands: `position` batches of epoch `epoch` have been given out.
   struct State {
     std::int64_t epoch = 0, position = 0;
@@ -34,8 +36,8 @@ class DataLoader {
   class Iterator;
 
   /// Throws Error where batch_size is below 1, num_workers is not in 0 to 256, or the dataset does not fill a batch.
-  explicit DataLoader(const Dataset& dataset, const DataLoaderOptions& options = {});
-  explicit DataLoader(const Dataset&& dataset, const DataLoaderOptions& options = {}) = delete;
+  explicit DataLoader(const Dataset& dataset, const Options& options = {});
+  explicit DataLoader(const Dataset&& dataset, const Options& options = {}) = delete;
 
   /// Batches in an epoch.
   std::int64_t size() const;
@@ -52,7 +54,7 @@ class DataLoader {
 
  private:
   const Dataset& dataset_;
-  DataLoaderOptions options_;
+  Options options_;
   State state_;
 };
 
