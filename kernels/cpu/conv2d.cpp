@@ -95,7 +95,7 @@ class InputCopy {
         height_((b.rows - 1) * s.stride_h + s.dilation_h * (s.R - 1) + 1),
         width_(s.Q() + s.dilation_w * (s.S - 1)),
         stride_(round_up(b.images * b.rows * s.Q(), conv2d_tile_sizes().lanes)),
-        elements_(as_planes ? b.images * C_ * height_ * width_ : C_ * s.R * s.S * stride_) {
+        elements_(as_planes ? b.images * C_ * height_ * width_ + conv2d_tile_sizes().lanes : C_ * s.R * s.S * stride_) {
     for (int64_t c = 0, j = 0; c < C_; ++c) {
       for (int64_t r = 0; r < s.R; ++r) {
         for (int64_t t = 0; t < s.S; ++t, ++j) {

@@ -148,25 +148,41 @@ void correlate_gradient(const CorrelationGradient& s) {
   for (; k < s.K; ++k) gradient_all_taps<1>(s, k);
 }
 
-void padded_copy(const PaddedCopy& s) {
+/// Zeros p[0 .. n), and what follows up to a whole vector. Most often one vector is all.
+HWY_INLINE void zero_vectors(float* p, int64_t n) {
   const D d;
   const int64_t lanes = hn::Lanes(d);
+  if (n > 0) hn::StoreU(hn::Zero(d), d, p);
+  for (int64_t i = lanes; i < n; i += lanes) hn::StoreU(hn::Zero(d), d, p + i);
+}
+
+HWY_INLINE void copy_row(const float* HWY_RESTRICT from, int64_t n, float* HWY_RESTRICT to) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  if (n < lanes) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+    return;
+  }
+  for (int64_t i = 0; i < n; i += lanes) {
+    const int64_t at = std::min(i, n - lanes);
+    hn::StoreU(hn::LoadU(d, from + at), d, to + at);
+  }
+}
+
+/// Zeros are stored as whole vectors, over the start of the next row, which is written afterwards.
+void padded_copy(const PaddedCopy& s) {
   const int64_t first = std::clamp<int64_t>(-s.left, 0, s.cols);  // columns [first, last) exist in src
   const int64_t last = std::clamp<int64_t>(s.W - s.left, first, s.cols);
   float* dst = s.dst;
   for (int64_t plane = 0; plane < s.planes; ++plane) {
-    for (int64_t row = 0; row < s.rows; ++row, dst += s.cols) {
-      const int64_t h = s.top + row;
+    for (int64_t h = s.top; h < s.top + s.rows; ++h, dst += s.cols) {
       if (h < 0 || h >= s.H) {
-        std::fill_n(dst, s.cols, 0.0f);
-        continue;
+        zero_vectors(dst, s.cols);
+      } else {
+        zero_vectors(dst, first);
+        copy_row(s.src + (plane * s.H + h) * s.W + s.left + first, last - first, dst + first);
+        zero_vectors(dst + last, s.cols - last);
       }
-      const float* src = s.src + (plane * s.H + h) * s.W + s.left;
-      int64_t i = 0;
-      for (; i < first; ++i) dst[i] = 0;
-      for (; i + lanes <= last; i += lanes) hn::StoreU(hn::LoadU(d, src + i), d, dst + i);
-      for (; i < last; ++i) dst[i] = src[i];
-      for (; i < s.cols; ++i) dst[i] = 0;
     }
   }
 }

@@ -56,7 +56,7 @@ struct CorrelationGradient {
 void conv2d_correlate_gradient(const CorrelationGradient& s);
 
 /// dst is [planes][rows][cols], row h of it row h + top of src's plane [H][W], from column `left` on; zeros where src
-/// has none.
+/// has none. Up to a vector's lanes may be written beyond the end.
 struct PaddedCopy {
   int64_t planes = 0, H = 0, W = 0;
   const float* src = nullptr;
