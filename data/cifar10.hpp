@@ -18,8 +18,6 @@ struct Cifar10Options {
 /// features from tiny images", 2009. Read from the files of its binary version, which scripts/fetch_cifar10 gets:
 /// 10,000 records a file, each a label byte and then 1024 reds, greens and blues, row by row.
 struct Cifar10 {
-  using Options = Cifar10Options;
-
   enum Part {
     train,  ///< data_batch_1.bin to data_batch_5.bin
     test,   ///< test_batch.bin
@@ -31,7 +29,7 @@ struct Cifar10 {
   /// Images uint8 [n, 3, 32, 32] and labels int64 [n], in the order of the files.
   /// Throws Error, naming the file, where one is missing, is not of 30,730,000 bytes, has a label above 9 or (asked
   /// to check) another sum; and for a class that is not in [0, 10) or is named twice.
-  static TensorDataset load(const std::filesystem::path& folder, Part part, const Options& options = {});
+  static TensorDataset load(const std::filesystem::path& folder, Part part, const Cifar10Options& options = {});
 };
 
 }  // namespace tern

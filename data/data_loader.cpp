@@ -128,7 +128,8 @@ class DataLoader::Iterator::Prefetch {
   std::vector<std::thread> workers_;
 };
 
-DataLoader::DataLoader(const Dataset& dataset, const Options& options) : dataset_(dataset), options_(options) {
+DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
+    : dataset_(dataset), options_(options) {
   check(options.batch_size >= 1, "DataLoader: batch_size {}, expected at least 1", options.batch_size);
   check(0 <= options.num_workers && options.num_workers <= 256, "DataLoader: num_workers {}, expected 0 to 256",
         options.num_workers);

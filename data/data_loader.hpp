@@ -25,8 +25,6 @@ struct DataLoaderOptions {
 /// it stays where it was, and the next loop gives the batches that are left of that epoch.
 class DataLoader {
  public:
-  using Options = DataLoaderOptions;
-
   /// Where the loader stands: `position` batches of epoch `epoch` have been given out.
   struct State {
     std::int64_t epoch = 0, position = 0;
@@ -36,8 +34,8 @@ class DataLoader {
   class Iterator;
 
   /// Throws Error where batch_size is below 1, num_workers is not in 0 to 256, or the dataset does not fill a batch.
-  explicit DataLoader(const Dataset& dataset, const Options& options = {});
-  explicit DataLoader(const Dataset&& dataset, const Options& options = {}) = delete;
+  explicit DataLoader(const Dataset& dataset, const DataLoaderOptions& options = {});
+  explicit DataLoader(const Dataset&& dataset, const DataLoaderOptions& options = {}) = delete;
 
   /// Batches in an epoch.
   std::int64_t size() const;
@@ -54,7 +52,7 @@ class DataLoader {
 
  private:
   const Dataset& dataset_;
-  Options options_;
+  DataLoaderOptions options_;
   State state_;
 };
 

@@ -115,7 +115,7 @@ TEST_CASE("Cifar10's training part is the five batches one after the other") {
 
 TEST_CASE("Cifar10 says which file is wrong, and how") {
   const TemporaryFolder folder;
-  const auto load = [&](const Cifar10::Options& options = {}) {
+  const auto load = [&](const tern::Cifar10Options& options = {}) {
     return Cifar10::load(folder.path(), Cifar10::test, options);
   };
   const fs::path file = folder / "test_batch.bin";
