@@ -40,7 +40,7 @@ Data load_data(const std::string& folder_or_synthetic) {
   }
   const std::filesystem::path folder = folder_or_synthetic;
   constexpr std::int64_t airplane = 0, bird = 2;
-  const tern::Cifar10::Options options{.classes = {airplane, bird}, .check_md5 = true};
+  const tern::Cifar10Options options{.classes = {airplane, bird}, .check_md5 = true};
   Data data{tern::Cifar10::load(folder, tern::Cifar10::train, options),
             tern::Cifar10::load(folder, tern::Cifar10::test, options), "CIFAR-10", ""};
   data.description = describe(data, "CIFAR-10,") + ", " + std::filesystem::absolute(folder).lexically_normal().string();
