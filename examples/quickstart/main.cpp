@@ -14,11 +14,11 @@ struct Net : tern::Module {
 
 int main() {
   tern::manual_seed(0);
-  const tern::TensorDataset images = tern::synthetic_birds_and_planes(512);  // drawn, 3 x 32 x 32
+  const tern::TensorDataset images = tern::synthetic_birds_and_planes(2048);  // drawn, 3 x 32 x 32
   tern::DataLoader loader(images, {.batch_size = 64, .shuffle = true});
   Net net;
-  tern::SGD optimizer(net.parameters(), {.lr = 0.05, .momentum = 0.9});
-  for (int epoch = 1; epoch <= 5; ++epoch) {
+  tern::AdamW optimizer(net.parameters(), {.lr = 1e-3});
+  for (int epoch = 1; epoch <= 10; ++epoch) {
     double sum = 0;
     for (const auto& [input, target] : loader) {
       const tern::Tensor loss = cross_entropy(net(input), target);
