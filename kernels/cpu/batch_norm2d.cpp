@@ -130,12 +130,13 @@ void normalize(int64_t n, const float* x, double mean, float gain, float shift, 
   });
 }
 
-/// dx = a * dy + b * (x - mean) + c.
-void combine(int64_t n, const float* x, float mean, const float* dy, float a, float b, float c, float* dx) {
+/// dx = (dy - mean_dy + slope * (x - mean)) * gain, differences first: where dy is constant, nothing is left of it.
+void combine(int64_t n, const float* x, float mean, const float* dy, float mean_dy, float slope_x, float gain,
+             float* dx) {
   for_each_vector(n, [=](auto d, int64_t i) HWY_ATTR {
     const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean));
-    const auto constant = hn::MulAdd(v, hn::Set(d, b), hn::Set(d, c));
-    hn::StoreU(hn::MulAdd(hn::LoadU(d, dy + i), hn::Set(d, a), constant), d, dx + i);
+    const auto g = hn::Sub(hn::LoadU(d, dy + i), hn::Set(d, mean_dy));
+    hn::StoreU(hn::Mul(hn::MulAdd(v, hn::Set(d, slope_x), g), hn::Set(d, gain)), d, dx + i);
   });
 }
 
@@ -234,11 +235,11 @@ void CpuFloat32::batch_norm2d_backward(const BatchNorm2dShape& s, bool training,
   // dx = (dy - mean of dy - xhat * mean of dy * xhat) * invstd * weight.
   const double count = static_cast<double>(s.N * s.HW);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
-    const double inv = invstd[c], a = inv * (weight ? weight[c] : 1);
-    const double b = training ? -a * inv * inv * total[c].product / count : 0;
-    const double constant = training ? -a * total[c].dy / count : 0;
-    combine_plane(s.HW, x + plane * s.HW, mean[c], dy + plane * s.HW, static_cast<float>(a), static_cast<float>(b),
-                  static_cast<float>(constant), dx + plane * s.HW);
+    const double inv = invstd[c];
+    const double mean_dy = training ? total[c].dy / count : 0;
+    const double slope_x = training ? -inv * inv * total[c].product / count : 0;
+    combine_plane(s.HW, x + plane * s.HW, mean[c], dy + plane * s.HW, static_cast<float>(mean_dy),
+                  static_cast<float>(slope_x), static_cast<float>(inv * (weight ? weight[c] : 1)), dx + plane * s.HW);
   });
 }
 
