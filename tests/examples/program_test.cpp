@@ -322,7 +322,7 @@ TEST_CASE("a place where nothing can be saved is an error before training starts
   check_error(train_to(folder / "."), {"save", "no regular file"});
   check_error(train_to("/dev/null"), {"save /dev/null", "no regular file"});
   check_error(train_to("/proc/saved"), {"save /proc/saved", "cannot create a file there"});
-  check_error(train_to(""), {"save"});
+  check_error(train_to(""), {"save '': expected the name of a file"});
   CHECK(folder.contents().empty());
   check_error(
       run_program({"train", "--data", "synthetic", "--save", folder / "saved", "--log", folder / "nowhere/log"}),
