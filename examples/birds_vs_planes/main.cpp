@@ -37,6 +37,7 @@ void add_data_options(CLI::App& command, Options& options) {
 
 void add_training_options(CLI::App& command, Options& options) {
   command.add_option("--seed", options.seed, "Of the first weights, the order of the images and dropout")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.add_option("--epochs", options.epochs)->check(any_positive_integer)->capture_default_str();
   command.add_option("--lr", options.lr, "Learning rate")->check(CLI::PositiveNumber)->capture_default_str();

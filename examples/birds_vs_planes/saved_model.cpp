@@ -49,6 +49,7 @@ void save_model(const fs::path& file, const NamedModel& model, const std::map<st
 }
 
 void check_writable(const fs::path& file) {
+  tern::check(file.has_filename(), "save '{}': expected the name of a file", file.string());
   const fs::file_status status = fs::status(file);
   if (fs::exists(status)) {
     tern::check(fs::is_regular_file(status), "save {}: it is there and no regular file", file.string());
