@@ -13,7 +13,8 @@ namespace {
 thread_local bool recording = true;
 std::atomic<std::uint64_t> next_sequence{0};
 
-/// Every op that `root` depends on and that leads to a leaf, the latest first: each comes after all that use its output.
+/// Every op that `root` depends on and that leads to a leaf, the latest first: each comes after all that use its
+/// output.
 std::vector<std::shared_ptr<Node>> reachable(const std::shared_ptr<Node>& root) {
   std::vector<std::shared_ptr<Node>> order{root};
   std::unordered_set<const Node*> seen{root.get()};
@@ -34,7 +35,8 @@ NoGradGuard::NoGradGuard() : before_(recording) { recording = false; }
 NoGradGuard::~NoGradGuard() { recording = before_; }
 
 const Tensor& Saved::operator*() const {
-  check(!x_.defined() || x_.storage()->version() == version_,
+  if (!x_.defined()) return x_;
+  check(x_.storage()->version() == version_,
         "backward: a tensor of shape {} that the gradient needs was changed in place (version {}, saved at {})",
         x_.shape(), x_.storage()->version(), version_);
   return x_;
@@ -44,9 +46,12 @@ Node::Node(const char* op, std::uint64_t number, std::span<const Tensor> from, S
     : name(op), sequence(number), output_shape(shape), backward(std::move(function)) {
   inputs.reserve(from.size());
   for (const Tensor& x : from) {
-    if (!x.defined() || !x.requires_grad()) inputs.push_back({});
-    else if (x.is_leaf()) inputs.push_back({nullptr, x});
-    else inputs.push_back({x.grad_node(), {}});
+    if (!x.defined() || !x.requires_grad())
+      inputs.push_back({});
+    else if (x.is_leaf())
+      inputs.push_back({nullptr, x});
+    else
+      inputs.push_back({x.grad_node(), {}});
   }
 }
 
@@ -87,15 +92,16 @@ void Tensor::backward(bool retain_graph) const {
 void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
   check(requires_grad(), "backward: a tensor of shape {} that was computed from nothing that requires grad", shape());
   check(gradient.shape() == shape() && gradient.dtype() == dtype() && gradient.device() == device(),
-        "backward: gradient of shape {}, {} on {}, expected {}, {} on {}", gradient.shape(), name_of(gradient.dtype()),
-        gradient.device().str(), shape(), name_of(dtype()), device().str());
+        "backward: gradient of shape {}, {} on {}, expected {}, {} on {}", gradient.shape(), gradient.dtype(),
+        gradient.device(), shape(), dtype(), device());
   NoGradGuard no_grad;
   if (is_leaf()) return GraphAccess::accumulate(*this, gradient);
 
   const std::vector<std::shared_ptr<Node>> order = reachable(grad_node());
   for (const auto& node : order) {
     check(node->backward != nullptr,
-          "backward: the graph of '{}' was freed by an earlier backward, expected retain_graph = true there", node->name);
+          "backward: the graph of '{}' was freed by an earlier backward, expected retain_graph = true there",
+          node->name);
   }
   // What an error in between would leave behind.
   struct Cleanup {

@@ -28,7 +28,8 @@ class NoGradGuard {
 /// and the version, so that an in-place change in between is an error and never a wrong gradient.
 class Saved {
  public:
-  explicit Saved(const Tensor& x) : x_(x.defined() ? x.detach() : x), version_(x.defined() ? x.storage()->version() : 0) {}
+  explicit Saved(const Tensor& x)
+      : x_(x.defined() ? x.detach() : x), version_(x.defined() ? x.storage()->version() : 0) {}
 
   /// Throws Error if the tensor was changed in place since it was saved.
   const Tensor& operator*() const;

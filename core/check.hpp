@@ -1,16 +1,32 @@
 #pragma once
 
+#include <tern/core/device.hpp>
+#include <tern/core/dtype.hpp>
 #include <tern/core/shape.hpp>
 #include <tern/kernels/error.hpp>
 
 #include <fmt/format.h>
 
-/// Shapes print in messages as they are: check(ok, "tanh: got {}", x.shape()).
+// Shapes, devices and dtypes print in messages as they are: check(ok, "tanh: got {}", x.shape()).
 template <>
 struct fmt::formatter<tern::Shape> : fmt::formatter<std::string> {
   template <class Context>
-  auto format(const tern::Shape& s, Context& ctx) const {
-    return fmt::formatter<std::string>::format(s.str(), ctx);
+  auto format(const tern::Shape& shape, Context& ctx) const {
+    return fmt::formatter<std::string>::format(shape.str(), ctx);
+  }
+};
+template <>
+struct fmt::formatter<tern::Device> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(const tern::Device& device, Context& ctx) const {
+    return fmt::formatter<std::string>::format(device.str(), ctx);
+  }
+};
+template <>
+struct fmt::formatter<tern::DType> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(tern::DType dtype, Context& ctx) const {
+    return fmt::formatter<std::string>::format(tern::name_of(dtype), ctx);
   }
 };
 

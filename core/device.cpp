@@ -20,18 +20,24 @@ Device Device::parse(const std::string& name) {
 
 std::string Device::str() const {
   switch (kind) {
-    case cpu: return "cpu";
-    case reference: return "reference";
-    case cuda: break;
+    case cpu:
+      return "cpu";
+    case reference:
+      return "reference";
+    case cuda:
+      break;
   }
   return "cuda:" + std::to_string(index);
 }
 
 kernels::Backend& backend(Device device) {
   switch (device.kind) {
-    case Device::cpu: return kernels::cpu_backend();
-    case Device::reference: return kernels::reference_backend();
-    case Device::cuda: break;
+    case Device::cpu:
+      return kernels::cpu_backend();
+    case Device::reference:
+      return kernels::reference_backend();
+    case Device::cuda:
+      break;
   }
 #ifdef TERN_HAS_CUDA
   return kernels::cuda_backend(device.index);

@@ -12,10 +12,14 @@ template <class F>
 void for_array(const Tensor& x, F f) {
   kernels::Backend& device = backend(x.device());
   switch (x.dtype()) {
-    case DType::uint8: return f(device.array(std::uint8_t{}));
-    case DType::int64: return f(device.array(std::int64_t{}));
-    case DType::float32: return f(device.array(float{}));
-    case DType::float64: return f(device.array(double{}));
+    case DType::uint8:
+      return f(device.array(std::uint8_t{}));
+    case DType::int64:
+      return f(device.array(std::int64_t{}));
+    case DType::float32:
+      return f(device.array(float{}));
+    case DType::float64:
+      return f(device.array(double{}));
   }
 }
 
@@ -23,21 +27,24 @@ template <class F>
 void for_floating(const char* op, const Tensor& x, F f) {
   kernels::Backend& device = backend(x.device());
   switch (x.dtype()) {
-    case DType::float32: return f(device.floating(float{}));
-    case DType::float64: return f(device.floating(double{}));
-    default: fail("{}: got {}, expected float32 or float64", op, name_of(x.dtype()));
+    case DType::float32:
+      return f(device.floating(float{}));
+    case DType::float64:
+      return f(device.floating(double{}));
+    default:
+      fail("{}: got {}, expected float32 or float64", op, x.dtype());
   }
 }
 
 /// Throws unless both are on one device.
 inline void check_device(const char* op, const Tensor& a, const Tensor& b) {
-  check(a.device() == b.device(), "{}: tensors on {} and {}, expected one device", op, a.device().str(), b.device().str());
+  check(a.device() == b.device(), "{}: tensors on {} and {}, expected one device", op, a.device(), b.device());
 }
 
 /// Throws unless both are of one dtype, on one device.
 inline void check_alike(const char* op, const Tensor& a, const Tensor& b) {
   check_device(op, a, b);
-  check(a.dtype() == b.dtype(), "{}: tensors of {} and {}, expected one dtype", op, name_of(a.dtype()), name_of(b.dtype()));
+  check(a.dtype() == b.dtype(), "{}: tensors of {} and {}, expected one dtype", op, a.dtype(), b.dtype());
 }
 
 }  // namespace tern

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -14,30 +15,47 @@ constexpr bool is_floating(DType t) { return t >= DType::float32; }
 
 constexpr std::size_t size_of(DType t) {
   switch (t) {
-    case DType::uint8: return 1;
-    case DType::float32: return 4;
+    case DType::uint8:
+      return 1;
+    case DType::float32:
+      return 4;
     case DType::int64:
-    case DType::float64: return 8;
+    case DType::float64:
+      return 8;
   }
   return 0;
 }
 
 constexpr const char* name_of(DType t) {
   switch (t) {
-    case DType::uint8: return "uint8";
-    case DType::int64: return "int64";
-    case DType::float32: return "float32";
-    case DType::float64: return "float64";
+    case DType::uint8:
+      return "uint8";
+    case DType::int64:
+      return "int64";
+    case DType::float32:
+      return "float32";
+    case DType::float64:
+      return "float64";
   }
   return "?";
+}
+
+/// Whether elements of this type can be this number, apart from rounding.
+inline bool can_hold(DType t, double value) {
+  if (is_floating(t)) return true;
+  const double low = t == DType::uint8 ? 0 : -0x1p63, end = t == DType::uint8 ? 0x1p8 : 0x1p63;
+  return value == std::trunc(value) && low <= value && value < end;
 }
 
 /// The DType of a C++ element type.
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, std::uint8_t>) return DType::uint8;
-  else if constexpr (std::is_same_v<T, std::int64_t>) return DType::int64;
-  else if constexpr (std::is_same_v<T, float>) return DType::float32;
+  if constexpr (std::is_same_v<T, std::uint8_t>)
+    return DType::uint8;
+  else if constexpr (std::is_same_v<T, std::int64_t>)
+    return DType::int64;
+  else if constexpr (std::is_same_v<T, float>)
+    return DType::float32;
   else {
     static_assert(std::is_same_v<T, double>, "tern tensors hold float, double, std::int64_t or std::uint8_t");
     return DType::float64;

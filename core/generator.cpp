@@ -17,7 +17,7 @@ double uniform53(kernels::PhiloxState state, std::uint64_t i) {
 /// x[i] = values(i), made on the host, so that every device gets the same bits.
 template <class F>
 void fill_from(const char* op, const Tensor& x, F value) {
-  check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", op, name_of(x.dtype()));
+  check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", op, x.dtype());
   std::vector<double> values(static_cast<std::size_t>(x.numel()));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = value(i);
   x.copy_(tensor(values).to(x.dtype()).reshape(x.shape()));

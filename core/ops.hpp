@@ -22,8 +22,8 @@ struct HeightWidth {
 using kernels::Reduction;
 
 // Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
-// float32, float64 wins; a number takes the tensor's dtype (float32 if it has a fraction and the tensor is integer).
-// Dividing integers gives float32.
+// float32, float64 wins; a number takes the tensor's dtype where that can hold it, else int64 or, with a fraction,
+// float32. Dividing integers gives float32.
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);
@@ -107,8 +107,8 @@ struct Conv2dOptions {
 /// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
 
-/// x [N, C, H, W] -> [N, C, P, Q] with P = (H + 2 padding - kernel) / stride + 1. The stride is the kernel's size unless
-/// given. Where several elements of a window are largest, the first takes the gradient.
+/// x [N, C, H, W] -> [N, C, P, Q] with P = (H + 2 padding - kernel) / stride + 1. The stride is the kernel's size
+/// unless given. Where several elements of a window are largest, the first takes the gradient.
 struct Pool2dOptions {
   std::optional<HeightWidth> stride = {};
   HeightWidth padding = 0;

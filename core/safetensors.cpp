@@ -21,10 +21,14 @@ constexpr std::uint64_t largest_header = 100'000'000;  // the format's own limit
 
 const char* format_name(DType dtype) {
   switch (dtype) {
-    case DType::uint8: return "U8";
-    case DType::int64: return "I64";
-    case DType::float32: return "F32";
-    case DType::float64: return "F64";
+    case DType::uint8:
+      return "U8";
+    case DType::int64:
+      return "I64";
+    case DType::float32:
+      return "F32";
+    case DType::float64:
+      return "F64";
   }
   return "?";
 }
@@ -53,11 +57,11 @@ Tensor read_tensor(const json& entry, const std::string& elements, const std::st
     shape.push_back(static_cast<std::int64_t>(n));
   }
   const json &first = entry["data_offsets"][0], &last = entry["data_offsets"][1];
-  check(first.is_number_unsigned() && last.is_number_unsigned() && first.get<std::uint64_t>() <= last.get<std::uint64_t>() &&
-            last.get<std::uint64_t>() <= elements.size() &&
+  check(first.is_number_unsigned() && last.is_number_unsigned() &&
+            first.get<std::uint64_t>() <= last.get<std::uint64_t>() && last.get<std::uint64_t>() <= elements.size() &&
             last.get<std::uint64_t>() - first.get<std::uint64_t>() == bytes,
         "{}: data_offsets {} of {} bytes, expected {} bytes for shape {} of {}", where, entry["data_offsets"].dump(),
-        elements.size(), bytes, shape, name_of(dtype));
+        elements.size(), bytes, shape, dtype);
   const Tensor x = empty(shape, {.dtype = dtype});
   std::memcpy(x.storage()->data(), elements.data() + first.get<std::uint64_t>(), bytes);
   return x;
@@ -104,7 +108,8 @@ void save_safetensors(const std::filesystem::path& path, const TensorFile& file)
     const Tensor host = x.detach().to(Device::cpu).contiguous();
     const std::size_t first = elements.size(), bytes = static_cast<std::size_t>(host.numel()) * size_of(host.dtype());
     elements.append(static_cast<const char*>(host.storage()->data()) +
-                        static_cast<std::size_t>(host.storage_offset()) * size_of(host.dtype()), bytes);
+                        static_cast<std::size_t>(host.storage_offset()) * size_of(host.dtype()),
+                    bytes);
     header[name] = {{"dtype", format_name(host.dtype())},
                     {"shape", std::vector<std::int64_t>(host.shape().begin(), host.shape().end())},
                     {"data_offsets", {first, first + bytes}}};
@@ -128,8 +133,8 @@ TensorFile load_safetensors(const std::filesystem::path& path) {
   std::memcpy(&length, bytes.data(), sizeof length);
   check(length <= largest_header && length <= bytes.size() - sizeof length,
         "load {}: a header of {} bytes in a file of {}, expected a whole safetensors file", name, length, bytes.size());
-  const json header = json::parse(bytes.begin() + sizeof length, bytes.begin() + sizeof length + static_cast<std::ptrdiff_t>(length),
-                                  nullptr, false);
+  const json header = json::parse(bytes.begin() + sizeof length,
+                                  bytes.begin() + sizeof length + static_cast<std::ptrdiff_t>(length), nullptr, false);
   check(header.is_object(), "load {}: the header is not a JSON object, expected a safetensors file", name);
   const std::string elements = bytes.substr(sizeof length + length);
   TensorFile file;

@@ -19,8 +19,8 @@ struct TensorFile {
 /// to the disk and renamed. Throws Error if it cannot be written; a file that was there before is then still there.
 void save_safetensors(const std::filesystem::path& path, const TensorFile& file);
 
-/// Reads one into memory of the cpu device. Throws Error, naming the file and what was wrong, if it is missing, truncated,
-/// damaged, or holds a dtype other than F32, F64, I64 and U8.
+/// Reads one into memory of the cpu device. Throws Error, naming the file and what was wrong, if it is missing,
+/// truncated, damaged, or holds a dtype other than F32, F64, I64 and U8.
 TensorFile load_safetensors(const std::filesystem::path& path);
 
 /// Writes bytes to a file that appears whole or not at all. Throws Error as above.

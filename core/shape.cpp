@@ -49,8 +49,8 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
   const int shift = out.size() - other.size();
   for (int d = 0; d < other.size(); ++d) {
     std::int64_t& size = out[d + shift];
-    check(size == other[d] || size == 1 || other[d] == 1, "{}: shapes {} and {} do not broadcast: {} against {}", op, a, b,
-          size, other[d]);
+    check(size == other[d] || size == 1 || other[d] == 1, "{}: shapes {} and {} do not broadcast: {} against {}", op, a,
+          b, size, other[d]);
     if (size == 1) size = other[d];
   }
   return out;

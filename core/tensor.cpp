@@ -47,7 +47,7 @@ bool Tensor::is_contiguous() const {
 }
 
 void* Tensor::checked_data(DType expected) const {
-  check(dtype() == expected, "data: tensor of {}, read as {}", name_of(dtype()), name_of(expected));
+  check(dtype() == expected, "data: tensor of {}, read as {}", dtype(), expected);
   return static_cast<std::byte*>(impl_->storage->data()) + static_cast<std::size_t>(impl_->offset) * size_of(expected);
 }
 
@@ -92,7 +92,7 @@ bool Tensor::requires_grad() const { return impl().requires_grad || impl_->node;
 
 const Tensor& Tensor::set_requires_grad(bool value) const {
   check(is_leaf(), "set_requires_grad: the result of '{}', expected a leaf", is_leaf() ? "" : impl_->node->name);
-  check(!value || is_floating(dtype()), "set_requires_grad: tensor of {}, expected float32 or float64", name_of(dtype()));
+  check(!value || is_floating(dtype()), "set_requires_grad: tensor of {}, expected float32 or float64", dtype());
   impl_->requires_grad = value;
   return *this;
 }
@@ -108,6 +108,17 @@ void Tensor::set_grad(const Tensor& grad) const {
 const std::shared_ptr<Node>& Tensor::grad_node() const { return impl().node; }
 
 void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node) { y.impl_->node = std::move(node); }
+
+void GraphAccess::set_data(const Tensor& x, const Tensor& other) {
+  if (x.is_same(other)) return;
+  check(x.is_leaf() && x.shape() == other.shape(), "set_data: expected a leaf of shape {}", other.shape());
+  const Tensor source = other.detach();
+  x.impl_->storage = source.impl_->storage;
+  x.impl_->strides = source.impl_->strides;
+  x.impl_->offset = source.impl_->offset;
+  x.impl_->dtype = source.impl_->dtype;
+  x.impl_->grad = {};
+}
 
 void GraphAccess::accumulate(const Tensor& leaf, Tensor gradient) {
   Tensor& grad = leaf.impl_->grad;
@@ -128,8 +139,7 @@ void check_in_place(const char* op, const Tensor& self, const Tensor& other) {
   check(!grad_enabled() || !(self.requires_grad() || other.requires_grad()),
         "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
   check_device(op, self, other);
-  check(other.dtype() <= self.dtype(), "{}: {} into {}, which cannot hold it", op, name_of(other.dtype()),
-        name_of(self.dtype()));
+  check(other.dtype() <= self.dtype(), "{}: {} into {}, which cannot hold it", op, other.dtype(), self.dtype());
   check(broadcast_shapes(op, self.shape(), other.shape()) == self.shape(), "{}: shape {} does not broadcast to {}", op,
         other.shape(), self.shape());
 }
@@ -138,9 +148,9 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
   check_in_place(name, self, other);
   NoGradGuard no_grad;
   // An operand that shares this memory in another order would be read after it is written.
-  const bool overlaps = other.storage() == self.storage() &&
-                        !(other.storage_offset() == self.storage_offset() && other.shape() == self.shape() &&
-                          other.strides() == self.strides());
+  const bool overlaps =
+      other.storage() == self.storage() && !(other.storage_offset() == self.storage_offset() &&
+                                             other.shape() == self.shape() && other.strides() == self.strides());
   const Tensor operand = (overlaps ? other.clone() : other).to(self.dtype());
   if (self.is_contiguous()) {
     binary_into(op, self, operand, self);
@@ -164,9 +174,11 @@ const Tensor& Tensor::sub_(const Tensor& other) const {
 const Tensor& Tensor::mul_(const Tensor& other) const {
   return binary_in_place("mul_", kernels::BinaryOp::mul, *this, other);
 }
-const Tensor& Tensor::mul_(double factor) const { return mul_(full({}, factor, {.dtype = dtype(), .device = device()})); }
+const Tensor& Tensor::mul_(double factor) const {
+  return mul_(full({}, factor, {.dtype = dtype(), .device = device()}));
+}
 const Tensor& Tensor::div_(const Tensor& other) const {
-  check(is_floating(dtype()), "div_: tensor of {}, expected float32 or float64", name_of(dtype()));
+  check(is_floating(dtype()), "div_: tensor of {}, expected float32 or float64", dtype());
   return binary_in_place("div_", kernels::BinaryOp::div, *this, other);
 }
 
@@ -257,6 +269,8 @@ Tensor Tensor::argmax() const { return tern::argmax(*this); }
 Tensor Tensor::argmax(std::int64_t dim, bool keepdim) const { return tern::argmax(*this, dim, keepdim); }
 Tensor Tensor::matmul(const Tensor& other) const { return tern::matmul(*this, other); }
 Tensor Tensor::eq(const Tensor& other) const { return tern::eq(*this, other); }
-Tensor Tensor::index_select(std::int64_t dim, const Tensor& index) const { return tern::index_select(*this, dim, index); }
+Tensor Tensor::index_select(std::int64_t dim, const Tensor& index) const {
+  return tern::index_select(*this, dim, index);
+}
 
 }  // namespace tern

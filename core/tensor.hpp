@@ -3,6 +3,7 @@
 #include <tern/core/device.hpp>
 #include <tern/core/dtype.hpp>
 #include <tern/core/shape.hpp>
+#include <tern/kernels/error.hpp>
 
 #include <cstdint>
 #include <initializer_list>

@@ -162,8 +162,7 @@ class ArrayKernels {
   virtual void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) = 0;
 
   /// dx[o, k, i] = sum of dy[o, j, i] over the j with index[j] == k, in rising j: the gradient of index_select.
-  virtual void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy,
-                                     T* dx) = 0;
+  virtual void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) = 0;
 };
 
 /// Kernels for float and double: all that has a gradient. `dy` is the gradient of the loss by y, `dx` by x, and so on.

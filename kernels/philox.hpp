@@ -42,9 +42,7 @@ TERN_HOST_DEVICE inline std::uint32_t philox_bits(PhiloxState state, std::uint64
 }
 
 /// The top 24 bits as a number in [0, 1), the same on every device.
-TERN_HOST_DEVICE inline float uniform_from_bits(std::uint32_t bits) {
-  return static_cast<float>(bits >> 8) * 0x1p-24f;
-}
+TERN_HOST_DEVICE inline float uniform_from_bits(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
 
 /// Blocks of the stream that n draws use up: the next kernel starts that far on.
 inline std::uint64_t philox_blocks(std::uint64_t n) { return (n + 3) / 4; }

@@ -4,7 +4,6 @@
 #include <tern/core/ops/broadcast.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace tern {
 namespace {
@@ -14,7 +13,9 @@ using kernels::CompareOp;
 
 /// A number as a tensor of [] that does not change x's dtype unless it has to.
 Tensor number(const Tensor& x, double value) {
-  const DType dtype = is_floating(x.dtype()) || value == std::trunc(value) ? x.dtype() : DType::float32;
+  const DType dtype = can_hold(x.dtype(), value)      ? x.dtype()
+                      : can_hold(DType::int64, value) ? DType::int64
+                                                      : DType::float32;
   return full({}, value, {.dtype = dtype, .device = x.device()});
 }
 
@@ -45,7 +46,8 @@ Tensor compare(const char* name, CompareOp op, const Tensor& x, const Tensor& z)
   });
 }
 
-/// The share of the gradient that goes to a, where `wins` says that a is the one taken: half of it where both are equal.
+/// The share of the gradient that goes to a, where `wins` says that a is the one taken: half of it where both are
+/// equal.
 Tensor share(const Tensor& g, const Tensor& a, const Tensor& b, const Tensor& wins) {
   return g * (wins.to(g.dtype()) + eq(a, b).to(g.dtype()) * 0.5);
 }
@@ -54,8 +56,9 @@ Tensor share(const Tensor& g, const Tensor& a, const Tensor& b, const Tensor& wi
 
 Tensor add(const Tensor& x, const Tensor& z) {
   return promoted("add", x, z, DType::uint8, [](const Tensor& a, const Tensor& b) {
-    return record("add", {a, b}, binary("add", BinaryOp::add, a, b),
-                  [sa = a.shape(), sb = b.shape()](const Tensor& g) { return Grads{sum_to(g, sa), sum_to(g, sb)}; });
+    return record("add", {a, b}, binary("add", BinaryOp::add, a, b), [sa = a.shape(), sb = b.shape()](const Tensor& g) {
+      return Grads{sum_to(g, sa), sum_to(g, sb)};
+    });
   });
 }
 
@@ -69,22 +72,24 @@ Tensor sub(const Tensor& x, const Tensor& z) {
 
 Tensor mul(const Tensor& x, const Tensor& z) {
   return promoted("mul", x, z, DType::uint8, [](const Tensor& a, const Tensor& b) {
-    return record("mul", {a, b}, binary("mul", BinaryOp::mul, a, b),
-                  [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
-                    return Grads{need_a ? sum_to(g * *sb, (*sa).shape()) : Tensor(),
-                                 need_b ? sum_to(g * *sa, (*sb).shape()) : Tensor()};
-                  });
+    return record(
+        "mul", {a, b}, binary("mul", BinaryOp::mul, a, b),
+        [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
+          return Grads{need_a ? sum_to(g * *sb, (*sa).shape()) : Tensor(),
+                       need_b ? sum_to(g * *sa, (*sb).shape()) : Tensor()};
+        });
   });
 }
 
 Tensor div(const Tensor& x, const Tensor& z) {
   return promoted("div", x, z, DType::float32, [](const Tensor& a, const Tensor& b) {
-    return record("div", {a, b}, binary("div", BinaryOp::div, a, b),
-                  [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
-                    const Tensor da = g / *sb;
-                    return Grads{need_a ? sum_to(da, (*sa).shape()) : Tensor(),
-                                 need_b ? sum_to(-da * (*sa / *sb), (*sb).shape()) : Tensor()};
-                  });
+    return record(
+        "div", {a, b}, binary("div", BinaryOp::div, a, b),
+        [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
+          const Tensor da = g / *sb;
+          return Grads{need_a ? sum_to(da, (*sa).shape()) : Tensor(),
+                       need_b ? sum_to(-da * (*sa / *sb), (*sb).shape()) : Tensor()};
+        });
   });
 }
 
@@ -120,7 +125,7 @@ Tensor operator+(double a, const Tensor& b) { return add(number(b, a), b); }
 Tensor operator-(double a, const Tensor& b) { return sub(number(b, a), b); }
 Tensor operator*(double a, const Tensor& b) { return mul(number(b, a), b); }
 Tensor operator/(double a, const Tensor& b) { return div(number(b, a), b); }
-Tensor operator-(const Tensor& x) { return neg(x); }
+Tensor operator-(const Tensor& x) { return is_floating(x.dtype()) ? neg(x) : 0 - x; }
 
 Tensor eq(const Tensor& a, const Tensor& b) { return compare("eq", CompareOp::eq, a, b); }
 Tensor ne(const Tensor& a, const Tensor& b) { return compare("ne", CompareOp::ne, a, b); }

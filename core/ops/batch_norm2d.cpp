@@ -15,17 +15,19 @@ T* data_or_null(const Tensor& x) {
 Tensor batch_norm2d(const Tensor& in, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight,
                     const Tensor& bias, const BatchNorm2dOptions& options) {
   check(in.dim() == 4, "batch_norm2d: input {}, expected [N, C, H, W]", in.shape());
-  const kernels::BatchNorm2dShape s{.N = in.size(0), .C = in.size(1), .HW = in.size(2) * in.size(3), .eps = options.eps};
+  const kernels::BatchNorm2dShape s{
+      .N = in.size(0), .C = in.size(1), .HW = in.size(2) * in.size(3), .eps = options.eps};
   for (const Tensor* t : {&running_mean, &running_var, &weight, &bias}) {
     if (!t->defined()) continue;
     check_alike("batch_norm2d", in, *t);
-    check(t->shape() == Shape{s.C} && t->is_contiguous(), "batch_norm2d: statistics or parameters of shape {}, expected [{}]",
-          t->shape(), s.C);
+    check(t->shape() == Shape{s.C} && t->is_contiguous(),
+          "batch_norm2d: statistics or parameters of shape {}, expected [{}]", t->shape(), s.C);
   }
   check(running_mean.defined() == running_var.defined(), "batch_norm2d: one running statistic, expected both or none");
   const bool training = options.training;
   check(training || running_mean.defined(), "batch_norm2d: evaluation without running statistics, expected both");
-  check(!training || s.N * s.HW > 1, "batch_norm2d: input {} has one value a channel, expected more in training", in.shape());
+  check(!training || s.N * s.HW > 1, "batch_norm2d: input {} has one value a channel, expected more in training",
+        in.shape());
 
   const Tensor x = in.contiguous(), y = empty_like(x);
   const TensorOptions like{.dtype = x.dtype(), .device = x.device()};
@@ -46,18 +48,19 @@ Tensor batch_norm2d(const Tensor& in, const Tensor& running_mean, const Tensor& 
   }
   const bool need_x = x.requires_grad(), need_w = weight.defined() && weight.requires_grad(),
              need_b = bias.defined() && bias.requires_grad();
-  return record("batch_norm2d", {x, weight, bias}, y,
-                [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd)](const Tensor& gradient) {
-                  const Tensor g = gradient.contiguous();
-                  Grads grads{need_x ? empty_like(*x) : Tensor(), need_w ? empty({s.C}, like) : Tensor(),
-                              need_b ? empty({s.C}, like) : Tensor()};
-                  for_floating("batch_norm2d", g, [&]<class T>(kernels::FloatKernels<T>& k) {
-                    k.batch_norm2d_backward(s, training, (*x).data<T>(), data_or_null<T>(*weight), (*mean).data<T>(),
-                                            (*invstd).data<T>(), g.data<T>(), data_or_null<T>(grads[0]),
-                                            data_or_null<T>(grads[1]), data_or_null<T>(grads[2]));
-                  });
-                  return grads;
-                });
+  return record(
+      "batch_norm2d", {x, weight, bias}, y,
+      [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd)](const Tensor& gradient) {
+        const Tensor g = gradient.contiguous();
+        Grads grads{need_x ? empty_like(*x) : Tensor(), need_w ? empty({s.C}, like) : Tensor(),
+                    need_b ? empty({s.C}, like) : Tensor()};
+        for_floating("batch_norm2d", g, [&]<class T>(kernels::FloatKernels<T>& k) {
+          k.batch_norm2d_backward(s, training, (*x).data<T>(), data_or_null<T>(*weight), (*mean).data<T>(),
+                                  (*invstd).data<T>(), g.data<T>(), data_or_null<T>(grads[0]),
+                                  data_or_null<T>(grads[1]), data_or_null<T>(grads[2]));
+        });
+        return grads;
+      });
 }
 
 }  // namespace tern

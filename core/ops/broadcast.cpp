@@ -45,7 +45,8 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 
 void binary_into(kernels::BinaryOp op, const Tensor& a, const Tensor& b, const Tensor& y) {
   const kernels::Strided walk = broadcast_walk(a, b, y.shape());
-  for_array(y, [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.data<T>(), b.data<T>(), y.data<T>()); });
+  for_array(y,
+            [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.data<T>(), b.data<T>(), y.data<T>()); });
 }
 
 void copy_into(const Tensor& source, const Tensor& target) {

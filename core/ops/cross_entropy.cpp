@@ -7,23 +7,27 @@ namespace tern {
 Tensor cross_entropy(const Tensor& in, const Tensor& labels, const CrossEntropyOptions& options) {
   check(in.dim() == 2, "cross_entropy: logits {}, expected [N, C]", in.shape());
   check_device("cross_entropy", in, labels);
-  const kernels::CrossEntropyShape s{.N = in.size(0), .C = in.size(1), .label_smoothing = options.label_smoothing,
-                                     .ignore_index = options.ignore_index, .reduction = options.reduction};
-  check(labels.dtype() == DType::int64 && labels.shape() == Shape{s.N}, "cross_entropy: target {} {}, expected int64 [{}]",
-        name_of(labels.dtype()), labels.shape(), s.N);
+  const kernels::CrossEntropyShape s{.N = in.size(0),
+                                     .C = in.size(1),
+                                     .label_smoothing = options.label_smoothing,
+                                     .ignore_index = options.ignore_index,
+                                     .reduction = options.reduction};
+  check(labels.dtype() == DType::int64 && labels.shape() == Shape{s.N},
+        "cross_entropy: target {} {}, expected int64 [{}]", labels.dtype(), labels.shape(), s.N);
   check(s.label_smoothing >= 0 && s.label_smoothing <= 1, "cross_entropy: label smoothing {}, expected 0 to 1",
         s.label_smoothing);
   if (options.weight.defined()) {
     check_alike("cross_entropy", in, options.weight);
-    check(options.weight.shape() == Shape{s.C}, "cross_entropy: class weights {}, expected [{}]", options.weight.shape(), s.C);
+    check(options.weight.shape() == Shape{s.C}, "cross_entropy: class weights {}, expected [{}]",
+          options.weight.shape(), s.C);
   }
   const Tensor logits = in.contiguous(), target = labels.contiguous();
   const Tensor weight = options.weight.defined() ? options.weight.contiguous() : options.weight;
   if (target.device().on_host()) {
     for (std::int64_t i = 0; i < s.N; ++i) {
       const std::int64_t t = target.data<std::int64_t>()[i];
-      check((t >= 0 && t < s.C) || t == s.ignore_index, "cross_entropy: target {} at {}, expected 0 to {} or {} to ignore", t,
-            i, s.C - 1, s.ignore_index);
+      check((t >= 0 && t < s.C) || t == s.ignore_index,
+            "cross_entropy: target {} at {}, expected 0 to {} or {} to ignore", t, i, s.C - 1, s.ignore_index);
     }
   }
   const TensorOptions like{.dtype = in.dtype(), .device = in.device()};
@@ -50,9 +54,12 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
   check(x.shape() == target.shape(), "mse_loss: input {} and target {}, expected one shape", x.shape(), target.shape());
   const Tensor squares = pow(x - target, 2);
   switch (reduction) {
-    case Reduction::mean: return mean(squares);
-    case Reduction::sum: return sum(squares);
-    case Reduction::none: break;
+    case Reduction::mean:
+      return mean(squares);
+    case Reduction::sum:
+      return sum(squares);
+    case Reduction::none:
+      break;
   }
   return squares;
 }

@@ -11,9 +11,10 @@ Tensor masked(const char* name, const kernels::DropoutShape& s, kernels::PhiloxS
   return y;
 }
 
-Tensor grouped_dropout(const char* name, const Tensor& x, std::int64_t group, double p, bool training, Generator& generator) {
+Tensor grouped_dropout(const char* name, const Tensor& x, std::int64_t group, double p, bool training,
+                       Generator& generator) {
   check(p >= 0 && p <= 1, "{}: probability {}, expected 0 to 1", name, p);
-  check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", name, name_of(x.dtype()));
+  check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", name, x.dtype());
   if (!training || p == 0 || x.numel() == 0) return x;
   const kernels::DropoutShape s{.n = x.numel(), .group = group, .p = p};
   const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(s.n / s.group));

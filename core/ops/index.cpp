@@ -53,13 +53,13 @@ Tensor index_select(const Tensor& in, std::int64_t dim, const Tensor& at) {
   const int d = wrap_dim("index_select", dim, in.dim());
   check_device("index_select", in, at);
   check(at.dtype() == DType::int64 && at.dim() == 1, "index_select: index {} of shape {}, expected int64 [n]",
-        name_of(at.dtype()), at.shape());
+        at.dtype(), at.shape());
   const Tensor x = in.contiguous(), index = at.contiguous();
   if (index.device().on_host()) {
     for (std::int64_t i = 0; i < index.numel(); ++i) {
       const std::int64_t value = index.data<std::int64_t>()[i];
-      check(0 <= value && value < x.shape()[d], "index_select: index {} of dimension {} of shape {}, expected 0 to {}", value,
-            d, x.shape(), x.shape()[d] - 1);
+      check(0 <= value && value < x.shape()[d], "index_select: index {} of dimension {} of shape {}, expected 0 to {}",
+            value, d, x.shape(), x.shape()[d] - 1);
     }
   }
   kernels::ReduceShape r;

@@ -16,29 +16,31 @@ Tensor product(const Tensor& in_a, bool trans_a, const Tensor& in_b, bool trans_
   s.trans_a = trans_a;
   s.trans_b = trans_b;
   const Tensor y = empty({s.batch, s.m, s.n}, {.dtype = a.dtype(), .device = a.device()});
-  for_floating("matmul", a, [&]<class T>(kernels::FloatKernels<T>& k) { k.matmul(s, a.data<T>(), b.data<T>(), y.data<T>()); });
+  for_floating("matmul", a,
+               [&]<class T>(kernels::FloatKernels<T>& k) { k.matmul(s, a.data<T>(), b.data<T>(), y.data<T>()); });
   return y;
 }
 
 /// a b, or a b' where trans_b, for batches of matrices.
 Tensor recorded_product(const Tensor& a, const Tensor& b, bool trans_b) {
-  return record("matmul", {a, b}, product(a, false, b, trans_b),
-                [a = Saved(a), b = Saved(b), trans_b, need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
-                  Grads grads{Tensor(), Tensor()};
-                  if (need_a) grads[0] = product(g, false, *b, !trans_b);
-                  if (need_b) grads[1] = trans_b ? product(g, true, *a, false) : product(*a, true, g, false);
-                  return grads;
-                });
+  return record(
+      "matmul", {a, b}, product(a, false, b, trans_b),
+      [a = Saved(a), b = Saved(b), trans_b, need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
+        Grads grads{Tensor(), Tensor()};
+        if (need_a) grads[0] = product(g, false, *b, !trans_b);
+        if (need_b) grads[1] = trans_b ? product(g, true, *a, false) : product(*a, true, g, false);
+        return grads;
+      });
 }
 
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   check_alike("matmul", a, b);
-  check((a.dim() == 2 || a.dim() == 3) && (b.dim() == 2 || b.dim() == 3), "matmul: shapes {} and {}, expected 2 or 3 dimensions",
-        a.shape(), b.shape());
-  check(a.size(-1) == b.size(-2), "matmul: shapes {} and {}: {} columns against {} rows", a.shape(), b.shape(), a.size(-1),
-        b.size(-2));
+  check((a.dim() == 2 || a.dim() == 3) && (b.dim() == 2 || b.dim() == 3),
+        "matmul: shapes {} and {}, expected 2 or 3 dimensions", a.shape(), b.shape());
+  check(a.size(-1) == b.size(-2), "matmul: shapes {} and {}: {} columns against {} rows", a.shape(), b.shape(),
+        a.size(-1), b.size(-2));
   if (a.dim() == 2 && b.dim() == 2) return recorded_product(a.unsqueeze(0), b.unsqueeze(0), false).squeeze(0);
   const Tensor batch_a = a.dim() == 3 ? a : a.unsqueeze(0), batch_b = b.dim() == 3 ? b : b.unsqueeze(0);
   const std::int64_t batch = a.dim() == 3 ? a.size(0) : b.size(0);

@@ -8,14 +8,22 @@ namespace {
 kernels::Pool2dShape checked_shape(const char* op, const Tensor& x, HeightWidth kernel, const Pool2dOptions& o) {
   check(x.dim() == 4, "{}: input {}, expected [N, C, H, W]", op, x.shape());
   const HeightWidth stride = o.stride.value_or(kernel);
-  const kernels::Pool2dShape s{.N = x.size(0), .C = x.size(1), .H = x.size(2), .W = x.size(3), .R = kernel.h, .S = kernel.w,
-                               .stride_h = stride.h, .stride_w = stride.w, .pad_h = o.padding.h, .pad_w = o.padding.w};
-  check(s.R > 0 && s.S > 0 && s.stride_h > 0 && s.stride_w > 0, "{}: kernel [{}, {}], stride [{}, {}], expected 1 or more",
-        op, s.R, s.S, s.stride_h, s.stride_w);
+  const kernels::Pool2dShape s{.N = x.size(0),
+                               .C = x.size(1),
+                               .H = x.size(2),
+                               .W = x.size(3),
+                               .R = kernel.h,
+                               .S = kernel.w,
+                               .stride_h = stride.h,
+                               .stride_w = stride.w,
+                               .pad_h = o.padding.h,
+                               .pad_w = o.padding.w};
+  check(s.R > 0 && s.S > 0 && s.stride_h > 0 && s.stride_w > 0,
+        "{}: kernel [{}, {}], stride [{}, {}], expected 1 or more", op, s.R, s.S, s.stride_h, s.stride_w);
   check(s.pad_h >= 0 && s.pad_w >= 0 && 2 * s.pad_h <= s.R && 2 * s.pad_w <= s.S,
         "{}: padding [{}, {}] for kernel [{}, {}], expected at most half of it", op, s.pad_h, s.pad_w, s.R, s.S);
-  check(s.H + 2 * s.pad_h >= s.R && s.W + 2 * s.pad_w >= s.S, "{}: kernel [{}, {}] is larger than input {} with padding [{}, {}]",
-        op, s.R, s.S, x.shape(), s.pad_h, s.pad_w);
+  check(s.H + 2 * s.pad_h >= s.R && s.W + 2 * s.pad_w >= s.S,
+        "{}: kernel [{}, {}] is larger than input {} with padding [{}, {}]", op, s.R, s.S, x.shape(), s.pad_h, s.pad_w);
   return s;
 }
 
@@ -48,7 +56,8 @@ Tensor avg_pool2d(const Tensor& in, HeightWidth kernel_size, const Pool2dOptions
   const kernels::Pool2dShape s = checked_shape("avg_pool2d", in, kernel_size, options);
   const Tensor x = in.contiguous();
   const Tensor y = empty({s.N, s.C, s.P(), s.Q()}, {.dtype = x.dtype(), .device = x.device()});
-  for_floating("avg_pool2d", x, [&]<class T>(kernels::FloatKernels<T>& k) { k.avg_pool2d(s, x.data<T>(), y.data<T>()); });
+  for_floating("avg_pool2d", x,
+               [&]<class T>(kernels::FloatKernels<T>& k) { k.avg_pool2d(s, x.data<T>(), y.data<T>()); });
   return record("avg_pool2d", {x}, y, [s, from = x.shape()](const Tensor& gradient) {
     const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
     for_floating("avg_pool2d", g,

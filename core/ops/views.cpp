@@ -16,14 +16,16 @@ Shape resolved(const char* op, const Tensor& x, Shape shape) {
   int unknown = -1;
   std::int64_t known = 1;
   for (int d = 0; d < shape.size(); ++d) {
-    check(shape[d] >= -1 && (shape[d] >= 0 || unknown < 0), "{}: shape {}, expected sizes of 0 or more and one -1 at most",
-          op, shape);
-    if (shape[d] == -1) unknown = d;
-    else known *= shape[d];
+    check(shape[d] >= -1 && (shape[d] >= 0 || unknown < 0),
+          "{}: shape {}, expected sizes of 0 or more and one -1 at most", op, shape);
+    if (shape[d] == -1)
+      unknown = d;
+    else
+      known *= shape[d];
   }
   if (unknown >= 0 && known > 0) shape[unknown] = x.numel() / known;
-  check(shape.numel() == x.numel() && (unknown < 0 || known > 0), "{}: shape {} with {} elements does not go into {}", op,
-        x.shape(), x.numel(), shape);
+  check(shape.numel() == x.numel() && (unknown < 0 || known > 0), "{}: shape {} with {} elements does not go into {}",
+        op, x.shape(), x.numel(), shape);
   return shape;
 }
 
@@ -37,8 +39,7 @@ std::optional<Shape> strides_as(const Tensor& x, const Shape& shape) {
   std::int64_t placed = 1;
   for (int own = x.dim() - 1; own >= 0; --own) {
     run *= x.shape()[own];
-    const bool ends =
-        own == 0 || (x.shape()[own - 1] != 1 && x.strides()[own - 1] != run * run_stride);
+    const bool ends = own == 0 || (x.shape()[own - 1] != 1 && x.strides()[own - 1] != run * run_stride);
     if (!ends) continue;
     while (d >= 0 && (placed < run || shape[d] == 1)) {
       strides[d] = placed * run_stride;
@@ -84,14 +85,17 @@ Tensor Tensor::flatten(std::int64_t start_dim, std::int64_t end_dim) const {
   std::int64_t merged = 1;
   for (int d = 0; d < dim(); ++d) {
     if (d >= first && d <= last) merged *= shape()[d];
-    if (d == last) flat.push_back(merged);
-    else if (d < first || d > last) flat.push_back(shape()[d]);
+    if (d == last)
+      flat.push_back(merged);
+    else if (d < first || d > last)
+      flat.push_back(shape()[d]);
   }
   return reshape(flat);
 }
 
 Tensor Tensor::permute(const Shape& dims) const {
-  check(dims.size() == dim(), "permute: {} names {} dimensions of shape {}, expected {}", dims, dims.size(), shape(), dim());
+  check(dims.size() == dim(), "permute: {} names {} dimensions of shape {}, expected {}", dims, dims.size(), shape(),
+        dim());
   Shape order = dims, shape = this->shape(), strides = this->strides(), inverse = dims;
   unsigned seen = 0;
   for (int d = 0; d < dim(); ++d) {
@@ -121,8 +125,8 @@ Tensor Tensor::t() const {
 Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const {
   const int d = wrap_dim("narrow", dim, this->dim());
   check(start >= 0 && length >= 0 && start <= shape()[d] - length,
-        "narrow: elements {} to {} of dimension {} of shape {}, expected within 0 to {}", start, start + length, d, shape(),
-        shape()[d]);
+        "narrow: elements {} to {} of dimension {} of shape {}, expected within 0 to {}", start, start + length, d,
+        shape(), shape()[d]);
   Shape part = shape();
   part[d] = length;
   return record("narrow", {*this}, as_strided(part, strides(), storage_offset() + start * strides()[d]),
@@ -135,8 +139,8 @@ Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length)
 
 Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
   const int d = wrap_dim("select", dim, this->dim());
-  check(-shape()[d] <= index && index < shape()[d], "select: index {} of dimension {} of shape {}, expected {} to {}", index,
-        d, shape(), -shape()[d], shape()[d] - 1);
+  check(-shape()[d] <= index && index < shape()[d], "select: index {} of dimension {} of shape {}, expected {} to {}",
+        index, d, shape(), -shape()[d], shape()[d] - 1);
   return narrow(d, index < 0 ? index + shape()[d] : index, 1).squeeze(d);
 }
 
@@ -203,10 +207,14 @@ Tensor Tensor::to(DType target) const {
   const Tensor x = contiguous(), y = empty(shape(), {.dtype = target, .device = device()});
   for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
     switch (target) {
-      case DType::uint8: return k.cast(numel(), x.data<T>(), y.data<std::uint8_t>());
-      case DType::int64: return k.cast(numel(), x.data<T>(), y.data<std::int64_t>());
-      case DType::float32: return k.cast(numel(), x.data<T>(), y.data<float>());
-      case DType::float64: return k.cast(numel(), x.data<T>(), y.data<double>());
+      case DType::uint8:
+        return k.cast(numel(), x.data<T>(), y.data<std::uint8_t>());
+      case DType::int64:
+        return k.cast(numel(), x.data<T>(), y.data<std::int64_t>());
+      case DType::float32:
+        return k.cast(numel(), x.data<T>(), y.data<float>());
+      case DType::float64:
+        return k.cast(numel(), x.data<T>(), y.data<double>());
     }
   });
   if (!is_floating(target)) return y;
