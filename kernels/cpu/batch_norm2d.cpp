@@ -1,10 +1,11 @@
 /// Batch normalisation in two passes each way: statistics plane by plane, then the result. Forward moves 12 bytes to an
 /// element, backward 20, for about ten operations.
 ///
-/// Sums run in float over blocks of at most 1024 elements, a few vectors wide, and in double across blocks and planes,
-/// always in the same order. The variance of a block is summed around the block's own mean while the block is in the
-/// first-level cache, and blocks are put together as in Chan, Golub, LeVeque, "Updating formulae and a pairwise
-/// algorithm for computing sample variances", 1979: a mean far from zero costs no digits.
+/// The arithmetic runs in double, which the memory's pace hides: where most of a value cancels, what is left of it is
+/// right. All sums have an order that depends on the shape alone. The variance is summed around the first
+/// element of each plane, in the same pass as the mean, and put together from the planes as in Chan, Golub, LeVeque,
+/// "Updating formulae and a pairwise algorithm for computing sample variances", 1979: a mean far from zero costs no
+/// digits.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
@@ -43,99 +44,91 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
+using D64 = hn::ScalableTag<double>;
 
-constexpr int64_t block = 1024;
-
-/// The sums over i in [0, n) of f's two terms, in two vectors each. f(d, i, terms) gives those of a vector from element
-/// i on; what is left after the last whole vector goes by vectors of one.
+/// The two sums over i in [0, n) that f(d, i, first, second) adds to: the terms of as many elements from i on as d has
+/// lanes.
 struct TwoSums {
   double first = 0, second = 0;
 };
 template <class F>
 HWY_INLINE TwoSums sum_two(int64_t n, const F& f) {
-  const D d;
-  const hn::CappedTag<float, 1> d1;
+  const D64 d;
+  constexpr int unroll = 4;  // covers the latency of an addition
   const int64_t lanes = hn::Lanes(d);
-  V first[2] = {hn::Zero(d), hn::Zero(d)}, second[2] = {hn::Zero(d), hn::Zero(d)};
+  hn::Vec<D64> first[unroll], second[unroll];
+  for (int u = 0; u < unroll; ++u) first[u] = second[u] = hn::Zero(d);
   int64_t i = 0;
-  for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    for (int u = 0; u < 2; ++u) f(d, i + u * lanes, first[u], second[u]);
+  for (; i + unroll * lanes <= n; i += unroll * lanes) {
+    for (int u = 0; u < unroll; ++u) f(d, i + u * lanes, first[u], second[u]);
   }
   for (; i + lanes <= n; i += lanes) f(d, i, first[0], second[0]);
-  hn::Vec<decltype(d1)> rest_first = hn::Zero(d1), rest_second = hn::Zero(d1);
-  for (; i < n; ++i) f(d1, i, rest_first, rest_second);
-  return {double{hn::GetLane(hn::SumOfLanes(d, hn::Add(first[0], first[1])))} + hn::GetLane(rest_first),
-          double{hn::GetLane(hn::SumOfLanes(d, hn::Add(second[0], second[1])))} + hn::GetLane(rest_second)};
+  const hn::CappedTag<double, 1> d1;
+  hn::Vec<decltype(d1)> last_first = hn::Zero(d1), last_second = hn::Zero(d1);
+  for (; i < n; ++i) f(d1, i, last_first, last_second);
+  const auto total = [&](const hn::Vec<D64>* v) HWY_ATTR {
+    return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3]))));
+  };
+  return {total(first) + hn::GetLane(last_first), total(second) + hn::GetLane(last_second)};
 }
 
-/// The mean of n elements, and the sum of squares around it.
+/// As many floats as d has doubles.
+template <class D>
+HWY_INLINE hn::Vec<hn::Rebind<float, D>> load(D, const float* p) {
+  return hn::LoadU(hn::Rebind<float, D>(), p);
+}
+
+/// The mean of n >= 1 elements, and the sum of squares around it.
 Moments moments(int64_t n, const float* x) {
-  Moments all;
-  for (int64_t begin = 0; begin < n; begin += block) {
-    const int64_t count = std::min(block, n - begin);
-    const float* HWY_RESTRICT at = x + begin;
-    const double sum = sum_two(count, [at](auto d, int64_t i, auto& total, auto&) HWY_ATTR {
-                         total = hn::Add(total, hn::LoadU(d, at + i));
-                       }).first;
-    const float center = static_cast<float>(sum / count);
-    const TwoSums around = sum_two(count, [at, center](auto d, int64_t i, auto& total, auto& squares) HWY_ATTR {
-      const auto v = hn::Sub(hn::LoadU(d, at + i), hn::Set(d, center));
-      total = hn::Add(total, v);
-      squares = hn::MulAdd(v, v, squares);
-    });
-    const double mean = center + around.first / count, squares = around.second - around.first * around.first / count;
-    const double delta = mean - all.mean, total = static_cast<double>(begin + count);
-    all.mean += delta * count / total;
-    all.squares += squares + delta * delta * begin * count / total;
-  }
-  return all;
+  const double origin = *x;
+  const TwoSums sums = sum_two(n, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
+    const auto v = hn::Sub(hn::PromoteTo(d, load(d, x + i)), hn::Set(d, origin));
+    sum = hn::Add(sum, v);
+    squares = hn::MulAdd(v, v, squares);
+  });
+  return {origin + sums.first / n, sums.second - sums.first * sums.first / n};
 }
 
 /// The sums of dy and of dy * (x - mean).
-Slope slope(int64_t n, const float* x, float mean, const float* dy) {
-  Slope all;
-  for (int64_t begin = 0; begin < n; begin += block) {
-    const float* HWY_RESTRICT x_at = x + begin;
-    const float* HWY_RESTRICT dy_at = dy + begin;
-    const TwoSums part =
-        sum_two(std::min(block, n - begin), [x_at, dy_at, mean](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
-          const auto g = hn::LoadU(d, dy_at + i);
-          sum = hn::Add(sum, g);
-          product = hn::MulAdd(g, hn::Sub(hn::LoadU(d, x_at + i), hn::Set(d, mean)), product);
-        });
-    all.dy += part.first;
-    all.product += part.second;
-  }
-  return all;
+Slope slopes(int64_t n, const float* x, double mean, const float* dy) {
+  const TwoSums sums = sum_two(n, [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
+    const auto v = hn::Sub(hn::PromoteTo(d, load(d, x + i)), hn::Set(d, mean));
+    const auto g = hn::PromoteTo(d, load(d, dy + i));
+    sum = hn::Add(sum, g);
+    product = hn::MulAdd(g, v, product);
+  });
+  return {sums.first, sums.second};
 }
 
-/// Calls f(d, i) for vectors from element i on that cover [0, n).
+/// y[i] = f(d, i) for i in [0, n), as many doubles at a time as d has lanes.
 template <class F>
-HWY_INLINE void for_each_vector(int64_t n, const F& f) {
-  const D d;
+HWY_INLINE void fill(int64_t n, float* y, const F& f) {
+  const D64 d;
   const int64_t lanes = hn::Lanes(d);
+  const auto step = [&](auto tag, int64_t i) HWY_ATTR {
+    const hn::Rebind<float, decltype(tag)> d32;
+    hn::StoreU(hn::DemoteTo(d32, f(tag, i)), d32, y + i);
+  };
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) f(d, i);
-  for (; i < n; ++i) f(hn::CappedTag<float, 1>(), i);
+  for (; i + lanes <= n; i += lanes) step(d, i);
+  for (; i < n; ++i) step(hn::CappedTag<double, 1>(), i);
 }
 
-/// y = (x - mean) * gain + shift, the mean in two parts: one float would not do where it is large.
-void normalize(int64_t n, const float* x, double mean, float gain, float shift, float* y) {
-  const float high = static_cast<float>(mean), low = static_cast<float>(mean - high);
-  for_each_vector(n, [=](auto d, int64_t i) HWY_ATTR {
-    const auto v = hn::Sub(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, high)), hn::Set(d, low));
-    hn::StoreU(hn::MulAdd(v, hn::Set(d, gain), hn::Set(d, shift)), d, y + i);
+/// y = (x - mean) * gain + shift.
+void normalize(int64_t n, const float* x, double mean, double gain, double shift, float* y) {
+  fill(n, y, [=](auto d, int64_t i) HWY_ATTR {
+    const auto v = hn::Sub(hn::PromoteTo(d, load(d, x + i)), hn::Set(d, mean));
+    return hn::MulAdd(v, hn::Set(d, gain), hn::Set(d, shift));
   });
 }
 
-/// dx = a * dy + b * (x - mean) + c.
-void combine(int64_t n, const float* x, float mean, const float* dy, float a, float b, float c, float* dx) {
-  for_each_vector(n, [=](auto d, int64_t i) HWY_ATTR {
-    const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean));
-    const auto constant = hn::MulAdd(v, hn::Set(d, b), hn::Set(d, c));
-    hn::StoreU(hn::MulAdd(hn::LoadU(d, dy + i), hn::Set(d, a), constant), d, dx + i);
+/// dx = (dy - mean_dy + slope * (x - mean)) * gain.
+void combine(int64_t n, const float* x, double mean, const float* dy, double mean_dy, double slope, double gain,
+             float* dx) {
+  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR {
+    const auto v = hn::Sub(hn::PromoteTo(d, load(d, x + i)), hn::Set(d, mean));
+    const auto g = hn::Sub(hn::PromoteTo(d, load(d, dy + i)), hn::Set(d, mean_dy));
+    return hn::Mul(hn::MulAdd(v, hn::Set(d, slope), g), hn::Set(d, gain));
   });
 }
 
@@ -148,7 +141,7 @@ HWY_AFTER_NAMESPACE();
 namespace tern::kernels {
 
 HWY_EXPORT(moments);
-HWY_EXPORT(slope);
+HWY_EXPORT(slopes);
 HWY_EXPORT(normalize);
 HWY_EXPORT(combine);
 
@@ -168,6 +161,10 @@ void for_each_plane(const BatchNorm2dShape& s, const F& f) {
 void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight,
                               const float* bias, float* running_mean, float* running_var, float* mean, float* invstd,
                               float* y) {
+  if (s.N * s.HW == 0) {
+    return ReferenceFloat<float>::batch_norm2d(s, momentum, x, weight, bias, running_mean, running_var, mean, invstd,
+                                               y);
+  }
   const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
   const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
   Scratch<Moments> plane_moments(s.N * s.C);
@@ -192,8 +189,8 @@ void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const 
     }
   }
   for_each_plane(s, [&](int64_t plane, int64_t c) {
-    normalize_plane(s.HW, x + plane * s.HW, mu[c], static_cast<float>(inv[c] * (weight ? weight[c] : 1)),
-                    bias ? bias[c] : 0, y + plane * s.HW);
+    normalize_plane(s.HW, x + plane * s.HW, mu[c], inv[c] * (weight ? weight[c] : 1), bias ? bias[c] : 0,
+                    y + plane * s.HW);
   });
 }
 
@@ -206,15 +203,15 @@ void CpuFloat32::batch_norm2d_eval(const BatchNorm2dShape& s, const float* x, co
     invstd[c] = static_cast<float>(inv[c]);
   }
   for_each_plane(s, [&](int64_t plane, int64_t c) {
-    normalize_plane(s.HW, x + plane * s.HW, running_mean[c], static_cast<float>(inv[c] * (weight ? weight[c] : 1)),
-                    bias ? bias[c] : 0, y + plane * s.HW);
+    normalize_plane(s.HW, x + plane * s.HW, running_mean[c], inv[c] * (weight ? weight[c] : 1), bias ? bias[c] : 0,
+                    y + plane * s.HW);
   });
 }
 
 void CpuFloat32::batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const float* x, const float* weight,
                                        const float* mean, const float* invstd, const float* dy, float* dx,
                                        float* dweight, float* dbias) {
-  const auto slope_of = HWY_DYNAMIC_DISPATCH(slope);
+  const auto slope_of = HWY_DYNAMIC_DISPATCH(slopes);
   const auto combine_plane = HWY_DYNAMIC_DISPATCH(combine);
   Scratch<Slope> plane_slope(s.N * s.C), total(s.C);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
@@ -234,11 +231,10 @@ void CpuFloat32::batch_norm2d_backward(const BatchNorm2dShape& s, bool training,
   // dx = (dy - mean of dy - xhat * mean of dy * xhat) * invstd * weight.
   const double count = static_cast<double>(s.N * s.HW);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
-    const double inv = invstd[c], a = inv * (weight ? weight[c] : 1);
-    const double b = training ? -a * inv * inv * total[c].product / count : 0;
-    const double constant = training ? -a * total[c].dy / count : 0;
-    combine_plane(s.HW, x + plane * s.HW, mean[c], dy + plane * s.HW, static_cast<float>(a), static_cast<float>(b),
-                  static_cast<float>(constant), dx + plane * s.HW);
+    const double inv = invstd[c], gain = inv * (weight ? weight[c] : 1);
+    const double mean_dy = training ? total[c].dy / count : 0;
+    const double slope = training ? -inv * inv * total[c].product / count : 0;
+    combine_plane(s.HW, x + plane * s.HW, mean[c], dy + plane * s.HW, mean_dy, slope, gain, dx + plane * s.HW);
   });
 }
 

@@ -22,6 +22,7 @@ namespace tern::kernels {
 namespace {
 
 constexpr int64_t cache_elements = 1 << 16;  // of the copy of x that one thread works on
+constexpr int64_t cache_taps = 512;          // whose columns it keeps there
 constexpr int64_t piece_flop = 1 << 20;      // worth a thread's while
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -59,50 +60,33 @@ struct Block {
   }
 };
 
-/// Walks over the columns, [taps][stride], a row of the output at a time: calls f(column, x, first, last), where
-/// column + q for q in [first, last) belongs to x + q * stride_w, and for the other q in [0, Q) to the padding.
-/// x counts from the block's first image.
-template <class F>
-void for_each_column_row(const Conv2dShape& s, const Block& b, int64_t stride, const F& f) {
-  const int64_t C = s.C / s.groups, Q = s.Q();
-  int64_t j = 0;
-  for (int64_t c = 0; c < C; ++c) {
-    for (int64_t r = 0; r < s.R; ++r) {
-      for (int64_t t = 0; t < s.S; ++t, ++j) {
-        const int64_t left = t * s.dilation_w - s.pad_w;
-        const int64_t first = std::clamp<int64_t>(left < 0 ? ceil_div(-left, s.stride_w) : 0, 0, Q);
-        const int64_t last = std::clamp<int64_t>(left < s.W ? ceil_div(s.W - left, s.stride_w) : 0, first, Q);
-        for (int64_t i = 0; i < b.images; ++i) {
-          for (int64_t p = 0; p < b.rows; ++p) {
-            const int64_t h = (b.p + p) * s.stride_h - s.pad_h + r * s.dilation_h;
-            const bool inside = h >= 0 && h < s.H;
-            f(j * stride + (i * b.rows + p) * Q, ((i * s.C + c) * s.H + h) * s.W + left, first, inside ? last : first);
-          }
-        }
-      }
-    }
-  }
-}
-
-/// The copy of x for one block, as planes or as columns, and where its output's pixels are to be found.
+/// The copy of some channels of x for one block, as planes or as columns, and where its output's pixels are found.
 class InputCopy {
  public:
-  /// The rows of a block that is copied as planes have at least one vector of pixels.
-  InputCopy(const Conv2dShape& s, const Blocking& b, bool as_planes)
+  /// Of up to C channels. The rows of a block that is copied as planes have at least one vector of pixels.
+  InputCopy(const Conv2dShape& s, const Blocking& b, int64_t C, bool as_planes)
       : s_(s),
         as_planes_(as_planes),
-        C_(s.C / s.groups),
         height_((b.rows - 1) * s.stride_h + s.dilation_h * (s.R - 1) + 1),
-        width_(s.Q() + s.dilation_w * (s.S - 1)),
-        stride_(round_up(b.images * b.rows * s.Q(), conv2d_tile_sizes().lanes)),
-        elements_(as_planes ? b.images * C_ * height_ * width_ + conv2d_tile_sizes().lanes : C_ * s.R * s.S * stride_) {
-    for (int64_t c = 0, j = 0; c < C_; ++c) {
+        width_((s.Q() - 1) * s.stride_w + s.dilation_w * (s.S - 1) + 1),
+        lanes_(conv2d_tile_sizes().lanes),
+        stride_(round_up(b.images * b.rows * s.Q(), lanes_)),
+        image_(C * height_ * width_),
+        columns_(C * s.R * s.S * stride_ + lanes_),
+        elements_(as_planes ? b.images * image_ + lanes_ : columns_ + b.images * height_ * width_ + 2 * lanes_) {
+    for (int64_t c = 0, j = 0; c < C; ++c) {
       for (int64_t r = 0; r < s.R; ++r) {
         for (int64_t t = 0; t < s.S; ++t, ++j) {
           offset_.push_back(as_planes ? (c * height_ + r * s.dilation_h) * width_ + t * s.dilation_w : j * stride_);
         }
       }
     }
+  }
+
+  /// How many a channel of a block takes.
+  static int64_t elements_per_channel(const Conv2dShape& s, const Blocking& b, bool as_planes) {
+    const InputCopy one(s, b, 1, as_planes);
+    return as_planes ? b.images * one.image_ : one.columns_;
   }
 
   int64_t elements() const { return elements_; }
@@ -113,61 +97,71 @@ class InputCopy {
   /// The vectors of a block. Planes: dst as in y. The last vector of a row of odd length overlaps the one before it.
   /// Columns: dst as in [K][stride()].
   std::vector<PixelVector> vectors(const Block& b) const {
-    const int64_t lanes = conv2d_tile_sizes().lanes, Q = s_.Q();
+    const int64_t Q = s_.Q();
     std::vector<PixelVector> list;
     if (as_planes_) {
       for (int64_t i = 0; i < b.images; ++i) {
         for (int64_t p = 0; p < b.rows; ++p) {
-          const int64_t src = (i * C_ * height_ + p * s_.stride_h) * width_, dst = i * s_.K * s_.P() * Q + p * Q;
-          for (int64_t q = 0; q < Q; q += lanes) {
-            const int64_t at = std::min(q, Q - lanes);
+          const int64_t src = i * image_ + p * s_.stride_h * width_, dst = (i * s_.K * s_.P() + p) * Q;
+          for (int64_t q = 0; q < Q; q += lanes_) {
+            const int64_t at = std::min(q, Q - lanes_);
             list.push_back({src + at, dst + at});
           }
         }
       }
     } else {
-      for (int64_t at = 0; at < b.images * b.rows * Q; at += lanes) list.push_back({at, at});
+      for (int64_t at = 0; at < b.images * b.rows * Q; at += lanes_) list.push_back({at, at});
     }
     return list;
   }
 
-  /// What belongs to group g of x.
-  void fill(const Block& b, int64_t g, const float* x, float* copy) const {
-    x += (b.n * s_.C + g * C_) * s_.H * s_.W;
+  /// From `count` channels of x, `first` on.
+  void fill(const Block& b, int64_t first, int64_t count, const float* x, float* copy) const {
+    const int64_t HW = s_.H * s_.W;
+    PaddedCopy padded{.planes = count,
+                      .H = s_.H,
+                      .W = s_.W,
+                      .src = x + (b.n * s_.C + first) * HW,
+                      .src_plane = HW,
+                      .top = b.p * s_.stride_h - s_.pad_h,
+                      .left = -s_.pad_w,
+                      .rows = height_,
+                      .cols = width_,
+                      .dst = copy};
     if (as_planes_) {
-      for (int64_t i = 0; i < b.images; ++i) {
-        conv2d_padded_copy({.planes = C_,
-                            .H = s_.H,
-                            .W = s_.W,
-                            .src = x + i * s_.C * s_.H * s_.W,
-                            .top = b.p * s_.stride_h - s_.pad_h,
-                            .left = -s_.pad_w,
-                            .rows = height_,
-                            .cols = width_,
-                            .dst = copy + i * C_ * height_ * width_});
-      }
+      for (int64_t i = 0; i < b.images; ++i, padded.src += s_.C * HW, padded.dst += image_) conv2d_padded_copy(padded);
       return;
     }
-    const int64_t Q = s_.Q(), pixels = b.images * b.rows * Q;
-    for_each_column_row(s_, b, stride_, [&](int64_t column, int64_t at, int64_t first, int64_t last) {
-      float* to = copy + column;
-      std::fill(to, to + first, 0.0f);
-      if (s_.stride_w == 1) {
-        std::copy(x + at + first, x + at + last, to + first);
-      } else {
-        for (int64_t q = first; q < last; ++q) to[q] = x[at + q * s_.stride_w];
-      }
-      std::fill(to + last, to + Q, 0.0f);
-    });
-    for (int64_t end = stride_; end <= elements_; end += stride_) {
-      std::fill(copy + end - stride_ + pixels, copy + end, 0.0f);
+    padded.planes = b.images;
+    padded.src_plane = s_.C * HW;
+    padded.dst = copy + columns_;
+    Unfold unfold{.images = b.images,
+                  .height = height_,
+                  .width = width_,
+                  .src = padded.dst,
+                  .R = s_.R,
+                  .S = s_.S,
+                  .rows = b.rows,
+                  .cols = s_.Q(),
+                  .stride_h = s_.stride_h,
+                  .stride_w = s_.stride_w,
+                  .dilation_h = s_.dilation_h,
+                  .dilation_w = s_.dilation_w,
+                  .dst = copy,
+                  .dst_tap = stride_};
+    for (int64_t c = 0; c < count; ++c, padded.src += HW, unfold.dst += s_.R * s_.S * stride_) {
+      conv2d_padded_copy(padded);
+      conv2d_unfold(unfold);
     }
   }
 
  private:
   const Conv2dShape& s_;
   bool as_planes_;
-  int64_t C_, height_, width_, stride_, elements_;
+  int64_t height_, width_, lanes_, stride_;
+  int64_t image_;    ///< planes: elements from image to image
+  int64_t columns_;  ///< columns: elements before the padded planes that they are made from
+  int64_t elements_;
   std::vector<int64_t> offset_;
 };
 
@@ -217,20 +211,21 @@ void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, flo
   const int64_t lanes = conv2d_tile_sizes().lanes;
   // Rows of at least one vector that fill three quarters of their vectors.
   const bool as_planes = s.stride_w == 1 && Q >= lanes && 4 * Q >= 3 * round_up(Q, lanes);
-  const int64_t copies = as_planes ? s.C / s.groups : taps;  // of a pixel
-  const Blocking blocking(s, std::max(cache_elements / std::max<int64_t>(1, copies), 6 * lanes));
-  const InputCopy copy(s, blocking, as_planes);
+  const int64_t C = s.C / s.groups;
+  const Blocking blocking(s, as_planes ? std::max(cache_elements / std::max<int64_t>(1, C), 6 * lanes) : 12 * lanes);
+  const InputCopy copy(s, blocking, C, as_planes);
 
   parallel_for(blocking.count() * s.groups, grain_for(blocking.flop(s)), [&](int64_t begin, int64_t end) {
     Scratch<float> src(copy.elements());
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
       const Block b(s, blocking, task / s.groups);
-      copy.fill(b, g, x, src.data());
+      copy.fill(b, g * C, C, x, src.data());
 
       const auto vectors = copy.vectors(b);
       Correlation c{.K = K,
                     .taps = taps,
+                    .tap_block = as_planes ? taps : cache_taps,
                     .vectors = static_cast<int64_t>(vectors.size()),
                     .vector = vectors.data(),
                     .src = src.data(),
@@ -278,13 +273,30 @@ void backward_input_unit_stride(const Conv2dShape& s, const float* w, const floa
   correlate(turned, dy, packed, dx);
 }
 
+/// Adds the columns of one channel's taps, `stride` apart, to the plane of x that they would be taken from.
+void add_columns(const Conv2dShape& s, const Block& b, const float* columns, int64_t stride, float* x) {
+  const int64_t Q = s.Q();
+  for (int64_t r = 0; r < s.R; ++r) {
+    for (int64_t t = 0; t < s.S; ++t, columns += stride) {
+      const int64_t left = t * s.dilation_w - s.pad_w;  // w = q * stride_w + left is in [0, W) for q in [first, last)
+      const int64_t first = left < 0 ? std::min(Q, ceil_div(-left, s.stride_w)) : 0;
+      const int64_t last = left < s.W ? std::clamp(ceil_div(s.W - left, s.stride_w), first, Q) : first;
+      for (int64_t p = 0; p < b.rows; ++p) {
+        const int64_t h = (b.p + p) * s.stride_h - s.pad_h + r * s.dilation_h;
+        if (h < 0 || h >= s.H) continue;
+        for (int64_t q = first; q < last; ++q) x[h * s.W + q * s.stride_w + left] += columns[p * Q + q];
+      }
+    }
+  }
+}
+
 /// dx from dy in general: the columns [C R S, pixels] = w^T dy, each added to where it was taken from.
 void backward_input_by_columns(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
   const int64_t C = s.C / s.groups, K = s.K / s.groups, taps = C * s.R * s.S, HW = s.H * s.W;
   const int64_t lanes = conv2d_tile_sizes().lanes;
   const PackedWeights packed(s.groups, taps, K, nullptr,
                              [&](int64_t g, int64_t j, int64_t k) { return w[(g * K + k) * taps + j]; });
-  const Blocking blocking(s, std::max(cache_elements / std::max<int64_t>(1, taps), 6 * lanes));
+  const Blocking blocking(s, 12 * lanes);
   const int64_t stride = round_up(blocking.images * blocking.rows * s.Q(), lanes);
   std::vector<int64_t> offset;
   for (int64_t k = 0; k < K; ++k) offset.push_back(k * stride);
@@ -305,6 +317,7 @@ void backward_input_by_columns(const Conv2dShape& s, const float* w, const float
         gather_pixels(s, b, K, dy + g * K * s.P() * s.Q(), stride, pixels.data());
         conv2d_correlate({.K = taps,
                           .taps = K,
+                          .tap_block = cache_taps,
                           .vectors = static_cast<int64_t>(vectors.size()),
                           .vector = vectors.data(),
                           .src = pixels.data(),
@@ -312,9 +325,12 @@ void backward_input_by_columns(const Conv2dShape& s, const float* w, const float
                           .w = packed.group(g),
                           .dst = columns.data(),
                           .dst_channel = stride});
-        for_each_column_row(s, b, stride, [&](int64_t column, int64_t at, int64_t first, int64_t last) {
-          for (int64_t q = first; q < last; ++q) dx_block[at + q * s.stride_w] += columns[column + q];
-        });
+        for (int64_t c = 0; c < C; ++c) {
+          for (int64_t i = 0; i < b.images; ++i) {
+            add_columns(s, b, columns.data() + c * s.R * s.S * stride + i * b.rows * s.Q(), stride,
+                        dx_block + (i * s.C + c) * HW);
+          }
+        }
       }
     }
   });
@@ -349,46 +365,48 @@ void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, co
     if (dbias) std::fill_n(dbias, s.K, 0.0f);
     return;
   }
-  const int64_t lanes = conv2d_tile_sizes().lanes, tile = conv2d_tile_sizes().channels;
-  const bool as_planes = s.stride_w == 1 && Q % lanes == 0;
+  const bool as_planes = s.stride_w == 1 && Q % conv2d_tile_sizes().lanes == 0;
   const Blocking blocking(s, 1024);  // dy of a tile's channels stays in the first-level cache while the taps go by
-  const InputCopy copy(s, blocking, as_planes);
+  // Channels of x are taken in slices that fit the cache.
+  const int64_t per_channel = InputCopy::elements_per_channel(s, blocking, as_planes);
+  const int64_t slice = std::clamp<int64_t>(2 * cache_elements / per_channel, 1, std::max<int64_t>(1, C));
+  const int64_t slices = std::max<int64_t>(1, ceil_div(C, slice));
+  const InputCopy copy(s, blocking, slice, as_planes);
 
-  // Chunks of blocks are summed apart, at most 16 and at most 32 MiB of them, and large filters in slices of channels.
+  // Chunks of blocks are summed apart, at most 16 and at most 32 MiB of them.
   const int64_t sums = s.K * (taps + 1);
   const int64_t most = std::clamp<int64_t>((1 << 23) / sums, 1, 16);
   const int64_t chunk = ceil_div(blocking.count(), most), chunks = ceil_div(blocking.count(), chunk);
-  const int64_t slice = chunks >= 8 ? K : std::min(K, 8 * tile), slices = ceil_div(K, slice);
   Scratch<float> partial(chunks * sums);
 
   const int64_t flop = blocking.flop(s) * chunk / slices;
   parallel_for(chunks * s.groups * slices, grain_for(flop), [&](int64_t begin, int64_t end) {
-    Scratch<float> src(copy.elements()), pixels(as_planes ? 0 : slice * copy.stride());
+    Scratch<float> src(copy.elements()), pixels(as_planes ? 0 : K * copy.stride());
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t c = task / (s.groups * slices), g = task / slices % s.groups, k0 = task % slices * slice;
-      const int64_t channels = std::min(slice, K - k0), first = g * K + k0;  // of y
-      float* dw_chunk = partial.data() + c * sums + first * taps;
-      float* dbias_chunk = partial.data() + c * sums + s.K * taps + first;
-      std::fill_n(dw_chunk, channels * taps, 0.0f);
-      std::fill_n(dbias_chunk, channels, 0.0f);
+      const int64_t c = task / (s.groups * slices), g = task / slices % s.groups;
+      const int64_t first = task % slices * slice, count = std::min(slice, C - first);  // channels of the group
+      float* dw_chunk = partial.data() + c * sums + g * K * taps + first * s.R * s.S;
+      float* dbias_chunk = dbias && first == 0 ? partial.data() + c * sums + s.K * taps + g * K : nullptr;
+      for (int64_t k = 0; k < K; ++k) std::fill_n(dw_chunk + k * taps, count * s.R * s.S, 0.0f);
+      if (dbias_chunk) std::fill_n(dbias_chunk, K, 0.0f);
       for (int64_t i = c * chunk; i < std::min((c + 1) * chunk, blocking.count()); ++i) {
         const Block b(s, blocking, i);
-        copy.fill(b, g, x, src.data());
+        copy.fill(b, g * C + first, count, x, src.data());
         const auto vectors = copy.vectors(b);
-        CorrelationGradient d{.K = channels,
-                              .taps = taps,
+        CorrelationGradient d{.K = K,
+                              .taps = count * s.R * s.S,
                               .vectors = static_cast<int64_t>(vectors.size()),
                               .vector = vectors.data(),
                               .src = src.data(),
                               .offset = copy.offset(),
                               .dw = dw_chunk,
                               .dw_channel = taps,
-                              .dbias = dbias ? dbias_chunk : nullptr};
+                              .dbias = dbias_chunk};
         if (as_planes) {
-          d.dy = dy + (b.n * s.K + first) * PQ + b.p * Q;
+          d.dy = dy + (b.n * s.K + g * K) * PQ + b.p * Q;
           d.dy_channel = PQ;
         } else {
-          gather_pixels(s, b, channels, dy + first * PQ, copy.stride(), pixels.data());
+          gather_pixels(s, b, K, dy + g * K * PQ, copy.stride(), pixels.data());
           d.dy = pixels.data();
           d.dy_channel = copy.stride();
         }

@@ -40,20 +40,26 @@ HWY_INLINE void with_block_channels(int64_t remaining, const F& f) {
   f(Constant<n>());
 }
 
-/// A tile of `channels` x (`vectors` vectors of pixels): per tap one multiply-add for each of its accumulators, for
-/// `vectors` vectors and `channels` broadcast scalars loaded.
+/// A tile of `channels` x (`vectors` vectors of pixels), over the taps [first, last): per tap one multiply-add for each
+/// of its accumulators, for `vectors` vectors and `channels` broadcast scalars loaded.
 template <int channels, int vectors>
-HWY_INLINE void correlate_tile(const Correlation& s, const float* HWY_RESTRICT w, int64_t used_channels,
-                               const PixelVector* pixels, float* dst) {
+HWY_INLINE void correlate_tile(const Correlation& s, const float* HWY_RESTRICT w, int64_t used_channels, int64_t first,
+                               int64_t last, const PixelVector* pixels, float* dst) {
   const D d;
   V acc[channels][vectors];
   for (int k = 0; k < channels; ++k) {
     for (int v = 0; v < vectors; ++v) acc[k][v] = hn::Set(d, w[k]);
   }
+  if (first > 0) {
+    for (int k = 0; k < channels && k < used_channels; ++k) {
+      for (int v = 0; v < vectors; ++v) acc[k][v] = hn::LoadU(d, dst + k * s.dst_channel + pixels[v].dst);
+    }
+  }
   const float* src[vectors];
   for (int v = 0; v < vectors; ++v) src[v] = s.src + pixels[v].src;
   const int64_t* HWY_RESTRICT offset = s.offset;
-  for (int64_t j = 0; j < s.taps; ++j) {
+  w += first * channels;
+  for (int64_t j = first; j < last; ++j) {
     w += channels;
     V x[vectors];
     for (int v = 0; v < vectors; ++v) x[v] = hn::LoadU(d, src[v] + offset[j]);
@@ -68,11 +74,11 @@ HWY_INLINE void correlate_tile(const Correlation& s, const float* HWY_RESTRICT w
 }
 
 template <int vectors>
-HWY_INLINE void correlate_all_channels(const Correlation& s, const PixelVector* pixels) {
+HWY_INLINE void correlate_all_channels(const Correlation& s, int64_t first, int64_t last, const PixelVector* pixels) {
   const float* w = s.w;
   for (int64_t k = 0; k < s.K; k += tile_channels) {
     with_block_channels(s.K - k, [&](auto channels) HWY_ATTR {
-      correlate_tile<channels.value, vectors>(s, w, s.K - k, pixels, s.dst + k * s.dst_channel);
+      correlate_tile<channels.value, vectors>(s, w, s.K - k, first, last, pixels, s.dst + k * s.dst_channel);
       w += (1 + s.taps) * channels.value;
     });
   }
@@ -80,10 +86,15 @@ HWY_INLINE void correlate_all_channels(const Correlation& s, const PixelVector* 
 
 void correlate(const Correlation& s) {
   static_assert(tile_vectors == 3);
-  int64_t v = 0;
-  for (; v + 3 <= s.vectors; v += 3) correlate_all_channels<3>(s, s.vector + v);
-  if (s.vectors - v == 2) correlate_all_channels<2>(s, s.vector + v);
-  if (s.vectors - v == 1) correlate_all_channels<1>(s, s.vector + v);
+  int64_t first = 0;
+  do {
+    const int64_t last = std::min(s.taps, first + s.tap_block);
+    int64_t v = 0;
+    for (; v + 3 <= s.vectors; v += 3) correlate_all_channels<3>(s, first, last, s.vector + v);
+    if (s.vectors - v == 2) correlate_all_channels<2>(s, first, last, s.vector + v);
+    if (s.vectors - v == 1) correlate_all_channels<1>(s, first, last, s.vector + v);
+    first = last;
+  } while (first < s.taps);
 }
 
 int64_t block_channels(int64_t remaining) {
@@ -180,9 +191,32 @@ void padded_copy(const PaddedCopy& s) {
         zero_vectors(dst, s.cols);
       } else {
         zero_vectors(dst, first);
-        copy_row(s.src + (plane * s.H + h) * s.W + s.left + first, last - first, dst + first);
+        copy_row(s.src + plane * s.src_plane + h * s.W + s.left + first, last - first, dst + first);
         zero_vectors(dst + last, s.cols - last);
       }
+    }
+  }
+}
+
+/// Rows are stored as whole vectors, over the start of the next row, which is written afterwards.
+void unfold(const Unfold& s) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d), pixels = s.images * s.rows * s.cols;
+  float* column = s.dst;
+  for (int64_t r = 0; r < s.R; ++r) {
+    for (int64_t t = 0; t < s.S; ++t, column += s.dst_tap) {
+      float* to = column;
+      for (int64_t i = 0; i < s.images; ++i) {
+        const float* from = s.src + (i * s.height + r * s.dilation_h) * s.width + t * s.dilation_w;
+        for (int64_t p = 0; p < s.rows; ++p, from += s.stride_h * s.width, to += s.cols) {
+          if (s.stride_w == 1) {
+            for (int64_t q = 0; q < s.cols; q += lanes) hn::StoreU(hn::LoadU(d, from + q), d, to + q);
+          } else {
+            for (int64_t q = 0; q < s.cols; ++q) to[q] = from[q * s.stride_w];
+          }
+        }
+      }
+      zero_vectors(to, s.dst_tap - pixels);
     }
   }
 }
@@ -200,12 +234,14 @@ HWY_EXPORT(block_channels);
 HWY_EXPORT(correlate);
 HWY_EXPORT(correlate_gradient);
 HWY_EXPORT(padded_copy);
+HWY_EXPORT(unfold);
 
 TileSizes conv2d_tile_sizes() { return HWY_DYNAMIC_DISPATCH(tile_sizes)(); }
 int64_t conv2d_block_channels(int64_t remaining) { return HWY_DYNAMIC_DISPATCH(block_channels)(remaining); }
 void conv2d_correlate(const Correlation& s) { HWY_DYNAMIC_DISPATCH(correlate)(s); }
 void conv2d_correlate_gradient(const CorrelationGradient& s) { HWY_DYNAMIC_DISPATCH(correlate_gradient)(s); }
 void conv2d_padded_copy(const PaddedCopy& s) { HWY_DYNAMIC_DISPATCH(padded_copy)(s); }
+void conv2d_unfold(const Unfold& s) { HWY_DYNAMIC_DISPATCH(unfold)(s); }
 
 }  // namespace tern::kernels
 #endif

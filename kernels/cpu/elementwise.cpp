@@ -106,7 +106,7 @@ void sigmoid(int64_t n, const float* x, float* y) {
 
 /// tanh |x| = t / (t + 2) with t = exp(2 |x|) - 1. Let 2 |x| = n ln 2 + r with |r| <= ln 2 / 2; then
 /// t = 2^n (exp(r) - 1) + 2^n - 1, and exp(r) - 1 = r + r^2 q(r) with q by interpolation at Chebyshev's points, good
-/// to 3e-8 of the whole. Nothing cancels, so that the error stays below 2 ulp for tiny arguments too; beyond 9.02 the
+/// to 3e-8 of the whole. Nothing cancels, so that the error stays below 2.5 ulp for tiny arguments too; beyond 9.02 the
 /// result rounds to 1.
 HWY_INLINE V tanh_of(V v) {
   const D d;
