@@ -215,9 +215,10 @@ const Tensor& Tensor::copy_(const Tensor& source) const {
 
 Tensor empty(const Shape& shape, const TensorOptions& options) {
   for (std::int64_t size : shape) check(size >= 0, "empty: shape {}, expected sizes of 0 or more", shape);
+  const std::size_t n = static_cast<std::size_t>(shape.numel()), largest = PTRDIFF_MAX / size_of(options.dtype);
+  check(n <= largest, "empty: shape {} of {}, expected at most {} elements", shape, options.dtype, largest);
   auto impl = std::make_shared<Tensor::Impl>();
-  impl->storage =
-      std::make_shared<Storage>(options.device, static_cast<std::size_t>(shape.numel()) * size_of(options.dtype));
+  impl->storage = std::make_shared<Storage>(options.device, n * size_of(options.dtype));
   impl->shape = shape;
   impl->strides = dense_strides(shape);
   impl->dtype = options.dtype;
