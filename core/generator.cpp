@@ -1,6 +1,7 @@
 #include <tern/core/check.hpp>
 #include <tern/core/generator.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <vector>
@@ -14,10 +15,13 @@ double uniform53(kernels::PhiloxState state, std::uint64_t i) {
   return static_cast<double>((high << 32 | low) >> 11) * 0x1p-53;
 }
 
-/// x[i] = values(i), made on the host, so that every device gets the same bits.
-template <class F>
-void fill_from(const char* op, const Tensor& x, F value) {
+void check_floating(const char* op, const Tensor& x) {
   check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", op, x.dtype());
+}
+
+/// x[i] = value(i), made on the host, so that every device gets the same bits.
+template <class F>
+void fill_from(const Tensor& x, F value) {
   std::vector<double> values(static_cast<std::size_t>(x.numel()));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = value(i);
   x.copy_(tensor(values).to(x.dtype()).reshape(x.shape()));
@@ -49,15 +53,21 @@ Generator& default_generator() {
 void manual_seed(std::uint64_t seed) { default_generator().manual_seed(seed); }
 
 void uniform_(const Tensor& x, double low, double high, Generator& generator) {
+  check_floating("uniform_", x);
+  check(low <= high, "uniform_: from {} to {}, expected the lower first", low, high);
+  // Rounded to x's dtype, a number just below high would be high.
+  const double last = x.dtype() == DType::float64 ? std::nextafter(high, low)
+                                                  : std::nextafter(static_cast<float>(high), static_cast<float>(low));
   const kernels::PhiloxState state = generator.advance(2 * static_cast<std::uint64_t>(x.numel()));
-  fill_from("uniform_", x, [&](std::uint64_t i) { return low + (high - low) * uniform53(state, i); });
+  fill_from(x, [&](std::uint64_t i) { return std::min(low + (high - low) * uniform53(state, i), last); });
 }
 
 void normal_(const Tensor& x, double mean, double std, Generator& generator) {
+  check_floating("normal_", x);
   const std::uint64_t pairs = (static_cast<std::uint64_t>(x.numel()) + 1) / 2;
   const kernels::PhiloxState state = generator.advance(4 * pairs);
   // Box, Muller, "A note on the generation of random normal deviates", 1958.
-  fill_from("normal_", x, [&](std::uint64_t i) {
+  fill_from(x, [&](std::uint64_t i) {
     const double u = 1 - uniform53(state, i / 2 * 2), angle = 2 * std::numbers::pi * uniform53(state, i / 2 * 2 + 1);
     const double radius = std::sqrt(-2 * std::log(u));
     return mean + std * radius * (i % 2 == 0 ? std::cos(angle) : std::sin(angle));

@@ -26,9 +26,14 @@ void Shape::erase(int at) {
 }
 
 std::int64_t Shape::numel() const {
-  std::int64_t n = 1;
-  for (std::int64_t dim : *this) n *= dim;
-  return n;
+  std::int64_t product = 1;  // of sizes other than 0: strides multiply those, too
+  bool empty = false, overflows = false;
+  for (std::int64_t dim : *this) {
+    empty = empty || dim == 0;
+    overflows = overflows || (dim != 0 && __builtin_mul_overflow(product, dim, &product));
+  }
+  check(!overflows, "shape: {}, expected no more elements than int64 counts", *this);
+  return empty ? 0 : product;
 }
 
 std::string Shape::str() const { return fmt::format("[{}]", fmt::join(begin(), end(), ", ")); }

@@ -31,7 +31,7 @@ class Shape {
   void insert(int at, std::int64_t dim);
   void erase(int at);
 
-  /// The product of all; 1 for none.
+  /// The product of all; 1 for none. Throws Error where int64 cannot hold it.
   std::int64_t numel() const;
   /// "[64, 3, 32, 32]"
   std::string str() const;

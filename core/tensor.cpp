@@ -135,17 +135,23 @@ void GraphAccess::accumulate(const Tensor& leaf, Tensor gradient) {
 
 namespace {
 
-void check_in_place(const char* op, const Tensor& self, const Tensor& other) {
+/// Throws unless self may be written to with what comes from other.
+void check_target(const char* op, const Tensor& self, const Tensor& other) {
   check(!grad_enabled() || !(self.requires_grad() || other.requires_grad()),
         "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
-  check_device(op, self, other);
-  check(other.dtype() <= self.dtype(), "{}: {} into {}, which cannot hold it", op, other.dtype(), self.dtype());
-  check(broadcast_shapes(op, self.shape(), other.shape()) == self.shape(), "{}: shape {} does not broadcast to {}", op,
-        other.shape(), self.shape());
+  for (int d = 0; d < self.dim(); ++d) {
+    check(self.shape()[d] <= 1 || self.strides()[d] != 0 || self.numel() == 0,
+          "{}: shape {} with strides {} shows elements more than once, expected a clone", op, self.shape(),
+          self.strides());
+  }
 }
 
 const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tensor& self, const Tensor& other) {
-  check_in_place(name, self, other);
+  check_target(name, self, other);
+  check_device(name, self, other);
+  check(other.dtype() <= self.dtype(), "{}: {} into {}, which cannot hold it", name, other.dtype(), self.dtype());
+  check(broadcast_shapes(name, self.shape(), other.shape()) == self.shape(), "{}: shape {} does not broadcast to {}",
+        name, other.shape(), self.shape());
   NoGradGuard no_grad;
   // An operand that shares this memory in another order would be read after it is written.
   const bool overlaps =
@@ -175,6 +181,7 @@ const Tensor& Tensor::mul_(const Tensor& other) const {
   return binary_in_place("mul_", kernels::BinaryOp::mul, *this, other);
 }
 const Tensor& Tensor::mul_(double factor) const {
+  check(can_hold(dtype(), factor), "mul_: {} into {}, which cannot hold it", factor, dtype());
   return mul_(full({}, factor, {.dtype = dtype(), .device = device()}));
 }
 const Tensor& Tensor::div_(const Tensor& other) const {
@@ -183,8 +190,8 @@ const Tensor& Tensor::div_(const Tensor& other) const {
 }
 
 const Tensor& Tensor::fill_(double value) const {
-  check(!grad_enabled() || !requires_grad(),
-        "fill_: in-place on a tensor that requires grad, expected a NoGradGuard around it");
+  check_target("fill_", *this, *this);
+  check(can_hold(dtype(), value), "fill_: {} into {}, which cannot hold it", value, dtype());
   if (is_contiguous()) {
     for_array(*this, [&]<class T>(kernels::ArrayKernels<T>& k) { k.fill(numel(), static_cast<T>(value), data<T>()); });
   } else {
@@ -195,8 +202,7 @@ const Tensor& Tensor::fill_(double value) const {
 }
 
 const Tensor& Tensor::copy_(const Tensor& source) const {
-  check(!grad_enabled() || !(requires_grad() || source.requires_grad()),
-        "copy_: in-place on a tensor that requires grad, expected a NoGradGuard around it");
+  check_target("copy_", *this, source);
   check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: shape {} does not broadcast to {}",
         source.shape(), shape());
   NoGradGuard no_grad;
@@ -209,9 +215,10 @@ const Tensor& Tensor::copy_(const Tensor& source) const {
 
 Tensor empty(const Shape& shape, const TensorOptions& options) {
   for (std::int64_t size : shape) check(size >= 0, "empty: shape {}, expected sizes of 0 or more", shape);
+  const std::size_t n = static_cast<std::size_t>(shape.numel()), largest = PTRDIFF_MAX / size_of(options.dtype);
+  check(n <= largest, "empty: shape {} of {}, expected at most {} elements", shape, options.dtype, largest);
   auto impl = std::make_shared<Tensor::Impl>();
-  impl->storage =
-      std::make_shared<Storage>(options.device, static_cast<std::size_t>(shape.numel()) * size_of(options.dtype));
+  impl->storage = std::make_shared<Storage>(options.device, n * size_of(options.dtype));
   impl->shape = shape;
   impl->strides = dense_strides(shape);
   impl->dtype = options.dtype;

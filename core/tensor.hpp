@@ -105,7 +105,8 @@ class Tensor {
   Tensor to(Device device) const;
   Tensor to(DType dtype) const;
 
-  // In place. Under grad mode they refuse tensors that require grad: wrap them in a NoGradGuard.
+  // In place. Under grad mode they refuse tensors that require grad: wrap them in a NoGradGuard. An expanded tensor is
+  // refused too, as its elements are there once but shown several times.
   const Tensor& add_(const Tensor& other, double alpha = 1) const;  ///< this += alpha * other
   const Tensor& sub_(const Tensor& other) const;
   const Tensor& mul_(const Tensor& other) const;

@@ -55,12 +55,14 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
         "linear: input {} and weight {}, expected [..., in] and [out, in]", x.shape(), weight.shape());
   const std::int64_t in = weight.size(1), out = weight.size(0);
   Shape shape = x.shape();
+  if (bias.defined()) {
+    check_alike("linear", x, bias);
+    check(bias.dim() == 1 && bias.size(0) == out, "linear: bias {}, expected [{}]", bias.shape(), out);
+  }
   shape[x.dim() - 1] = out;
   const Tensor rows = x.reshape({in > 0 ? x.numel() / in : shape.numel() / std::max<std::int64_t>(out, 1), in});
   const Tensor y = recorded_product(rows.unsqueeze(0), weight.unsqueeze(0), true).reshape(shape);
-  if (!bias.defined()) return y;
-  check(bias.dim() == 1 && bias.size(0) == out, "linear: bias {}, expected [{}]", bias.shape(), out);
-  return y + bias;
+  return bias.defined() ? y + bias : y;
 }
 
 }  // namespace tern

@@ -173,6 +173,7 @@ Tensor Tensor::expand(const Shape& target) const {
           shape(), target);
     strides[d] = own == wide[d] && d >= extra ? this->strides()[d - extra] : 0;
   }
+  wide.numel();  // throws for too many
   return record("expand", {*this}, as_strided(wide, strides, storage_offset()),
                 [from = shape()](const Tensor& g) { return sum_to(g, from); });
 }
