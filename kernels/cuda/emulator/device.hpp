@@ -119,16 +119,15 @@ inline void __trap(tern::emulator::Site site = tern::emulator::Site::current()) 
 
 /// For int, unsigned and unsigned long long; atomicAdd and atomicExch for float, and atomicAdd for double as well.
 template <class T>
-T atomicAdd(T* address, std::type_identity_t<T> value, tern::emulator::Site site = tern::emulator::Site::current());
+T atomicAdd(T* address, std::type_identity_t<T> value);
 template <class T>
-T atomicMax(T* address, std::type_identity_t<T> value, tern::emulator::Site site = tern::emulator::Site::current());
+T atomicMax(T* address, std::type_identity_t<T> value);
 template <class T>
-T atomicMin(T* address, std::type_identity_t<T> value, tern::emulator::Site site = tern::emulator::Site::current());
+T atomicMin(T* address, std::type_identity_t<T> value);
 template <class T>
-T atomicExch(T* address, std::type_identity_t<T> value, tern::emulator::Site site = tern::emulator::Site::current());
+T atomicExch(T* address, std::type_identity_t<T> value);
 template <class T>
-T atomicCAS(T* address, std::type_identity_t<T> compare, std::type_identity_t<T> value,
-            tern::emulator::Site site = tern::emulator::Site::current());
+T atomicCAS(T* address, std::type_identity_t<T> compare, std::type_identity_t<T> value);
 
 template <class T>
 T __ldg(const T* address) {

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +27,33 @@ void* reserve(std::size_t bytes, int protection) {
   void* p = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) throw std::runtime_error(fmt::format("emulator: the host has no {} bytes of addresses", bytes));
   return p;
+}
+
+struct sigaction handler_before;
+
+/// The host has touched device memory: says so, and ends the program. Any other fault goes to the handler before.
+void on_fault(int, siginfo_t* fault, void*) {
+  const DeviceMemory& memory = DeviceMemory::get();
+  if (!memory.contains(fault->si_addr)) {
+    sigaction(SIGSEGV, &handler_before, nullptr);
+    return;  // the access is made again, and faults again
+  }
+  std::fputs(fmt::format("tern: host code accesses {} in device memory; copy it to the host to read it there\n",
+                         memory.describe(fault->si_addr, 1))
+                 .c_str(),
+             stderr);
+  std::abort();
+}
+
+/// Again and again, since test frameworks put handlers of their own in its place.
+void name_faults_of_the_host() {
+  struct sigaction ours = {}, now = {};
+  sigaction(SIGSEGV, nullptr, &now);
+  if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == &on_fault) return;
+  handler_before = now;
+  ours.sa_sigaction = &on_fault;
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGSEGV, &ours, nullptr);
 }
 
 }  // namespace
@@ -161,6 +189,7 @@ DeviceMemory::Access::~Access() {
 }
 
 void DeviceMemory::protect(int protection) {
+  if (protection == PROT_NONE) name_faults_of_the_host();
   if (mprotect(reinterpret_cast<void*>(begin_), span_, protection) == 0) return;
   std::perror("emulator: mprotect of device memory");
   std::abort();

@@ -1,10 +1,12 @@
 #include "multiprocessor.hpp"
 
+#include "runtime.hpp"
 #include "symbols.hpp"
 
 #include <tern/kernels/cuda/launch.hpp>
 
 #include <fmt/format.h>
+#include <link.h>
 #include <sys/mman.h>
 
 #include <bit>
@@ -24,6 +26,9 @@ namespace {
 namespace context = boost::context::detail;
 
 constexpr std::size_t stack_bytes = 64 * 1024, guard_bytes = 4096;
+/// Dynamic shared memory lies in the middle of an area in which every other address is out of bounds.
+constexpr std::size_t shared_guard_bytes = 64 * 1024;
+constexpr std::size_t shared_area_bytes = max_dynamic_shared_bytes + 2 * shared_guard_bytes;
 
 /// Kernel code calls the emulator: until it returns, accesses are the emulator's own.
 class InEmulator {
@@ -41,6 +46,31 @@ class InEmulator {
 uint3 position(std::uint64_t i, dim3 size) {
   return {static_cast<unsigned>(i % size.x), static_cast<unsigned>(i / size.x % size.y),
           static_cast<unsigned>(i / size.x / size.y)};
+}
+
+const char* verb(AccessKind kind) {
+  switch (kind) {
+    case AccessKind::read:
+      return "reads";
+    case AccessKind::write:
+      return "writes";
+    case AccessKind::atomic:
+      break;
+  }
+  return "atomically changes";
+}
+
+/// Whether p lies in the program as it was loaded: constants and tables.
+bool is_constant_data(const volatile void* p) {
+  const auto lies_in = [](dl_phdr_info* module, std::size_t, void* address) {
+    for (int i = 0; i < module->dlpi_phnum; ++i) {
+      const auto& segment = module->dlpi_phdr[i];
+      const Address begin = module->dlpi_addr + segment.p_vaddr;
+      if (segment.p_type == PT_LOAD && address_of(address) - begin < segment.p_memsz) return 1;
+    }
+    return 0;
+  };
+  return dl_iterate_phdr(lies_in, const_cast<void*>(p)) != 0;
 }
 
 std::string text(uint3 v) { return fmt::format("({}, {}, {})", v.x, v.y, v.z); }
@@ -75,12 +105,14 @@ Multiprocessor::Multiprocessor() {
     return static_cast<std::byte*>(p);
   };
   stacks_ = map(max_block_threads * (stack_bytes + guard_bytes));
-  dynamic_shared_ = map(max_dynamic_shared_bytes);
+  shared_area_ = map(shared_area_bytes);
+  dynamic_shared_ = shared_area_ + shared_guard_bytes;
+  if constexpr (checked) shared_check_ = std::make_unique<SharedMemoryCheck>(shared_area_, shared_area_bytes);
 }
 
 Multiprocessor::~Multiprocessor() {
   munmap(stacks_, max_block_threads * (stack_bytes + guard_bytes));
-  munmap(dynamic_shared_, max_dynamic_shared_bytes);
+  munmap(shared_area_, shared_area_bytes);
 }
 
 Multiprocessor::Fiber* Multiprocessor::make_fiber() {
@@ -178,6 +210,7 @@ void Multiprocessor::run_block(Grid& grid, uint3 block) {
   warps_.assign((count + 31) / 32, Warp{0xffffffff, 0});
   if (count % 32 != 0) warps_.back().alive = (1u << count % 32) - 1;
   returned_ = at_barrier_ = 0;
+  if constexpr (checked) shared_check_->begin_block(count);
 
   while (!grid.failed && choose_next()) {
     Thread& thread = threads_[current_];
@@ -238,6 +271,7 @@ void Multiprocessor::release_block_barrier() {
     count += other.value != 0;
   }
   at_barrier_ = 0;
+  if constexpr (checked) shared_check_->block_barrier();
   for (unsigned i = 0; i < threads_.size(); ++i) {
     threads_[i].value = static_cast<std::uint64_t>(count);
     if (i != current_) make_ready(i);
@@ -312,6 +346,7 @@ bool Multiprocessor::complete_warp_operation(unsigned thread) {
     results[i] = lanes[source].value;
   });
   if (grid_->failed) return false;
+  if (checked && first.operation == Operation::barrier) shared_check_->warp_barrier(thread / 32, taking_part);
   warp.waiting &= ~taking_part;
   for_each_lane([&](unsigned i) {
     lanes[i].value = results[i];
@@ -332,8 +367,9 @@ void Multiprocessor::fault(const std::string& what, const std::string& where) {
 void Multiprocessor::record_fault(unsigned thread, const std::string& what, const std::string& where) {
   const std::scoped_lock lock(grid_->mutex);
   if (grid_->failed) return;
-  grid_->fault = fmt::format("kernel {}, block {}, thread {}, {}: {}", kernels::cuda::kernel_name(grid_->kernel.function),
-                             text(block_), text(threads_[thread].index), where, what);
+  grid_->fault =
+      fmt::format("kernel {}, block {}, thread {}, {}: {}", kernels::cuda::kernel_name(grid_->kernel.function),
+                  text(block_), text(threads_[thread].index), where, what);
   grid_->failed = true;
 }
 
@@ -365,6 +401,67 @@ void Multiprocessor::report_stuck() {
   }
 }
 
+void Multiprocessor::access(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
+  if (DeviceMemory::get().contains(p)) return access_global(p, bytes, kind, call);
+  if (address_of(p) - address_of(fiber_->stack) < stack_bytes) return;  // the thread's own variables
+  if (shared_check_->contains(p)) return access_shared(p, bytes, kind, call);
+  access_elsewhere(p, bytes, kind, call);
+}
+
+void Multiprocessor::access_global(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
+  std::uint8_t* const states = DeviceMemory::get().states(p);
+  constexpr auto initialised = static_cast<std::uint8_t>(ByteState::initialised);
+  const auto wanted = kind == AccessKind::write ? static_cast<std::uint8_t>(ByteState::uninitialised) : initialised;
+  bool good = true;
+  for (std::size_t i = 0; i < bytes; ++i) good &= (states[i] & wanted) == wanted;
+  if (good) {
+    if (kind != AccessKind::read) std::memset(states, initialised, bytes);
+    return;
+  }
+  running_ = nullptr;
+  const DeviceMemory& memory = DeviceMemory::get();
+  const void* plain = const_cast<const void*>(p);
+  const char* unset = memory.is_allocated(plain, bytes) ? ", which nothing has written" : "";
+  fault(fmt::format("{} {} bytes at {}{}", verb(kind), bytes, memory.describe(p, bytes), unset), source_line(call));
+}
+
+void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
+  // Also held once per host thread, but not shared memory.
+  for (const void* builtin : {static_cast<const void*>(&threadIdx), static_cast<const void*>(&blockIdx),
+                              static_cast<const void*>(&blockDim), static_cast<const void*>(&gridDim)})
+    if (address_of(p) - address_of(builtin) < sizeof(uint3)) return;
+
+  const Address offset = address_of(p) - address_of(dynamic_shared_);
+  const bool dynamic = address_of(p) - address_of(shared_area_) < shared_area_bytes;
+  if (dynamic && (offset >= grid_->shared_bytes || bytes > grid_->shared_bytes - offset)) {
+    running_ = nullptr;
+    fault(fmt::format("{} {} bytes at byte {} of {} bytes of dynamic shared memory", verb(kind), bytes,
+                      static_cast<std::intptr_t>(offset), grid_->shared_bytes),
+          source_line(call));
+  }
+  const auto found = shared_check_->access(p, bytes, current_, kind, call);
+  if (!found) return;
+  running_ = nullptr;
+  if (found->is_race)
+    fault(fmt::format("{} {} bytes of shared memory that thread {} {} at {}, and no barrier orders the two", verb(kind),
+                      bytes, text(threads_[found->other_thread].index), found->other_verb,
+                      source_line(found->other_call)),
+          source_line(call));
+  fault(fmt::format("{} {} bytes of shared memory that nothing in the block has written", verb(kind), bytes),
+        source_line(call));
+}
+
+void Multiprocessor::access_elsewhere(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
+  if (address_of(p) - address_of(grid_->kernel.arguments.get()) < grid_->kernel.argument_bytes) return;
+  running_ = nullptr;
+  const bool allowed = is_constant_data(p) || Runtime::get().find_pinned(p) != nullptr;
+  if (!allowed)
+    fault(fmt::format("{} {} bytes at address {}, which is not device memory", verb(kind), bytes,
+                      const_cast<const void*>(p)),
+          source_line(call));
+  running_ = this;
+}
+
 // The functions of device.hpp, which kernel code calls.
 
 int block_barrier(const char* name, bool predicate, const Site& site) {
@@ -381,6 +478,9 @@ unsigned active_lanes() { return Multiprocessor::running()->active_lanes(); }
 int lane() { return Multiprocessor::running()->lane(); }
 int block_threads() { return Multiprocessor::running()->block_threads(); }
 void* dynamic_shared_memory() { return Multiprocessor::running()->dynamic_shared_memory(); }
+void note_atomic(void* p, std::size_t bytes, const void* call) {
+  if (checked) Multiprocessor::running()->access(p, bytes, AccessKind::atomic, call);
+}
 void trap(const Site& site) { Multiprocessor::running()->fault("__trap", source_line(site)); }
 
 }  // namespace tern::emulator

@@ -2,6 +2,7 @@
 
 #include "cuda_runtime.h"
 #include "memory.hpp"
+#include "shared_check.hpp"
 
 #include <boost/context/detail/fcontext.hpp>
 
@@ -64,6 +65,9 @@ class Multiprocessor {
   int block_threads() const { return static_cast<int>(threads_.size()); }
   void* dynamic_shared_memory() { return dynamic_shared_; }
 
+  /// Kernel code is about to access memory. Only the checked build tells.
+  void access(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
+
   /// Ends the launch with "kernel, block, thread, where: what". Does not return to the kernel.
   [[noreturn]] void fault(const std::string& what, const std::string& where);
 
@@ -108,6 +112,9 @@ class Multiprocessor {
   void record_fault(unsigned thread, const std::string& what, const std::string& where);
   void report_stuck();
   std::string whereabouts(unsigned thread) const;
+  void access_global(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
+  void access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
+  void access_elsewhere(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
 
   static constinit thread_local Multiprocessor* running_;
 
@@ -126,7 +133,12 @@ class Multiprocessor {
   std::vector<Fiber*> idle_;
   Fiber* fiber_ = nullptr;
   boost::context::detail::fcontext_t scheduler_ = nullptr;
+  std::byte* shared_area_;
   std::byte* dynamic_shared_;
+  std::unique_ptr<SharedMemoryCheck> shared_check_;  ///< null in the plain build
 };
+
+/// The kernel that runs is about to change memory atomically.
+void note_atomic(void* p, std::size_t bytes, const void* call);
 
 }  // namespace tern::emulator
