@@ -138,9 +138,9 @@ template <bool exchanged, class T>
 __global__ void __launch_bounds__(tile_threads)
     tiled_forward(Conv3x3 s, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ bias,
                   T* __restrict__ y) {
-  constexpr int side = tile + 2, pitch = 24;  // two rows are 16 banks apart, and so are the halves of a warp
+  constexpr int pack = 4, side = tile + 2, pitch = 24;  // two rows are 16 banks apart, and so are the halves of a warp
   __shared__ T in[tile_c][side][pitch];
-  __shared__ __align__(16) T filter[tile_c][9][tile_k];
+  __shared__ Pack<T, pack> filter[tile_c][9][tile_k / pack];
   const int column = threadIdx.x % tile, row = threadIdx.x / tile * tile_rows;
   const int across = (s.Q + tile - 1) / tile, down = (s.P + tile - 1) / tile;
   const int64_t k_tiles = ceil_div(s.K, tile_k);
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(tile_threads)
         const int tap = e % 9, k = e / 9 % tile_k, c = e / 9 / tile_k;
         const bool inside = c0 + c < s.C && k0 + k < s.K;
         const int64_t at = exchanged ? ((c0 + c) * s.K + k0 + k) * 9 + 8 - tap : ((k0 + k) * s.C + c0 + c) * 9 + tap;
-        filter[c][tap][k] = inside ? w[at] : T{0};
+        filter[c][tap][k / pack].at[k % pack] = inside ? w[at] : T{0};
       }
       __syncthreads();
 #pragma unroll 1
@@ -175,12 +175,14 @@ __global__ void __launch_bounds__(tile_threads)
 #pragma unroll
         for (int tap = 0; tap < 9; ++tap) {
 #pragma unroll
-          for (int half = 0; half < tile_k; half += 4) {
-            const Pack<T, 4> weights = load_pack<4>(&filter[c][tap][half]);
+          for (int part = 0; part < tile_k / pack; ++part) {
+            const Pack<T, pack> weights = filter[c][tap][part];
 #pragma unroll
-            for (int k = 0; k < 4; ++k) {
+            for (int k = 0; k < pack; ++k) {
 #pragma unroll
-              for (int i = 0; i < tile_rows; ++i) total[i][half + k] += weights.at[k] * seen[i + tap / 3][tap % 3];
+              for (int i = 0; i < tile_rows; ++i) {
+                total[i][part * pack + k] += weights.at[k] * seen[i + tap / 3][tap % 3];
+              }
             }
           }
         }
@@ -228,12 +230,14 @@ __global__ void __launch_bounds__(block_size)
     for (int64_t n = share * images; n < min((share + 1) * images, s.N); ++n) {
       for (int p0 = 0; p0 < s.P; p0 += strip_rows) {
         for (int q0 = 0; q0 < s.Q; q0 += strip_columns) {
+#pragma unroll 1
           for (int e = threadIdx.x; e < lane_c * x_plane; e += block_size) {
             const int c = e / x_plane, i = e / x_pitch % x_rows, j = e % x_pitch;
             const int h = p0 + i - s.pad_h, at = q0 + j - s.pad_w;
             const bool inside = c0 + c < s.C && h >= 0 && h < s.H && at >= 0 && at < s.W;
             in[e] = inside ? x[((n * s.C + c0 + c) * s.H + h) * s.W + at] : T{0};
           }
+#pragma unroll 1
           for (int e = threadIdx.x; e < lane_k * strip_rows * strip_columns; e += block_size) {
             const int k = e / (strip_rows * strip_columns), i = e / strip_columns % strip_rows, j = e % strip_columns;
             const int p = p0 + i, q = q0 + j;

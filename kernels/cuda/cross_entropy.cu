@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(block_size)
 }
 
 template <class T>
-__global__ void set_to_one(T* norm) {
+__global__ void __launch_bounds__(1) set_to_one(T* norm) {
   *norm = 1;
 }
 
