@@ -3,11 +3,10 @@
 /// index_select: a thread computes one element of y each time round a grid-stride loop. Bytes: y twice (read and
 /// written) and the indices; the limit is bandwidth, and for an inner of 1 the 32-byte sectors of x.
 ///
-/// index_select_backward gathers, so that it needs no atomics and adds in rising j: a block computes dx[:, k, :] for
-/// one k and 256 pairs (o, i), a thread one of them. The block reads 256 indices at a time, a warp finds by a ballot
-/// which of its 32 equal k, and each thread then adds dy for the bits that are set. Bytes: dy and dx once, and the
-/// indices once for each k, from the L2 cache. For few k that is free; its limit is the n * count comparisons, 32 to an
-/// instruction.
+/// index_select_backward gathers, so that it needs no atomics and adds in rising j: a warp computes dx[:, k, :] for one
+/// k and 128 pairs (o, i), a lane four of them. Its lanes read 32 indices at a time, a ballot finds which equal k, and
+/// for each bit that is set every lane adds its dy. Bytes: dy and dx once, and the indices once for each k, from the
+/// cache. Its limit is the n * count comparisons, 32 to an instruction; for the few k of a small table that is nothing.
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/device.cuh>
@@ -38,36 +37,42 @@ __global__ void __launch_bounds__(block_size)
   }
 }
 
+constexpr int columns_per_lane = 4, columns_per_warp = columns_per_lane * warp_threads;
+
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     select_backward(Select<I> s, const int64_t* __restrict__ index, const T* __restrict__ dy, T* __restrict__ dx) {
-  constexpr int warps = block_size / warp_threads;
-  __shared__ unsigned hits[warps];
-  const I columns = s.outer * s.inner, tiles = static_cast<I>(ceil_div(columns, block_size));
-  for (I work = static_cast<I>(blockIdx.x); work < s.n * tiles; work += static_cast<I>(gridDim.x)) {
-    const I k = work / tiles, c = work % tiles * block_size + static_cast<I>(threadIdx.x);
-    const I o = c / s.inner, i = c - o * s.inner;
-    Sum<T> total = 0;
-    for (I first = 0; first < s.count; first += block_size) {
-      const I mine = first + static_cast<I>(threadIdx.x);
-      const unsigned hit = __ballot_sync(all_lanes, mine < s.count && index[mine] == k);
-      if (threadIdx.x % warp_threads == 0) hits[threadIdx.x / warp_threads] = hit;
-      __syncthreads();
-      for (int warp = 0; warp < warps && c < columns; ++warp) {
-        for (unsigned left = hits[warp]; left != 0; left &= left - 1) {
-          const I j = first + static_cast<I>(warp * warp_threads + __ffs(static_cast<int>(left)) - 1);
-          total += dy[(o * s.count + j) * s.inner + i];
+  const I columns = s.outer * s.inner, tiles = static_cast<I>(ceil_div(columns, columns_per_warp));
+  const I lane = static_cast<I>(threadIdx.x % warp_threads);
+  for (I work = grid_thread<I>() / warp_threads; work < s.n * tiles; work += grid_threads<I>() / warp_threads) {
+    const I k = work / tiles, first_column = work % tiles * columns_per_warp + lane;
+    I o[columns_per_lane], i[columns_per_lane];
+    Sum<T> total[columns_per_lane] = {};
+#pragma unroll
+    for (int m = 0; m < columns_per_lane; ++m) {
+      o[m] = (first_column + m * warp_threads) / s.inner;  // outer or more where the columns have ended
+      i[m] = first_column + m * warp_threads - o[m] * s.inner;
+    }
+    for (I first = 0; first < s.count; first += warp_threads) {
+      const bool equal = first + lane < s.count && index[first + lane] == k;
+      for (unsigned hits = __ballot_sync(all_lanes, equal); hits != 0; hits &= hits - 1) {
+        const I j = first + static_cast<I>(__ffs(static_cast<int>(hits)) - 1);
+#pragma unroll
+        for (int m = 0; m < columns_per_lane; ++m) {
+          if (o[m] < s.outer) total[m] += dy[(o[m] * s.count + j) * s.inner + i[m]];
         }
       }
-      __syncthreads();
     }
-    if (c < columns) dx[(o * s.n + k) * s.inner + i] = static_cast<T>(total);
+#pragma unroll
+    for (int m = 0; m < columns_per_lane; ++m) {
+      if (o[m] < s.outer) dx[(o[m] * s.n + k) * s.inner + i[m]] = static_cast<T>(total[m]);
+    }
   }
 }
 
 /// The largest number that either kernel counts to.
 int64_t largest(const ReduceShape& r, int64_t count) {
-  return r.outer * std::max(r.n, count) * std::max<int64_t>(r.inner, block_size);
+  return r.outer * std::max(r.n, count) * std::max<int64_t>(r.inner, columns_per_warp);
 }
 
 }  // namespace
@@ -87,9 +92,9 @@ void CudaArray<T>::index_select_backward(const ReduceShape& r, int64_t count, co
                                          T* dx) {
   const DeviceGuard guard(device_);
   with_index(largest(r, count), [&]<class I>(I) {
-    const int64_t tiles = ceil_div(r.outer * r.inner, block_size);
-    launch(select_backward<I, T>, grid_for(r.n * tiles, 1), block_size, 0, current_stream(), Select<I>(r, count), index,
-           dy, dx);
+    const int64_t warps = r.n * ceil_div(r.outer * r.inner, columns_per_warp);
+    launch(select_backward<I, T>, grid_for(warps * warp_threads), block_size, 0, current_stream(), Select<I>(r, count),
+           index, dy, dx);
   });
 }
 
