@@ -59,7 +59,7 @@ std::array<std::int64_t, 10> relabelling(const std::vector<std::int64_t>& classe
 
 }  // namespace
 
-TensorDataset Cifar10::load(const fs::path& folder, Part part, const Options& options) {
+TensorDataset Cifar10::load(const fs::path& folder, Part part, const Cifar10Options& options) {
   check(fs::is_directory(folder), "Cifar10: no folder {}; scripts/fetch_cifar10 makes it", folder.string());
   const auto to = relabelling(options.classes);
   const std::span<const File> files = part == train ? std::span<const File>(train_files) : test_files;

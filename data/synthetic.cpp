@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
-#include <numbers>
 
 namespace tern {
 
@@ -97,16 +96,16 @@ struct Pose {
 };
 
 Pose random_pose(Random& random, float smallest, float largest, float tilt) {
-  return {{random.between(11, 21), random.between(11, 21)},
+  return {{random.between(13, 19), random.between(13, 19)},
           random.between(smallest, largest),
           random.between(-tilt, tilt),
           random.chance(0.5F) ? 1.0F : -1.0F,
-          random.between(0.6F, 1)};
+          random.between(0.8F, 1)};
 }
 
 void draw_sky(Canvas& canvas, Random& random) {
   static constexpr std::array<Colour, 5> skies = {
-      {{0.35F, 0.55F, 0.9F}, {0.55F, 0.75F, 0.95F}, {0.75F, 0.78F, 0.8F}, {0.85F, 0.6F, 0.45F}, {0.25F, 0.32F, 0.5F}}};
+      {{0.35F, 0.55F, 0.9F}, {0.55F, 0.75F, 0.95F}, {0.65F, 0.68F, 0.7F}, {0.8F, 0.6F, 0.5F}, {0.35F, 0.45F, 0.65F}}};
   const Colour top = pick(random, skies), bottom = mix(top, pick(random, skies), random.between(0, 0.8F));
   for (int y = 0; y < side; ++y) {
     for (int x = 0; x < side; ++x) canvas.at(x, y) = mix(top, bottom, static_cast<float>(y) / side);
@@ -136,25 +135,21 @@ void draw_leaves(Canvas& canvas, Random& random) {
 }
 
 void draw_plane(Canvas& canvas, Random& random) {
-  static constexpr std::array<Colour, 6> paints = {{{0.95F, 0.95F, 0.95F},
-                                                    {0.7F, 0.72F, 0.75F},
-                                                    {0.4F, 0.42F, 0.45F},
-                                                    {0.15F, 0.15F, 0.18F},
-                                                    {0.75F, 0.25F, 0.2F},
-                                                    {0.8F, 0.7F, 0.3F}}};
+  static constexpr std::array<Colour, 5> paints = {
+      {{0.95F, 0.95F, 0.95F}, {0.9F, 0.9F, 0.92F}, {0.75F, 0.77F, 0.8F}, {0.85F, 0.3F, 0.25F}, {0.2F, 0.2F, 0.23F}}};
   const Colour body = pick(random, paints), wing = random.between(0.6F, 1) * body, fin = pick(random, paints);
   const float r = random.between(0.09F, 0.16F), root = random.between(0, 0.25F), sweep = random.between(0.1F, 0.6F);
   const float span = random.between(0.6F, 0.95F), chord = random.between(0.1F, 0.18F);
   const Stroke fuselage{{-0.85F, 0}, {0.8F, 0}, 0.7F * r, r, body};
   if (random.chance(0.5F)) {  // from above
-    random_pose(random, 9, 15, std::numbers::pi_v<float>)
+    random_pose(random, 12, 16, 0.6F)
         .draw(canvas, {{{root, 0}, {root - sweep, -span}, chord, 0.05F, wing},
                        {{root, 0}, {root - sweep, span}, chord, 0.05F, wing},
                        {{-0.75F, 0}, {-0.95F, -0.35F}, 0.08F, 0.04F, fin},
                        {{-0.75F, 0}, {-0.95F, 0.35F}, 0.08F, 0.04F, fin},
                        fuselage});
   } else {  // from the side
-    random_pose(random, 9, 15, 0.6F)
+    random_pose(random, 12, 16, 0.4F)
         .draw(canvas, {{{root, 0}, {root - sweep, -0.5F * span}, 0.8F * chord, 0.04F, 0.8F * wing},
                        {{-0.7F, 0}, {-0.95F, -0.45F}, 0.12F, 0.06F, fin},
                        fuselage,
@@ -164,13 +159,12 @@ void draw_plane(Canvas& canvas, Random& random) {
 }
 
 void draw_bird(Canvas& canvas, Random& random) {
-  static constexpr std::array<Colour, 7> feathers = {{{0.95F, 0.95F, 0.95F},
-                                                      {0.5F, 0.38F, 0.28F},
-                                                      {0.15F, 0.14F, 0.15F},
-                                                      {0.55F, 0.55F, 0.55F},
-                                                      {0.7F, 0.3F, 0.25F},
-                                                      {0.8F, 0.7F, 0.3F},
-                                                      {0.3F, 0.4F, 0.65F}}};
+  static constexpr std::array<Colour, 6> feathers = {{{0.15F, 0.14F, 0.15F},
+                                                      {0.35F, 0.26F, 0.2F},
+                                                      {0.3F, 0.3F, 0.32F},
+                                                      {0.55F, 0.22F, 0.18F},
+                                                      {0.7F, 0.6F, 0.2F},
+                                                      {0.95F, 0.95F, 0.95F}}};
   static constexpr std::array<Colour, 3> beaks = {{{0.85F, 0.6F, 0.2F}, {0.3F, 0.28F, 0.25F}, {0.7F, 0.65F, 0.55F}}};
   const Colour body = pick(random, feathers), wing = random.between(0.5F, 1) * body, beak = pick(random, beaks);
   const Colour head = random.chance(0.6F) ? body : pick(random, feathers);
@@ -184,7 +178,7 @@ void draw_bird(Canvas& canvas, Random& random) {
                                    Stroke{wrist, tip, 0.6F * r, 0.02F, wing}};
     };
     const auto left = wings(-1), right = wings(1);
-    random_pose(random, 8, 13, 0.8F)
+    random_pose(random, 11, 15, 0.5F)
         .draw(canvas, {left[0],
                        left[1],
                        right[0],
@@ -195,7 +189,7 @@ void draw_bird(Canvas& canvas, Random& random) {
                        {{0.65F, -0.06F}, {0.95F, 0}, 0.3F * r, 0, beak}});
   } else {  // on its legs
     const float up = random.between(0.35F, 0.6F), leg = random.between(0.25F, 0.6F);
-    random_pose(random, 9, 14, 0.35F)
+    random_pose(random, 11, 15, 0.3F)
         .draw(canvas, {{{-0.05F, 0.2F}, {-0.05F, 0.35F + leg}, 0.03F, 0.04F, beak},
                        {{0.1F, 0.2F}, {0.12F, 0.35F + leg}, 0.03F, 0.04F, beak},
                        {{-0.4F, 0.1F}, {-0.95F, 0.35F}, 0.5F * r, 0.3F * r, wing},
@@ -211,11 +205,11 @@ void draw_bird(Canvas& canvas, Random& random) {
 void draw_image(bool bird, Random random, std::uint8_t* out) {
   Canvas canvas;
   draw_sky(canvas, random);
-  if (random.chance(bird ? 0.35F : 0.15F)) draw_leaves(canvas, random);
-  if (random.chance(bird ? 0.25F : 0.35F)) draw_ground(canvas, random);
+  if (random.chance(bird ? 0.5F : 0.05F)) draw_leaves(canvas, random);
+  if (random.chance(bird ? 0.2F : 0.4F)) draw_ground(canvas, random);
   bird ? draw_bird(canvas, random) : draw_plane(canvas, random);
 
-  const float light = random.between(0.7F, 1.1F), noise = random.between(0.02F, 0.12F);
+  const float light = random.between(0.7F, 1.1F), noise = random.between(0.01F, 0.08F);
   for (int y = 0; y < side; ++y) {
     for (int x = 0; x < side; ++x, ++out) {
       const Colour c = light * canvas.at(x, y);

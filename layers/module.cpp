@@ -16,6 +16,12 @@ void walk(Module& module, const std::string& prefix, F f) {
 
 }  // namespace
 
+Tensor Module::operator()(const Tensor& x) {
+  Tensor y = forward(x);
+  for (const ForwardHook& hook : forward_hooks_) hook(*this, y);
+  return y;
+}
+
 std::vector<std::pair<std::string, Tensor>> Module::named_parameters() {
   std::vector<std::pair<std::string, Tensor>> all;
   walk(*this, "", [&](const std::string& prefix, const Members& members) {

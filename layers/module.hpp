@@ -2,6 +2,7 @@
 
 #include <tern/core/tensor.hpp>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -39,7 +40,12 @@ class Module {
   virtual ~Module() = default;
 
   virtual Tensor forward(const Tensor& x) = 0;
-  Tensor operator()(const Tensor& x) { return forward(x); }
+  /// forward, and then the hooks.
+  Tensor operator()(const Tensor& x);
+
+  using ForwardHook = std::function<void(Module& module, const Tensor& output)>;
+  /// `hook` sees the output of each call from now on: for tables of shapes, statistics of activations.
+  void register_forward_hook(ForwardHook hook) { forward_hooks_.push_back(std::move(hook)); }
 
   /// The module's own tensors and layers, without those of its layers.
   virtual Members members() { return {}; }
@@ -76,6 +82,7 @@ class Module {
 
  private:
   bool training_ = true;
+  std::vector<ForwardHook> forward_hooks_;
 };
 
 }  // namespace tern

@@ -19,6 +19,8 @@ std::uint64_t base_seed() {
 }  // namespace tern::test
 
 int main(int argc, char** argv) {
+  Catch::StringMaker<float>::precision = 9;
+  Catch::StringMaker<double>::precision = 17;
   std::cout << "TERN_TEST_SEED=" << tern::test::base_seed() << std::endl;
   return Catch::Session().run(argc, argv);
 }

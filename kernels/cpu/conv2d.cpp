@@ -84,9 +84,10 @@ void for_each_column_row(const Conv2dShape& s, const Block& b, int64_t stride, c
   }
 }
 
-/// The copy of x for one block, as planes or as columns.
+/// The copy of x for one block, as planes or as columns, and where its output's pixels are to be found.
 class InputCopy {
  public:
+  /// The rows of a block that is copied as planes have at least one vector of pixels.
   InputCopy(const Conv2dShape& s, const Blocking& b, bool as_planes)
       : s_(s),
         as_planes_(as_planes),
@@ -94,7 +95,7 @@ class InputCopy {
         height_((b.rows - 1) * s.stride_h + s.dilation_h * (s.R - 1) + 1),
         width_(s.Q() + s.dilation_w * (s.S - 1)),
         stride_(round_up(b.images * b.rows * s.Q(), conv2d_tile_sizes().lanes)),
-        elements_(as_planes ? b.images * image() + conv2d_read_ahead : C_ * s.R * s.S * stride_) {
+        elements_(as_planes ? b.images * C_ * height_ * width_ + conv2d_tile_sizes().lanes : C_ * s.R * s.S * stride_) {
     for (int64_t c = 0, j = 0; c < C_; ++c) {
       for (int64_t r = 0; r < s.R; ++r) {
         for (int64_t t = 0; t < s.S; ++t, ++j) {
@@ -106,9 +107,29 @@ class InputCopy {
 
   int64_t elements() const { return elements_; }
   const int64_t* offset() const { return offset_.data(); }
-  int64_t image() const { return C_ * height_ * width_; }  ///< planes: elements from image to image
-  int64_t row() const { return s_.stride_h * width_; }     ///< planes: elements from row to row of the output
-  int64_t stride() const { return stride_; }               ///< columns: elements from tap to tap
+  /// Columns: elements from tap to tap, a multiple of a vector. What is no pixel is zero.
+  int64_t stride() const { return stride_; }
+
+  /// The vectors of a block. Planes: dst as in y. The last vector of a row of odd length overlaps the one before it.
+  /// Columns: dst as in [K][stride()].
+  std::vector<PixelVector> vectors(const Block& b) const {
+    const int64_t lanes = conv2d_tile_sizes().lanes, Q = s_.Q();
+    std::vector<PixelVector> list;
+    if (as_planes_) {
+      for (int64_t i = 0; i < b.images; ++i) {
+        for (int64_t p = 0; p < b.rows; ++p) {
+          const int64_t src = (i * C_ * height_ + p * s_.stride_h) * width_, dst = i * s_.K * s_.P() * Q + p * Q;
+          for (int64_t q = 0; q < Q; q += lanes) {
+            const int64_t at = std::min(q, Q - lanes);
+            list.push_back({src + at, dst + at});
+          }
+        }
+      }
+    } else {
+      for (int64_t at = 0; at < b.images * b.rows * Q; at += lanes) list.push_back({at, at});
+    }
+    return list;
+  }
 
   /// What belongs to group g of x.
   void fill(const Block& b, int64_t g, const float* x, float* copy) const {
@@ -123,7 +144,7 @@ class InputCopy {
                             .left = -s_.pad_w,
                             .rows = height_,
                             .cols = width_,
-                            .dst = copy + i * image()});
+                            .dst = copy + i * C_ * height_ * width_});
       }
       return;
     }
@@ -194,8 +215,8 @@ int64_t grain_for(int64_t flop) { return std::max<int64_t>(1, piece_flop / std::
 void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, float* y) {
   const int64_t Q = s.Q(), PQ = s.P() * Q, K = s.K / s.groups, taps = s.C / s.groups * s.R * s.S;
   const int64_t lanes = conv2d_tile_sizes().lanes;
-  // Rows that fill at least three quarters of their vectors.
-  const bool as_planes = s.stride_w == 1 && 4 * Q >= 3 * round_up(Q, lanes);
+  // Rows of at least one vector that fill three quarters of their vectors.
+  const bool as_planes = s.stride_w == 1 && Q >= lanes && 4 * Q >= 3 * round_up(Q, lanes);
   const int64_t copies = as_planes ? s.C / s.groups : taps;  // of a pixel
   const Blocking blocking(s, std::max(cache_elements / std::max<int64_t>(1, copies), 6 * lanes));
   const InputCopy copy(s, blocking, as_planes);
@@ -207,21 +228,24 @@ void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, flo
       const Block b(s, blocking, task / s.groups);
       copy.fill(b, g, x, src.data());
 
-      Correlation c{.K = K, .taps = taps, .offset = copy.offset(), .w = w.group(g)};
+      const auto vectors = copy.vectors(b);
+      Correlation c{.K = K,
+                    .taps = taps,
+                    .vectors = static_cast<int64_t>(vectors.size()),
+                    .vector = vectors.data(),
+                    .src = src.data(),
+                    .offset = copy.offset(),
+                    .w = w.group(g)};
       float* dst = y + (b.n * s.K + g * K) * PQ + b.p * Q;
       if (as_planes) {
-        c.rows = b.rows, c.cols = Q, c.src_row = copy.row(), c.dst_channel = PQ, c.dst_row = Q;
-        for (int64_t i = 0; i < b.images; ++i) {
-          c.src = src.data() + i * copy.image();
-          c.dst = dst + i * s.K * PQ;
-          conv2d_correlate(c);
-        }
+        c.dst = dst;
+        c.dst_channel = PQ;
+        conv2d_correlate(c);
       } else {
         const int64_t pixels = b.rows * Q;
         Scratch<float> columns(K * copy.stride());
-        c.rows = 1, c.cols = b.images * pixels, c.src_row = 0, c.dst_channel = copy.stride(), c.dst_row = 0;
-        c.src = src.data();
         c.dst = columns.data();
+        c.dst_channel = copy.stride();
         conv2d_correlate(c);
         for (int64_t i = 0; i < b.images; ++i) {
           for (int64_t k = 0; k < K; ++k) {
@@ -262,8 +286,10 @@ void backward_input_by_columns(const Conv2dShape& s, const float* w, const float
                              [&](int64_t g, int64_t j, int64_t k) { return w[(g * K + k) * taps + j]; });
   const Blocking blocking(s, std::max(cache_elements / std::max<int64_t>(1, taps), 6 * lanes));
   const int64_t stride = round_up(blocking.images * blocking.rows * s.Q(), lanes);
-  std::vector<int64_t> offset(K);
-  for (int64_t k = 0; k < K; ++k) offset[k] = k * stride;
+  std::vector<int64_t> offset;
+  for (int64_t k = 0; k < K; ++k) offset.push_back(k * stride);
+  std::vector<PixelVector> vectors;
+  for (int64_t at = 0; at < stride; at += lanes) vectors.push_back({at, at});
 
   const int64_t flop = blocking.flop(s) * blocking.row_blocks;
   parallel_for(blocking.image_blocks * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
@@ -279,15 +305,13 @@ void backward_input_by_columns(const Conv2dShape& s, const float* w, const float
         gather_pixels(s, b, K, dy + g * K * s.P() * s.Q(), stride, pixels.data());
         conv2d_correlate({.K = taps,
                           .taps = K,
-                          .rows = 1,
-                          .cols = stride,
+                          .vectors = static_cast<int64_t>(vectors.size()),
+                          .vector = vectors.data(),
                           .src = pixels.data(),
-                          .src_row = 0,
                           .offset = offset.data(),
                           .w = packed.group(g),
                           .dst = columns.data(),
-                          .dst_channel = stride,
-                          .dst_row = 0});
+                          .dst_channel = stride});
         for_each_column_row(s, b, stride, [&](int64_t column, int64_t at, int64_t first, int64_t last) {
           for (int64_t q = first; q < last; ++q) dx_block[at + q * s.stride_w] += columns[column + q];
         });
@@ -326,8 +350,7 @@ void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, co
     return;
   }
   const int64_t lanes = conv2d_tile_sizes().lanes, tile = conv2d_tile_sizes().channels;
-  // Rows of at least one vector that fill three quarters of their vectors.
-  const bool as_planes = s.stride_w == 1 && Q >= lanes && 4 * Q >= 3 * round_up(Q, lanes);
+  const bool as_planes = s.stride_w == 1 && Q % lanes == 0;
   const Blocking blocking(s, 1024);  // dy of a tile's channels stays in the first-level cache while the taps go by
   const InputCopy copy(s, blocking, as_planes);
 
@@ -351,21 +374,23 @@ void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, co
       for (int64_t i = c * chunk; i < std::min((c + 1) * chunk, blocking.count()); ++i) {
         const Block b(s, blocking, i);
         copy.fill(b, g, x, src.data());
+        const auto vectors = copy.vectors(b);
         CorrelationGradient d{.K = channels,
                               .taps = taps,
+                              .vectors = static_cast<int64_t>(vectors.size()),
+                              .vector = vectors.data(),
                               .src = src.data(),
                               .offset = copy.offset(),
                               .dw = dw_chunk,
                               .dw_channel = taps,
                               .dbias = dbias ? dbias_chunk : nullptr};
         if (as_planes) {
-          d.images = b.images, d.rows = b.rows, d.cols = Q, d.src_image = copy.image(), d.src_row = copy.row();
           d.dy = dy + (b.n * s.K + first) * PQ + b.p * Q;
-          d.dy_image = s.K * PQ, d.dy_channel = PQ, d.dy_row = Q;
+          d.dy_channel = PQ;
         } else {
           gather_pixels(s, b, channels, dy + first * PQ, copy.stride(), pixels.data());
-          d.images = 1, d.rows = 1, d.cols = copy.stride(), d.src_image = 0, d.src_row = 0;
-          d.dy = pixels.data(), d.dy_image = 0, d.dy_channel = copy.stride(), d.dy_row = 0;
+          d.dy = pixels.data();
+          d.dy_channel = copy.stride();
         }
         conv2d_correlate_gradient(d);
       }

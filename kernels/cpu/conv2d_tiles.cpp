@@ -18,12 +18,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-// A tile's accumulators are to fill the registers but for one vector of each operand: 8 x 3 of 32 registers (AVX-512,
-// NEON), 4 x 3 of 16 (AVX2, SSE4).
+// A tile's accumulators are to fill the registers but for the operands of the next products: 8 x 3 and 4 x 6 of 32
+// registers (AVX-512, NEON), 4 x 3 of 16 (AVX2, SSE4).
 constexpr bool many_registers = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON;
 constexpr int tile_channels = many_registers ? 8 : 4;
 constexpr int tile_vectors = 3;
-constexpr int tile_taps = 3;
+constexpr int gradient_channels = 4;
+constexpr int gradient_taps = many_registers ? 6 : 3;
 
 template <int n>
 struct Constant {
@@ -39,24 +40,18 @@ HWY_INLINE void with_block_channels(int64_t remaining, const F& f) {
   f(Constant<n>());
 }
 
-struct PixelVector {
-  const float* src;
-  float* dst;
-  int64_t count;  ///< pixels of the vector that exist
-};
-
 /// A tile of `channels` x (`vectors` vectors of pixels): per tap one multiply-add for each of its accumulators, for
 /// `vectors` vectors and `channels` broadcast scalars loaded.
 template <int channels, int vectors>
 HWY_INLINE void correlate_tile(const Correlation& s, const float* HWY_RESTRICT w, int64_t used_channels,
-                               const PixelVector* pixels, int64_t dst_channel) {
+                               const PixelVector* pixels, float* dst) {
   const D d;
   V acc[channels][vectors];
   for (int k = 0; k < channels; ++k) {
     for (int v = 0; v < vectors; ++v) acc[k][v] = hn::Set(d, w[k]);
   }
   const float* src[vectors];
-  for (int v = 0; v < vectors; ++v) src[v] = pixels[v].src;
+  for (int v = 0; v < vectors; ++v) src[v] = s.src + pixels[v].src;
   const int64_t* HWY_RESTRICT offset = s.offset;
   for (int64_t j = 0; j < s.taps; ++j) {
     w += channels;
@@ -67,18 +62,8 @@ HWY_INLINE void correlate_tile(const Correlation& s, const float* HWY_RESTRICT w
       for (int v = 0; v < vectors; ++v) acc[k][v] = hn::MulAdd(wk, x[v], acc[k][v]);
     }
   }
-  const int64_t lanes = hn::Lanes(d);
-  for (int v = 0; v < vectors; ++v) {
-    float* dst = pixels[v].dst + dst_channel;
-    if (pixels[v].count == lanes) {
-      for (int k = 0; k < channels && k < used_channels; ++k) hn::StoreU(acc[k][v], d, dst + k * s.dst_channel);
-    } else {
-      for (int k = 0; k < channels && k < used_channels; ++k) {
-        HWY_ALIGN float part[HWY_LANES(float)];
-        hn::Store(acc[k][v], d, part);
-        std::copy_n(part, pixels[v].count, dst + k * s.dst_channel);
-      }
-    }
+  for (int k = 0; k < channels && k < used_channels; ++k) {
+    for (int v = 0; v < vectors; ++v) hn::StoreU(acc[k][v], d, dst + k * s.dst_channel + pixels[v].dst);
   }
 }
 
@@ -87,28 +72,18 @@ HWY_INLINE void correlate_all_channels(const Correlation& s, const PixelVector* 
   const float* w = s.w;
   for (int64_t k = 0; k < s.K; k += tile_channels) {
     with_block_channels(s.K - k, [&](auto channels) HWY_ATTR {
-      correlate_tile<channels.value, vectors>(s, w, s.K - k, pixels, k * s.dst_channel);
+      correlate_tile<channels.value, vectors>(s, w, s.K - k, pixels, s.dst + k * s.dst_channel);
       w += (1 + s.taps) * channels.value;
     });
   }
 }
 
 void correlate(const Correlation& s) {
-  const int64_t lanes = hn::Lanes(D());
-  PixelVector pixels[tile_vectors];
-  int filled = 0;
-  for (int64_t p = 0; p < s.rows; ++p) {
-    for (int64_t q = 0; q < s.cols; q += lanes) {
-      pixels[filled++] = {s.src + p * s.src_row + q, s.dst + p * s.dst_row + q, std::min(lanes, s.cols - q)};
-      if (filled == tile_vectors) {
-        correlate_all_channels<tile_vectors>(s, pixels);
-        filled = 0;
-      }
-    }
-  }
   static_assert(tile_vectors == 3);
-  if (filled == 2) correlate_all_channels<2>(s, pixels);
-  if (filled == 1) correlate_all_channels<1>(s, pixels);
+  int64_t v = 0;
+  for (; v + 3 <= s.vectors; v += 3) correlate_all_channels<3>(s, s.vector + v);
+  if (s.vectors - v == 2) correlate_all_channels<2>(s, s.vector + v);
+  if (s.vectors - v == 1) correlate_all_channels<1>(s, s.vector + v);
 }
 
 int64_t block_channels(int64_t remaining) {
@@ -119,109 +94,95 @@ int64_t block_channels(int64_t remaining) {
 
 TileSizes tile_sizes() { return {static_cast<int64_t>(hn::Lanes(D())), tile_channels}; }
 
-/// A tile of `channels` x tile_taps sums, in vectors over the pixels: per vector of pixels one multiply-add for each of
-/// the sums, for `channels` + tile_taps vectors loaded. Taps beyond the last repeat it and are dropped.
-template <int channels>
+/// A tile of `channels` x `taps` sums, in vectors over the pixels: per vector of pixels one multiply-add for each of
+/// the sums, for `channels` + `taps` vectors loaded. Taps beyond the last repeat it and are dropped.
+template <int channels, int taps>
 HWY_INLINE void gradient_tile(const CorrelationGradient& s, int64_t k0, int64_t j0) {
   const D d;
-  const int64_t lanes = hn::Lanes(d);
-  const int64_t whole = s.cols / lanes * lanes;
-  const auto mask = hn::FirstN(d, s.cols - whole);
-
-  int64_t offset[tile_taps];
-  for (int t = 0; t < tile_taps; ++t) offset[t] = s.offset[std::min(j0 + t, s.taps - 1)];
-  V acc[channels][tile_taps];
+  V acc[channels][taps];
   for (int k = 0; k < channels; ++k) {
-    for (int t = 0; t < tile_taps; ++t) acc[k][t] = hn::Zero(d);
+    for (int t = 0; t < taps; ++t) acc[k][t] = hn::Zero(d);
   }
-  for (int64_t i = 0; i < s.images; ++i) {
-    for (int64_t p = 0; p < s.rows; ++p) {
-      const float* HWY_RESTRICT src = s.src + i * s.src_image + p * s.src_row;
-      const float* HWY_RESTRICT dy = s.dy + i * s.dy_image + k0 * s.dy_channel + p * s.dy_row;
-      for (int64_t q = 0; q < whole; q += lanes) {
-        V x[tile_taps];
-        for (int t = 0; t < tile_taps; ++t) x[t] = hn::LoadU(d, src + q + offset[t]);
-        for (int k = 0; k < channels; ++k) {
-          const V g = hn::LoadU(d, dy + q + k * s.dy_channel);
-          for (int t = 0; t < tile_taps; ++t) acc[k][t] = hn::MulAdd(g, x[t], acc[k][t]);
-        }
-      }
-      if (whole < s.cols) {
-        // Both operands are masked: zero times what lies beyond the row might be NaN.
-        V x[tile_taps];
-        for (int t = 0; t < tile_taps; ++t) x[t] = hn::IfThenElseZero(mask, hn::LoadU(d, src + whole + offset[t]));
-        for (int k = 0; k < channels; ++k) {
-          HWY_ALIGN float part[HWY_LANES(float)] = {};
-          std::copy_n(dy + whole + k * s.dy_channel, s.cols - whole, part);
-          const V g = hn::Load(d, part);
-          for (int t = 0; t < tile_taps; ++t) acc[k][t] = hn::MulAdd(g, x[t], acc[k][t]);
-        }
-      }
+  const float* HWY_RESTRICT src[taps];
+  for (int t = 0; t < taps; ++t) src[t] = s.src + s.offset[std::min(j0 + t, s.taps - 1)];
+  const float* HWY_RESTRICT dy = s.dy + k0 * s.dy_channel;
+  for (int64_t v = 0; v < s.vectors; ++v) {
+    const PixelVector pixels = s.vector[v];
+    V x[taps];
+    for (int t = 0; t < taps; ++t) x[t] = hn::LoadU(d, src[t] + pixels.src);
+    for (int k = 0; k < channels; ++k) {
+      const V g = hn::LoadU(d, dy + pixels.dst + k * s.dy_channel);
+      for (int t = 0; t < taps; ++t) acc[k][t] = hn::MulAdd(g, x[t], acc[k][t]);
     }
   }
   for (int k = 0; k < channels; ++k) {
-    for (int t = 0; t < tile_taps && j0 + t < s.taps; ++t) {
+    for (int t = 0; t < taps && j0 + t < s.taps; ++t) {
       s.dw[(k0 + k) * s.dw_channel + j0 + t] += hn::GetLane(hn::SumOfLanes(d, acc[k][t]));
     }
   }
 }
 
-float row_sum(const float* x, int64_t n) {
-  const D d;
-  const int64_t lanes = hn::Lanes(d);
-  V acc = hn::Zero(d);
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) acc = hn::Add(acc, hn::LoadU(d, x + i));
-  float sum = hn::GetLane(hn::SumOfLanes(d, acc));
-  for (; i < n; ++i) sum += x[i];
-  return sum;
+template <int channels>
+void gradient_all_taps(const CorrelationGradient& s, int64_t k0) {
+  int64_t j = 0;
+  for (; j + gradient_taps <= s.taps; j += gradient_taps) gradient_tile<channels, gradient_taps>(s, k0, j);
+  for (; j < s.taps; j += 3) gradient_tile<channels, 3>(s, k0, j);
+
+  if (s.dbias) {
+    const D d;
+    for (int64_t k = k0; k < k0 + channels; ++k) {
+      V sum = hn::Zero(d);
+      for (int64_t v = 0; v < s.vectors; ++v) {
+        sum = hn::Add(sum, hn::LoadU(d, s.dy + k * s.dy_channel + s.vector[v].dst));
+      }
+      s.dbias[k] += hn::GetLane(hn::SumOfLanes(d, sum));
+    }
+  }
 }
 
 void correlate_gradient(const CorrelationGradient& s) {
-  if (s.dbias) {
-    for (int64_t k = 0; k < s.K; ++k) {
-      float sum = 0;
-      for (int64_t i = 0; i < s.images; ++i) {
-        for (int64_t p = 0; p < s.rows; ++p) {
-          sum += row_sum(s.dy + i * s.dy_image + k * s.dy_channel + p * s.dy_row, s.cols);
-        }
-      }
-      s.dbias[k] += sum;
-    }
+  static_assert(gradient_channels == 4);
+  int64_t k = 0;
+  for (; k + 4 <= s.K; k += 4) gradient_all_taps<4>(s, k);
+  for (; k + 2 <= s.K; k += 2) gradient_all_taps<2>(s, k);
+  for (; k < s.K; ++k) gradient_all_taps<1>(s, k);
+}
+
+/// Zeros p[0 .. n), and what follows up to a whole vector. Most often one vector is all.
+HWY_INLINE void zero_vectors(float* p, int64_t n) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  if (n > 0) hn::StoreU(hn::Zero(d), d, p);
+  for (int64_t i = lanes; i < n; i += lanes) hn::StoreU(hn::Zero(d), d, p + i);
+}
+
+HWY_INLINE void copy_row(const float* HWY_RESTRICT from, int64_t n, float* HWY_RESTRICT to) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  if (n < lanes) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+    return;
   }
-  for (int64_t k = 0; k < s.K;) {
-    // Whole blocks only: 13 channels are 8 + 4 + 1.
-    const auto largest = [&](auto self, auto channels) HWY_ATTR -> int64_t {
-      constexpr int n = channels.value;
-      if constexpr (n > 1) {
-        if (s.K - k < n) return self(self, Constant<n / 2>());
-      }
-      for (int64_t j = 0; j < s.taps; j += tile_taps) gradient_tile<n>(s, k, j);
-      return n;
-    };
-    k += largest(largest, Constant<tile_channels>());
+  for (int64_t i = 0; i < n; i += lanes) {
+    const int64_t at = std::min(i, n - lanes);
+    hn::StoreU(hn::LoadU(d, from + at), d, to + at);
   }
 }
 
+/// Zeros are stored as whole vectors, over the start of the next row, which is written afterwards.
 void padded_copy(const PaddedCopy& s) {
-  const D d;
-  const int64_t lanes = hn::Lanes(d);
   const int64_t first = std::clamp<int64_t>(-s.left, 0, s.cols);  // columns [first, last) exist in src
   const int64_t last = std::clamp<int64_t>(s.W - s.left, first, s.cols);
   float* dst = s.dst;
   for (int64_t plane = 0; plane < s.planes; ++plane) {
-    for (int64_t row = 0; row < s.rows; ++row, dst += s.cols) {
-      const int64_t h = s.top + row;
+    for (int64_t h = s.top; h < s.top + s.rows; ++h, dst += s.cols) {
       if (h < 0 || h >= s.H) {
-        std::fill_n(dst, s.cols, 0.0f);
-        continue;
+        zero_vectors(dst, s.cols);
+      } else {
+        zero_vectors(dst, first);
+        copy_row(s.src + (plane * s.H + h) * s.W + s.left + first, last - first, dst + first);
+        zero_vectors(dst + last, s.cols - last);
       }
-      const float* src = s.src + (plane * s.H + h) * s.W + s.left;
-      int64_t i = 0;
-      for (; i < first; ++i) dst[i] = 0;
-      for (; i + lanes <= last; i += lanes) hn::StoreU(hn::LoadU(d, src + i), d, dst + i);
-      for (; i < last; ++i) dst[i] = src[i];
-      for (; i < s.cols; ++i) dst[i] = 0;
     }
   }
 }

@@ -6,7 +6,7 @@
 ///
 /// All of a convolution's passes are sums over taps j of products with src[offset[j] + pixel], where src is a copy of
 /// the input so arranged that neither borders nor strides are left to see: tap (c, r, s) of pixel (p, q) is found at
-/// offset[c, r, s] from the place of (p, q). A vector holds pixels that are neighbours in a row of the output.
+/// offset[c, r, s] from the place of (p, q). A vector holds pixels that are neighbours in src and in the output.
 
 namespace tern::kernels {
 
@@ -18,35 +18,37 @@ struct TileSizes {
 };
 TileSizes conv2d_tile_sizes();
 
-/// Elements beyond the last pixel that may be read (and then not used).
-inline constexpr int64_t conv2d_read_ahead = 64;
+/// The places of a vector's first pixel in src and in the output's first plane.
+struct PixelVector {
+  int64_t src, dst;
+};
 
-/// dst[k][p][q] = bias[k] + sum over j of w[k][j] * src[p][q + offset[j]].
+/// dst[k][pixel] = bias[k] + sum over j of w[k][j] * src[pixel + offset[j]], for all pixels of the vectors.
 /// The weights are packed by blocks of output channels, each [1 + taps][channels of the block] with the bias first.
 /// Blocks have TileSizes::channels channels; what remains of K is one block of 1, 2, 4 ... channels, filled with zeros.
 struct Correlation {
-  int64_t K = 0, taps = 0, rows = 0, cols = 0;
+  int64_t K = 0, taps = 0, vectors = 0;
+  const PixelVector* vector = nullptr;
   const float* src = nullptr;
-  int64_t src_row = 0;
   const int64_t* offset = nullptr;
   const float* w = nullptr;
   float* dst = nullptr;
-  int64_t dst_channel = 0, dst_row = 0;
+  int64_t dst_channel = 0;
 };
 void conv2d_correlate(const Correlation& s);
 
 /// How many channels the block of packed weights has that starts where `remaining` channels are left.
 int64_t conv2d_block_channels(int64_t remaining);
 
-/// dw[k][j] += sum over i, p, q of dy[i][k][p][q] * src[i][p][q + offset[j]], and dbias[k] += that of dy alone unless
-/// dbias is null.
+/// dw[k][j] += sum over the pixels of dy[k][pixel] * src[pixel + offset[j]], and dbias[k] += that of dy alone unless
+/// dbias is null. No pixel is in two vectors.
 struct CorrelationGradient {
-  int64_t images = 0, K = 0, taps = 0, rows = 0, cols = 0;
+  int64_t K = 0, taps = 0, vectors = 0;
+  const PixelVector* vector = nullptr;
   const float* src = nullptr;
-  int64_t src_image = 0, src_row = 0;
   const int64_t* offset = nullptr;
   const float* dy = nullptr;
-  int64_t dy_image = 0, dy_channel = 0, dy_row = 0;
+  int64_t dy_channel = 0;
   float* dw = nullptr;
   int64_t dw_channel = 0;
   float* dbias = nullptr;
@@ -54,7 +56,7 @@ struct CorrelationGradient {
 void conv2d_correlate_gradient(const CorrelationGradient& s);
 
 /// dst is [planes][rows][cols], row h of it row h + top of src's plane [H][W], from column `left` on; zeros where src
-/// has none.
+/// has none. Up to a vector's lanes may be written beyond the end.
 struct PaddedCopy {
   int64_t planes = 0, H = 0, W = 0;
   const float* src = nullptr;

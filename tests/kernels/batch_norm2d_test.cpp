@@ -3,7 +3,7 @@
 
 namespace tern::test {
 
-/// n numbers of x are `mean` on average: a variance from sums of squares would lose digits to a large one.
+/// n numbers that are `mean` on average.
 template <class T>
 std::vector<T> around(Random& random, int64_t n, double mean) {
   return random.between<T>(n, mean - 2, mean + 2);
@@ -90,7 +90,8 @@ TEMPLATE_TEST_CASE("batch_norm2d of no elements", "[batch_norm2d]", float, doubl
     BatchNorm2dShape s{.N = 2, .C = 3, .HW = 4};
     (random.chance(0.5) ? s.N : s.HW) = 0;
     const std::vector<T> none, mean = random.values<T>(s.C), var = random.between<T>(s.C, 0.1, 2);
-    CAPTURE(s);
+    const bool training = random.chance(0.5);
+    CAPTURE(s, training);
     check_close<T>(random, whole, [&](auto& run) {
       auto *invstd = run.out("invstd", {s.C}), *y = run.out("y", {s.N, s.C, s.HW});
       run.floating().batch_norm2d_eval(s, run.in(none), nullptr, nullptr, run.in(mean), run.in(var), invstd, y);
@@ -98,8 +99,8 @@ TEMPLATE_TEST_CASE("batch_norm2d of no elements", "[batch_norm2d]", float, doubl
     check_close<T>(random, whole, [&](auto& run) {
       auto *dx = run.out("dx", {s.N, s.C, s.HW}), *dweight = run.out("dweight", {s.C}),
            *dbias = run.out("dbias", {s.C});
-      run.floating().batch_norm2d_backward(s, random.chance(0.5), run.in(none), nullptr, run.in(mean), run.in(var),
-                                           run.in(none), dx, dweight, dbias);
+      run.floating().batch_norm2d_backward(s, training, run.in(none), nullptr, run.in(mean), run.in(var), run.in(none),
+                                           dx, dweight, dbias);
     });
   });
 }

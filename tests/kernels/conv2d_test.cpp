@@ -17,8 +17,8 @@ void check_conv2d(Random& random, const Conv2dShape& s) {
     run.floating().conv2d_backward_input(s, run.in(w), run.in(dy), run.out("dx", x_dims));
   });
   check_close<T>(random, whole_or_one, [&](auto& run) {
-    run.floating().conv2d_backward_weight(s, run.in(x), run.in(dy), run.out("dw", w_dims),
-                                          has_bias ? run.out("dbias", {s.K}) : nullptr);
+    auto *dw = run.out("dw", w_dims), *dbias = has_bias ? run.out("dbias", {s.K}) : nullptr;
+    run.floating().conv2d_backward_weight(s, run.in(x), run.in(dy), dw, dbias);
   });
 }
 
