@@ -169,7 +169,7 @@ std::string DeviceMemory::describe(const volatile void* p, std::size_t bytes) co
     const char* what = allocation.live ? "an allocation" : "a freed allocation";
     if (offset + bytes <= allocation.bytes)
       return fmt::format("byte {} of {} of {} bytes", offset, what, allocation.bytes);
-    if (after == allocations_.end() || at - (begin + allocation.bytes) < after->first - at)
+    if (offset < allocation.bytes || after == allocations_.end() || at - (begin + allocation.bytes) < after->first - at)
       return fmt::format("byte {}, past the end of {} of {} bytes", offset, what, allocation.bytes);
   }
   if (after != allocations_.end())

@@ -447,7 +447,7 @@ void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, Ac
                       bytes, text(threads_[found->other_thread].index), found->other_verb,
                       source_line(found->other_call)),
           source_line(call));
-  fault(fmt::format("{} {} bytes of shared memory that nothing in the block has written", verb(kind), bytes),
+  fault(fmt::format("{} {} bytes of shared memory that no thread of the block has written yet", verb(kind), bytes),
         source_line(call));
 }
 

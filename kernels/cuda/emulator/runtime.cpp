@@ -1,5 +1,6 @@
 #include "runtime.hpp"
 
+#include "emulator.hpp"
 #include "multiprocessor.hpp"
 #include "symbols.hpp"
 
@@ -684,3 +685,21 @@ cudaError_t cudaFuncGetName(const char** name, const void* kernel) {
   *name = em::function_name(kernel);
   return *name != nullptr ? cudaSuccess : report(em::invalid("cudaFuncGetName: not a function with a name"));
 }
+
+namespace tern::emulator {
+
+bool is_checked() { return checked; }
+
+void set_deferred(bool deferred) {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.deferred = deferred;
+}
+
+void set_seed(std::uint64_t seed) {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.seed = seed;
+}
+
+}  // namespace tern::emulator
