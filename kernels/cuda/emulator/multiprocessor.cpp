@@ -211,6 +211,7 @@ void Multiprocessor::run_block(Grid& grid, uint3 block) {
   if (count % 32 != 0) warps_.back().alive = (1u << count % 32) - 1;
   returned_ = at_barrier_ = 0;
   if constexpr (checked) shared_check_->begin_block(count);
+  if (grid.profiling) traces_.begin_block(count);
 
   while (!grid.failed && choose_next()) {
     Thread& thread = threads_[current_];
@@ -225,6 +226,7 @@ void Multiprocessor::run_block(Grid& grid, uint3 block) {
     resume(*fiber);
   }
   if (!grid.failed && returned_ != count) report_stuck();
+  count_accesses();
   if (!grid.failed) return;
   idle_.clear();
   for (auto& fiber : fibers_) {
@@ -272,6 +274,7 @@ void Multiprocessor::release_block_barrier() {
   }
   at_barrier_ = 0;
   if constexpr (checked) shared_check_->block_barrier();
+  count_accesses();
   for (unsigned i = 0; i < threads_.size(); ++i) {
     threads_[i].value = static_cast<std::uint64_t>(count);
     if (i != current_) make_ready(i);
@@ -401,6 +404,14 @@ void Multiprocessor::report_stuck() {
   }
 }
 
+void Multiprocessor::count_accesses() {
+  if (!grid_->profiling) return;
+  MemoryCounts counts;
+  traces_.count(counts);
+  const std::scoped_lock lock(grid_->mutex);
+  grid_->counts += counts;
+}
+
 void Multiprocessor::access(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
   if (DeviceMemory::get().contains(p)) return access_global(p, bytes, kind, call);
   if (address_of(p) - address_of(fiber_->stack) < stack_bytes) return;  // the thread's own variables
@@ -415,6 +426,7 @@ void Multiprocessor::access_global(const volatile void* p, std::size_t bytes, Ac
   bool good = true;
   for (std::size_t i = 0; i < bytes; ++i) good &= (states[i] & wanted) == wanted;
   if (good) {
+    if (grid_->profiling) traces_.note(current_, p, bytes, false, call);
     if (kind != AccessKind::read) std::memset(states, initialised, bytes);
     return;
   }
@@ -439,6 +451,7 @@ void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, Ac
                       static_cast<std::intptr_t>(offset), grid_->shared_bytes),
           source_line(call));
   }
+  if (grid_->profiling) traces_.note(current_, p, bytes, true, call);
   const auto found = shared_check_->access(p, bytes, current_, kind, call);
   if (!found) return;
   running_ = nullptr;
@@ -481,6 +494,6 @@ void* dynamic_shared_memory() { return Multiprocessor::running()->dynamic_shared
 void note_atomic(void* p, std::size_t bytes, const void* call) {
   if (checked) Multiprocessor::running()->access(p, bytes, AccessKind::atomic, call);
 }
-void trap(const Site& site) { Multiprocessor::running()->fault("__trap", source_line(site)); }
+void trap(const Site& site) { Multiprocessor::stop_running()->fault("__trap", source_line(site)); }
 
 }  // namespace tern::emulator

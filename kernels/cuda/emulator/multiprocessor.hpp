@@ -2,6 +2,7 @@
 
 #include "cuda_runtime.h"
 #include "memory.hpp"
+#include "profile.hpp"
 #include "shared_check.hpp"
 
 #include <boost/context/detail/fcontext.hpp>
@@ -13,6 +14,7 @@
 #include <mutex>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tern::emulator {
@@ -26,9 +28,11 @@ struct Grid {
   dim3 grid, block;
   std::size_t shared_bytes;
   std::uint64_t seed;  ///< 0 runs blocks and threads in their natural order
+  bool profiling;
 
   std::atomic<bool> failed = false;
   std::mutex mutex;
+  MemoryCounts counts;
   std::string fault;  ///< of the first thread that went wrong
 };
 
@@ -47,6 +51,8 @@ class Multiprocessor {
  public:
   /// The one whose kernel code runs on this host thread at this moment; null in host code and in the emulator's own.
   static Multiprocessor* running() { return running_; }
+  /// The same, and its kernel code stops here: for a fault, so that composing its message is not taken for kernel code.
+  static Multiprocessor* stop_running() { return std::exchange(running_, nullptr); }
 
   Multiprocessor();
   ~Multiprocessor();
@@ -112,6 +118,7 @@ class Multiprocessor {
   void record_fault(unsigned thread, const std::string& what, const std::string& where);
   void report_stuck();
   std::string whereabouts(unsigned thread) const;
+  void count_accesses();
   void access_global(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
   void access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
   void access_elsewhere(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
@@ -135,6 +142,7 @@ class Multiprocessor {
   boost::context::detail::fcontext_t scheduler_ = nullptr;
   std::byte* shared_area_;
   std::byte* dynamic_shared_;
+  WarpTraces traces_;
   std::unique_ptr<SharedMemoryCheck> shared_check_;  ///< null in the plain build
 };
 
