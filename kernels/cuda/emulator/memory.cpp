@@ -66,6 +66,8 @@ DeviceMemory& DeviceMemory::get() {
 DeviceMemory::DeviceMemory() : capacity_(chosen_capacity()) {
   span_ = footprint(2 * capacity_);  // room for guards, freed allocations and fragmentation
   begin_ = address_of(reserve(span_, checked ? PROT_NONE : PROT_READ | PROT_WRITE));
+  // Large pages, so that there are few to protect and to unprotect.
+  madvise(reinterpret_cast<void*>(begin_), span_, MADV_HUGEPAGE);
   if constexpr (checked) states_ = static_cast<std::uint8_t*>(reserve(span_, PROT_READ | PROT_WRITE));
   gaps_[begin_] = span_;
 }

@@ -1,5 +1,6 @@
 #include "multiprocessor.hpp"
 
+#include "builtins.hpp"
 #include "runtime.hpp"
 #include "symbols.hpp"
 
@@ -14,11 +15,6 @@
 #include <numeric>
 #include <stdexcept>
 #include <utility>
-
-thread_local constinit uint3 threadIdx = {};
-thread_local constinit uint3 blockIdx = {};
-thread_local constinit dim3 blockDim;
-thread_local constinit dim3 gridDim;
 
 namespace tern::emulator {
 namespace {
@@ -118,7 +114,7 @@ Multiprocessor::~Multiprocessor() {
 Multiprocessor::Fiber* Multiprocessor::make_fiber() {
   std::byte* guard = stacks_ + fibers_.size() * (stack_bytes + guard_bytes);
   mprotect(guard, guard_bytes, PROT_NONE);
-  fibers_.push_back(std::make_unique<Fiber>(Fiber{guard + guard_bytes, nullptr}));
+  fibers_.push_back(std::make_unique<Fiber>(Fiber{this, guard + guard_bytes, nullptr}));
   reset(*fibers_.back());
   return fibers_.back().get();
 }
@@ -127,23 +123,35 @@ void Multiprocessor::reset(Fiber& fiber) {
   fiber.context = context::make_fcontext(fiber.stack + stack_bytes, stack_bytes, &fiber_main);
 }
 
-/// From the scheduler into a fiber, until that leaves.
-void Multiprocessor::resume(Fiber& fiber) {
-  fiber_ = &fiber;
-  fiber.context = context::jump_fcontext(fiber.context, this).fctx;
+/// Goes on in another fiber, until one goes on in this.
+void Multiprocessor::switch_to(Fiber& fiber) {
+  Fiber* const self = std::exchange(fiber_, &fiber);
+  arrive(context::jump_fcontext(fiber.context, self));
 }
 
-/// From the fiber that runs back into the scheduler, until that resumes it.
-void Multiprocessor::leave_fiber() { scheduler_ = context::jump_fcontext(scheduler_, nullptr).fctx; }
+/// What is to be done first in a fiber that another has switched to: note where that one is to go on.
+void Multiprocessor::arrive(context::transfer_t from) { static_cast<Fiber*>(from.data)->context = from.fctx; }
+
+/// Goes on with the thread that is next: in its fiber if it has one, else in one that is idle; or with the host
+/// thread's own code when no thread can go on.
+void Multiprocessor::switch_to_next() {
+  if (grid_->failed || ready_count_ == 0) return switch_to(host_);
+  Fiber* fiber = threads_[take_next()].fiber;
+  if (fiber == nullptr && idle_.empty()) idle_.push_back(make_fiber());
+  if (fiber == nullptr) {
+    fiber = idle_.back();
+    idle_.pop_back();
+  }
+  if (fiber != fiber_) switch_to(*fiber);
+}
 
 void Multiprocessor::fiber_main(context::transfer_t from) {
-  auto& self = *static_cast<Multiprocessor*>(from.data);
-  self.scheduler_ = from.fctx;
+  Multiprocessor& self = *static_cast<Fiber*>(from.data)->owner;
+  self.arrive(from);
   for (;;) {
-    do self.run_thread();
-    while (self.take_fresh());
+    self.run_thread();
     self.idle_.push_back(self.fiber_);
-    self.leave_fiber();
+    self.switch_to_next();
   }
 }
 
@@ -151,37 +159,31 @@ void Multiprocessor::fiber_main(context::transfer_t from) {
 void Multiprocessor::suspend() {
   const unsigned self = current_;
   threads_[self].fiber = fiber_;
-  leave_fiber();
-  current_ = self;
-  threadIdx = threads_[self].index;
+  switch_to_next();
+  set_thread(threads_[self].index);
 }
 
 void Multiprocessor::make_ready(unsigned thread) {
   threads_[thread].state = State::ready;
-  ready_[(ready_head_ + ready_count_++) % ready_.size()] = thread;
+  std::size_t end = ready_head_ + ready_count_++;
+  if (end >= ready_.size()) end -= ready_.size();
+  ready_[end] = thread;
 }
 
-/// Brings the thread to run next to the head of the ready; false if there is none.
-bool Multiprocessor::choose_next() {
-  if (ready_count_ == 0) return false;
+/// Makes the thread that is next the current one.
+unsigned Multiprocessor::take_next() {
   if (grid_->seed != 0) {
     const std::size_t chosen = (ready_head_ + random_() % ready_count_) % ready_.size();
     std::swap(ready_[ready_head_], ready_[chosen]);
   }
   current_ = ready_[ready_head_];
-  return true;
-}
-
-/// Makes a thread that has not begun the current one, if such a thread is next.
-bool Multiprocessor::take_fresh() {
-  if (grid_->failed || !choose_next() || threads_[current_].fiber != nullptr) return false;
-  ready_head_ = (ready_head_ + 1) % ready_.size();
+  if (++ready_head_ == ready_.size()) ready_head_ = 0;
   --ready_count_;
-  return true;
+  return current_;
 }
 
 void Multiprocessor::run_thread() {
-  threadIdx = threads_[current_].index;
+  set_thread(threads_[current_].index);
   running_ = this;
   grid_->kernel.invoke(grid_->kernel.function, grid_->kernel.arguments.get());
   running_ = nullptr;
@@ -191,9 +193,7 @@ void Multiprocessor::run_thread() {
 void Multiprocessor::run_block(Grid& grid, uint3 block) {
   grid_ = &grid;
   block_ = block;
-  blockIdx = block;
-  blockDim = grid.block;
-  gridDim = grid.grid;
+  set_block(block, grid.block, grid.grid);
   const unsigned count = grid.block.x * grid.block.y * grid.block.z;
   random_.seed(static_cast<std::minstd_rand::result_type>(
       grid.seed + 977 * (block.x + std::uint64_t{grid.grid.x} * (block.y + std::uint64_t{grid.grid.y} * block.z))));
@@ -213,18 +213,7 @@ void Multiprocessor::run_block(Grid& grid, uint3 block) {
   if constexpr (checked) shared_check_->begin_block(count);
   if (grid.profiling) traces_.begin_block(count);
 
-  while (!grid.failed && choose_next()) {
-    Thread& thread = threads_[current_];
-    ready_head_ = (ready_head_ + 1) % count;
-    --ready_count_;
-    Fiber* fiber = thread.fiber;
-    if (fiber == nullptr && idle_.empty()) idle_.push_back(make_fiber());
-    if (fiber == nullptr) {
-      fiber = idle_.back();
-      idle_.pop_back();
-    }
-    resume(*fiber);
-  }
+  switch_to_next();
   if (!grid.failed && returned_ != count) report_stuck();
   count_accesses();
   if (!grid.failed) return;
@@ -363,7 +352,7 @@ unsigned Multiprocessor::active_lanes() const { return warps_[current_ / 32].ali
 void Multiprocessor::fault(const std::string& what, const std::string& where) {
   running_ = nullptr;
   record_fault(current_, what, where);
-  leave_fiber();
+  switch_to(host_);
   std::abort();  // not reached: nothing resumes the fibers of a grid that failed
 }
 
@@ -438,11 +427,6 @@ void Multiprocessor::access_global(const volatile void* p, std::size_t bytes, Ac
 }
 
 void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
-  // Also held once per host thread, but not shared memory.
-  for (const void* builtin : {static_cast<const void*>(&threadIdx), static_cast<const void*>(&blockIdx),
-                              static_cast<const void*>(&blockDim), static_cast<const void*>(&gridDim)})
-    if (address_of(p) - address_of(builtin) < sizeof(uint3)) return;
-
   const Address offset = address_of(p) - address_of(dynamic_shared_);
   const bool dynamic = address_of(p) - address_of(shared_area_) < shared_area_bytes;
   if (dynamic && (offset >= grid_->shared_bytes || bytes > grid_->shared_bytes - offset)) {

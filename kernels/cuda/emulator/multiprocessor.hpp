@@ -43,7 +43,8 @@ void run(Grid& grid);
 ///
 /// A CUDA thread runs as a plain call until it waits, and only then gets a fiber to itself: the fiber that it runs on
 /// stays with it, and another takes over the threads that have not begun. So a kernel without barriers never
-/// switches, and one with barriers switches once per thread and barrier. Fibers are kept from block to block.
+/// switches, and one with barriers switches once per thread and barrier, from one to the next directly. Fibers are
+/// kept from block to block.
 ///
 /// fcontext is Boost.Context's inner layer, and used because a fiber whose thread has gone wrong must be forgotten:
 /// boost::context::fiber would unwind it, through kernel code that expects no exception.
@@ -79,6 +80,7 @@ class Multiprocessor {
 
  private:
   struct Fiber {
+    Multiprocessor* owner;
     std::byte* stack;
     boost::context::detail::fcontext_t context;
   };
@@ -103,12 +105,12 @@ class Multiprocessor {
   static void fiber_main(boost::context::detail::transfer_t from);
   Fiber* make_fiber();
   void reset(Fiber& fiber);
-  void resume(Fiber& fiber);
-  void leave_fiber();
+  void switch_to(Fiber& fiber);
+  void arrive(boost::context::detail::transfer_t from);
+  void switch_to_next();
   void suspend();
   void make_ready(unsigned thread);
-  bool choose_next();
-  bool take_fresh();
+  unsigned take_next();
   void run_thread();
   void thread_returned();
   void release_block_barrier();
@@ -138,8 +140,8 @@ class Multiprocessor {
   std::byte* stacks_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> idle_;
-  Fiber* fiber_ = nullptr;
-  boost::context::detail::fcontext_t scheduler_ = nullptr;
+  Fiber host_{this, nullptr, nullptr};  ///< the host thread's own code
+  Fiber* fiber_ = &host_;               ///< the one that runs
   std::byte* shared_area_;
   std::byte* dynamic_shared_;
   WarpTraces traces_;
