@@ -40,16 +40,16 @@ struct Matrix {
 
   /// Empty if all is well; else what is wrong.
   std::string check(bool is_read) const {
+    if (rows == 0 || columns == 0) return {};
     const DeviceMemory& memory = DeviceMemory::get();
-    for (int j = 0; j < columns; ++j) {
-      const T* column = data + static_cast<std::ptrdiff_t>(j) * leading;
-      const std::size_t bytes = static_cast<std::size_t>(rows) * sizeof(T);
-      if (!memory.contains(column)) return fmt::format("column {} of {} is not in device memory", j, name);
-      if (!memory.is_allocated(column, bytes))
-        return fmt::format("column {} of {} ends at {}", j, name, memory.describe(column + rows - 1, sizeof(T)));
-      if (is_read && !memory.is_initialised(column, bytes))
+    const auto column = [this](int j) { return data + static_cast<std::ptrdiff_t>(j) * leading; };
+    const std::size_t bytes = static_cast<std::size_t>(column(columns - 1) + rows - data) * sizeof(T);
+    if (!memory.contains(data)) return fmt::format("{} is not in device memory", name);
+    if (!memory.is_allocated(data, bytes))
+      return fmt::format("{} takes {} bytes at {}", name, bytes, memory.describe(data, bytes));
+    for (int j = 0; is_read && j < columns; ++j)
+      if (!memory.is_initialised(column(j), static_cast<std::size_t>(rows) * sizeof(T)))
         return fmt::format("column {} of {} has bytes that nothing has written", j, name);
-    }
     return {};
   }
 };

@@ -22,10 +22,10 @@
 /// A host thread runs one block at a time, so what it holds once per thread is shared by that block.
 #define __shared__ static thread_local
 
-extern thread_local constinit uint3 threadIdx;
-extern thread_local constinit uint3 blockIdx;
-extern thread_local constinit dim3 blockDim;
-extern thread_local constinit dim3 gridDim;
+extern thread_local constinit const uint3 threadIdx;
+extern thread_local constinit const uint3 blockIdx;
+extern thread_local constinit const uint3 blockDim;
+extern thread_local constinit const uint3 gridDim;
 inline constexpr int warpSize = 32;
 
 namespace tern::emulator {

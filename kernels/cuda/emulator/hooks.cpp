@@ -22,8 +22,6 @@ inline void note(const volatile void* p, std::size_t bytes, AccessKind kind, con
 struct SourceLocation {
   const char* file;
   std::uint32_t line, column;
-
-  std::string text() const { return fmt::format("{}:{}", file, line); }
 };
 struct TypeDescriptor {
   std::uint16_t kind, info;
@@ -44,17 +42,17 @@ struct OutOfBounds {
 extern "C" {
 
 void __ubsan_handle_type_mismatch_v1(const TypeMismatch* what, std::uintptr_t address) {
-  if (Multiprocessor* running = Multiprocessor::running())
+  if (Multiprocessor* running = Multiprocessor::stop_running())
     running->fault(fmt::format("accesses a {} at address {:#x}, which is not a multiple of {}", &what->type->name[0],
                                address, 1 << what->log_alignment),
-                   what->location.text());
+                   tern::emulator::source_line(what->location.file, what->location.line));
 }
 
 void __ubsan_handle_out_of_bounds(const OutOfBounds* what, std::uintptr_t index) {
-  if (Multiprocessor* running = Multiprocessor::running())
+  if (Multiprocessor* running = Multiprocessor::stop_running())
     running->fault(
         fmt::format("index {} is out of bounds of {}", static_cast<std::intptr_t>(index), &what->array->name[0]),
-        what->location.text());
+        tern::emulator::source_line(what->location.file, what->location.line));
 }
 
 void __tsan_init() {}

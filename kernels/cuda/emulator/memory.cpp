@@ -66,6 +66,8 @@ DeviceMemory& DeviceMemory::get() {
 DeviceMemory::DeviceMemory() : capacity_(chosen_capacity()) {
   span_ = footprint(2 * capacity_);  // room for guards, freed allocations and fragmentation
   begin_ = address_of(reserve(span_, checked ? PROT_NONE : PROT_READ | PROT_WRITE));
+  // Large pages, so that there are few to protect and to unprotect.
+  madvise(reinterpret_cast<void*>(begin_), span_, MADV_HUGEPAGE);
   if constexpr (checked) states_ = static_cast<std::uint8_t*>(reserve(span_, PROT_READ | PROT_WRITE));
   gaps_[begin_] = span_;
 }
@@ -169,7 +171,7 @@ std::string DeviceMemory::describe(const volatile void* p, std::size_t bytes) co
     const char* what = allocation.live ? "an allocation" : "a freed allocation";
     if (offset + bytes <= allocation.bytes)
       return fmt::format("byte {} of {} of {} bytes", offset, what, allocation.bytes);
-    if (after == allocations_.end() || at - (begin + allocation.bytes) < after->first - at)
+    if (offset < allocation.bytes || after == allocations_.end() || at - (begin + allocation.bytes) < after->first - at)
       return fmt::format("byte {}, past the end of {} of {} bytes", offset, what, allocation.bytes);
   }
   if (after != allocations_.end())

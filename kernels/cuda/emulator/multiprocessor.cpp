@@ -1,5 +1,6 @@
 #include "multiprocessor.hpp"
 
+#include "builtins.hpp"
 #include "runtime.hpp"
 #include "symbols.hpp"
 
@@ -14,11 +15,6 @@
 #include <numeric>
 #include <stdexcept>
 #include <utility>
-
-thread_local constinit uint3 threadIdx = {};
-thread_local constinit uint3 blockIdx = {};
-thread_local constinit dim3 blockDim;
-thread_local constinit dim3 gridDim;
 
 namespace tern::emulator {
 namespace {
@@ -118,7 +114,7 @@ Multiprocessor::~Multiprocessor() {
 Multiprocessor::Fiber* Multiprocessor::make_fiber() {
   std::byte* guard = stacks_ + fibers_.size() * (stack_bytes + guard_bytes);
   mprotect(guard, guard_bytes, PROT_NONE);
-  fibers_.push_back(std::make_unique<Fiber>(Fiber{guard + guard_bytes, nullptr}));
+  fibers_.push_back(std::make_unique<Fiber>(Fiber{this, guard + guard_bytes, nullptr}));
   reset(*fibers_.back());
   return fibers_.back().get();
 }
@@ -127,23 +123,35 @@ void Multiprocessor::reset(Fiber& fiber) {
   fiber.context = context::make_fcontext(fiber.stack + stack_bytes, stack_bytes, &fiber_main);
 }
 
-/// From the scheduler into a fiber, until that leaves.
-void Multiprocessor::resume(Fiber& fiber) {
-  fiber_ = &fiber;
-  fiber.context = context::jump_fcontext(fiber.context, this).fctx;
+/// Goes on in another fiber, until one goes on in this.
+void Multiprocessor::switch_to(Fiber& fiber) {
+  Fiber* const self = std::exchange(fiber_, &fiber);
+  arrive(context::jump_fcontext(fiber.context, self));
 }
 
-/// From the fiber that runs back into the scheduler, until that resumes it.
-void Multiprocessor::leave_fiber() { scheduler_ = context::jump_fcontext(scheduler_, nullptr).fctx; }
+/// What is to be done first in a fiber that another has switched to: note where that one is to go on.
+void Multiprocessor::arrive(context::transfer_t from) { static_cast<Fiber*>(from.data)->context = from.fctx; }
+
+/// Goes on with the thread that is next: in its fiber if it has one, else in one that is idle; or with the host
+/// thread's own code when no thread can go on.
+void Multiprocessor::switch_to_next() {
+  if (grid_->failed || ready_count_ == 0) return switch_to(host_);
+  Fiber* fiber = threads_[take_next()].fiber;
+  if (fiber == nullptr && idle_.empty()) idle_.push_back(make_fiber());
+  if (fiber == nullptr) {
+    fiber = idle_.back();
+    idle_.pop_back();
+  }
+  if (fiber != fiber_) switch_to(*fiber);
+}
 
 void Multiprocessor::fiber_main(context::transfer_t from) {
-  auto& self = *static_cast<Multiprocessor*>(from.data);
-  self.scheduler_ = from.fctx;
+  Multiprocessor& self = *static_cast<Fiber*>(from.data)->owner;
+  self.arrive(from);
   for (;;) {
-    do self.run_thread();
-    while (self.take_fresh());
+    self.run_thread();
     self.idle_.push_back(self.fiber_);
-    self.leave_fiber();
+    self.switch_to_next();
   }
 }
 
@@ -151,37 +159,31 @@ void Multiprocessor::fiber_main(context::transfer_t from) {
 void Multiprocessor::suspend() {
   const unsigned self = current_;
   threads_[self].fiber = fiber_;
-  leave_fiber();
-  current_ = self;
-  threadIdx = threads_[self].index;
+  switch_to_next();
+  set_thread(threads_[self].index);
 }
 
 void Multiprocessor::make_ready(unsigned thread) {
   threads_[thread].state = State::ready;
-  ready_[(ready_head_ + ready_count_++) % ready_.size()] = thread;
+  std::size_t end = ready_head_ + ready_count_++;
+  if (end >= ready_.size()) end -= ready_.size();
+  ready_[end] = thread;
 }
 
-/// Brings the thread to run next to the head of the ready; false if there is none.
-bool Multiprocessor::choose_next() {
-  if (ready_count_ == 0) return false;
+/// Makes the thread that is next the current one.
+unsigned Multiprocessor::take_next() {
   if (grid_->seed != 0) {
     const std::size_t chosen = (ready_head_ + random_() % ready_count_) % ready_.size();
     std::swap(ready_[ready_head_], ready_[chosen]);
   }
   current_ = ready_[ready_head_];
-  return true;
-}
-
-/// Makes a thread that has not begun the current one, if such a thread is next.
-bool Multiprocessor::take_fresh() {
-  if (grid_->failed || !choose_next() || threads_[current_].fiber != nullptr) return false;
-  ready_head_ = (ready_head_ + 1) % ready_.size();
+  if (++ready_head_ == ready_.size()) ready_head_ = 0;
   --ready_count_;
-  return true;
+  return current_;
 }
 
 void Multiprocessor::run_thread() {
-  threadIdx = threads_[current_].index;
+  set_thread(threads_[current_].index);
   running_ = this;
   grid_->kernel.invoke(grid_->kernel.function, grid_->kernel.arguments.get());
   running_ = nullptr;
@@ -191,9 +193,7 @@ void Multiprocessor::run_thread() {
 void Multiprocessor::run_block(Grid& grid, uint3 block) {
   grid_ = &grid;
   block_ = block;
-  blockIdx = block;
-  blockDim = grid.block;
-  gridDim = grid.grid;
+  set_block(block, grid.block, grid.grid);
   const unsigned count = grid.block.x * grid.block.y * grid.block.z;
   random_.seed(static_cast<std::minstd_rand::result_type>(
       grid.seed + 977 * (block.x + std::uint64_t{grid.grid.x} * (block.y + std::uint64_t{grid.grid.y} * block.z))));
@@ -211,20 +211,11 @@ void Multiprocessor::run_block(Grid& grid, uint3 block) {
   if (count % 32 != 0) warps_.back().alive = (1u << count % 32) - 1;
   returned_ = at_barrier_ = 0;
   if constexpr (checked) shared_check_->begin_block(count);
+  if (grid.profiling) traces_.begin_block(count);
 
-  while (!grid.failed && choose_next()) {
-    Thread& thread = threads_[current_];
-    ready_head_ = (ready_head_ + 1) % count;
-    --ready_count_;
-    Fiber* fiber = thread.fiber;
-    if (fiber == nullptr && idle_.empty()) idle_.push_back(make_fiber());
-    if (fiber == nullptr) {
-      fiber = idle_.back();
-      idle_.pop_back();
-    }
-    resume(*fiber);
-  }
+  switch_to_next();
   if (!grid.failed && returned_ != count) report_stuck();
+  count_accesses();
   if (!grid.failed) return;
   idle_.clear();
   for (auto& fiber : fibers_) {
@@ -272,6 +263,7 @@ void Multiprocessor::release_block_barrier() {
   }
   at_barrier_ = 0;
   if constexpr (checked) shared_check_->block_barrier();
+  count_accesses();
   for (unsigned i = 0; i < threads_.size(); ++i) {
     threads_[i].value = static_cast<std::uint64_t>(count);
     if (i != current_) make_ready(i);
@@ -360,7 +352,7 @@ unsigned Multiprocessor::active_lanes() const { return warps_[current_ / 32].ali
 void Multiprocessor::fault(const std::string& what, const std::string& where) {
   running_ = nullptr;
   record_fault(current_, what, where);
-  leave_fiber();
+  switch_to(host_);
   std::abort();  // not reached: nothing resumes the fibers of a grid that failed
 }
 
@@ -401,6 +393,14 @@ void Multiprocessor::report_stuck() {
   }
 }
 
+void Multiprocessor::count_accesses() {
+  if (!grid_->profiling) return;
+  MemoryCounts counts;
+  traces_.count(counts);
+  const std::scoped_lock lock(grid_->mutex);
+  grid_->counts += counts;
+}
+
 void Multiprocessor::access(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
   if (DeviceMemory::get().contains(p)) return access_global(p, bytes, kind, call);
   if (address_of(p) - address_of(fiber_->stack) < stack_bytes) return;  // the thread's own variables
@@ -415,6 +415,7 @@ void Multiprocessor::access_global(const volatile void* p, std::size_t bytes, Ac
   bool good = true;
   for (std::size_t i = 0; i < bytes; ++i) good &= (states[i] & wanted) == wanted;
   if (good) {
+    if (grid_->profiling) traces_.note(current_, p, bytes, false, call);
     if (kind != AccessKind::read) std::memset(states, initialised, bytes);
     return;
   }
@@ -426,11 +427,6 @@ void Multiprocessor::access_global(const volatile void* p, std::size_t bytes, Ac
 }
 
 void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
-  // Also held once per host thread, but not shared memory.
-  for (const void* builtin : {static_cast<const void*>(&threadIdx), static_cast<const void*>(&blockIdx),
-                              static_cast<const void*>(&blockDim), static_cast<const void*>(&gridDim)})
-    if (address_of(p) - address_of(builtin) < sizeof(uint3)) return;
-
   const Address offset = address_of(p) - address_of(dynamic_shared_);
   const bool dynamic = address_of(p) - address_of(shared_area_) < shared_area_bytes;
   if (dynamic && (offset >= grid_->shared_bytes || bytes > grid_->shared_bytes - offset)) {
@@ -439,6 +435,7 @@ void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, Ac
                       static_cast<std::intptr_t>(offset), grid_->shared_bytes),
           source_line(call));
   }
+  if (grid_->profiling) traces_.note(current_, p, bytes, true, call);
   const auto found = shared_check_->access(p, bytes, current_, kind, call);
   if (!found) return;
   running_ = nullptr;
@@ -447,7 +444,7 @@ void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, Ac
                       bytes, text(threads_[found->other_thread].index), found->other_verb,
                       source_line(found->other_call)),
           source_line(call));
-  fault(fmt::format("{} {} bytes of shared memory that nothing in the block has written", verb(kind), bytes),
+  fault(fmt::format("{} {} bytes of shared memory that no thread of the block has written yet", verb(kind), bytes),
         source_line(call));
 }
 
@@ -481,6 +478,6 @@ void* dynamic_shared_memory() { return Multiprocessor::running()->dynamic_shared
 void note_atomic(void* p, std::size_t bytes, const void* call) {
   if (checked) Multiprocessor::running()->access(p, bytes, AccessKind::atomic, call);
 }
-void trap(const Site& site) { Multiprocessor::running()->fault("__trap", source_line(site)); }
+void trap(const Site& site) { Multiprocessor::stop_running()->fault("__trap", source_line(site)); }
 
 }  // namespace tern::emulator

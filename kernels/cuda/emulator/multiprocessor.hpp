@@ -2,6 +2,7 @@
 
 #include "cuda_runtime.h"
 #include "memory.hpp"
+#include "profile.hpp"
 #include "shared_check.hpp"
 
 #include <boost/context/detail/fcontext.hpp>
@@ -13,6 +14,7 @@
 #include <mutex>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tern::emulator {
@@ -26,9 +28,11 @@ struct Grid {
   dim3 grid, block;
   std::size_t shared_bytes;
   std::uint64_t seed;  ///< 0 runs blocks and threads in their natural order
+  bool profiling;
 
   std::atomic<bool> failed = false;
   std::mutex mutex;
+  MemoryCounts counts;
   std::string fault;  ///< of the first thread that went wrong
 };
 
@@ -39,7 +43,8 @@ void run(Grid& grid);
 ///
 /// A CUDA thread runs as a plain call until it waits, and only then gets a fiber to itself: the fiber that it runs on
 /// stays with it, and another takes over the threads that have not begun. So a kernel without barriers never
-/// switches, and one with barriers switches once per thread and barrier. Fibers are kept from block to block.
+/// switches, and one with barriers switches once per thread and barrier, from one to the next directly. Fibers are
+/// kept from block to block.
 ///
 /// fcontext is Boost.Context's inner layer, and used because a fiber whose thread has gone wrong must be forgotten:
 /// boost::context::fiber would unwind it, through kernel code that expects no exception.
@@ -47,6 +52,8 @@ class Multiprocessor {
  public:
   /// The one whose kernel code runs on this host thread at this moment; null in host code and in the emulator's own.
   static Multiprocessor* running() { return running_; }
+  /// The same, and its kernel code stops here: for a fault, so that composing its message is not taken for kernel code.
+  static Multiprocessor* stop_running() { return std::exchange(running_, nullptr); }
 
   Multiprocessor();
   ~Multiprocessor();
@@ -73,6 +80,7 @@ class Multiprocessor {
 
  private:
   struct Fiber {
+    Multiprocessor* owner;
     std::byte* stack;
     boost::context::detail::fcontext_t context;
   };
@@ -97,12 +105,12 @@ class Multiprocessor {
   static void fiber_main(boost::context::detail::transfer_t from);
   Fiber* make_fiber();
   void reset(Fiber& fiber);
-  void resume(Fiber& fiber);
-  void leave_fiber();
+  void switch_to(Fiber& fiber);
+  void arrive(boost::context::detail::transfer_t from);
+  void switch_to_next();
   void suspend();
   void make_ready(unsigned thread);
-  bool choose_next();
-  bool take_fresh();
+  unsigned take_next();
   void run_thread();
   void thread_returned();
   void release_block_barrier();
@@ -112,6 +120,7 @@ class Multiprocessor {
   void record_fault(unsigned thread, const std::string& what, const std::string& where);
   void report_stuck();
   std::string whereabouts(unsigned thread) const;
+  void count_accesses();
   void access_global(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
   void access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
   void access_elsewhere(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
@@ -131,10 +140,11 @@ class Multiprocessor {
   std::byte* stacks_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> idle_;
-  Fiber* fiber_ = nullptr;
-  boost::context::detail::fcontext_t scheduler_ = nullptr;
+  Fiber host_{this, nullptr, nullptr};  ///< the host thread's own code
+  Fiber* fiber_ = &host_;               ///< the one that runs
   std::byte* shared_area_;
   std::byte* dynamic_shared_;
+  WarpTraces traces_;
   std::unique_ptr<SharedMemoryCheck> shared_check_;  ///< null in the plain build
 };
 

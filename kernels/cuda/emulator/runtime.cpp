@@ -1,7 +1,10 @@
 #include "runtime.hpp"
 
+#include "emulator.hpp"
 #include "multiprocessor.hpp"
 #include "symbols.hpp"
+
+#include <tern/kernels/cuda/launch.hpp>
 
 #include <fmt/format.h>
 
@@ -87,8 +90,12 @@ Runtime& Runtime::get() {
 }
 
 Runtime::Runtime() : legacy_(new CUstream_st) {
-  const char* late = std::getenv("TERN_EMULATOR_DEFERRED");
-  deferred = late != nullptr && std::strcmp(late, "0") != 0;
+  const auto is_set = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr && std::strcmp(value, "0") != 0;
+  };
+  deferred = is_set("TERN_EMULATOR_DEFERRED");
+  profiling = is_set("TERN_EMULATOR_PROFILE");
   const char* order = std::getenv("TERN_EMULATOR_SEED");
   seed = order ? std::strtoull(order, nullptr, 10) : 0;
   streams.push_back(legacy_);
@@ -165,9 +172,12 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
     return report(invalid(fmt::format("the kernel may have {} bytes of dynamic shared memory", most)));
 
   return report(runtime.submit(config.stream, [kernel, grid, block, bytes = config.dynamicSmemBytes]() -> Status {
-    Grid work{kernel, grid, block, bytes, Runtime::get().seed, {}, {}, {}};
+    Grid work{kernel, grid, block, bytes, Runtime::get().seed, Runtime::get().profiling, {}, {}, {}, {}};
     const DeviceMemory::Access access;
     run(work);
+    KernelProfile& profile = Runtime::get().profile[kernel.function];
+    ++profile.launches;
+    profile.memory += work.counts;
     if (work.failed) return {cudaErrorLaunchFailure, work.fault};
     return {};
   }));
@@ -684,3 +694,43 @@ cudaError_t cudaFuncGetName(const char** name, const void* kernel) {
   *name = em::function_name(kernel);
   return *name != nullptr ? cudaSuccess : report(em::invalid("cudaFuncGetName: not a function with a name"));
 }
+
+namespace tern::emulator {
+
+bool is_checked() { return checked; }
+
+void set_deferred(bool deferred) {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.deferred = deferred;
+}
+
+void set_seed(std::uint64_t seed) {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.seed = seed;
+}
+
+void set_profiling(bool profiling) {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.profiling = profiling;
+}
+
+std::vector<KernelProfile> profile() {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  std::vector<KernelProfile> all;
+  for (const auto& [kernel, counted] : runtime.profile)
+    all.push_back({kernels::cuda::kernel_name(kernel), counted.launches, counted.memory});
+  std::ranges::sort(all, {}, &KernelProfile::name);
+  return all;
+}
+
+void clear_profile() {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.profile.clear();
+}
+
+}  // namespace tern::emulator

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda_runtime.h"
+#include "emulator.hpp"
 #include "memory.hpp"
 
 #include <cstddef>
@@ -47,6 +48,8 @@ class Runtime {
   bool deferred;       ///< work waits until something needs it done
   std::uint64_t seed;  ///< of the order of threads and blocks; 0 is the natural one
 
+  bool profiling;
+
   /// Queues the work; unless work is deferred also does it, and returns what came of it.
   Status submit(cudaStream_t stream, Work work);
   /// Does the queue's first `count` pieces of work, counted from its beginning.
@@ -67,8 +70,9 @@ class Runtime {
 
   std::vector<cudaStream_t> streams;
   std::map<Address, Pinned> pinned;
-  std::map<const void*, int> shared_limits;  ///< by kernel: dynamic shared memory beyond 48 KiB was asked for
-  std::shared_ptr<Capture> capture;          ///< the one in progress, if any
+  std::map<const void*, int> shared_limits;      ///< by kernel: dynamic shared memory beyond 48 KiB was asked for
+  std::map<const void*, KernelProfile> profile;  ///< by kernel
+  std::shared_ptr<Capture> capture;              ///< the one in progress, if any
 
  private:
   Runtime();

@@ -25,12 +25,6 @@ SharedMemoryCheck::SharedMemoryCheck(const void* dynamic_begin, std::size_t dyna
   cells_.resize(cells);
 }
 
-SharedMemoryCheck::Cell* SharedMemoryCheck::cell_of(Address at) const {
-  for (const Range& range : ranges_)
-    if (at - range.begin < range.bytes) return &cells_[range.first_cell + at / 4 - range.begin / 4];
-  return nullptr;
-}
-
 void SharedMemoryCheck::begin_block(unsigned threads) {
   first_phase_ = ++phase_;
   if (clocks_.size() < threads) {

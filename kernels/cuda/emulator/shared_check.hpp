@@ -64,7 +64,11 @@ class SharedMemoryCheck {
   };
   using Clock = std::array<std::uint32_t, 32>;  ///< for each lane of a warp, the epochs of it that lie in the past
 
-  Cell* cell_of(Address at) const;
+  Cell* cell_of(Address at) const {
+    for (const Range& range : ranges_)
+      if (at - range.begin < range.bytes) return &cells_[range.first_cell + at / 4 - range.begin / 4];
+    return nullptr;
+  }
   bool unordered(const Stamp& earlier, unsigned thread) const;
   void note_read(Cell& cell, const Access& read, unsigned thread);
 

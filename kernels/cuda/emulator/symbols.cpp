@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <mutex>
 #include <string_view>
 
@@ -17,16 +18,22 @@ backtrace_state* debug_information() {
 
 }  // namespace
 
-std::string source_line(const std::source_location& site) {
-  return fmt::format("{}:{}", site.file_name(), site.line());
+std::string source_line(const char* file, unsigned line) {
+  std::string path = std::filesystem::path(file).lexically_normal();
+  constexpr std::string_view root = TERN_SOURCE_DIR "/", up = "../";
+  if (path.starts_with(root)) path.erase(0, root.size());
+  while (path.starts_with(up)) path.erase(0, up.size());
+  return fmt::format("{}:{}", path, line);
 }
+
+std::string source_line(const std::source_location& site) { return source_line(site.file_name(), site.line()); }
 
 std::string source_line(const void* return_address) {
   std::string line;
   // Called for each inlined function at the address, the innermost first.
   const auto take = [](void* found, std::uintptr_t, const char* file, int number, const char*) {
     if (file == nullptr) return 0;
-    *static_cast<std::string*>(found) = fmt::format("{}:{}", file, number);
+    *static_cast<std::string*>(found) = source_line(file, static_cast<unsigned>(number));
     const bool inside_emulator = std::string_view(file).find("/emulator/") != std::string_view::npos;
     return inside_emulator ? 0 : 1;
   };

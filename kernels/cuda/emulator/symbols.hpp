@@ -5,7 +5,8 @@
 
 namespace tern::emulator {
 
-/// "kernels/cuda/softmax.cu:41"
+/// "kernels/cuda/softmax.cu:41": the file as seen from the root of the source tree.
+std::string source_line(const char* file, unsigned line);
 std::string source_line(const std::source_location& site);
 /// The same for a return address, from the program's debug information; the emulator's own headers are passed over.
 std::string source_line(const void* return_address);
