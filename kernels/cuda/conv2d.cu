@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(block_size)
 
 /// dw[share, k, c] of the batch's shares, `images` each.
 template <class I, class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     direct_backward_weight(Conv<I> s, I shares, I images, const T* __restrict__ x, const T* __restrict__ dy,
                            T* __restrict__ dw) {
   for (I work = static_cast<I>(blockIdx.x); work < shares * s.K * s.group_C; work += static_cast<I>(gridDim.x)) {
@@ -135,7 +135,7 @@ constexpr int tile = 16, tile_k = 8, tile_c = 4, tile_rows = 2, tile_threads = t
 
 /// `exchanged` is for the gradient by x: w is [C, K, 3, 3] then, and its taps are reversed.
 template <bool exchanged, class T>
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, 4)
     tiled_forward(Conv3x3 s, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ bias,
                   T* __restrict__ y) {
   constexpr int pack = 4, side = tile + 2, pitch = 24;  // two rows are 16 banks apart, and so are the halves of a warp
@@ -151,12 +151,14 @@ __global__ void __launch_bounds__(tile_threads)
     T total[tile_rows][tile_k] = {};
 
     for (int64_t c0 = 0; c0 < s.C; c0 += tile_c) {
+#pragma unroll 2
       for (int e = threadIdx.x; e < tile_c * side * side; e += tile_threads) {
         const int c = e / (side * side), i = e / side % side, j = e % side;
         const int h = p0 + i - s.pad_h, at = q0 + j - s.pad_w;
         const bool inside = c0 + c < s.C && h >= 0 && h < s.H && at >= 0 && at < s.W;
         in[c][i][j] = inside ? x[((n * s.C + c0 + c) * s.H + h) * s.W + at] : T{0};
       }
+#pragma unroll 2
       for (int e = threadIdx.x; e < tile_c * 9 * tile_k; e += tile_threads) {
         const int tap = e % 9, k = e / 9 % tile_k, c = e / 9 / tile_k;
         const bool inside = c0 + c < s.C && k0 + k < s.K;
@@ -207,7 +209,7 @@ constexpr int strip_rows = 8, strip_columns = 32, lane_k = 8, lane_c = 4;
 
 /// dw[share, K, C, 3, 3] of the batch's shares, `images` each. Names as in the forward convolution.
 template <class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 2)
     tiled_backward_weight(Conv3x3 s, int64_t shares, int64_t images, const T* __restrict__ x, const T* __restrict__ dy,
                           T* __restrict__ dw) {
   // Planes lie an odd, or twice odd, number of words apart: lanes of other channels read from other banks.
@@ -230,14 +232,14 @@ __global__ void __launch_bounds__(block_size)
     for (int64_t n = share * images; n < min((share + 1) * images, s.N); ++n) {
       for (int p0 = 0; p0 < s.P; p0 += strip_rows) {
         for (int q0 = 0; q0 < s.Q; q0 += strip_columns) {
-#pragma unroll 1
+#pragma unroll 2
           for (int e = threadIdx.x; e < lane_c * x_plane; e += block_size) {
             const int c = e / x_plane, i = e / x_pitch % x_rows, j = e % x_pitch;
             const int h = p0 + i - s.pad_h, at = q0 + j - s.pad_w;
             const bool inside = c0 + c < s.C && h >= 0 && h < s.H && at >= 0 && at < s.W;
             in[e] = inside ? x[((n * s.C + c0 + c) * s.H + h) * s.W + at] : T{0};
           }
-#pragma unroll 1
+#pragma unroll 2
           for (int e = threadIdx.x; e < lane_k * strip_rows * strip_columns; e += block_size) {
             const int k = e / (strip_rows * strip_columns), i = e / strip_columns % strip_rows, j = e % strip_columns;
             const int p = p0 + i, q = q0 + j;

@@ -94,20 +94,20 @@ __global__ void __launch_bounds__(block_size)
   }
 }
 
-/// One block: norm = the sum of the weights, loss = the sum of the losses over it; without weights norm is 1.
+/// One block: loss = the sum of the losses over norm, which is the sum of the weights for a mean, else 1.
 template <class T>
 __global__ void __launch_bounds__(block_size)
-    total_loss(int64_t N, const T* __restrict__ losses, const T* __restrict__ weights, T* __restrict__ norm,
+    total_loss(int64_t N, bool mean, const T* __restrict__ losses, const T* __restrict__ weights, T* __restrict__ norm,
                T* __restrict__ loss) {
   T total = 0, divisor = 0;
   for (int64_t n = threadIdx.x; n < N; n += block_size) {
     total += losses[n];
-    if (weights) divisor += weights[n];
+    if (mean) divisor += weights[n];
   }
   total = block_sum<block_size>(total);
   divisor = block_sum<block_size>(divisor);
   if (threadIdx.x == 0) {
-    *norm = weights ? divisor : T{1};
+    *norm = mean ? divisor : T{1};
     *loss = total / *norm;
   }
 }
@@ -160,7 +160,7 @@ void CudaFloat<T>::cross_entropy(const CrossEntropyShape& s, const T* logits, co
   if (each) {
     launch(set_to_one<T>, 1, 1, 0, current_stream(), norm);
   } else {
-    launch(total_loss<T>, 1, block_size, 0, current_stream(), s.N, losses.data(), weights.data(), norm, loss);
+    launch(total_loss<T>, 1, block_size, 0, current_stream(), s.N, mean, losses.data(), weights.data(), norm, loss);
   }
 }
 
