@@ -26,6 +26,18 @@ TEMPLATE_TEST_CASE("conv2d", "[conv2d]", float, double) {
   for_each_case(150, [](Random& random) { check_conv2d<TestType>(random, random_conv2d(random)); });
 }
 
+/// Backends have kernels of their own for these, which work by tiles: sizes around theirs.
+TEMPLATE_TEST_CASE("conv2d by filters of 3 by 3", "[conv2d]", float, double) {
+  for_each_case(15, [](Random& random) {
+    Conv2dShape s{.N = random.integer(1, 3), .C = random.integer(1, 9), .K = random.integer(1, 17), .R = 3, .S = 3};
+    s.pad_h = random.integer(0, 3);
+    s.pad_w = random.integer(0, 3);
+    s.H = random.integer(3, random.pick({8, 20, 36}));
+    s.W = random.integer(3, random.pick({8, 20, 36}));
+    check_conv2d<TestType>(random, s);
+  });
+}
+
 TEMPLATE_TEST_CASE("conv2d without channels", "[conv2d]", float, double) {
   for_each_case(4, [](Random& random) {
     Conv2dShape s{.N = 2, .C = 3, .H = 5, .W = 4, .K = 2, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};

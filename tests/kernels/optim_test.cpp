@@ -2,11 +2,12 @@
 
 namespace tern::test {
 
-/// Parameters of several sizes in one call, as a model has them.
+/// Parameters of several sizes in one call, as a model has them; at times many small ones.
 template <class T>
 std::vector<std::vector<T>> random_params(Random& random) {
-  std::vector<std::vector<T>> params(random.integer(0, 9));
-  for (auto& p : params) p = random.values<T>(random.length());
+  const bool many = random.chance(0.05);
+  std::vector<std::vector<T>> params(many ? random.integer(60, 70) : random.integer(0, 9));
+  for (auto& p : params) p = random.values<T>(many ? random.integer(0, 9) : random.length());
   return params;
 }
 

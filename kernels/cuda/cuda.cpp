@@ -1,0 +1,55 @@
+#include <tern/kernels/cuda/cuda.hpp>
+#include <tern/kernels/cuda/stream.hpp>
+
+#include <fmt/format.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace tern::kernels {
+
+CudaBackend::CudaBackend(int device)
+    : device_(device),
+      array_float_(device),
+      array_double_(device),
+      array_int64_(device),
+      array_uint8_(device),
+      float_(device),
+      double_(device) {}
+
+void* CudaBackend::allocate(std::size_t bytes) {
+  const cuda::DeviceGuard guard(device_);
+  return cuda::allocate(bytes);
+}
+
+void CudaBackend::release(void* p, std::size_t bytes) noexcept {
+  const cuda::DeviceGuard guard(device_);
+  cuda::release(p, bytes);
+}
+
+void CudaBackend::upload(std::size_t bytes, const void* host, void* device) {
+  const cuda::DeviceGuard guard(device_);
+  staging_.upload(bytes, host, device);
+}
+
+void CudaBackend::download(std::size_t bytes, const void* device, void* host) {
+  if (bytes == 0) return;
+  const cuda::DeviceGuard guard(device_);
+  cuda::check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, cuda::current_stream()), "download");
+  cuda::synchronize();
+}
+
+Backend& cuda_backend(int index) {
+  if (const int count = cuda::device_count(); index < 0 || index >= count) {
+    throw Error(fmt::format("device cuda:{}: expected one of this machine's {} CUDA devices", index, count));
+  }
+  static std::mutex mutex;
+  static auto& backends = *new std::map<int, std::unique_ptr<CudaBackend>>;  // never destroyed: memory may outlive main
+  const std::scoped_lock lock(mutex);
+  auto& backend = backends[index];
+  if (!backend) backend = std::make_unique<CudaBackend>(index);
+  return *backend;
+}
+
+}  // namespace tern::kernels

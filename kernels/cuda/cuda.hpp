@@ -1,0 +1,129 @@
+#pragma once
+
+/// The CUDA backend. One .cu for each family of kernels, each with its host side below it: a member function picks a
+/// kernel, and queues it on the current stream. None of them waits for the device.
+
+#include <tern/kernels/backend.hpp>
+#include <tern/kernels/cuda/staging.hpp>
+
+namespace tern::kernels {
+
+template <class T>
+class CudaArray : public ArrayKernels<T> {
+ public:
+  explicit CudaArray(int device) : device_(device) {}
+
+  // elementwise.cu
+  void fill(int64_t n, T value, T* y) override;
+  void cast(int64_t n, const T* x, float* y) override;
+  void cast(int64_t n, const T* x, double* y) override;
+  void cast(int64_t n, const T* x, int64_t* y) override;
+  void cast(int64_t n, const T* x, uint8_t* y) override;
+  void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
+  void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) override;
+
+  // copy.cu
+  void copy(const Strided& s, const T* a, T* b) override;
+
+  // reduce.cu
+  void sum(const ReduceShape& r, const T* x, T* y) override;
+  void max(const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
+  void max_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) override;
+
+  // index.cu
+  void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
+  void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) override;
+
+ private:
+  int device_;
+};
+
+template <class T>
+class CudaFloat : public FloatKernels<T> {
+ public:
+  explicit CudaFloat(int device) : device_(device) {}
+
+  // elementwise.cu
+  void neg(int64_t n, const T* x, T* y) override;
+  void exp(int64_t n, const T* x, T* y) override;
+  void log(int64_t n, const T* x, T* y) override;
+  void sqrt(int64_t n, const T* x, T* y) override;
+  void pow(int64_t n, double exponent, const T* x, T* y) override;
+  void tanh(int64_t n, const T* x, T* y) override;
+  void relu(int64_t n, const T* x, T* y) override;
+  void sigmoid(int64_t n, const T* x, T* y) override;
+  void tanh_backward(int64_t n, const T* y, const T* dy, T* dx) override;
+  void relu_backward(int64_t n, const T* y, const T* dy, T* dx) override;
+  void sigmoid_backward(int64_t n, const T* y, const T* dy, T* dx) override;
+
+  // matmul.cu
+  void matmul(const MatmulShape& s, const T* a, const T* b, T* y) override;
+
+  // conv2d.cu
+  void conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) override;
+  void conv2d_backward_input(const Conv2dShape& s, const T* w, const T* dy, T* dx) override;
+  void conv2d_backward_weight(const Conv2dShape& s, const T* x, const T* dy, T* dw, T* dbias) override;
+
+  // pool2d.cu
+  void max_pool2d(const Pool2dShape& s, const T* x, T* y, int64_t* indices) override;
+  void max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const T* dy, T* dx) override;
+  void avg_pool2d(const Pool2dShape& s, const T* x, T* y) override;
+  void avg_pool2d_backward(const Pool2dShape& s, const T* dy, T* dx) override;
+
+  // dropout.cu
+  void dropout(const DropoutShape& s, PhiloxState state, const T* x, T* y) override;
+
+  // batch_norm2d.cu
+  void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
+                    T* running_mean, T* running_var, T* mean, T* invstd, T* y) override;
+  void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias, const T* running_mean,
+                         const T* running_var, T* invstd, T* y) override;
+  void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight, const T* mean,
+                             const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) override;
+
+  // cross_entropy.cu
+  void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* log_prob,
+                     T* norm, T* loss) override;
+  void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target, const T* weight,
+                              const T* norm, const T* dloss, T* dlogits) override;
+
+  // optim.cu
+  void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params) override;
+  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params) override;
+
+ private:
+  int device_;
+};
+
+class CudaBackend : public Backend {
+ public:
+  explicit CudaBackend(int device);
+
+  /// In the order of the current stream, from the device's pool. Null for 0 bytes.
+  void* allocate(std::size_t bytes) override;
+  void release(void* p, std::size_t bytes) noexcept override;
+
+  /// The host waits only for a place in the staging memory.
+  void upload(std::size_t bytes, const void* host, void* device) override;
+  /// Waits for what the current stream has been given so far.
+  void download(std::size_t bytes, const void* device, void* host) override;
+
+  ArrayKernels<float>& array(float) override { return array_float_; }
+  ArrayKernels<double>& array(double) override { return array_double_; }
+  ArrayKernels<int64_t>& array(int64_t) override { return array_int64_; }
+  ArrayKernels<uint8_t>& array(uint8_t) override { return array_uint8_; }
+  FloatKernels<float>& floating(float) override { return float_; }
+  FloatKernels<double>& floating(double) override { return double_; }
+
+ private:
+  int device_;
+  cuda::Staging staging_;
+  CudaArray<float> array_float_;
+  CudaArray<double> array_double_;
+  CudaArray<int64_t> array_int64_;
+  CudaArray<uint8_t> array_uint8_;
+  CudaFloat<float> float_;
+  CudaFloat<double> double_;
+};
+
+}  // namespace tern::kernels

@@ -1,0 +1,148 @@
+#include "cublas_v2.h"
+
+#include "runtime.hpp"
+
+#include <cblas.h>
+#include <fmt/format.h>
+
+#include <string>
+#include <utility>
+
+struct cublasContext {
+  cudaStream_t stream = nullptr;
+};
+
+namespace tern::emulator {
+namespace {
+
+thread_local std::string last_failure;
+
+cublasStatus_t fail(cublasStatus_t status, std::string detail) {
+  last_failure = std::move(detail);
+  return status;
+}
+
+void gemm(CBLAS_TRANSPOSE op_a, CBLAS_TRANSPOSE op_b, int m, int n, int k, float alpha, const float* a, int lda,
+          const float* b, int ldb, float beta, float* c, int ldc) {
+  cblas_sgemm(CblasColMajor, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+void gemm(CBLAS_TRANSPOSE op_a, CBLAS_TRANSPOSE op_b, int m, int n, int k, double alpha, const double* a, int lda,
+          const double* b, int ldb, double beta, double* c, int ldc) {
+  cblas_dgemm(CblasColMajor, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+/// A column-major matrix of a batch, as it lies in device memory.
+template <class T>
+struct Matrix {
+  const char* name;
+  T* data;
+  int rows, columns, leading;
+
+  /// Empty if all is well; else what is wrong.
+  std::string check(bool is_read) const {
+    if (rows == 0 || columns == 0) return {};
+    const DeviceMemory& memory = DeviceMemory::get();
+    const auto column = [this](int j) { return data + static_cast<std::ptrdiff_t>(j) * leading; };
+    const std::size_t bytes = static_cast<std::size_t>(column(columns - 1) + rows - data) * sizeof(T);
+    if (!memory.contains(data)) return fmt::format("{} is not in device memory", name);
+    if (!memory.is_allocated(data, bytes))
+      return fmt::format("{} takes {} bytes at {}", name, bytes, memory.describe(data, bytes));
+    for (int j = 0; is_read && j < columns; ++j)
+      if (!memory.is_initialised(column(j), static_cast<std::size_t>(rows) * sizeof(T)))
+        return fmt::format("column {} of {} has bytes that nothing has written", j, name);
+    return {};
+  }
+};
+
+template <class T>
+cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b,
+                           int m, int n, int k, const T* alpha, const T* a, int lda, long long stride_a, const T* b,
+                           int ldb, long long stride_b, const T* beta, T* c, int ldc, long long stride_c, int batch) {
+  if (handle == nullptr) return fail(CUBLAS_STATUS_NOT_INITIALIZED, fmt::format("{}: null handle", call));
+  const bool trans_a = op_a == CUBLAS_OP_T, trans_b = op_b == CUBLAS_OP_T;
+  const Matrix<const T> a0{"A", a, trans_a ? k : m, trans_a ? m : k, lda};
+  const Matrix<const T> b0{"B", b, trans_b ? n : k, trans_b ? k : n, ldb};
+  const Matrix<T> c0{"C", c, m, n, ldc};
+  if (m < 0 || n < 0 || k < 0 || batch < 0 || lda < std::max(1, a0.rows) || ldb < std::max(1, b0.rows) ||
+      ldc < std::max(1, m))
+    return fail(CUBLAS_STATUS_INVALID_VALUE, fmt::format("{}: m {}, n {}, k {}, lda {}, ldb {}, ldc {}, batch {}", call,
+                                                         m, n, k, lda, ldb, ldc, batch));
+  Runtime& runtime = Runtime::get();
+  const std::scoped_lock lock(runtime.mutex);
+  const auto work = [=, alpha_value = *alpha, beta_value = *beta]() -> Status {
+    const DeviceMemory::Access access;
+    for (int i = 0; i < batch; ++i) {
+      Matrix<const T> ai = a0, bi = b0;
+      Matrix<T> ci = c0;
+      ai.data += i * stride_a;
+      bi.data += i * stride_b;
+      ci.data += i * stride_c;
+      for (const std::string& wrong : {ai.check(true), bi.check(true), ci.check(beta_value != 0)})
+        if (!wrong.empty()) return {cudaErrorIllegalAddress, fmt::format("{}: {}", call, wrong)};
+      gemm(trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, m, n, k, alpha_value, ai.data, lda,
+           bi.data, ldb, beta_value, ci.data, ldc);
+      for (int j = 0; j < n; ++j)
+        DeviceMemory::get().mark(ci.data + static_cast<std::ptrdiff_t>(j) * ldc,
+                                 static_cast<std::size_t>(m) * sizeof(T), ByteState::initialised);
+    }
+    return {};
+  };
+  const Status status = runtime.submit(handle->stream, work);
+  return status.code == cudaSuccess ? CUBLAS_STATUS_SUCCESS : fail(CUBLAS_STATUS_EXECUTION_FAILED, status.detail);
+}
+
+}  // namespace
+}  // namespace tern::emulator
+
+using tern::emulator::submit_gemm;
+
+const char* cublasGetStatusString(cublasStatus_t status) {
+  if (status == CUBLAS_STATUS_SUCCESS) return "success";
+  return tern::emulator::last_failure.c_str();
+}
+
+cublasStatus_t cublasCreate(cublasHandle_t* handle) {
+  *handle = new cublasContext;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasDestroy(cublasHandle_t handle) {
+  delete handle;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
+  handle->stream = stream;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasSetWorkspace(cublasHandle_t, void*, std::size_t) { return CUBLAS_STATUS_SUCCESS; }
+
+cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
+                           const float* alpha, const float* a, int lda, const float* b, int ldb, const float* beta,
+                           float* c, int ldc) {
+  return submit_gemm("cublasSgemm", handle, op_a, op_b, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1);
+}
+
+cublasStatus_t cublasDgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
+                           const double* alpha, const double* a, int lda, const double* b, int ldb, const double* beta,
+                           double* c, int ldc) {
+  return submit_gemm("cublasDgemm", handle, op_a, op_b, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1);
+}
+
+cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m,
+                                         int n, int k, const float* alpha, const float* a, int lda, long long stride_a,
+                                         const float* b, int ldb, long long stride_b, const float* beta, float* c,
+                                         int ldc, long long stride_c, int batch) {
+  return submit_gemm("cublasSgemmStridedBatched", handle, op_a, op_b, m, n, k, alpha, a, lda, stride_a, b, ldb,
+                     stride_b, beta, c, ldc, stride_c, batch);
+}
+
+cublasStatus_t cublasDgemmStridedBatched(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m,
+                                         int n, int k, const double* alpha, const double* a, int lda,
+                                         long long stride_a, const double* b, int ldb, long long stride_b,
+                                         const double* beta, double* c, int ldc, long long stride_c, int batch) {
+  return submit_gemm("cublasDgemmStridedBatched", handle, op_a, op_b, m, n, k, alpha, a, lda, stride_a, b, ldb,
+                     stride_b, beta, c, ldc, stride_c, batch);
+}

@@ -1,0 +1,47 @@
+#pragma once
+
+/// What a program may ask of the emulator itself, beyond CUDA's own functions.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tern::emulator {
+
+/// Whether every access of a kernel is checked (TERN_CUDA_CHECKED).
+bool is_checked();
+
+/// Deferred, the work of a stream waits until something needs it done, as late as CUDA allows: that finds host code
+/// that does not wait. Immediate, the default, it is done at once. Also set by TERN_EMULATOR_DEFERRED=1.
+void set_deferred(bool deferred);
+
+/// The order in which blocks and threads run: 0, the default, for the natural one. Also set by TERN_EMULATOR_SEED.
+void set_seed(std::uint64_t seed);
+
+/// What warps asked of memory. An access is that of a whole warp, or of those of its lanes that take part.
+struct MemoryCounts {
+  std::uint64_t global_accesses = 0;
+  std::uint64_t global_bytes = 0;    ///< asked for by all lanes
+  std::uint64_t global_sectors = 0;  ///< of 32 bytes, touched by an access: what the memory has to move without a cache
+  std::uint64_t shared_accesses = 0;
+  std::uint64_t bank_conflicts = 0;  ///< turns that accesses to shared memory had to take beyond the first
+
+  MemoryCounts& operator+=(const MemoryCounts& other);
+};
+
+struct KernelProfile {
+  std::string name;
+  std::uint64_t launches = 0;
+  MemoryCounts memory;
+};
+
+/// From now on counts memory accesses, which takes time. Also set by TERN_EMULATOR_PROFILE=1. Only the checked build
+/// sees them; launches are counted always.
+void set_profiling(bool profiling);
+/// By kernel, since the program began or the last clear_profile; in the order of the names.
+std::vector<KernelProfile> profile();
+void clear_profile();
+/// The same as text, one line for each kernel below a line of headings.
+std::string profile_table();
+
+}  // namespace tern::emulator

@@ -1,0 +1,200 @@
+#include "memory.hpp"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <stdexcept>
+
+namespace tern::emulator {
+namespace {
+
+constexpr std::size_t alignment = 256;
+constexpr std::size_t guard_bytes = checked ? 4096 : 0;
+constexpr std::size_t default_capacity = std::size_t{4} << 30;
+
+std::size_t chosen_capacity() {
+  const char* text = std::getenv("TERN_EMULATOR_MEMORY");
+  return text ? std::strtoull(text, nullptr, 10) : default_capacity;
+}
+
+void* reserve(std::size_t bytes, int protection) {
+  void* p = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) throw std::runtime_error(fmt::format("emulator: the host has no {} bytes of addresses", bytes));
+  return p;
+}
+
+struct sigaction handler_before;
+
+/// The host has touched device memory: says so, and ends the program. Any other fault goes to the handler before.
+void on_fault(int, siginfo_t* fault, void*) {
+  const DeviceMemory& memory = DeviceMemory::get();
+  if (!memory.contains(fault->si_addr)) {
+    sigaction(SIGSEGV, &handler_before, nullptr);
+    return;  // the access is made again, and faults again
+  }
+  std::fputs(fmt::format("tern: host code accesses {} in device memory; copy it to the host to read it there\n",
+                         memory.describe(fault->si_addr, 1))
+                 .c_str(),
+             stderr);
+  std::abort();
+}
+
+/// Again and again, since test frameworks put handlers of their own in its place.
+void name_faults_of_the_host() {
+  struct sigaction ours = {}, now = {};
+  sigaction(SIGSEGV, nullptr, &now);
+  if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == &on_fault) return;
+  handler_before = now;
+  ours.sa_sigaction = &on_fault;
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGSEGV, &ours, nullptr);
+}
+
+}  // namespace
+
+DeviceMemory& DeviceMemory::get() {
+  static DeviceMemory* memory = new DeviceMemory;  // outlives whatever is released at exit
+  return *memory;
+}
+
+DeviceMemory::DeviceMemory() : capacity_(chosen_capacity()) {
+  span_ = footprint(2 * capacity_);  // room for guards, freed allocations and fragmentation
+  begin_ = address_of(reserve(span_, checked ? PROT_NONE : PROT_READ | PROT_WRITE));
+  // Large pages, so that there are few to protect and to unprotect.
+  madvise(reinterpret_cast<void*>(begin_), span_, MADV_HUGEPAGE);
+  if constexpr (checked) states_ = static_cast<std::uint8_t*>(reserve(span_, PROT_READ | PROT_WRITE));
+  gaps_[begin_] = span_;
+}
+
+std::size_t DeviceMemory::footprint(std::size_t bytes) {
+  return (bytes + alignment - 1) / alignment * alignment + guard_bytes;
+}
+
+void* DeviceMemory::allocate(std::size_t bytes) {
+  if (bytes > capacity_ - used_) return nullptr;
+  const std::size_t needed = footprint(bytes);
+  const auto find = [&] { return std::ranges::find_if(gaps_, [&](const auto& gap) { return gap.second >= needed; }); };
+  auto gap = find();
+  while (gap == gaps_.end() && reuse_oldest()) gap = find();
+  if (gap == gaps_.end()) return nullptr;
+
+  const auto [begin, length] = *gap;
+  gaps_.erase(gap);
+  if (length > needed) gaps_[begin + needed] = length - needed;
+  allocations_[begin] = {bytes, true};
+  used_ += bytes;
+  void* p = reinterpret_cast<void*>(begin);
+  const Access access;
+  std::memset(p, 0xFF, bytes);
+  mark(p, bytes, ByteState::uninitialised);
+  return p;
+}
+
+bool DeviceMemory::release(void* p) {
+  const auto found = allocations_.find(address_of(p));
+  if (found == allocations_.end() || !found->second.live) return false;
+  used_ -= found->second.bytes;
+  found->second.live = false;
+  if constexpr (!checked) {
+    reuse(found);
+    return true;
+  }
+  mark(p, found->second.bytes, ByteState::freed);
+  freed_[frees_++] = found->first;
+  constexpr std::size_t most_freed = 4096;
+  if (freed_.size() > most_freed) reuse_oldest();
+  // The pages go back to the host; the addresses stay out of use.
+  constexpr std::size_t page = 4096;
+  const Address first = (found->first + page - 1) / page * page;
+  const Address last = (found->first + found->second.bytes) / page * page;
+  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  return true;
+}
+
+bool DeviceMemory::reuse_oldest() {
+  if (freed_.empty()) return false;
+  const auto oldest = freed_.begin();
+  reuse(allocations_.find(oldest->second));
+  freed_.erase(oldest);
+  return true;
+}
+
+void DeviceMemory::reuse(std::map<Address, Allocation>::iterator freed) {
+  mark(reinterpret_cast<void*>(freed->first), freed->second.bytes, ByteState::outside);
+  auto [gap, is_new] = gaps_.emplace(freed->first, footprint(freed->second.bytes));
+  allocations_.erase(freed);
+  if (const auto next = std::next(gap); next != gaps_.end() && gap->first + gap->second == next->first) {
+    gap->second += next->second;
+    gaps_.erase(next);
+  }
+  if (gap == gaps_.begin()) return;
+  if (const auto before = std::prev(gap); before->first + before->second == gap->first) {
+    before->second += gap->second;
+    gaps_.erase(gap);
+  }
+}
+
+bool DeviceMemory::is_allocated(const void* p, std::size_t bytes) const {
+  auto after = allocations_.upper_bound(address_of(p));
+  if (after == allocations_.begin()) return false;
+  const auto& [begin, allocation] = *std::prev(after);
+  return allocation.live && address_of(p) - begin <= allocation.bytes &&
+         bytes <= allocation.bytes - (address_of(p) - begin);
+}
+
+bool DeviceMemory::is_initialised(const void* p, std::size_t bytes) const {
+  if constexpr (!checked) return true;
+  return std::all_of(states(p), states(p) + bytes,
+                     [](std::uint8_t s) { return s == static_cast<std::uint8_t>(ByteState::initialised); });
+}
+
+void DeviceMemory::mark(const void* p, std::size_t bytes, ByteState state) {
+  if constexpr (checked) std::memset(states(p), static_cast<int>(state), bytes);
+}
+
+void DeviceMemory::mark_copied(const void* to, const void* from, std::size_t bytes) {
+  if constexpr (checked) std::memmove(states(to), states(from), bytes);
+}
+
+std::string DeviceMemory::describe(const volatile void* p, std::size_t bytes) const {
+  const Address at = address_of(p);
+  auto after = allocations_.upper_bound(at);
+  if (after != allocations_.begin()) {
+    const auto& [begin, allocation] = *std::prev(after);
+    const std::size_t offset = at - begin;
+    const char* what = allocation.live ? "an allocation" : "a freed allocation";
+    if (offset + bytes <= allocation.bytes)
+      return fmt::format("byte {} of {} of {} bytes", offset, what, allocation.bytes);
+    if (offset < allocation.bytes || after == allocations_.end() || at - (begin + allocation.bytes) < after->first - at)
+      return fmt::format("byte {}, past the end of {} of {} bytes", offset, what, allocation.bytes);
+  }
+  if (after != allocations_.end())
+    return fmt::format("{} bytes before the start of an allocation of {} bytes", after->first - at,
+                       after->second.bytes);
+  return "device memory that was never allocated";
+}
+
+DeviceMemory::Access::Access() {
+  DeviceMemory& memory = get();
+  if (checked && memory.accesses_++ == 0) memory.protect(PROT_READ | PROT_WRITE);
+}
+
+DeviceMemory::Access::~Access() {
+  DeviceMemory& memory = get();
+  if (checked && --memory.accesses_ == 0) memory.protect(PROT_NONE);
+}
+
+void DeviceMemory::protect(int protection) {
+  if (protection == PROT_NONE) name_faults_of_the_host();
+  if (mprotect(reinterpret_cast<void*>(begin_), span_, protection) == 0) return;
+  std::perror("emulator: mprotect of device memory");
+  std::abort();
+}
+
+}  // namespace tern::emulator
