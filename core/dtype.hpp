@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -37,6 +38,13 @@ constexpr const char* name_of(DType t) {
       return "float64";
   }
   return "?";
+}
+
+/// Whether elements of this type can be this number, apart from rounding.
+inline bool can_hold(DType t, double value) {
+  if (is_floating(t)) return true;
+  const double low = t == DType::uint8 ? 0 : -0x1p63, end = t == DType::uint8 ? 0x1p8 : 0x1p63;
+  return value == std::trunc(value) && low <= value && value < end;
 }
 
 /// The DType of a C++ element type.

@@ -22,8 +22,8 @@ struct HeightWidth {
 using kernels::Reduction;
 
 // Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
-// float32, float64 wins; a number takes the tensor's dtype (float32 if it has a fraction and the tensor is integer).
-// Dividing integers gives float32.
+// float32, float64 wins; a number takes the tensor's dtype where that can hold it, else int64 or, with a fraction,
+// float32. Dividing integers gives float32.
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);

@@ -109,6 +109,17 @@ const std::shared_ptr<Node>& Tensor::grad_node() const { return impl().node; }
 
 void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node) { y.impl_->node = std::move(node); }
 
+void GraphAccess::set_data(const Tensor& x, const Tensor& other) {
+  if (x.is_same(other)) return;
+  check(x.is_leaf() && x.shape() == other.shape(), "set_data: expected a leaf of shape {}", other.shape());
+  const Tensor source = other.detach();
+  x.impl_->storage = source.impl_->storage;
+  x.impl_->strides = source.impl_->strides;
+  x.impl_->offset = source.impl_->offset;
+  x.impl_->dtype = source.impl_->dtype;
+  x.impl_->grad = {};
+}
+
 void GraphAccess::accumulate(const Tensor& leaf, Tensor gradient) {
   Tensor& grad = leaf.impl_->grad;
   if (grad.defined()) {

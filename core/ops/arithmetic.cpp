@@ -4,7 +4,6 @@
 #include <tern/core/ops/broadcast.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace tern {
 namespace {
@@ -14,7 +13,9 @@ using kernels::CompareOp;
 
 /// A number as a tensor of [] that does not change x's dtype unless it has to.
 Tensor number(const Tensor& x, double value) {
-  const DType dtype = is_floating(x.dtype()) || value == std::trunc(value) ? x.dtype() : DType::float32;
+  const DType dtype = can_hold(x.dtype(), value)      ? x.dtype()
+                      : can_hold(DType::int64, value) ? DType::int64
+                                                      : DType::float32;
   return full({}, value, {.dtype = dtype, .device = x.device()});
 }
 
@@ -124,7 +125,7 @@ Tensor operator+(double a, const Tensor& b) { return add(number(b, a), b); }
 Tensor operator-(double a, const Tensor& b) { return sub(number(b, a), b); }
 Tensor operator*(double a, const Tensor& b) { return mul(number(b, a), b); }
 Tensor operator/(double a, const Tensor& b) { return div(number(b, a), b); }
-Tensor operator-(const Tensor& x) { return neg(x); }
+Tensor operator-(const Tensor& x) { return is_floating(x.dtype()) ? neg(x) : 0 - x; }
 
 Tensor eq(const Tensor& a, const Tensor& b) { return compare("eq", CompareOp::eq, a, b); }
 Tensor ne(const Tensor& a, const Tensor& b) { return compare("ne", CompareOp::ne, a, b); }

@@ -34,6 +34,7 @@ Tensor sum(const Tensor& x) {
 Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
   const unsigned named = named_dims("sum", in, dims);
   const Tensor x = (is_floating(in.dtype()) ? in : in.to(DType::int64)).contiguous();
+  if (named == 0) return x.clone();
   Tensor y = x.detach();
   // Neighbouring dimensions go in one pass, the last ones first; each leaves a size of 1.
   for (int last = x.dim() - 1; last >= 0; --last) {
@@ -64,8 +65,11 @@ Tensor mean(const Tensor& x) {
 
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
   check(is_floating(x.dtype()), "mean: got {}, expected float32 or float64", x.dtype());
+  const unsigned named = named_dims("mean", x, dims);
   std::int64_t n = 1;
-  for (std::int64_t dim : dims) n *= x.size(dim);
+  for (int d = 0; d < x.dim(); ++d) {
+    if (named >> d & 1) n *= x.shape()[d];
+  }
   return sum(x, dims, keepdim) / static_cast<double>(n);
 }
 

@@ -1,0 +1,174 @@
+#include <tern/data/data_loader.hpp>
+
+#include <tern/core/check.hpp>
+#include <tern/core/generator.hpp>
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace tern {
+
+namespace {
+
+/// The order of an epoch's examples: a Fisher-Yates shuffle driven by a Philox stream of the epoch's own.
+std::vector<std::int64_t> epoch_order(std::int64_t n, const DataLoaderOptions& options, std::int64_t epoch) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  if (!options.shuffle) return order;
+  const auto key = kernels::philox(options.seed, static_cast<std::uint64_t>(epoch));
+  Generator generator(key.word[0] | std::uint64_t{key.word[1]} << 32);
+  for (std::size_t left = order.size(); left > 1; --left) std::swap(order[left - 1], order[generator.below(left)]);
+  return order;
+}
+
+}  // namespace
+
+/// Batches of one epoch, from `first` on, gathered by the workers up to two each ahead of the consumer.
+class DataLoader::Iterator::Prefetch {
+ public:
+  Prefetch(const DataLoader& loader, std::int64_t epoch, std::int64_t first)
+      : dataset_(loader.dataset_),
+        batch_size_(loader.options_.batch_size),
+        order_(epoch_order(loader.dataset_.size(), loader.options_, epoch)),
+        end_(loader.size()),
+        next_to_gather_(first),
+        next_to_give_(first),
+        slots_(static_cast<std::size_t>(2 * loader.options_.num_workers)) {
+    try {
+      for (int i = 0; i < loader.options_.num_workers; ++i) workers_.emplace_back([this] { work(); });
+    } catch (...) {
+      stop();
+      throw;
+    }
+  }
+  ~Prefetch() { stop(); }
+  Prefetch(const Prefetch&) = delete;
+  Prefetch& operator=(const Prefetch&) = delete;
+
+  /// The next batch, or none after the last. Throws what gathering it threw.
+  std::optional<Batch> next() {
+    if (next_to_give_ == end_) return std::nullopt;
+    if (workers_.empty()) {
+      Batch batch = gather(next_to_give_);
+      ++next_to_give_;
+      return batch;
+    }
+    std::unique_lock lock(mutex_);
+    Slot& slot = slot_of(next_to_give_);
+    filled_.wait(lock, [&] { return slot.batch.has_value() || slot.error; });
+    if (slot.error) std::rethrow_exception(slot.error);
+    ++next_to_give_;
+    std::optional<Batch> batch = std::exchange(slot.batch, std::nullopt);
+    lock.unlock();
+    emptied_.notify_one();
+    return batch;
+  }
+
+ private:
+  struct Slot {
+    std::optional<Batch> batch;
+    std::exception_ptr error;
+  };
+
+  Slot& slot_of(std::int64_t batch) { return slots_[static_cast<std::size_t>(batch) % slots_.size()]; }
+
+  Batch gather(std::int64_t batch) const {
+    const std::span<const std::int64_t> order(order_);
+    const auto first = static_cast<std::size_t>(batch * batch_size_);
+    return dataset_.get(order.subspan(first, std::min(static_cast<std::size_t>(batch_size_), order.size() - first)));
+  }
+
+  void work() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      const auto room = [&] { return next_to_gather_ - next_to_give_ < std::ssize(slots_); };
+      emptied_.wait(lock, [&] { return stopping_ || next_to_gather_ == end_ || room(); });
+      if (stopping_ || next_to_gather_ == end_) return;
+      const std::int64_t batch = next_to_gather_++;
+      lock.unlock();
+      Slot filled;
+      try {
+        filled.batch = gather(batch);
+      } catch (...) {
+        filled.error = std::current_exception();
+      }
+      lock.lock();
+      slot_of(batch) = std::move(filled);
+      filled_.notify_one();
+    }
+  }
+
+  void stop() {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopping_ = true;
+    }
+    emptied_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  const Dataset& dataset_;
+  const std::int64_t batch_size_;
+  const std::vector<std::int64_t> order_;
+  const std::int64_t end_;
+
+  std::mutex mutex_;
+  std::condition_variable filled_, emptied_;
+  std::int64_t next_to_gather_, next_to_give_;
+  bool stopping_ = false;
+  std::vector<Slot> slots_;
+  std::vector<std::thread> workers_;
+};
+
+DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
+    : dataset_(dataset), options_(options) {
+  check(options.batch_size >= 1, "DataLoader: batch_size {}, expected at least 1", options.batch_size);
+  check(0 <= options.num_workers && options.num_workers <= 256, "DataLoader: num_workers {}, expected 0 to 256",
+        options.num_workers);
+  check(size() >= 1, "DataLoader: a dataset of {} gives no batch of {}{}", dataset.size(), options.batch_size,
+        options.drop_last ? " with drop_last" : "");
+}
+
+std::int64_t DataLoader::size() const {
+  const std::int64_t b = options_.batch_size;
+  return options_.drop_last ? dataset_.size() / b : (dataset_.size() + b - 1) / b;
+}
+
+DataLoader::Iterator DataLoader::begin() { return Iterator(*this); }
+
+void DataLoader::set_state(State state) {
+  check(state.epoch >= 0 && 0 <= state.position && state.position <= size(),
+        "DataLoader: state of epoch {} and position {}, expected an epoch of at least 0 and a position of 0 to {}",
+        state.epoch, state.position, size());
+  state_ = state;
+}
+
+DataLoader::Iterator::Iterator(DataLoader& loader)
+    : loader_(&loader), prefetch_(std::make_unique<Prefetch>(loader, loader.state_.epoch, loader.state_.position)) {
+  ++*this;
+}
+DataLoader::Iterator::Iterator(Iterator&&) noexcept = default;
+DataLoader::Iterator& DataLoader::Iterator::operator=(Iterator&&) noexcept = default;
+DataLoader::Iterator::~Iterator() = default;
+
+DataLoader::Iterator& DataLoader::Iterator::operator++() {
+  batch_ = {};
+  if (auto batch = prefetch_->next()) {
+    batch_ = std::move(*batch);
+    ++loader_->state_.position;
+  } else {
+    prefetch_.reset();
+    loader_->state_ = {.epoch = loader_->state_.epoch + 1, .position = 0};
+  }
+  return *this;
+}
+
+}  // namespace tern

@@ -1,0 +1,86 @@
+#include <tern/data/dataset.hpp>
+
+#include <tern/core/check.hpp>
+
+#include <cstring>
+#include <utility>
+
+namespace tern {
+
+namespace {
+
+void check_indices(const char* who, std::span<const std::int64_t> indices, std::int64_t size) {
+  for (const std::int64_t i : indices) {
+    check(0 <= i && i < size, "{}: index {}, expected 0 <= index < {}", who, i, size);
+  }
+}
+
+/// y[i] is row indices[i] of x, where a row has n elements.
+template <class T>
+void gather(std::span<const std::int64_t> indices, std::int64_t n, const T* x, T* y) {
+  for (const std::int64_t i : indices) {
+    std::memcpy(y, x + i * n, static_cast<std::size_t>(n) * sizeof(T));
+    y += n;
+  }
+}
+
+void gather_images(std::span<const std::int64_t> indices, std::int64_t n, const std::uint8_t* x, float* y) {
+  for (const std::int64_t i : indices) {
+    const std::uint8_t* from = x + i * n;
+    for (std::int64_t j = 0; j < n; ++j) y[j] = static_cast<float>(from[j]) / 255.0F;
+    y += n;
+  }
+}
+
+}  // namespace
+
+TensorDataset::TensorDataset(const Tensor& inputs, const Tensor& targets) {
+  check(inputs.defined() && targets.defined(), "TensorDataset: got an undefined tensor");
+  check(inputs.device().on_host() && targets.device().on_host(),
+        "TensorDataset: inputs on {}, targets on {}, expected both on the cpu", inputs.device().str(),
+        targets.device().str());
+  check(inputs.dtype() == DType::uint8 || is_floating(inputs.dtype()),
+        "TensorDataset: inputs of {}, expected uint8, float32 or float64", name_of(inputs.dtype()));
+  check(targets.dtype() == DType::int64, "TensorDataset: targets of {}, expected int64", name_of(targets.dtype()));
+  check(targets.dim() == 1 && inputs.dim() >= 1 && inputs.size(0) == targets.size(0),
+        "TensorDataset: inputs {} and targets {}, expected [n, ...] and [n]", inputs.shape(), targets.shape());
+  inputs_ = inputs.detach().contiguous();
+  targets_ = targets.contiguous();
+}
+
+Batch TensorDataset::get(std::span<const std::int64_t> indices) const {
+  check_indices("TensorDataset", indices, size());
+  const auto n = static_cast<std::int64_t>(indices.size());
+  Shape shape = inputs_.shape();
+  const std::int64_t row = size() == 0 ? 0 : inputs_.numel() / size();
+  shape[0] = n;
+
+  const DType dtype = inputs_.dtype() == DType::uint8 ? DType::float32 : inputs_.dtype();
+  const Batch batch{empty(shape, {.dtype = dtype}), empty({n}, {.dtype = DType::int64})};
+  switch (inputs_.dtype()) {
+    case DType::float32:
+      gather(indices, row, inputs_.data<float>(), batch.input.data<float>());
+      break;
+    case DType::float64:
+      gather(indices, row, inputs_.data<double>(), batch.input.data<double>());
+      break;
+    default:
+      gather_images(indices, row, inputs_.data<std::uint8_t>(), batch.input.data<float>());
+  }
+  gather(indices, 1, targets_.data<std::int64_t>(), batch.target.data<std::int64_t>());
+  return batch;
+}
+
+Subset::Subset(const Dataset& dataset, std::vector<std::int64_t> indices)
+    : dataset_(dataset), indices_(std::move(indices)) {
+  check_indices("Subset", indices_, dataset_.size());
+}
+
+Batch Subset::get(std::span<const std::int64_t> indices) const {
+  check_indices("Subset", indices, size());
+  std::vector<std::int64_t> there(indices.size());
+  for (std::size_t i = 0; i < there.size(); ++i) there[i] = indices_[static_cast<std::size_t>(indices[i])];
+  return dataset_.get(there);
+}
+
+}  // namespace tern

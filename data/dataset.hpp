@@ -1,0 +1,60 @@
+#pragma once
+
+#include <tern/core/tensor.hpp>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace tern {
+
+/// Examples side by side: input [n, ...], target int64 [n], both contiguous on the CPU.
+struct Batch {
+  Tensor input, target;
+};
+
+/// A fixed number of examples, fetched many at a time, since gathering a batch in one go is what is fast.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+
+  /// The number of examples.
+  virtual std::int64_t size() const = 0;
+  /// The examples with these indices, in this order. Called by several threads at once.
+  /// Throws Error for an index outside [0, size()).
+  virtual Batch get(std::span<const std::int64_t> indices) const = 0;
+};
+
+/// Examples held in memory. Copies share them.
+class TensorDataset : public Dataset {
+ public:
+  /// inputs: uint8, float32 or float64 [n, ...]; targets: int64 [n]; both on the CPU.
+  TensorDataset(const Tensor& inputs, const Tensor& targets);
+
+  std::int64_t size() const override { return targets_.numel(); }
+  /// Images of uint8 are given as float32 in [0, 1], x / 255; floating inputs as they are.
+  Batch get(std::span<const std::int64_t> indices) const override;
+
+  const Tensor& inputs() const { return inputs_; }
+  const Tensor& targets() const { return targets_; }
+
+ private:
+  Tensor inputs_, targets_;
+};
+
+/// Some examples of another dataset, which must outlive it; index i stands for indices[i] there.
+class Subset : public Dataset {
+ public:
+  /// Throws Error for an index outside [0, dataset.size()).
+  Subset(const Dataset& dataset, std::vector<std::int64_t> indices);
+  Subset(const Dataset&& dataset, std::vector<std::int64_t> indices) = delete;
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(indices_.size()); }
+  Batch get(std::span<const std::int64_t> indices) const override;
+
+ private:
+  const Dataset& dataset_;
+  std::vector<std::int64_t> indices_;
+};
+
+}  // namespace tern

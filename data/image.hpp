@@ -1,0 +1,29 @@
+#pragma once
+
+#include <tern/core/tensor.hpp>
+
+#include <cstdint>
+#include <filesystem>
+
+namespace tern {
+
+/// The picture in a JPEG, PNG or BMP file as uint8 [3, H, W]: grey is widened to three equal channels, alpha is
+/// dropped, a rotation noted beside the pixels (EXIF) is not carried out. Throws Error naming the file and what is
+/// wrong with it.
+Tensor read_image(const std::filesystem::path& path);
+
+/// Writes a uint8 [3, H, W] or [1, H, W] picture. Throws Error for another shape or where it cannot write.
+void write_png(const std::filesystem::path& path, const Tensor& image);
+
+/// uint8 [C, H, W] to [C, height, width]: the mean over the area that a new pixel covers along a side that shrinks,
+/// linear interpolation between pixel centres along one that grows. Throws Error for a size of zero.
+Tensor resize(const Tensor& image, std::int64_t height, std::int64_t width);
+
+/// The middle of [C, H, W], a view of [C, height, width]. Throws Error where the image is smaller than that.
+Tensor center_crop(const Tensor& image, std::int64_t height, std::int64_t width);
+
+/// The largest square in the middle of a uint8 [C, H, W] picture, resized to [C, size, size]: any photograph in the
+/// form that a network for CIFAR-10 takes.
+Tensor resize_to_square(const Tensor& image, std::int64_t size);
+
+}  // namespace tern

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <tern/data/dataset.hpp>
+
+#include <filesystem>
+#include <string>
+
+namespace birds_vs_planes {
+
+struct Data {
+  tern::TensorDataset train, validation;
+  std::string name;         ///< "CIFAR-10" or "synthetic"
+  std::string description;  ///< for people: what it is, how much, from where
+};
+
+/// The folder that scripts/fetch_cifar10 fills: $TERN_DATA, else $XDG_CACHE_HOME/tern/cifar10, else
+/// ~/.cache/tern/cifar10. Throws tern::Error where the environment names none of them.
+std::filesystem::path default_data_folder();
+
+/// Airplanes (label 0) and birds (1) of CIFAR-10 from a folder, or for "synthetic" drawn ones.
+/// Throws tern::Error where a file is missing or is not the published one.
+Data load_data(const std::string& folder_or_synthetic);
+
+}  // namespace birds_vs_planes

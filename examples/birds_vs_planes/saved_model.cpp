@@ -1,0 +1,66 @@
+#include <birds_vs_planes/saved_model.hpp>
+
+#include <birds_vs_planes/models.hpp>
+
+#include <tern/core/check.hpp>
+#include <tern/core/safetensors.hpp>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <unistd.h>
+
+namespace birds_vs_planes {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+NamedModel load_model(const std::optional<std::string>& name, const fs::path& file) {
+  const tern::TensorFile saved = tern::load_safetensors(file);
+  const auto found = saved.metadata.find("model");
+  const bool says = found != saved.metadata.end();
+  tern::check(says || name, "load {}: its metadata name no model: name it with --model", file.string());
+  tern::check(!says || !name || *name == found->second, "load {}: it holds the model '{}', not '{}'", file.string(),
+              says ? found->second : "", name.value_or(""));
+  NamedModel model{name ? *name : found->second, nullptr, saved.metadata};
+  try {
+    model.module = make_model(model.name);
+    model.module->load_state_dict(saved.tensors);
+  } catch (const tern::Error& e) {
+    tern::fail("load {}: {}", file.string(), e.what());
+  }
+  return model;
+}
+
+}  // namespace
+
+NamedModel make_or_load(const std::optional<std::string>& name, const std::optional<fs::path>& file) {
+  if (file) return load_model(name, *file);
+  const std::string fresh = name.value_or("net");
+  return {fresh, make_model(fresh), {}};
+}
+
+void save_model(const fs::path& file, const NamedModel& model, const std::map<std::string, std::string>& metadata) {
+  tern::TensorFile saved{model.module->state_dict(), metadata};
+  saved.metadata["format"] = "pt";
+  saved.metadata["model"] = model.name;
+  tern::save_safetensors(file, saved);
+}
+
+void check_writable(const fs::path& file) {
+  tern::check(file.has_filename(), "save '{}': expected the name of a file", file.string());
+  const fs::file_status status = fs::status(file);
+  if (fs::exists(status)) {
+    tern::check(fs::is_regular_file(status), "save {}: it is there and no regular file", file.string());
+    tern::check(access(file.c_str(), W_OK) == 0, "save {}: {}", file.string(), std::strerror(errno));
+  }
+  // Whether its folder takes a new file shows only when one is made.
+  std::string probe = file.string() + ".XXXXXX";
+  const int descriptor = mkstemp(probe.data());
+  tern::check(descriptor >= 0, "save {}: cannot create a file there: {}", file.string(), std::strerror(errno));
+  close(descriptor);
+  unlink(probe.c_str());
+}
+
+}  // namespace birds_vs_planes

@@ -1,0 +1,431 @@
+/// Convolution and its gradients: 2 N K P Q (C / groups) R S FLOP each, for x, w and y moved once.
+///
+/// All three are sums over taps (conv2d_tiles.hpp) of a copy of a few rows or a few images of x, small enough for the
+/// second-level cache, which takes borders and strides out of the inner loops. There are two such copies:
+///   - planes, where the width is a good fit for vectors and its stride is 1: the rows of x with zeros around them, and
+///     tap (c, r, s) of a pixel lies some rows down and columns right of it; nothing is stored twice;
+///   - columns, for all else: the matrix [C R S, pixels] of "im2col", over several images where these are small.
+/// The gradient by x is a convolution of dy with the filter turned by 180 degrees, where the stride is 1, and otherwise
+/// the product of the transposed filter matrix and dy, its columns added back to where they were taken from.
+/// The gradient by w is summed in fixed chunks of images and rows; these partial sums are then added up in order.
+
+#include <tern/kernels/cpu/conv2d_tiles.hpp>
+#include <tern/kernels/cpu/cpu.hpp>
+#include <tern/kernels/cpu/memory.hpp>
+#include <tern/kernels/cpu/threads.hpp>
+
+#include <algorithm>
+#include <vector>
+
+namespace tern::kernels {
+
+namespace {
+
+constexpr int64_t cache_elements = 1 << 16;  // of the copy of x that one thread works on
+constexpr int64_t cache_taps = 512;          // whose columns it keeps there
+constexpr int64_t piece_flop = 1 << 20;      // worth a thread's while
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+/// The part of the output that one copy of x serves: some rows of one image, or all rows of some images.
+struct Blocking {
+  int64_t images, rows;  ///< of a block
+  int64_t image_blocks, row_blocks;
+
+  /// About `pixels` output pixels to a block.
+  Blocking(const Conv2dShape& s, int64_t pixels) {
+    const int64_t P = s.P(), Q = s.Q();
+    row_blocks = std::min(P, ceil_div(P * Q, std::max(pixels, Q)));
+    rows = ceil_div(P, row_blocks);
+    row_blocks = ceil_div(P, rows);
+    images = row_blocks > 1 ? 1 : std::clamp<int64_t>(pixels / (P * Q), 1, s.N);
+    image_blocks = ceil_div(s.N, images);
+  }
+
+  int64_t count() const { return image_blocks * row_blocks; }
+  int64_t flop(const Conv2dShape& s) const {
+    return 2 * images * rows * s.Q() * (s.K / s.groups) * (s.C / s.groups) * s.R * s.S;
+  }
+};
+
+struct Block {
+  int64_t n, images, p, rows;
+
+  Block(const Conv2dShape& s, const Blocking& b, int64_t index) {
+    n = index / b.row_blocks * b.images;
+    images = std::min(b.images, s.N - n);
+    p = index % b.row_blocks * b.rows;
+    rows = std::min(b.rows, s.P() - p);
+  }
+};
+
+/// The copy of some channels of x for one block, as planes or as columns, and where its output's pixels are found.
+class InputCopy {
+ public:
+  /// Of up to C channels. The rows of a block that is copied as planes have at least one vector of pixels.
+  InputCopy(const Conv2dShape& s, const Blocking& b, int64_t C, bool as_planes)
+      : s_(s),
+        as_planes_(as_planes),
+        height_((b.rows - 1) * s.stride_h + s.dilation_h * (s.R - 1) + 1),
+        width_((s.Q() - 1) * s.stride_w + s.dilation_w * (s.S - 1) + 1),
+        lanes_(conv2d_tile_sizes().lanes),
+        stride_(round_up(b.images * b.rows * s.Q(), lanes_)),
+        image_(C * height_ * width_),
+        columns_(C * s.R * s.S * stride_ + lanes_),
+        elements_(as_planes ? b.images * image_ + lanes_ : columns_ + b.images * height_ * width_ + 2 * lanes_) {
+    for (int64_t c = 0, j = 0; c < C; ++c) {
+      for (int64_t r = 0; r < s.R; ++r) {
+        for (int64_t t = 0; t < s.S; ++t, ++j) {
+          offset_.push_back(as_planes ? (c * height_ + r * s.dilation_h) * width_ + t * s.dilation_w : j * stride_);
+        }
+      }
+    }
+  }
+
+  /// How many a channel of a block takes.
+  static int64_t elements_per_channel(const Conv2dShape& s, const Blocking& b, bool as_planes) {
+    const InputCopy one(s, b, 1, as_planes);
+    return as_planes ? b.images * one.image_ : one.columns_;
+  }
+
+  int64_t elements() const { return elements_; }
+  const int64_t* offset() const { return offset_.data(); }
+  /// Columns: elements from tap to tap, a multiple of a vector. What is no pixel is zero.
+  int64_t stride() const { return stride_; }
+
+  /// The vectors of a block. Planes: dst as in y. The last vector of a row of odd length overlaps the one before it.
+  /// Columns: dst as in [K][stride()].
+  std::vector<PixelVector> vectors(const Block& b) const {
+    const int64_t Q = s_.Q();
+    std::vector<PixelVector> list;
+    if (as_planes_) {
+      for (int64_t i = 0; i < b.images; ++i) {
+        for (int64_t p = 0; p < b.rows; ++p) {
+          const int64_t src = i * image_ + p * s_.stride_h * width_, dst = (i * s_.K * s_.P() + p) * Q;
+          for (int64_t q = 0; q < Q; q += lanes_) {
+            const int64_t at = std::min(q, Q - lanes_);
+            list.push_back({src + at, dst + at});
+          }
+        }
+      }
+    } else {
+      for (int64_t at = 0; at < b.images * b.rows * Q; at += lanes_) list.push_back({at, at});
+    }
+    return list;
+  }
+
+  /// From `count` channels of x, `first` on.
+  void fill(const Block& b, int64_t first, int64_t count, const float* x, float* copy) const {
+    const int64_t HW = s_.H * s_.W;
+    PaddedCopy padded{.planes = count,
+                      .H = s_.H,
+                      .W = s_.W,
+                      .src = x + (b.n * s_.C + first) * HW,
+                      .src_plane = HW,
+                      .top = b.p * s_.stride_h - s_.pad_h,
+                      .left = -s_.pad_w,
+                      .rows = height_,
+                      .cols = width_,
+                      .dst = copy};
+    if (as_planes_) {
+      for (int64_t i = 0; i < b.images; ++i, padded.src += s_.C * HW, padded.dst += image_) conv2d_padded_copy(padded);
+      return;
+    }
+    padded.planes = b.images;
+    padded.src_plane = s_.C * HW;
+    padded.dst = copy + columns_;
+    Unfold unfold{.images = b.images,
+                  .height = height_,
+                  .width = width_,
+                  .src = padded.dst,
+                  .R = s_.R,
+                  .S = s_.S,
+                  .rows = b.rows,
+                  .cols = s_.Q(),
+                  .stride_h = s_.stride_h,
+                  .stride_w = s_.stride_w,
+                  .dilation_h = s_.dilation_h,
+                  .dilation_w = s_.dilation_w,
+                  .dst = copy,
+                  .dst_tap = stride_};
+    for (int64_t c = 0; c < count; ++c, padded.src += HW, unfold.dst += s_.R * s_.S * stride_) {
+      conv2d_padded_copy(padded);
+      conv2d_unfold(unfold);
+    }
+  }
+
+ private:
+  const Conv2dShape& s_;
+  bool as_planes_;
+  int64_t height_, width_, lanes_, stride_;
+  int64_t image_;    ///< planes: elements from image to image
+  int64_t columns_;  ///< columns: elements before the padded planes that they are made from
+  int64_t elements_;
+  std::vector<int64_t> offset_;
+};
+
+/// The block's pixels of K planes of dy, as [K][stride] with zeros at the end. dy starts at group g's first plane.
+void gather_pixels(const Conv2dShape& s, const Block& b, int64_t K, const float* dy, int64_t stride, float* pixels) {
+  const int64_t PQ = s.P() * s.Q(), n = b.rows * s.Q();
+  dy += b.n * s.K * PQ + b.p * s.Q();
+  for (int64_t k = 0; k < K; ++k, pixels += stride) {
+    for (int64_t i = 0; i < b.images; ++i) std::copy_n(dy + (i * s.K + k) * PQ, n, pixels + i * n);
+    std::fill(pixels + b.images * n, pixels + stride, 0.0f);
+  }
+}
+
+/// The weights of all groups as Correlation wants them. weight(g, k, j) is that of channel k and tap j of group g.
+class PackedWeights {
+ public:
+  template <class Weight>
+  PackedWeights(int64_t groups, int64_t K, int64_t taps, const float* bias, const Weight& weight)
+      : group_(round_up(K, conv2d_tile_sizes().channels) * (1 + taps)), data_(groups * group_) {
+    const int64_t most = conv2d_tile_sizes().channels, blocks = ceil_div(K, most);
+    const int64_t grain = std::max<int64_t>(1, (1 << 15) / (most * (1 + taps)));
+    parallel_for(groups * blocks, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t g = i / blocks, k0 = i % blocks * most, n = conv2d_block_channels(K - k0);
+        float* to = data_.data() + g * group_ + k0 * (1 + taps);
+        for (int64_t k = 0; k < n; ++k) {
+          const bool real = k0 + k < K;
+          to[k] = real && bias ? bias[g * K + k0 + k] : 0;
+          for (int64_t j = 0; j < taps; ++j) to[(1 + j) * n + k] = real ? weight(g, k0 + k, j) : 0;
+        }
+      }
+    });
+  }
+
+  const float* group(int64_t g) const { return data_.data() + g * group_; }
+
+ private:
+  int64_t group_;
+  Scratch<float> data_;
+};
+
+int64_t grain_for(int64_t flop) { return std::max<int64_t>(1, piece_flop / std::max<int64_t>(1, flop)); }
+
+/// y from x with weights that are packed already.
+void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, float* y) {
+  const int64_t Q = s.Q(), PQ = s.P() * Q, K = s.K / s.groups, taps = s.C / s.groups * s.R * s.S;
+  const int64_t lanes = conv2d_tile_sizes().lanes;
+  // Rows of at least one vector that fill three quarters of their vectors.
+  const bool as_planes = s.stride_w == 1 && Q >= lanes && 4 * Q >= 3 * round_up(Q, lanes);
+  const int64_t C = s.C / s.groups;
+  const Blocking blocking(s, as_planes ? std::max(cache_elements / std::max<int64_t>(1, C), 6 * lanes) : 12 * lanes);
+  const InputCopy copy(s, blocking, C, as_planes);
+
+  parallel_for(blocking.count() * s.groups, grain_for(blocking.flop(s)), [&](int64_t begin, int64_t end) {
+    Scratch<float> src(copy.elements());
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t g = task % s.groups;
+      const Block b(s, blocking, task / s.groups);
+      copy.fill(b, g * C, C, x, src.data());
+
+      const auto vectors = copy.vectors(b);
+      Correlation c{.K = K,
+                    .taps = taps,
+                    .tap_block = as_planes ? taps : cache_taps,
+                    .vectors = static_cast<int64_t>(vectors.size()),
+                    .vector = vectors.data(),
+                    .src = src.data(),
+                    .offset = copy.offset(),
+                    .w = w.group(g)};
+      float* dst = y + (b.n * s.K + g * K) * PQ + b.p * Q;
+      if (as_planes) {
+        c.dst = dst;
+        c.dst_channel = PQ;
+        conv2d_correlate(c);
+      } else {
+        const int64_t pixels = b.rows * Q;
+        Scratch<float> columns(K * copy.stride());
+        c.dst = columns.data();
+        c.dst_channel = copy.stride();
+        conv2d_correlate(c);
+        for (int64_t i = 0; i < b.images; ++i) {
+          for (int64_t k = 0; k < K; ++k) {
+            std::copy_n(columns.data() + k * copy.stride() + i * pixels, pixels, dst + (i * s.K + k) * PQ);
+          }
+        }
+      }
+    }
+  });
+}
+
+/// dx from dy at stride 1: y of a convolution whose filter is turned round, inputs and outputs of a group swapped.
+void backward_input_unit_stride(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
+  const Conv2dShape turned{.N = s.N,
+                           .C = s.K,
+                           .H = s.P(),
+                           .W = s.Q(),
+                           .K = s.C,
+                           .R = s.R,
+                           .S = s.S,
+                           .pad_h = s.dilation_h * (s.R - 1) - s.pad_h,
+                           .pad_w = s.dilation_w * (s.S - 1) - s.pad_w,
+                           .dilation_h = s.dilation_h,
+                           .dilation_w = s.dilation_w,
+                           .groups = s.groups};
+  const int64_t C = s.C / s.groups, K = s.K / s.groups, RS = s.R * s.S;
+  const PackedWeights packed(s.groups, C, K * RS, nullptr, [&](int64_t g, int64_t c, int64_t j) {
+    return w[((g * K + j / RS) * C + c) * RS + (RS - 1 - j % RS)];
+  });
+  correlate(turned, dy, packed, dx);
+}
+
+/// Adds the columns of one channel's taps, `stride` apart, to the plane of x that they would be taken from.
+void add_columns(const Conv2dShape& s, const Block& b, const float* columns, int64_t stride, float* x) {
+  const int64_t Q = s.Q();
+  for (int64_t r = 0; r < s.R; ++r) {
+    for (int64_t t = 0; t < s.S; ++t, columns += stride) {
+      const int64_t left = t * s.dilation_w - s.pad_w;  // w = q * stride_w + left is in [0, W) for q in [first, last)
+      const int64_t first = left < 0 ? std::min(Q, ceil_div(-left, s.stride_w)) : 0;
+      const int64_t last = left < s.W ? std::clamp(ceil_div(s.W - left, s.stride_w), first, Q) : first;
+      for (int64_t p = 0; p < b.rows; ++p) {
+        const int64_t h = (b.p + p) * s.stride_h - s.pad_h + r * s.dilation_h;
+        if (h < 0 || h >= s.H) continue;
+        for (int64_t q = first; q < last; ++q) x[h * s.W + q * s.stride_w + left] += columns[p * Q + q];
+      }
+    }
+  }
+}
+
+/// dx from dy in general: the columns [C R S, pixels] = w^T dy, each added to where it was taken from.
+void backward_input_by_columns(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
+  const int64_t C = s.C / s.groups, K = s.K / s.groups, taps = C * s.R * s.S, HW = s.H * s.W;
+  const int64_t lanes = conv2d_tile_sizes().lanes;
+  const PackedWeights packed(s.groups, taps, K, nullptr,
+                             [&](int64_t g, int64_t j, int64_t k) { return w[(g * K + k) * taps + j]; });
+  const Blocking blocking(s, 12 * lanes);
+  const int64_t stride = round_up(blocking.images * blocking.rows * s.Q(), lanes);
+  std::vector<int64_t> offset;
+  for (int64_t k = 0; k < K; ++k) offset.push_back(k * stride);
+  std::vector<PixelVector> vectors;
+  for (int64_t at = 0; at < stride; at += lanes) vectors.push_back({at, at});
+
+  const int64_t flop = blocking.flop(s) * blocking.row_blocks;
+  parallel_for(blocking.image_blocks * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
+    Scratch<float> pixels(K * stride), columns(taps * stride);
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t g = task % s.groups;
+      for (int64_t r = 0; r < blocking.row_blocks; ++r) {
+        const Block b(s, blocking, task / s.groups * blocking.row_blocks + r);
+        float* dx_block = dx + (b.n * s.C + g * C) * HW;
+        if (r == 0) {
+          for (int64_t i = 0; i < b.images; ++i) std::fill_n(dx_block + i * s.C * HW, C * HW, 0.0f);
+        }
+        gather_pixels(s, b, K, dy + g * K * s.P() * s.Q(), stride, pixels.data());
+        conv2d_correlate({.K = taps,
+                          .taps = K,
+                          .tap_block = cache_taps,
+                          .vectors = static_cast<int64_t>(vectors.size()),
+                          .vector = vectors.data(),
+                          .src = pixels.data(),
+                          .offset = offset.data(),
+                          .w = packed.group(g),
+                          .dst = columns.data(),
+                          .dst_channel = stride});
+        for (int64_t c = 0; c < C; ++c) {
+          for (int64_t i = 0; i < b.images; ++i) {
+            add_columns(s, b, columns.data() + c * s.R * s.S * stride + i * b.rows * s.Q(), stride,
+                        dx_block + (i * s.C + c) * HW);
+          }
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void CpuFloat32::conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
+  if (s.N * s.K * s.P() * s.Q() == 0) return;
+  const int64_t K = s.K / s.groups, taps = s.C / s.groups * s.R * s.S;
+  const PackedWeights packed(s.groups, K, taps, bias,
+                             [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
+  correlate(s, x, packed, y);
+}
+
+void CpuFloat32::conv2d_backward_input(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
+  if (s.N * s.C * s.H * s.W == 0) return;
+  if (s.K * s.P() * s.Q() == 0) {
+    std::fill_n(dx, s.N * s.C * s.H * s.W, 0.0f);
+  } else if (s.stride_h == 1 && s.stride_w == 1) {
+    backward_input_unit_stride(s, w, dy, dx);
+  } else {
+    backward_input_by_columns(s, w, dy, dx);
+  }
+}
+
+void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw,
+                                        float* dbias) {
+  const int64_t Q = s.Q(), PQ = s.P() * Q, C = s.C / s.groups, K = s.K / s.groups, taps = C * s.R * s.S;
+  if (s.N * s.K * PQ == 0) {
+    std::fill_n(dw, s.K * taps, 0.0f);
+    if (dbias) std::fill_n(dbias, s.K, 0.0f);
+    return;
+  }
+  const bool as_planes = s.stride_w == 1 && Q % conv2d_tile_sizes().lanes == 0;
+  const Blocking blocking(s, 1024);  // dy of a tile's channels stays in the first-level cache while the taps go by
+  // Channels of x are taken in slices that fit the cache.
+  const int64_t per_channel = InputCopy::elements_per_channel(s, blocking, as_planes);
+  const int64_t slice = std::clamp<int64_t>(2 * cache_elements / per_channel, 1, std::max<int64_t>(1, C));
+  const int64_t slices = std::max<int64_t>(1, ceil_div(C, slice));
+  const InputCopy copy(s, blocking, slice, as_planes);
+
+  // Chunks of blocks are summed apart, at most 16 and at most 32 MiB of them.
+  const int64_t sums = s.K * (taps + 1);
+  const int64_t most = std::clamp<int64_t>((1 << 23) / sums, 1, 16);
+  const int64_t chunk = ceil_div(blocking.count(), most), chunks = ceil_div(blocking.count(), chunk);
+  Scratch<float> partial(chunks * sums);
+
+  const int64_t flop = blocking.flop(s) * chunk / slices;
+  parallel_for(chunks * s.groups * slices, grain_for(flop), [&](int64_t begin, int64_t end) {
+    Scratch<float> src(copy.elements()), pixels(as_planes ? 0 : K * copy.stride());
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t c = task / (s.groups * slices), g = task / slices % s.groups;
+      const int64_t first = task % slices * slice, count = std::min(slice, C - first);  // channels of the group
+      float* dw_chunk = partial.data() + c * sums + g * K * taps + first * s.R * s.S;
+      float* dbias_chunk = dbias && first == 0 ? partial.data() + c * sums + s.K * taps + g * K : nullptr;
+      for (int64_t k = 0; k < K; ++k) std::fill_n(dw_chunk + k * taps, count * s.R * s.S, 0.0f);
+      if (dbias_chunk) std::fill_n(dbias_chunk, K, 0.0f);
+      for (int64_t i = c * chunk; i < std::min((c + 1) * chunk, blocking.count()); ++i) {
+        const Block b(s, blocking, i);
+        copy.fill(b, g * C + first, count, x, src.data());
+        const auto vectors = copy.vectors(b);
+        CorrelationGradient d{.K = K,
+                              .taps = count * s.R * s.S,
+                              .vectors = static_cast<int64_t>(vectors.size()),
+                              .vector = vectors.data(),
+                              .src = src.data(),
+                              .offset = copy.offset(),
+                              .dw = dw_chunk,
+                              .dw_channel = taps,
+                              .dbias = dbias_chunk};
+        if (as_planes) {
+          d.dy = dy + (b.n * s.K + g * K) * PQ + b.p * Q;
+          d.dy_channel = PQ;
+        } else {
+          gather_pixels(s, b, K, dy + g * K * PQ, copy.stride(), pixels.data());
+          d.dy = pixels.data();
+          d.dy_channel = copy.stride();
+        }
+        conv2d_correlate_gradient(d);
+      }
+    }
+  });
+
+  const auto add_chunks = [&](int64_t offset, int64_t n, float* to) {
+    parallel_for(n, 1 << 14, [&](int64_t begin, int64_t end) {
+      std::copy_n(partial.data() + offset + begin, end - begin, to + begin);
+      for (int64_t c = 1; c < chunks; ++c) {
+        const float* from = partial.data() + c * sums + offset;
+        for (int64_t i = begin; i < end; ++i) to[i] += from[i];
+      }
+    });
+  };
+  add_chunks(0, s.K * taps, dw);
+  if (dbias) add_chunks(s.K * taps, s.K, dbias);
+}
+
+}  // namespace tern::kernels

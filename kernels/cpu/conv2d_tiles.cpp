@@ -1,0 +1,247 @@
+#include <tern/kernels/cpu/conv2d_tiles.hpp>
+#include <tern/kernels/cpu/simd.hpp>
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "tern/kernels/cpu/conv2d_tiles.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace tern::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+// A tile's accumulators are to fill the registers but for the operands of the next products: 8 x 3 and 4 x 6 of 32
+// registers (AVX-512, NEON), 4 x 3 of 16 (AVX2, SSE4).
+constexpr bool many_registers = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON;
+constexpr int tile_channels = many_registers ? 8 : 4;
+constexpr int tile_vectors = 3;
+constexpr int gradient_channels = 4;
+constexpr int gradient_taps = many_registers ? 6 : 3;
+
+template <int n>
+struct Constant {
+  static constexpr int value = n;
+};
+
+/// Calls f with the number of channels of the block that starts where `remaining` are left, as a constant.
+template <int n = tile_channels, class F>
+HWY_INLINE void with_block_channels(int64_t remaining, const F& f) {
+  if constexpr (n > 1) {
+    if (remaining <= n / 2) return with_block_channels<n / 2>(remaining, f);
+  }
+  f(Constant<n>());
+}
+
+/// A tile of `channels` x (`vectors` vectors of pixels), over the taps [first, last): per tap one multiply-add for each
+/// of its accumulators, for `vectors` vectors and `channels` broadcast scalars loaded.
+template <int channels, int vectors>
+HWY_INLINE void correlate_tile(const Correlation& s, const float* HWY_RESTRICT w, int64_t used_channels, int64_t first,
+                               int64_t last, const PixelVector* pixels, float* dst) {
+  const D d;
+  V acc[channels][vectors];
+  for (int k = 0; k < channels; ++k) {
+    for (int v = 0; v < vectors; ++v) acc[k][v] = hn::Set(d, w[k]);
+  }
+  if (first > 0) {
+    for (int k = 0; k < channels && k < used_channels; ++k) {
+      for (int v = 0; v < vectors; ++v) acc[k][v] = hn::LoadU(d, dst + k * s.dst_channel + pixels[v].dst);
+    }
+  }
+  const float* src[vectors];
+  for (int v = 0; v < vectors; ++v) src[v] = s.src + pixels[v].src;
+  const int64_t* HWY_RESTRICT offset = s.offset;
+  w += first * channels;
+  for (int64_t j = first; j < last; ++j) {
+    w += channels;
+    V x[vectors];
+    for (int v = 0; v < vectors; ++v) x[v] = hn::LoadU(d, src[v] + offset[j]);
+    for (int k = 0; k < channels; ++k) {
+      const V wk = hn::Set(d, w[k]);
+      for (int v = 0; v < vectors; ++v) acc[k][v] = hn::MulAdd(wk, x[v], acc[k][v]);
+    }
+  }
+  for (int k = 0; k < channels && k < used_channels; ++k) {
+    for (int v = 0; v < vectors; ++v) hn::StoreU(acc[k][v], d, dst + k * s.dst_channel + pixels[v].dst);
+  }
+}
+
+template <int vectors>
+HWY_INLINE void correlate_all_channels(const Correlation& s, int64_t first, int64_t last, const PixelVector* pixels) {
+  const float* w = s.w;
+  for (int64_t k = 0; k < s.K; k += tile_channels) {
+    with_block_channels(s.K - k, [&](auto channels) HWY_ATTR {
+      correlate_tile<channels.value, vectors>(s, w, s.K - k, first, last, pixels, s.dst + k * s.dst_channel);
+      w += (1 + s.taps) * channels.value;
+    });
+  }
+}
+
+void correlate(const Correlation& s) {
+  static_assert(tile_vectors == 3);
+  int64_t first = 0;
+  do {
+    const int64_t last = std::min(s.taps, first + s.tap_block);
+    int64_t v = 0;
+    for (; v + 3 <= s.vectors; v += 3) correlate_all_channels<3>(s, first, last, s.vector + v);
+    if (s.vectors - v == 2) correlate_all_channels<2>(s, first, last, s.vector + v);
+    if (s.vectors - v == 1) correlate_all_channels<1>(s, first, last, s.vector + v);
+    first = last;
+  } while (first < s.taps);
+}
+
+int64_t block_channels(int64_t remaining) {
+  int64_t channels = 0;
+  with_block_channels(remaining, [&](auto n) HWY_ATTR { channels = n.value; });
+  return channels;
+}
+
+TileSizes tile_sizes() { return {static_cast<int64_t>(hn::Lanes(D())), tile_channels}; }
+
+/// A tile of `channels` x `taps` sums, in vectors over the pixels: per vector of pixels one multiply-add for each of
+/// the sums, for `channels` + `taps` vectors loaded. Taps beyond the last repeat it and are dropped.
+template <int channels, int taps>
+HWY_INLINE void gradient_tile(const CorrelationGradient& s, int64_t k0, int64_t j0) {
+  const D d;
+  V acc[channels][taps];
+  for (int k = 0; k < channels; ++k) {
+    for (int t = 0; t < taps; ++t) acc[k][t] = hn::Zero(d);
+  }
+  const float* HWY_RESTRICT src[taps];
+  for (int t = 0; t < taps; ++t) src[t] = s.src + s.offset[std::min(j0 + t, s.taps - 1)];
+  const float* HWY_RESTRICT dy = s.dy + k0 * s.dy_channel;
+  for (int64_t v = 0; v < s.vectors; ++v) {
+    const PixelVector pixels = s.vector[v];
+    V x[taps];
+    for (int t = 0; t < taps; ++t) x[t] = hn::LoadU(d, src[t] + pixels.src);
+    for (int k = 0; k < channels; ++k) {
+      const V g = hn::LoadU(d, dy + pixels.dst + k * s.dy_channel);
+      for (int t = 0; t < taps; ++t) acc[k][t] = hn::MulAdd(g, x[t], acc[k][t]);
+    }
+  }
+  for (int k = 0; k < channels; ++k) {
+    for (int t = 0; t < taps && j0 + t < s.taps; ++t) {
+      s.dw[(k0 + k) * s.dw_channel + j0 + t] += hn::GetLane(hn::SumOfLanes(d, acc[k][t]));
+    }
+  }
+}
+
+template <int channels>
+void gradient_all_taps(const CorrelationGradient& s, int64_t k0) {
+  int64_t j = 0;
+  for (; j + gradient_taps <= s.taps; j += gradient_taps) gradient_tile<channels, gradient_taps>(s, k0, j);
+  for (; j < s.taps; j += 3) gradient_tile<channels, 3>(s, k0, j);
+
+  if (s.dbias) {
+    const D d;
+    for (int64_t k = k0; k < k0 + channels; ++k) {
+      V sum = hn::Zero(d);
+      for (int64_t v = 0; v < s.vectors; ++v) {
+        sum = hn::Add(sum, hn::LoadU(d, s.dy + k * s.dy_channel + s.vector[v].dst));
+      }
+      s.dbias[k] += hn::GetLane(hn::SumOfLanes(d, sum));
+    }
+  }
+}
+
+void correlate_gradient(const CorrelationGradient& s) {
+  static_assert(gradient_channels == 4);
+  int64_t k = 0;
+  for (; k + 4 <= s.K; k += 4) gradient_all_taps<4>(s, k);
+  for (; k + 2 <= s.K; k += 2) gradient_all_taps<2>(s, k);
+  for (; k < s.K; ++k) gradient_all_taps<1>(s, k);
+}
+
+/// Zeros p[0 .. n), and what follows up to a whole vector. Most often one vector is all.
+HWY_INLINE void zero_vectors(float* p, int64_t n) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  if (n > 0) hn::StoreU(hn::Zero(d), d, p);
+  for (int64_t i = lanes; i < n; i += lanes) hn::StoreU(hn::Zero(d), d, p + i);
+}
+
+HWY_INLINE void copy_row(const float* HWY_RESTRICT from, int64_t n, float* HWY_RESTRICT to) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  if (n < lanes) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+    return;
+  }
+  for (int64_t i = 0; i < n; i += lanes) {
+    const int64_t at = std::min(i, n - lanes);
+    hn::StoreU(hn::LoadU(d, from + at), d, to + at);
+  }
+}
+
+/// Zeros are stored as whole vectors, over the start of the next row, which is written afterwards.
+void padded_copy(const PaddedCopy& s) {
+  const int64_t first = std::clamp<int64_t>(-s.left, 0, s.cols);  // columns [first, last) exist in src
+  const int64_t last = std::clamp<int64_t>(s.W - s.left, first, s.cols);
+  float* dst = s.dst;
+  for (int64_t plane = 0; plane < s.planes; ++plane) {
+    for (int64_t h = s.top; h < s.top + s.rows; ++h, dst += s.cols) {
+      if (h < 0 || h >= s.H) {
+        zero_vectors(dst, s.cols);
+      } else {
+        zero_vectors(dst, first);
+        copy_row(s.src + plane * s.src_plane + h * s.W + s.left + first, last - first, dst + first);
+        zero_vectors(dst + last, s.cols - last);
+      }
+    }
+  }
+}
+
+/// Rows are stored as whole vectors, over the start of the next row, which is written afterwards.
+void unfold(const Unfold& s) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d), pixels = s.images * s.rows * s.cols;
+  float* column = s.dst;
+  for (int64_t r = 0; r < s.R; ++r) {
+    for (int64_t t = 0; t < s.S; ++t, column += s.dst_tap) {
+      float* to = column;
+      for (int64_t i = 0; i < s.images; ++i) {
+        const float* from = s.src + (i * s.height + r * s.dilation_h) * s.width + t * s.dilation_w;
+        for (int64_t p = 0; p < s.rows; ++p, from += s.stride_h * s.width, to += s.cols) {
+          if (s.stride_w == 1) {
+            for (int64_t q = 0; q < s.cols; q += lanes) hn::StoreU(hn::LoadU(d, from + q), d, to + q);
+          } else {
+            for (int64_t q = 0; q < s.cols; ++q) to[q] = from[q * s.stride_w];
+          }
+        }
+      }
+      zero_vectors(to, s.dst_tap - pixels);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace tern::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tern::kernels {
+
+HWY_EXPORT(tile_sizes);
+HWY_EXPORT(block_channels);
+HWY_EXPORT(correlate);
+HWY_EXPORT(correlate_gradient);
+HWY_EXPORT(padded_copy);
+HWY_EXPORT(unfold);
+
+TileSizes conv2d_tile_sizes() { return HWY_DYNAMIC_DISPATCH(tile_sizes)(); }
+int64_t conv2d_block_channels(int64_t remaining) { return HWY_DYNAMIC_DISPATCH(block_channels)(remaining); }
+void conv2d_correlate(const Correlation& s) { HWY_DYNAMIC_DISPATCH(correlate)(s); }
+void conv2d_correlate_gradient(const CorrelationGradient& s) { HWY_DYNAMIC_DISPATCH(correlate_gradient)(s); }
+void conv2d_padded_copy(const PaddedCopy& s) { HWY_DYNAMIC_DISPATCH(padded_copy)(s); }
+void conv2d_unfold(const Unfold& s) { HWY_DYNAMIC_DISPATCH(unfold)(s); }
+
+}  // namespace tern::kernels
+#endif

@@ -1,0 +1,91 @@
+#pragma once
+
+/// The fast CPU backend: SIMD (Highway, the best instruction set of the machine at run time), OpenMP threads, OpenBLAS
+/// for matrix products. What it does not override runs as in reference/. Results are the same for any number of
+/// threads.
+
+#include <tern/kernels/reference/reference.hpp>
+
+namespace tern::kernels {
+
+// array.cpp
+template <class T>
+class CpuArray : public ReferenceArray<T> {
+ public:
+  void fill(int64_t n, T value, T* y) override;
+  void copy(const Strided& s, const T* a, T* b) override;
+  void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
+  void sum(const ReduceShape& r, const T* x, T* y) override;
+  void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
+};
+
+class CpuFloat32 : public ReferenceFloat<float> {
+ public:
+  // elementwise.cpp
+  void neg(int64_t n, const float* x, float* y) override;
+  void exp(int64_t n, const float* x, float* y) override;
+  void log(int64_t n, const float* x, float* y) override;
+  void sqrt(int64_t n, const float* x, float* y) override;
+  void pow(int64_t n, double exponent, const float* x, float* y) override;
+  void tanh(int64_t n, const float* x, float* y) override;
+  void relu(int64_t n, const float* x, float* y) override;
+  void sigmoid(int64_t n, const float* x, float* y) override;
+  void tanh_backward(int64_t n, const float* y, const float* dy, float* dx) override;
+  void relu_backward(int64_t n, const float* y, const float* dy, float* dx) override;
+  void sigmoid_backward(int64_t n, const float* y, const float* dy, float* dx) override;
+
+  // matmul.cpp
+  void matmul(const MatmulShape& s, const float* a, const float* b, float* y) override;
+
+  // conv2d.cpp
+  void conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) override;
+  void conv2d_backward_input(const Conv2dShape& s, const float* w, const float* dy, float* dx) override;
+  void conv2d_backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw, float* dbias) override;
+
+  // pool2d.cpp
+  void max_pool2d(const Pool2dShape& s, const float* x, float* y, int64_t* indices) override;
+  void max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) override;
+  void avg_pool2d(const Pool2dShape& s, const float* x, float* y) override;
+  void avg_pool2d_backward(const Pool2dShape& s, const float* dy, float* dx) override;
+
+  // batch_norm2d.cpp
+  void batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight, const float* bias,
+                    float* running_mean, float* running_var, float* mean, float* invstd, float* y) override;
+  void batch_norm2d_eval(const BatchNorm2dShape& s, const float* x, const float* weight, const float* bias,
+                         const float* running_mean, const float* running_var, float* invstd, float* y) override;
+  void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const float* x, const float* weight,
+                             const float* mean, const float* invstd, const float* dy, float* dx, float* dweight,
+                             float* dbias) override;
+
+  // dropout.cpp
+  void dropout(const DropoutShape& s, PhiloxState state, const float* x, float* y) override;
+
+  // optim.cpp
+  void sgd_step(const SgdStep& s, std::span<const SgdParam<float>> params) override;
+  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<float>> params) override;
+};
+
+class CpuBackend : public ReferenceBackend {
+ public:
+  CpuBackend();
+
+  /// From cpu_memory(), see memory.hpp.
+  void* allocate(std::size_t bytes) override;
+  void release(void* p, std::size_t bytes) noexcept override;
+
+  ArrayKernels<float>& array(float) override { return array_float_; }
+  ArrayKernels<double>& array(double) override { return array_double_; }
+  ArrayKernels<int64_t>& array(int64_t) override { return array_int64_; }
+  ArrayKernels<uint8_t>& array(uint8_t) override { return array_uint8_; }
+  FloatKernels<float>& floating(float) override { return float_; }
+  using ReferenceBackend::floating;
+
+ private:
+  CpuArray<float> array_float_;
+  CpuArray<double> array_double_;
+  CpuArray<int64_t> array_int64_;
+  CpuArray<uint8_t> array_uint8_;
+  CpuFloat32 float_;
+};
+
+}  // namespace tern::kernels

@@ -1,0 +1,226 @@
+/// Pooling over planes, which the threads share. Forward reads x and writes y and the indices, 4 + 4 / RS + 8 / RS
+/// bytes to an input; backward reads the latter two and writes dx. Windows of 2 x 2 that neither overlap nor leave the
+/// plane, the common case, go by vectors of windows; all others window by window.
+
+#include <tern/kernels/cpu/cpu.hpp>
+#include <tern/kernels/cpu/simd.hpp>
+#include <tern/kernels/cpu/threads.hpp>
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "tern/kernels/cpu/pool2d.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace tern::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// The places of the upper left elements of a vector of windows: `first` and every other one from there.
+template <class DI>
+HWY_INLINE hn::Vec<DI> upper_left(DI di, int64_t first) {
+  return hn::Add(hn::Set(di, static_cast<int32_t>(first)), hn::ShiftLeft<1>(hn::Iota(di, 0)));
+}
+
+/// b before a in the order of max_pool2d: NaN is larger than any number, the first of equals wins.
+template <class V>
+HWY_INLINE auto beats(V b, V a) {
+  return hn::Or(hn::Gt(b, a), hn::AndNot(hn::IsNaN(a), hn::IsNaN(b)));
+}
+
+/// y[q] and index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p at `place`.
+template <class D>
+HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, const float* row, int64_t place, float* y, int64_t* index) {
+  const hn::RebindToSigned<D> di;
+  const int64_t lanes = hn::Lanes(d);
+  int64_t q = 0;
+  for (; q + lanes <= Q; q += lanes) {
+    hn::Vec<D> best, right, below, last;
+    hn::LoadInterleaved2(d, row + 2 * q, best, right);
+    hn::LoadInterleaved2(d, row + W + 2 * q, below, last);
+    auto at = upper_left(di, place + 2 * q);
+    const auto at_below = hn::Add(at, hn::Set(di, static_cast<int32_t>(W)));
+    const auto one = hn::Set(di, 1);
+
+    const auto take = [&](hn::Vec<D> value, hn::Vec<decltype(di)> where) HWY_ATTR {
+      const auto better = beats(value, best);
+      best = hn::IfThenElse(better, value, best);
+      at = hn::IfThenElse(hn::RebindMask(di, better), where, at);
+    };
+    take(right, hn::Add(at, one));
+    take(below, at_below);
+    take(last, hn::Add(at_below, one));
+    hn::StoreU(best, d, y + q);
+    if (index) {
+      HWY_ALIGN int32_t part[HWY_LANES(int32_t)];
+      hn::Store(at, di, part);
+      for (int64_t i = 0; i < lanes; ++i) index[q + i] = part[i];
+    }
+  }
+  return q;
+}
+
+/// The rows 2 p and 2 p + 1 of dx below the windows [0, Q) that fill whole vectors; returns how many.
+template <class D>
+HWY_INLINE int64_t spread_row(D d, int64_t Q, int64_t W, const int64_t* index, const float* dy, int64_t place,
+                              float* row) {
+  const hn::RebindToSigned<D> di;
+  const int64_t lanes = hn::Lanes(d);
+  int64_t q = 0;
+  for (; q + lanes <= Q; q += lanes) {
+    HWY_ALIGN int32_t part[HWY_LANES(int32_t)];
+    for (int64_t i = 0; i < lanes; ++i) part[i] = static_cast<int32_t>(index[q + i]);
+    const auto at = hn::Load(di, part);
+    const auto g = hn::LoadU(d, dy + q);
+    const auto one = hn::Set(di, 1);
+    const auto here = [&](hn::Vec<decltype(di)> where)
+                          HWY_ATTR { return hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(at, where)), g); };
+    const auto left = upper_left(di, place + 2 * q);
+    const auto below = hn::Add(left, hn::Set(di, static_cast<int32_t>(W)));
+    hn::StoreInterleaved2(here(left), here(hn::Add(left, one)), d, row + 2 * q);
+    hn::StoreInterleaved2(here(below), here(hn::Add(below, one)), d, row + W + 2 * q);
+  }
+  return q;
+}
+
+/// One plane. Rows shorter than the longest vector go by shorter ones.
+void max_2x2(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
+  const int64_t P = s.P(), Q = s.Q();
+  for (int64_t p = 0; p < P; ++p, y += Q) {
+    const int64_t place = 2 * p * s.W;
+    const float* row = x + place;
+    int64_t* index = indices ? indices + p * Q : nullptr;
+    int64_t q = max_row(hn::ScalableTag<float>(), Q, s.W, row, place, y, index);
+    const auto rest = [&](auto d) HWY_ATTR {
+      q += max_row(d, Q - q, s.W, row + 2 * q, place + 2 * q, y + q, index ? index + q : nullptr);
+    };
+    rest(hn::CappedTag<float, 8>());
+    rest(hn::CappedTag<float, 4>());
+    rest(hn::CappedTag<float, 1>());
+  }
+}
+
+/// One plane.
+void max_2x2_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) {
+  const int64_t P = s.P(), Q = s.Q();
+  for (int64_t p = 0; p < P; ++p, indices += Q, dy += Q) {
+    const int64_t place = 2 * p * s.W;
+    float* row = dx + place;
+    int64_t q = spread_row(hn::ScalableTag<float>(), Q, s.W, indices, dy, place, row);
+    const auto rest = [&](auto d)
+                          HWY_ATTR { q += spread_row(d, Q - q, s.W, indices + q, dy + q, place + 2 * q, row + 2 * q); };
+    rest(hn::CappedTag<float, 8>());
+    rest(hn::CappedTag<float, 4>());
+    rest(hn::CappedTag<float, 1>());
+    if (s.W > 2 * Q) row[2 * Q] = row[s.W + 2 * Q] = 0;
+  }
+  std::fill(dx + 2 * P * s.W, dx + s.H * s.W, 0.0f);
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace tern::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tern::kernels {
+
+HWY_EXPORT(max_2x2);
+HWY_EXPORT(max_2x2_backward);
+
+namespace {
+
+bool is_2x2(const Pool2dShape& s) {
+  return s.R == 2 && s.S == 2 && s.stride_h == 2 && s.stride_w == 2 && s.pad_h == 0 && s.pad_w == 0 &&
+         s.H * s.W < (int64_t{1} << 31);
+}
+
+/// Calls f(plane) for all planes.
+template <class F>
+void for_each_plane(const Pool2dShape& s, const F& f) {
+  const int64_t grain = std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, s.H * s.W));
+  parallel_for(s.N * s.C, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t plane = begin; plane < end; ++plane) f(plane);
+  });
+}
+
+/// Calls f(window, h0, h1, w0, w1) for each window of a plane: the rows and columns of it that are not padding.
+template <class F>
+void for_each_window(const Pool2dShape& s, const F& f) {
+  const int64_t P = s.P(), Q = s.Q();
+  for (int64_t p = 0; p < P; ++p) {
+    const int64_t top = p * s.stride_h - s.pad_h, h0 = std::max<int64_t>(0, top), h1 = std::min(s.H, top + s.R);
+    for (int64_t q = 0; q < Q; ++q) {
+      const int64_t left = q * s.stride_w - s.pad_w;
+      f(p * Q + q, h0, h1, std::max<int64_t>(0, left), std::min(s.W, left + s.S));
+    }
+  }
+}
+
+}  // namespace
+
+void CpuFloat32::max_pool2d(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
+  const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
+  const auto by_vectors = HWY_DYNAMIC_DISPATCH(max_2x2);
+  for_each_plane(s, [&](int64_t plane) {
+    const float* in = x + plane * HW;
+    float* out = y + plane * PQ;
+    int64_t* index = indices ? indices + plane * PQ : nullptr;
+    if (is_2x2(s)) return by_vectors(s, in, out, index);
+    for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
+      int64_t best = h0 * s.W + w0;
+      for (int64_t h = h0; h < h1; ++h) {
+        for (int64_t at = h * s.W + w0; at < h * s.W + w1; ++at) {
+          if (in[at] > in[best] || (in[at] != in[at] && in[best] == in[best])) best = at;
+        }
+      }
+      out[window] = in[best];
+      if (index) index[window] = best;
+    });
+  });
+}
+
+void CpuFloat32::max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) {
+  const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
+  const auto by_vectors = HWY_DYNAMIC_DISPATCH(max_2x2_backward);
+  for_each_plane(s, [&](int64_t plane) {
+    float* out = dx + plane * HW;
+    if (is_2x2(s)) return by_vectors(s, indices + plane * PQ, dy + plane * PQ, out);
+    std::fill_n(out, HW, 0.0f);
+    for (int64_t i = plane * PQ; i < (plane + 1) * PQ; ++i) out[indices[i]] += dy[i];
+  });
+}
+
+void CpuFloat32::avg_pool2d(const Pool2dShape& s, const float* x, float* y) {
+  const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
+  for_each_plane(s, [&](int64_t plane) {
+    for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
+      double total = 0;
+      for (int64_t h = h0; h < h1; ++h) {
+        for (int64_t w = w0; w < w1; ++w) total += x[plane * HW + h * s.W + w];
+      }
+      y[plane * PQ + window] = static_cast<float>(total / static_cast<double>(s.R * s.S));
+    });
+  });
+}
+
+void CpuFloat32::avg_pool2d_backward(const Pool2dShape& s, const float* dy, float* dx) {
+  const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
+  for_each_plane(s, [&](int64_t plane) {
+    float* out = dx + plane * HW;
+    std::fill_n(out, HW, 0.0f);
+    for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
+      const float g = dy[plane * PQ + window] / static_cast<float>(s.R * s.S);
+      for (int64_t h = h0; h < h1; ++h) {
+        for (int64_t w = w0; w < w1; ++w) out[h * s.W + w] += g;
+      }
+    });
+  });
+}
+
+}  // namespace tern::kernels
+#endif

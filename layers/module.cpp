@@ -1,0 +1,116 @@
+#include <tern/core/autograd.hpp>
+#include <tern/core/check.hpp>
+#include <tern/core/graph_access.hpp>
+#include <tern/layers/module.hpp>
+
+namespace tern {
+namespace {
+
+/// Calls f(prefix, members) for the module and everything below it, depth first.
+template <class F>
+void walk(Module& module, const std::string& prefix, F f) {
+  const Members members = module.members();
+  f(prefix, members);
+  for (const auto& [name, child] : members.modules) walk(*child, prefix + name + ".", f);
+}
+
+}  // namespace
+
+Tensor Module::operator()(const Tensor& x) {
+  Tensor y = forward(x);
+  for (const ForwardHook& hook : forward_hooks_) hook(*this, y);
+  return y;
+}
+
+std::vector<std::pair<std::string, Tensor>> Module::named_parameters() {
+  std::vector<std::pair<std::string, Tensor>> all;
+  walk(*this, "", [&](const std::string& prefix, const Members& members) {
+    for (const auto& [name, x] : members.parameters) all.emplace_back(prefix + name, x);
+  });
+  return all;
+}
+
+std::vector<std::pair<std::string, Tensor>> Module::named_buffers() {
+  std::vector<std::pair<std::string, Tensor>> all;
+  walk(*this, "", [&](const std::string& prefix, const Members& members) {
+    for (const auto& [name, x] : members.buffers) all.emplace_back(prefix + name, x);
+  });
+  return all;
+}
+
+std::vector<std::pair<std::string, Module*>> Module::named_modules() {
+  std::vector<std::pair<std::string, Module*>> all;
+  walk(*this, "", [&](const std::string& prefix, const Members& members) {
+    for (const auto& [name, child] : members.modules) all.emplace_back(prefix + name, child);
+  });
+  return all;
+}
+
+std::vector<Tensor> Module::parameters() {
+  std::vector<Tensor> all;
+  for (const auto& [name, x] : named_parameters()) all.push_back(x);
+  return all;
+}
+
+std::int64_t Module::num_parameters() {
+  std::int64_t n = 0;
+  for (const Tensor& x : parameters()) n += x.numel();
+  return n;
+}
+
+StateDict Module::state_dict() {
+  StateDict state;
+  for (const auto& [name, x] : named_parameters()) state.emplace(name, x);
+  for (const auto& [name, x] : named_buffers()) state.emplace(name, x);
+  return state;
+}
+
+Module::LoadReport Module::load_state_dict(const StateDict& state, bool strict) {
+  const StateDict own = state_dict();
+  LoadReport report;
+  for (const auto& [name, x] : own) {
+    const auto given = state.find(name);
+    if (given == state.end()) {
+      report.missing.push_back(name);
+      continue;
+    }
+    check(given->second.shape() == x.shape(), "load_state_dict: '{}' has shape {}, the model's has {}", name,
+          given->second.shape(), x.shape());
+  }
+  for (const auto& [name, x] : state) {
+    if (!own.contains(name)) report.unexpected.push_back(name);
+  }
+  check(!strict || (report.missing.empty() && report.unexpected.empty()),
+        "load_state_dict: missing [{}], unexpected [{}], expected exactly the model's tensors",
+        fmt::join(report.missing, ", "), fmt::join(report.unexpected, ", "));
+  NoGradGuard no_grad;
+  for (const auto& [name, x] : own) {
+    const auto given = state.find(name);
+    if (given != state.end()) x.copy_(given->second.to(x.dtype()));
+  }
+  return report;
+}
+
+void Module::train(bool mode) {
+  training_ = mode;
+  for (const auto& [name, child] : members().modules) child->train(mode);
+}
+
+void Module::to(Device device) {
+  NoGradGuard no_grad;
+  for (const auto& [name, x] : state_dict()) GraphAccess::set_data(x, x.to(device));
+}
+
+void Module::to(DType dtype) {
+  check(is_floating(dtype), "to: got {}, expected float32 or float64", dtype);
+  NoGradGuard no_grad;
+  for (const auto& [name, x] : state_dict()) {
+    if (is_floating(x.dtype())) GraphAccess::set_data(x, x.to(dtype));
+  }
+}
+
+void Module::zero_grad() {
+  for (const Tensor& x : parameters()) x.set_grad({});
+}
+
+}  // namespace tern

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <tern/core/tensor.hpp>
+
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tern {
+
+class Module;
+
+/// Tensors by the names that PyTorch's state_dict gives them: "conv1.weight", "bn1.running_mean".
+using StateDict = std::map<std::string, Tensor>;
+
+/// What a module is made of, by name and in order.
+struct Members {
+  std::vector<std::pair<std::string, Tensor>> parameters = {};  ///< learned
+  std::vector<std::pair<std::string, Tensor>> buffers = {};     ///< saved with them, but not learned
+  std::vector<std::pair<std::string, Module*>> modules = {};
+};
+
+/// A function with parameters. A model of one's own derives from it, holds its layers as members, names them in
+/// members() and calls them in forward():
+///
+///   struct Net : tern::Module {
+///     tern::Conv2d conv{{.in_channels = 3, .out_channels = 16, .kernel_size = 3, .padding = 1}};
+///     tern::Linear fc{16 * 16 * 16, 2};
+///     tern::Members members() override { return {.modules = {{"conv", &conv}, {"fc", &fc}}}; }
+///     tern::Tensor forward(const tern::Tensor& x) override {
+///       return fc(max_pool2d(tanh(conv(x)), 2).flatten(1));
+///     }
+///   };
+///
+/// Copies share their tensors, as copies of a Tensor do.
+class Module {
+ public:
+  virtual ~Module() = default;
+
+  virtual Tensor forward(const Tensor& x) = 0;
+  /// forward, and then the hooks.
+  Tensor operator()(const Tensor& x);
+
+  using ForwardHook = std::function<void(Module& module, const Tensor& output)>;
+  /// `hook` sees the output of each call from now on: for tables of shapes, statistics of activations.
+  void register_forward_hook(ForwardHook hook) { forward_hooks_.push_back(std::move(hook)); }
+
+  /// The module's own tensors and layers, without those of its layers.
+  virtual Members members() { return {}; }
+  /// For tables: "Conv2d(3, 16, kernel_size=3)".
+  virtual std::string str() const { return "Module"; }
+
+  // Of the module and all its layers, depth first, names joined with dots.
+  std::vector<std::pair<std::string, Tensor>> named_parameters();
+  std::vector<std::pair<std::string, Tensor>> named_buffers();
+  std::vector<std::pair<std::string, Module*>> named_modules();
+  std::vector<Tensor> parameters();
+  std::int64_t num_parameters();
+
+  /// Handles on all parameters and buffers, not copies.
+  StateDict state_dict();
+
+  struct LoadReport {
+    std::vector<std::string> missing;     ///< wanted by the module, not given
+    std::vector<std::string> unexpected;  ///< given, not in the module
+  };
+  /// Copies values into the parameters and buffers. Throws Error, before anything is changed, for a shape that differs,
+  /// and if `strict` for any missing or unexpected name.
+  LoadReport load_state_dict(const StateDict& state, bool strict = true);
+
+  /// Switches dropout and batch normalisation between training and evaluation.
+  void train(bool mode = true);
+  void eval() { train(false); }
+  bool is_training() const { return training_; }
+
+  /// Moves parameters and buffers; every handle on them follows.
+  void to(Device device);
+  void to(DType dtype);  ///< floating tensors only
+  void zero_grad();
+
+ private:
+  bool training_ = true;
+  std::vector<ForwardHook> forward_hooks_;
+};
+
+}  // namespace tern

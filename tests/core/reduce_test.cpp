@@ -1,0 +1,196 @@
+#include "support.hpp"
+
+#include <tern/core/ops.hpp>
+
+#include <cmath>
+#include <limits>
+
+namespace tern::test {
+
+namespace {
+
+/// The indices of x that fall on an index of the result, where the dimensions in `named` (a bit each) are reduced.
+template <class F>
+void for_each_reduced(const Shape& shape, unsigned named, const Shape& kept_index, F f) {
+  for_each_index(shape, [&](const Shape& index) {
+    for (int d = 0; d < shape.size(); ++d) {
+      if (!(named >> d & 1) && index[d] != kept_index[d]) return;
+    }
+    f(index);
+  });
+}
+
+Shape kept_shape(const Shape& shape, unsigned named) {
+  Shape kept = shape;
+  for (int d = 0; d < shape.size(); ++d) {
+    if (named >> d & 1) kept[d] = 1;
+  }
+  return kept;
+}
+
+Shape dropped(const Shape& shape, unsigned named) {
+  Shape rest;
+  for (int d = 0; d < shape.size(); ++d) {
+    if (!(named >> d & 1)) rest.push_back(shape[d]);
+  }
+  return rest;
+}
+
+/// NaN before any number, the first of equals.
+bool beats(double a, double best) { return a > best || (std::isnan(a) && !std::isnan(best)); }
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+TEST_CASE("sum over every set of dimensions", "[reduce]") {
+  for (const Device device : devices()) {
+    for_each_case(40, [&](Random& random) {
+      const Shape shape = random_shape(random, 0, 4, 4, 0.05);
+      const DType dtype = random.pick({DType::uint8, DType::int64, DType::float64});
+      // Whole numbers, whose sums are exact in any order.
+      const Layout layout(random, shape);
+      const Tensor x = layout.view(random_tensor(random, layout.source_shape, DType::uint8, device).to(dtype));
+      const Dense values(x);
+      for (unsigned named = 0; named < 1u << shape.size(); ++named) {
+        Shape dims;
+        for (const std::int64_t d : random_order(random, shape.size())) {
+          if (named >> d & 1) dims.push_back(random.chance(0.5) ? d : d - shape.size());
+        }
+        CAPTURE(shape, dims, dtype, device);
+        const Dense kept(kept_shape(shape, named), [&](const Shape& at) {
+          double total = 0;
+          for_each_reduced(shape, named, at, [&](const Shape& index) { total += values[index]; });
+          return total;
+        });
+        const Tensor with = sum(x, dims, true), without = sum(x, dims);
+        check_equal(with, kept);
+        CHECK(without.shape() == dropped(shape, named));
+        CHECK(without.to_vector<double>() == kept.values);
+        CHECK(with.dtype() == (is_floating(dtype) ? dtype : DType::int64));
+        CHECK(with.storage() != x.storage());
+        if (dims.size() == shape.size()) {
+          CHECK(sum(x).shape() == Shape{});
+          CHECK(sum(x).item() == kept.values[0]);
+        }
+      }
+    });
+  }
+}
+
+TEST_CASE("sum and mean of a number within a larger tensor", "[reduce]") {
+  for (const Device device : devices()) {
+    const Tensor x = tensor({1.0, 2.0, 3.0}, device);
+    CHECK(x[2].sum().item() == 3);
+    CHECK(x[2].mean().item() == 3);
+    CHECK(x.narrow(0, 1, 2).sum(Shape{}).to_vector<double>() == std::vector<double>{2, 3});
+  }
+}
+
+TEST_CASE("mean", "[reduce]") {
+  for (const Device device : devices()) {
+    const Tensor x = tensor({1.0, 2.0, 3.0, 4.0, 5.0, 9.0}, device).reshape({2, 3});
+    CHECK(mean(x).item() == 4);
+    CHECK(mean(x, {0}).to_vector<double>() == std::vector<double>{2.5, 3.5, 6});
+    CHECK(mean(x, {-1}, true).shape() == Shape{2, 1});
+    CHECK(mean(x, {-1}).to_vector<double>() == std::vector<double>{2, 6});
+    CHECK(std::isnan(mean(x.narrow(0, 0, 0)).item()));
+  }
+  CHECK(message_of([] { mean(arange(3)); }) == "mean: got int64, expected float32 or float64");
+  CHECK(message_of([] {
+          mean(zeros({2, 2}), {2});
+        }) == "mean: dimension 2 of a tensor with 2 dimensions, expected -2 to 1");
+  CHECK(message_of([] { mean(zeros({2, 2}), {1, 1}); }) == "mean: dimensions [1, 1], expected each once");
+}
+
+TEST_CASE("a dimension may be summed over once", "[reduce]") {
+  CHECK(message_of([] { sum(zeros({2, 3}), {0, -2}); }) == "sum: dimensions [0, -2], expected each once");
+  CHECK(message_of([] {
+          sum(zeros({2, 3}), {2});
+        }) == "sum: dimension 2 of a tensor with 2 dimensions, expected -2 to 1");
+}
+
+TEST_CASE("max and argmax along every dimension", "[reduce]") {
+  for (const Device device : devices()) {
+    for_each_case(60, [&](Random& random) {
+      const Shape shape = random_shape(random, 1, 4, 4);
+      const DType dtype = random.pick({DType::uint8, DType::int64, DType::float32, DType::float64});
+      const Layout layout(random, shape);
+      // Few values, so that many are equal, and some NaN.
+      std::vector<double> few = random.ties<double>(layout.source_shape.numel());
+      if (is_floating(dtype)) random.spoil(few);
+      if (dtype == DType::uint8) std::transform(few.begin(), few.end(), few.begin(), [](double v) { return v + 2; });
+      const Tensor x = layout.view(tensor(few).to(dtype).to(device).reshape(layout.source_shape));
+      const Dense values(x);
+      for (int d = 0; d < shape.size(); ++d) {
+        CAPTURE(shape, d, dtype, device);
+        std::vector<double> largest, at;
+        for_each_index(kept_shape(shape, 1u << d), [&](const Shape& kept) {
+          Shape best = kept;
+          for_each_reduced(shape, 1u << d, kept, [&](const Shape& index) {
+            if (beats(values[index], values[best])) best = index;
+          });
+          largest.push_back(values[best]);
+          at.push_back(static_cast<double>(best[d]));
+        });
+        const bool keepdim = random.chance(0.5);
+        const auto [y, indices] = max(x, random.chance(0.5) ? d : d - shape.size(), keepdim);
+        CHECK(y.shape() == (keepdim ? kept_shape(shape, 1u << d) : dropped(shape, 1u << d)));
+        CHECK(y.dtype() == dtype);
+        CHECK(first_difference(largest, y.to_vector<double>()) == "");
+        CHECK(indices.dtype() == DType::int64);
+        CHECK(indices.shape() == y.shape());
+        CHECK(indices.to_vector<double>() == at);
+        CHECK(argmax(x, d, keepdim).to_vector<double>() == at);
+      }
+      std::size_t best = 0;
+      for (std::size_t i = 1; i < values.values.size(); ++i) {
+        if (beats(values.values[i], values.values[best])) best = i;
+      }
+      CHECK(same(max(x).item(), values.values[best]));
+      CHECK(argmax(x).item<std::int64_t>() == static_cast<std::int64_t>(best));
+    });
+  }
+}
+
+TEST_CASE("max takes the first of equals, and NaN before anything", "[reduce]") {
+  for (const Device device : devices()) {
+    CHECK(argmax(tensor({1.0, 3.0, 3.0, 2.0}, device)).item<std::int64_t>() == 1);
+    CHECK(argmax(tensor({infinity, nan, 3.0, nan}, device)).item<std::int64_t>() == 1);
+    CHECK(std::isnan(max(tensor({infinity, nan, 3.0}, device)).item()));
+    CHECK(max(tensor({-infinity, -3.0}, device)).item() == -3);
+    CHECK(max(tensor({-infinity, -infinity}, device)).item() == -infinity);
+  }
+  CHECK(message_of([] {
+          max(zeros({2, 0}), 1);
+        }) == "max: dimension 1 of shape [2, 0] is empty, expected at least one element");
+  CHECK(max(zeros({2, 0}), 0).values.shape() == Shape{0});
+  CHECK(message_of([] { argmax(zeros({0})); }) ==
+        "max: dimension 0 of shape [0] is empty, expected at least one element");
+}
+
+TEST_CASE("the largest of equals takes the gradient alone", "[reduce]") {
+  for (const Device device : devices()) {
+    const Tensor x = tensor({1.0, 3.0, 3.0, 2.0}, device).set_requires_grad();
+    max(x).backward();
+    CHECK(x.grad().to_vector<double>() == std::vector<double>{0, 1, 0, 0});
+  }
+}
+
+TEST_CASE("softmax keeps its head with large numbers", "[reduce]") {
+  for (const Device device : devices()) {
+    const Tensor x = tensor({1000.0, 1001.0, -1000.0, 1001.0}, device).reshape({2, 2});
+    const std::vector<double> p = softmax(x, 1).to_vector<double>();
+    CHECK(p[0] == Approx(1 / (1 + std::exp(1))).epsilon(1e-12));
+    CHECK(p[0] + p[1] == Approx(1).epsilon(1e-15));
+    CHECK(p[2] == 0);
+    CHECK(p[3] == 1);
+    const std::vector<double> l = log_softmax(x, -1).to_vector<double>();
+    CHECK(l[1] == Approx(-std::log1p(std::exp(-1))).epsilon(1e-12));
+    CHECK(l[2] == -2001);
+    CHECK(l[3] == 0);
+  }
+}
+
+}  // namespace tern::test

@@ -1,0 +1,188 @@
+#include <tern/data/image.hpp>
+#include <tern/kernels/error.hpp>
+
+#include <data/temporary_folder.hpp>
+#include <random.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+using Catch::Matchers::Contains;
+using tern::Tensor;
+using tern::test::Random;
+using tern::test::TemporaryFolder;
+
+namespace {
+
+const std::string pictures = std::string(TERN_GOLDEN_DIR) + "/../data/pictures/";
+
+Tensor random_image(Random& random, std::int64_t channels, std::int64_t height, std::int64_t width) {
+  return tern::tensor(random.values<std::uint8_t>(channels * height * width)).reshape({channels, height, width});
+}
+
+/// The largest difference between two pictures.
+int distance(const Tensor& a, const Tensor& b) {
+  REQUIRE(a.shape() == b.shape());
+  REQUIRE(a.dtype() == tern::DType::uint8);
+  REQUIRE(b.dtype() == tern::DType::uint8);
+  const auto x = a.to_vector<std::uint8_t>(), y = b.to_vector<std::uint8_t>();
+  int most = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) most = std::max(most, std::abs(x[i] - y[i]));
+  return most;
+}
+
+/// What make_pictures.py draws.
+Tensor drawn(bool grey) {
+  const Tensor image = tern::empty({3, 12, 20}, {.dtype = tern::DType::uint8});
+  auto* p = image.data<std::uint8_t>();
+  for (int c = 0; c < 3; ++c) {
+    for (int y = 0; y < 12; ++y) {
+      for (int x = 0; x < 20; ++x) {
+        const int colour[] = {10 * x, 20 * y, 255 - 5 * (x + y)};
+        *p++ = static_cast<std::uint8_t>(grey ? 10 * x + 3 * y : colour[c]);
+      }
+    }
+  }
+  return image;
+}
+
+/// How much of the old pixel [j, j + 1) goes into the new pixel i along one side: by area, or between pixel centres.
+double share(std::int64_t i, std::int64_t after, std::int64_t j, std::int64_t before) {
+  const double scale = static_cast<double>(before) / static_cast<double>(after);
+  if (after < before) {
+    const double low = std::max(static_cast<double>(i) * scale, static_cast<double>(j));
+    const double high = std::min(static_cast<double>(i + 1) * scale, static_cast<double>(j + 1));
+    return std::max(0.0, high - low) / scale;
+  }
+  const double last = static_cast<double>(before - 1);
+  const double at = std::clamp((static_cast<double>(i) + 0.5) * scale - 0.5, 0.0, last);
+  return std::max(0.0, 1 - std::abs(at - static_cast<double>(j)));
+}
+
+Tensor slow_resize(const Tensor& image, std::int64_t height, std::int64_t width) {
+  const std::int64_t C = image.size(0), H = image.size(1), W = image.size(2);
+  const auto from = image.to_vector<std::uint8_t>();
+  std::vector<std::uint8_t> to;
+  for (std::int64_t c = 0; c < C; ++c) {
+    for (std::int64_t y = 0; y < height; ++y) {
+      for (std::int64_t x = 0; x < width; ++x) {
+        double sum = 0;
+        for (std::int64_t j = 0; j < H; ++j) {
+          for (std::int64_t k = 0; k < W; ++k) {
+            sum += share(y, height, j, H) * share(x, width, k, W) * from[static_cast<std::size_t>((c * H + j) * W + k)];
+          }
+        }
+        to.push_back(static_cast<std::uint8_t>(std::lround(sum)));
+      }
+    }
+  }
+  return tern::tensor(to).reshape({C, height, width});
+}
+
+}  // namespace
+
+TEST_CASE("read_image reads PNG, BMP and JPEG files of another's making") {
+  CHECK(distance(tern::read_image(pictures + "rgb.png"), drawn(false)) == 0);
+  CHECK(distance(tern::read_image(pictures + "rgb.bmp"), drawn(false)) == 0);
+  CHECK(distance(tern::read_image(pictures + "rgb.jpg"), drawn(false)) <= 4);
+  CHECK(distance(tern::read_image(pictures + "progressive.jpg"), drawn(false)) <= 4);
+}
+
+TEST_CASE("read_image drops alpha and widens grey") {
+  CHECK(distance(tern::read_image(pictures + "alpha.png"), drawn(false)) == 0);
+  CHECK(distance(tern::read_image(pictures + "grey.png"), drawn(true)) == 0);
+  CHECK(distance(tern::read_image(pictures + "grey.jpg"), drawn(true)) <= 4);
+}
+
+TEST_CASE("write_png writes what read_image reads") {
+  const TemporaryFolder folder;
+  tern::test::for_each_case(20, [&](Random& random) {
+    const std::int64_t height = random.integer(1, 40), width = random.integer(1, 40);
+    const Tensor image = random_image(random, 3, height, width), grey = random_image(random, 1, height, width);
+    tern::write_png(folder / "image.png", image);
+    CHECK(distance(tern::read_image(folder / "image.png"), image) == 0);
+    tern::write_png(folder / "grey.png", grey);
+    CHECK(distance(tern::read_image(folder / "grey.png"), grey.expand({3, height, width})) == 0);
+    tern::write_png(folder / "turned.png", image.transpose(1, 2));
+    CHECK(distance(tern::read_image(folder / "turned.png"), image.transpose(1, 2)) == 0);
+  });
+}
+
+TEST_CASE("read_image says which file is wrong, and how") {
+  const TemporaryFolder folder;
+  const auto write = [&](const char* name, const std::string& bytes) {
+    std::ofstream(folder / name, std::ios::binary) << bytes;
+    return (folder / name).string();
+  };
+  const std::string missing = (folder / "missing.png").string();
+  CHECK_THROWS_WITH(tern::read_image(missing), Contains(missing) && Contains("No such file"));
+  CHECK_THROWS_WITH(tern::read_image(folder.path()), Contains(folder.path().string()) && Contains("is a folder"));
+  CHECK_THROWS_WITH(tern::read_image(write("text.jpg", "Not a picture at all, just words.")),
+                    Contains("text.jpg") && Contains("expected a JPEG, PNG or BMP"));
+  CHECK_THROWS_WITH(tern::read_image(write("empty.png", "")), Contains("empty.png"));
+
+  std::ifstream file(pictures + "rgb.png", std::ios::binary);
+  const std::string png((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  for (std::size_t length = 0; length < png.size() - 20; length += 7) {  // the last 20 bytes are not pixels any more
+    INFO("cut to " << length << " of " << png.size());
+    CHECK_THROWS_AS(tern::read_image(write("cut.png", png.substr(0, length))), tern::Error);
+  }
+}
+
+TEST_CASE("write_png refuses what it cannot write") {
+  const TemporaryFolder folder;
+  const Tensor image = tern::zeros({3, 4, 4}, {.dtype = tern::DType::uint8});
+  CHECK_THROWS_WITH(tern::write_png(folder / "no" / "image.png", image), Contains("image.png cannot be written"));
+  CHECK_THROWS_WITH(tern::write_png(folder / "image.png", image.narrow(0, 0, 2)), Contains("[2, 4, 4]"));
+  CHECK_THROWS_WITH(tern::write_png(folder / "image.png", tern::zeros({3, 4, 4})), Contains("float32"));
+  CHECK_THROWS_AS(tern::write_png(folder / "image.png", image.narrow(1, 0, 0)), tern::Error);
+  CHECK_FALSE(std::filesystem::exists(folder / "image.png"));
+}
+
+TEST_CASE("resize is the mean over areas where it shrinks and linear where it grows") {
+  tern::test::for_each_case(60, [](Random& random) {
+    const std::int64_t channels = random.integer(1, 4), h = random.integer(1, 24), w = random.integer(1, 24);
+    const std::int64_t height = random.integer(1, 24), width = random.integer(1, 24);
+    INFO(channels << " x " << h << " x " << w << " to " << height << " x " << width);
+    const Tensor image = random_image(random, channels, h, w);
+    CHECK(distance(tern::resize(image, height, width), slow_resize(image, height, width)) <= 1);
+    CHECK(distance(tern::resize(image, h, w), image) == 0);
+    CHECK(distance(tern::resize(image.transpose(1, 2), width, height),
+                   tern::resize(image, height, width).transpose(1, 2)) <= 1);
+  });
+}
+
+TEST_CASE("resize keeps a plain colour, at any size") {
+  const Tensor image = tern::full({3, 700, 1000}, 201, {.dtype = tern::DType::uint8});
+  for (const std::int64_t size : {1, 32, 699, 900}) {
+    const auto values = tern::resize(image, size, 33).to_vector<std::uint8_t>();
+    CHECK(std::all_of(values.begin(), values.end(), [](int v) { return v == 201; }));
+  }
+}
+
+TEST_CASE("center_crop is the middle") {
+  const Tensor image = drawn(false);
+  CHECK(distance(tern::center_crop(image, 12, 20), image) == 0);
+  CHECK(distance(tern::center_crop(image, 4, 10), image.narrow(1, 4, 4).narrow(2, 5, 10)) == 0);
+  CHECK(distance(tern::center_crop(image, 3, 3), image.narrow(1, 4, 3).narrow(2, 8, 3)) == 0);
+  CHECK_THROWS_WITH(tern::center_crop(image, 13, 20), Contains("13 x 20 of [3, 12, 20]"));
+  CHECK_THROWS_AS(tern::center_crop(Tensor(), 1, 1), tern::Error);
+}
+
+TEST_CASE("resize_to_square makes a network's input of any picture") {
+  tern::test::for_each_case(10, [](Random& random) {
+    const std::int64_t h = random.integer(1, 90), w = random.integer(1, 90), side = std::min(h, w);
+    const Tensor image = random_image(random, 3, h, w);
+    const Tensor square = tern::resize_to_square(image, 32);
+    CHECK(square.shape() == tern::Shape{3, 32, 32});
+    CHECK(distance(square, tern::resize(tern::center_crop(image, side, side), 32, 32)) == 0);
+  });
+  CHECK_THROWS_WITH(tern::resize_to_square(drawn(false), 0), Contains("0 x 0"));
+  CHECK_THROWS_WITH(tern::resize_to_square(tern::zeros({3, 4, 4}), 32), Contains("float32"));
+}

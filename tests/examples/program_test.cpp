@@ -1,0 +1,399 @@
+#include "child.hpp"
+
+#include <birds_vs_planes/models.hpp>
+#include <birds_vs_planes/saved_model.hpp>
+
+#include <tern/core/autograd.hpp>
+#include <tern/core/safetensors.hpp>
+#include <tern/data/image.hpp>
+#include <tern/data/synthetic.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <fstream>
+#include <regex>
+#include <unistd.h>
+
+using namespace tern;
+using namespace tern::test;
+
+namespace {
+
+const std::string data_line =
+    "data: SYNTHETIC, 2000 training and 500 validation images (airplane, bird), drawn, not photographs";
+
+bool matches(const std::string& line, const std::string& pattern) {
+  return std::regex_match(line, std::regex(pattern));
+}
+
+std::string timed(const std::string& pattern) { return R"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d )" + pattern; }
+
+void write(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+
+/// A file of zeros.
+void write_zeros(const std::string& path, std::uintmax_t size) {
+  write(path, "");
+  std::filesystem::resize_file(path, size);
+}
+
+void check_success(const Outcome& outcome) {
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  CHECK(outcome.err == "");
+}
+
+/// One line on standard error that contains all these, and that exit code.
+void check_error(const Outcome& outcome, const std::vector<std::string>& parts, int code = 1) {
+  INFO(outcome.err);
+  CHECK(outcome.code == code);
+  CHECK(outcome.err.starts_with("birds_vs_planes: "));
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+  CHECK(outcome.err.ends_with('\n'));
+  for (const std::string& part : parts) CHECK_THAT(outcome.err, Catch::Contains(part));
+}
+
+/// A saved model that was never trained.
+void save_fresh(const std::string& path, const std::string& model) {
+  birds_vs_planes::save_model(path, birds_vs_planes::make_or_load(model, {}), {});
+}
+
+/// A model trained once for all tests that want one.
+struct Trained {
+  TemporaryFolder folder;
+  std::string saved = folder / "net.safetensors", log = folder / "log.csv";
+  Outcome outcome = run_program({"train", "--data", "synthetic", "--seed", "1", "--epochs", "5", "--lr", "0.05",
+                                 "--momentum", "0.9", "--save", saved, "--log", log, "--eval-every", "2"});
+  std::vector<std::string> lines = outcome.lines();
+};
+
+const Trained& trained() {
+  static const Trained once;
+  REQUIRE(once.outcome.code == 0);
+  REQUIRE(once.lines.size() == 8);
+  return once;
+}
+
+}  // namespace
+
+TEST_CASE("train learns and says what it does") {
+  const Trained& t = trained();
+  check_success(t.outcome);
+  CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors"});
+  CHECK(t.lines[0] == data_line);
+  CHECK(matches(t.lines[1], R"(model: net, 18090 parameters; device: (cpu|cuda:0); threads: \d+; seed: 1)"));
+  CHECK(matches(t.lines[2], timed(R"(Epoch 1, Training loss 0\.\d{6})")));
+  CHECK(matches(t.lines[3], timed(R"(Epoch 2, Validation accuracy [01]\.\d{4})")));
+  CHECK(matches(t.lines[4], timed(R"(Epoch 4, Validation accuracy [01]\.\d{4})")));
+  CHECK(matches(t.lines[5], R"(Accuracy train: [01]\.\d{4} \(\d+ of 2000\))"));
+  CHECK(matches(t.lines[6], R"(Accuracy val: [01]\.\d{4} \(\d+ of 500\))"));
+  CHECK(t.lines[7] == "saved: " + t.saved);
+  CHECK(std::stod(t.lines[5].substr(16)) >= 0.7);
+  CHECK(std::stod(t.lines[6].substr(14)) >= 0.7);
+}
+
+TEST_CASE("the log has a line an epoch") {
+  const Trained& t = trained();
+  Outcome csv{0, read_file(t.log), ""};
+  const auto rows = csv.lines();
+  REQUIRE(rows.size() == 6);
+  CHECK(rows[0] == "epoch,loss,seconds,val_accuracy");
+  for (int epoch = 1; epoch <= 5; ++epoch) {
+    INFO(rows[epoch]);
+    const std::string accuracy = epoch % 2 == 0 ? R"([01](\.\d+)?)" : "";
+    CHECK(matches(rows[epoch], std::to_string(epoch) + R"(,0\.\d+,\d+\.\d{3},)" + accuracy));
+  }
+  const double logged = std::stod(rows[1].substr(2)), printed = std::stod(t.lines[2].substr(t.lines[2].rfind(' ')));
+  CHECK(logged == Approx(printed).margin(1e-6));
+  CHECK(std::stod(rows[4].substr(rows[4].rfind(',') + 1)) ==
+        Approx(std::stod(t.lines[4].substr(t.lines[4].rfind(' ')))).margin(1e-4));
+}
+
+TEST_CASE("evaluate finds the same accuracies") {
+  const Trained& t = trained();
+  const Outcome evaluate = run_program({"evaluate", "--data", "synthetic", "--load", t.saved});
+  check_success(evaluate);
+  REQUIRE(evaluate.lines().size() == 4);
+  CHECK(evaluate.lines()[0] == data_line);
+  CHECK(evaluate.lines()[2] == t.lines[5]);
+  CHECK(evaluate.lines()[3] == t.lines[6]);
+
+  const Outcome whole_batches =
+      run_program({"evaluate", "--data", "synthetic", "--load", t.saved, "--drop-last-eval", "--device", "cpu"});
+  check_success(whole_batches);
+  CHECK(matches(whole_batches.lines()[2], R"(Accuracy train: .* \(\d+ of 1984\))"));
+  CHECK(matches(whole_batches.lines()[3], R"(Accuracy val: .* \(\d+ of 448\))"));
+}
+
+TEST_CASE("predict tells birds from planes in picture files") {
+  const Trained& t = trained();
+  const TemporaryFolder folder;
+  const std::int64_t n = 40;
+  const TensorDataset drawn = synthetic_birds_and_planes(n, 2);
+  std::vector<std::string> arguments{"predict", "--load", t.saved, "--device", "cpu"};
+  for (std::int64_t i = 0; i < n; ++i) {
+    arguments.push_back(folder / (std::to_string(i) + ".png"));
+    write_png(arguments.back(), drawn.inputs()[i]);
+  }
+  const Outcome predict = run_program(arguments);
+  check_success(predict);
+  const auto answers = predict.lines();
+  REQUIRE(answers.size() == n);
+
+  const auto model = birds_vs_planes::make_or_load({}, t.saved);
+  const NoGradGuard no_grad;
+  const Tensor probabilities = softmax((*model.module)(drawn.inputs().to(DType::float32) / 255), 1);
+  int right = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double bird = probabilities[i][1].item();
+    const std::string& path = arguments[static_cast<std::size_t>(5 + i)];
+    const std::string& answer = answers[static_cast<std::size_t>(i)];
+    INFO(answer << ", expected bird with " << bird);
+    REQUIRE(answer.starts_with(path + (bird > 0.5 ? ": bird " : ": airplane ")));
+    CHECK(std::stod(answer.substr(answer.rfind(' '))) == Approx(std::max(bird, 1 - bird)).margin(1e-4));
+    right += (bird > 0.5) == (i % 2 == 1);
+  }
+  CHECK(right >= 26);
+}
+
+TEST_CASE("predict scales pictures of any size") {
+  const Trained& t = trained();
+  const TemporaryFolder folder;
+  const Tensor bird = synthetic_birds_and_planes(2, 2).inputs()[1];
+  write_png(folder / "small.png", resize(bird, 20, 20));
+  write_png(folder / "large.png", resize(bird, 320, 480));
+  const Outcome predict = run_program({"predict", "--load", t.saved, folder / "small.png", folder / "large.png"});
+  check_success(predict);
+  CHECK(matches(predict.out,
+                R"([^\n]*small\.png: (airplane|bird) [01]\.\d{4}\n[^\n]*large\.png: (airplane|bird) [01]\.\d{4}\n)"));
+}
+
+TEST_CASE("info shows the file's metadata and layers") {
+  const Trained& t = trained();
+  const Outcome info = run_program({"info", "--load", t.saved});
+  check_success(info);
+  CHECK(info.out ==
+        "model: net\n"
+        "classes: airplane,bird\n"
+        "data: synthetic\n"
+        "epochs: 5\n"
+        "format: pt\n"
+        "seed: 1\n"
+        "layer  kind                                     output           parameters\n"
+        "conv1  Conv2d(3, 16, kernel_size=3, padding=1)  [1, 16, 32, 32]         448\n"
+        "conv2  Conv2d(16, 8, kernel_size=3, padding=1)  [1, 8, 16, 16]         1160\n"
+        "fc1    Linear(512, 32)                          [1, 32]               16416\n"
+        "fc2    Linear(32, 2)                            [1, 2]                   66\n"
+        "total                                                                 18090\n");
+}
+
+TEST_CASE("a training that fails leaves an older file as it was") {
+  const Trained& t = trained();
+  const std::string before = read_file(t.saved);
+  check_error(run_program({"train", "--data", "synthetic", "--epochs", "1", "--lr", "1e39", "--save", t.saved}),
+              {"the loss of epoch 1 is", "nan"});
+  CHECK(read_file(t.saved) == before);
+  CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors"});
+}
+
+TEST_CASE("a seed gives the same file bit by bit, for any number of threads") {
+  const TemporaryFolder folder;
+  const auto train = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"train", "--data", "synthetic", "--epochs", "1", "--save", folder / name};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    check_success(run_program(arguments));
+    return read_file(folder / name);
+  };
+  const std::string first = train("first", {"--seed", "7", "--threads", "1"});
+  CHECK(first == train("again", {"--seed", "7", "--threads", "1", "--num-workers", "0", "--eval-every", "1"}));
+  CHECK(first == train("two_threads", {"--seed", "7", "--threads", "2", "--num-workers", "2"}));
+  CHECK(first != train("other_seed", {"--seed", "8", "--threads", "2"}));
+}
+
+TEST_CASE("saved models carry PyTorch's names and say what they are") {
+  const TemporaryFolder folder;
+  const std::string saved = folder / "batchnorm.safetensors";
+  check_success(run_program({"train", "--data", "synthetic", "--model", "batchnorm", "--epochs", "1", "--batch-size",
+                             "1000", "--l2", "0.001", "--save", saved}));
+  const TensorFile file = load_safetensors(saved);
+  CHECK(file.metadata.at("format") == "pt");
+  CHECK(file.metadata.at("model") == "batchnorm");
+  CHECK(file.metadata.at("data") == "synthetic");
+  CHECK(file.tensors.size() == 18);
+  CHECK(file.tensors.at("conv2_batchnorm.num_batches_tracked").item<int>() == 2);
+  CHECK(file.tensors.at("conv1_batchnorm.running_mean").shape() == Shape{32});
+
+  const Outcome info = run_program({"info", "--load", saved, "--model", "batchnorm"});
+  check_success(info);
+  CHECK_THAT(info.out,
+             Catch::StartsWith("model: batchnorm\n") && Catch::Contains("\nconv2_batchnorm  BatchNorm2d(16)"));
+
+  // The weights to start from: an epoch more, and the count of batches goes on.
+  check_success(run_program({"train", "--data", "synthetic", "--load", saved, "--epochs", "1", "--batch-size", "1000",
+                             "--save", folder / "more.safetensors"}));
+  CHECK(load_safetensors(folder / "more.safetensors").tensors.at("conv2_batchnorm.num_batches_tracked").item<int>() ==
+        4);
+}
+
+TEST_CASE("a terminal gets a progress bar, a file plain lines") {
+  const std::vector<std::string> arguments{"train", "--data", "synthetic", "--epochs", "1", "--batch-size", "500"};
+  const Outcome terminal = run_on_terminal(arguments), file = run_program(arguments);
+  CHECK(terminal.code == 0);
+  CHECK(std::regex_search(terminal.out, std::regex(R"(\rEpoch 1/1 \[#+\.+\]  25%, \d+:\d\d left)")));
+  CHECK_THAT(terminal.out, Catch::Contains("Training loss"));
+  check_success(file);
+  CHECK(file.out.find_first_of("\r\x1b") == std::string::npos);
+  CHECK(file.lines().size() == 5);
+}
+
+TEST_CASE("help goes to standard output") {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--help"}, {"train", "--help"}, {"predict", "--help"}}) {
+    const Outcome help = run_program(arguments);
+    check_success(help);
+    CHECK_THAT(help.out, Catch::Contains("Usage: birds_vs_planes"));
+  }
+}
+
+TEST_CASE("usage errors have one line and the exit code 2") {
+  check_error(run_program({}), {"subcommand"}, 2);
+  check_error(run_program({"fly"}), {}, 2);
+  check_error(run_program({"evaluate"}), {"--load"}, 2);
+  check_error(run_program({"predict", "--load", "net.safetensors"}), {"FILE"}, 2);
+  const std::pair<const char*, const char*> wrong[] = {
+      {"--wings", "2"}, {"--epochs", "0"},  {"--epochs", "many"}, {"--lr", "-1"},        {"--lr", "fast"},
+      {"--seed", "-1"}, {"--seed", "x"},    {"--threads", "0"},   {"--batch-size", "0"}, {"--num-workers", "-1"},
+      {"--l2", "-1"},   {"--momentum", ""}, {"--eval-every", "0"}};
+  for (const auto& [option, value] : wrong) {
+    INFO(option << " " << value);
+    check_error(run_program({"train", "--data", "/nowhere", option, value}), {option}, 2);
+  }
+}
+
+TEST_CASE("a model or a device that is not there is an error") {
+  check_error(run_program({"train", "--data", "synthetic", "--model", "resnet"}),
+              {"model 'resnet': expected one of net, width, dropout, batchnorm"});
+  check_error(run_program({"info", "--model", ""}), {"model '': expected one of net"});
+  check_error(run_program({"train", "--data", "synthetic", "--device", "tpu"}), {"device 'tpu': expected"});
+  try {
+    backend(Device::cuda);
+  } catch (const Error& e) {
+    const Outcome outcome = run_program({"train", "--data", "synthetic", "--device", "cuda"});
+    check_error(outcome, {e.what()});
+    CHECK(outcome.out == "");
+  }
+}
+
+TEST_CASE("data that is missing, truncated or altered is an error, before anything is written") {
+  const TemporaryFolder folder;
+  const std::string saved = folder / "saved", log = folder / "log";
+  const auto train = [&](const std::string& data) {
+    return run_program({"train", "--data", data, "--save", saved, "--log", log});
+  };
+  check_error(train(folder / "nowhere"), {"no folder", folder / "nowhere", "scripts/fetch_cifar10"});
+  check_error(train(""), {"no folder"});
+
+  std::filesystem::create_directory(folder / "data");
+  check_error(train(folder / "data"), {"no file", folder / "data/data_batch_1.bin"});
+  write_zeros(folder / "data/data_batch_1.bin", 30729999);
+  check_error(train(folder / "data"), {folder / "data/data_batch_1.bin", "30729999 bytes, expected 30730000"});
+  write_zeros(folder / "data/data_batch_1.bin", 30730000);
+  check_error(train(folder / "data"), {folder / "data/data_batch_1.bin", "md5"});
+  CHECK(folder.contents() == std::vector<std::string>{"data"});
+
+  // Where no folder is given, the environment says where to look.
+  const std::string at = folder / "cache";
+  check_error(run_program({"train"}, {"TERN_DATA=" + at}), {"no folder " + at + ";"});
+  check_error(run_program({"train"}, {"TERN_DATA=", "XDG_CACHE_HOME=" + at}), {"no folder " + at + "/tern/cifar10;"});
+  check_error(run_program({"train"}, {"TERN_DATA=", "XDG_CACHE_HOME=", "HOME=" + at}),
+              {"no folder " + at + "/.cache/tern/cifar10;"});
+  check_error(run_program({"train"}, {"TERN_DATA=", "XDG_CACHE_HOME=", "HOME="}), {"data: no folder given"});
+}
+
+TEST_CASE("a place where nothing can be saved is an error before training starts") {
+  const TemporaryFolder folder;
+  const auto train_to = [&](const std::string& saved) {
+    const Outcome outcome =
+        run_program({"train", "--data", "synthetic", "--epochs", "1000", "--save", saved, "--log", folder / "log"});
+    CHECK(outcome.out == "");
+    return outcome;
+  };
+  check_error(train_to(folder / "nowhere/saved"), {"save " + (folder / "nowhere/saved"), "No such file or directory"});
+  check_error(train_to(folder / "."), {"save", "no regular file"});
+  check_error(train_to("/dev/null"), {"save /dev/null", "no regular file"});
+  check_error(train_to("/proc/saved"), {"save /proc/saved", "cannot create a file there"});
+  check_error(train_to(""), {"save '': expected the name of a file"});
+  CHECK(folder.contents().empty());
+  check_error(
+      run_program({"train", "--data", "synthetic", "--save", folder / "saved", "--log", folder / "nowhere/log"}),
+      {"log " + (folder / "nowhere/log"), "cannot be written"});
+  CHECK(folder.contents().empty());
+
+  if (geteuid() != 0) {  // root may write anywhere
+    using std::filesystem::perms;
+    std::filesystem::create_directory(folder / "locked");
+    std::filesystem::permissions(folder / "locked", perms::owner_read | perms::owner_exec);
+    check_error(train_to(folder / "locked/saved"), {"save", "Permission denied"});
+    write(folder / "kept", "weights");
+    std::filesystem::permissions(folder / "kept", perms::owner_read);
+    check_error(train_to(folder / "kept"), {"save", "Permission denied"});
+    CHECK(read_file(folder / "kept") == "weights");
+  }
+}
+
+TEST_CASE("a weights file that is missing, damaged, foreign or of another model is an error") {
+  const TemporaryFolder folder;
+  const std::string good = folder / "good", file = folder / "file";
+  save_fresh(good, "batchnorm");
+  const std::string bytes = read_file(good);
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"info"}, {"evaluate", "--data", "synthetic"}, {"predict", "x.png"}, {"train"}}) {
+    const auto load = [&](const std::vector<std::string>& more) {
+      std::vector<std::string> arguments = command;
+      arguments.insert(arguments.end(), {"--load", file});
+      arguments.insert(arguments.end(), more.begin(), more.end());
+      return run_program(arguments);
+    };
+    INFO(command[0]);
+    std::filesystem::remove(file);
+    check_error(load({}), {"load " + file, "no such file"});
+    write(file, "");
+    check_error(load({}), {"load " + file, "0 bytes"});
+    write(file, "no weights but a text");
+    check_error(load({}), {"load " + file, "expected a whole safetensors file"});
+    write(file, bytes.substr(0, bytes.size() - 1));
+    check_error(load({}), {"load " + file});
+    write(file, bytes.substr(0, 100));
+    check_error(load({}), {"load " + file});
+    std::string altered = bytes;
+    altered[8] = '[';
+    write(file, altered);
+    check_error(load({}), {"load " + file, "JSON"});
+
+    write(file, bytes);
+    check_error(load({"--model", "net"}), {"load " + file, "it holds the model 'batchnorm', not 'net'"});
+    save_safetensors(file, {load_safetensors(good).tensors, {{"format", "pt"}}});
+    check_error(load({}), {"load " + file, "--model"});
+    check_error(load({"--model", "width"}), {"load " + file, "unexpected [conv1_batchnorm.bias"});
+    check_error(load({"--model", "net"}), {"load " + file, "has shape [32], the model's has [16]"});
+    save_safetensors(file, {{{"embedding", ones({3})}}, {{"model", "resnet"}}});
+    check_error(load({}), {"load " + file, "model 'resnet': expected one of"});
+    save_safetensors(file, {{{"embedding", ones({3})}}, {{"model", "net"}}});
+    check_error(load({}), {"load " + file, "missing [conv1.bias"});
+  }
+  save_safetensors(file, {load_safetensors(good).tensors, {{"format", "pt"}}});
+  check_success(run_program({"info", "--load", file, "--model", "batchnorm"}));
+}
+
+TEST_CASE("a file that is no picture is an error, and no other is judged") {
+  const TemporaryFolder folder;
+  save_fresh(folder / "net", "net");
+  write_png(folder / "bird.png", synthetic_birds_and_planes(2).inputs()[1]);
+  write(folder / "text.png", "no picture");
+  write(folder / "cut.png", read_file(folder / "bird.png").substr(0, 500));
+  for (const std::string& bad : {folder / "text.png", folder / "cut.png", folder / "nowhere.png", folder / "."}) {
+    const Outcome outcome = run_program({"predict", "--load", folder / "net", folder / "bird.png", bad});
+    check_error(outcome, {bad});
+    CHECK(outcome.out == "");
+  }
+}

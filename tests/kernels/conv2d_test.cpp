@@ -1,0 +1,72 @@
+#include "check.hpp"
+#include "shapes.hpp"
+
+namespace tern::test {
+
+template <class T>
+void check_conv2d(Random& random, const Conv2dShape& s) {
+  const Dims x_dims{s.N, s.C, s.H, s.W}, w_dims{s.K, s.C / s.groups, s.R, s.S}, y_dims{s.N, s.K, s.P(), s.Q()};
+  const std::vector<T> x = random.values<T>(s.N * s.C * s.H * s.W), w = random.values<T>(s.K * w_dims[1] * s.R * s.S),
+                       bias = random.values<T>(s.K), dy = random.values<T>(s.N * s.K * s.P() * s.Q());
+  const bool has_bias = random.chance(0.5);
+  CAPTURE(s, has_bias);
+  check_close<T>(random, whole_or_one, [&](auto& run) {
+    run.floating().conv2d(s, run.in(x), run.in(w), has_bias ? run.in(bias) : nullptr, run.out("y", y_dims));
+  });
+  check_close<T>(random, whole_or_one, [&](auto& run) {
+    run.floating().conv2d_backward_input(s, run.in(w), run.in(dy), run.out("dx", x_dims));
+  });
+  check_close<T>(random, whole_or_one, [&](auto& run) {
+    auto *dw = run.out("dw", w_dims), *dbias = has_bias ? run.out("dbias", {s.K}) : nullptr;
+    run.floating().conv2d_backward_weight(s, run.in(x), run.in(dy), dw, dbias);
+  });
+}
+
+TEMPLATE_TEST_CASE("conv2d", "[conv2d]", float, double) {
+  for_each_case(150, [](Random& random) { check_conv2d<TestType>(random, random_conv2d(random)); });
+}
+
+TEMPLATE_TEST_CASE("conv2d without channels", "[conv2d]", float, double) {
+  for_each_case(4, [](Random& random) {
+    Conv2dShape s{.N = 2, .C = 3, .H = 5, .W = 4, .K = 2, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};
+    (random.chance(0.5) ? s.C : s.K) = 0;
+    check_conv2d<TestType>(random, s);
+  });
+}
+
+TEMPLATE_TEST_CASE("conv2d of layers in use", "[conv2d]", float, double) {
+  for_each_case(2, [](Random& random) {
+    const int64_t N = random.integer(1, 5);
+    const Conv2dShape s[] = {
+        {.N = N, .C = 3, .H = 32, .W = 32, .K = 16, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+        {.N = N, .C = 16, .H = 16, .W = 16, .K = 8, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+        {.N = N,
+         .C = 32,
+         .H = 8,
+         .W = 8,
+         .K = 32,
+         .R = 3,
+         .S = 3,
+         .stride_h = 2,
+         .stride_w = 2,
+         .pad_h = 1,
+         .pad_w = 1},
+        {.N = N, .C = 24, .H = 9, .W = 9, .K = 40, .R = 1, .S = 1},
+        {.N = N, .C = 32, .H = 14, .W = 14, .K = 32, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1, .groups = 32},
+        {.N = N,
+         .C = 3,
+         .H = 30,
+         .W = 30,
+         .K = 8,
+         .R = 7,
+         .S = 7,
+         .stride_h = 2,
+         .stride_w = 2,
+         .pad_h = 3,
+         .pad_w = 3},
+    };
+    for (const Conv2dShape& shape : s) check_conv2d<TestType>(random, shape);
+  });
+}
+
+}  // namespace tern::test

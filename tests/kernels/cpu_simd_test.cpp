@@ -1,0 +1,120 @@
+#include "check.hpp"
+#include "shapes.hpp"
+
+#include <hwy/targets.h>
+
+#include <cmath>
+#include <cstring>
+
+namespace tern::test {
+
+namespace {
+
+/// Calls f once for each of the instruction sets that this machine has, with the kernels held to it.
+template <class F>
+void for_each_target(F f) {
+  for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    INFO("on " << hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().DeInit();
+    f();
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().DeInit();
+}
+
+float from_bits(std::uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+TEST_CASE("tanh is good to 3 ulp over all floats, on every instruction set", "[cpu]") {
+  std::vector<float> x;
+  const std::uint32_t start = static_cast<std::uint32_t>(base_seed() % 1000);
+  for (std::uint32_t bits = start; bits < 0x7f800000; bits += 3001) x.push_back(from_bits(bits));
+  for (const float v : {0.0f, 1e-45f, 9.0f, 9.02f, 10.0f, 3e38f, INFINITY}) x.push_back(v);
+  std::vector<float> y(x.size()), minus(x);
+  for (float& v : minus) v = -v;
+  for_each_target([&] {
+    cpu_backend().floating(float{}).tanh(x.size(), x.data(), y.data());
+    double worst = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double want = std::tanh(double{x[i]});
+      const float near = static_cast<float>(want);
+      worst = std::max(worst, std::abs(y[i] - want) / (std::nextafter(near, 2.0f) - double{near}));
+    }
+    CHECK(worst < 3);
+    std::vector<float> mirrored(x.size());
+    cpu_backend().floating(float{}).tanh(x.size(), minus.data(), mirrored.data());
+    std::size_t odd = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) odd += mirrored[i] == -y[i] && std::signbit(mirrored[i]);
+    CHECK(odd == x.size());
+    float nan = NAN;
+    cpu_backend().floating(float{}).tanh(1, &nan, &nan);
+    CHECK(std::isnan(nan));
+  });
+}
+
+TEST_CASE("every instruction set is as the reference", "[cpu]") {
+  for_each_target([] {
+    for_each_case(25, [](Random& random) {
+      Conv2dShape c;
+      c.groups = random.pick<std::int64_t>({1, 1, 2});
+      c.N = random.integer(1, 4);
+      c.C = c.groups * random.integer(1, 5);
+      c.K = c.groups * random.integer(1, 11);
+      c.R = random.integer(1, 3);
+      c.S = random.integer(1, 3);
+      c.stride_h = random.integer(1, 2);
+      c.stride_w = random.integer(1, 2);
+      c.pad_h = random.integer(0, 2);
+      c.pad_w = random.integer(0, 2);
+      c.dilation_w = random.integer(1, 2);
+      c.H = random.integer(5, 20);
+      c.W = random.integer(5, 40);
+      CAPTURE(c);
+      const auto x = random.values<float>(c.N * c.C * c.H * c.W), b = random.values<float>(c.K);
+      const auto w = random.values<float>(c.K * c.C / c.groups * c.R * c.S);
+      const auto dy = random.values<float>(c.N * c.K * c.P() * c.Q());
+      check_close<float>(random, whole, [&](auto& run) {
+        run.floating().conv2d(c, run.in(x), run.in(w), run.in(b), run.out("y", {c.N, c.K, c.P(), c.Q()}));
+      });
+      check_close<float>(random, whole, [&](auto& run) {
+        run.floating().conv2d_backward_input(c, run.in(w), run.in(dy), run.out("dx", {c.N, c.C, c.H, c.W}));
+      });
+      check_close<float>(random, whole_or_one, [&](auto& run) {
+        run.floating().conv2d_backward_weight(c, run.in(x), run.in(dy), run.out("dw", {c.K, c.C / c.groups, c.R, c.S}),
+                                              run.out("db", {c.K}));
+      });
+
+      auto special = random.values<float>(c.N * c.C * c.H * c.W);
+      random.spoil(special);
+      const std::int64_t n = static_cast<std::int64_t>(special.size());
+      for (auto kernel : {&FloatKernels<float>::exp, &FloatKernels<float>::log, &FloatKernels<float>::sigmoid,
+                          &FloatKernels<float>::relu}) {
+        std::vector<float> want(n), got(n, 7);
+        (reference_backend().floating(float{}).*kernel)(n, special.data(), want.data());
+        (cpu_backend().floating(float{}).*kernel)(n, special.data(), got.data());
+        for (std::int64_t i = 0; i < n; ++i) {
+          CAPTURE(i, special[i]);
+          CHECK((std::isfinite(want[i]) ? std::abs(got[i] - want[i]) <= 1e-6 * std::abs(want[i]) + 1e-7
+                                        : std::isnan(want[i]) == std::isnan(got[i]) && !std::isfinite(got[i])));
+        }
+      }
+      const Pool2dShape p{.N = c.N, .C = c.C, .H = c.H, .W = c.W, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
+      std::vector<std::int64_t> at(p.N * p.C * p.P() * p.Q()), want_at(at);
+      std::vector<float> y(at.size(), 7), want(at.size()), dx(n, 7), want_dx(n);
+      cpu_backend().floating(float{}).max_pool2d(p, special.data(), y.data(), at.data());
+      reference_backend().floating(float{}).max_pool2d(p, special.data(), want.data(), want_at.data());
+      CHECK(at == want_at);
+      cpu_backend().floating(float{}).max_pool2d_backward(p, at.data(), x.data(), dx.data());
+      reference_backend().floating(float{}).max_pool2d_backward(p, at.data(), x.data(), want_dx.data());
+      CHECK(dx == want_dx);
+    });
+  });
+}
+
+}  // namespace tern::test

@@ -1,0 +1,198 @@
+#include "shapes.hpp"
+
+#include <tern/kernels/cpu/threads.hpp>
+#include <tern/kernels/error.hpp>
+
+#include <atomic>
+#include <cstring>
+#include <functional>
+#include <stdexcept>
+
+namespace tern::test {
+
+namespace {
+
+/// Sets the number of threads back at the end of a test.
+class KeepThreads {
+ public:
+  ~KeepThreads() { set_num_threads(before_); }
+
+ private:
+  int before_ = num_threads();
+};
+
+using Outputs = std::vector<std::vector<float>>;
+
+/// Runs the kernel on 1, 2 and 3 threads, over different garbage each time: all bits of all outputs are the same.
+void check_same_bits(const std::vector<std::int64_t>& sizes, const std::function<void(Outputs&)>& kernel) {
+  const KeepThreads keep;
+  Outputs want;
+  for (const int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    Outputs got;
+    for (const std::int64_t n : sizes) got.emplace_back(n, static_cast<float>(threads) + 0.5f);
+    kernel(got);
+    if (threads == 1) want = got;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      CAPTURE(threads, i);
+      CHECK(std::memcmp(got[i].data(), want[i].data(), got[i].size() * sizeof(float)) == 0);
+    }
+  }
+}
+
+FloatKernels<float>& floating() { return cpu_backend().floating(float{}); }
+ArrayKernels<float>& array() { return cpu_backend().array(float{}); }
+
+}  // namespace
+
+TEST_CASE("the pieces of parallel_for cover a range once, whatever the threads", "[cpu]") {
+  const KeepThreads keep;
+  for_each_case(20, [](Random& random) {
+    const std::int64_t n = random.integer(0, 500), grain = random.integer(1, 60);
+    for (const int threads : {1, 2, 3}) {
+      set_num_threads(threads);
+      std::vector<std::atomic<int>> seen(n);
+      std::atomic<bool> whole = true;
+      parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
+        if (begin % grain != 0 || end != std::min(n, begin + grain)) whole = false;
+        // Pieces within a piece run one after the other.
+        parallel_for(end - begin, 1, [&](std::int64_t first, std::int64_t) { ++seen[begin + first]; });
+      });
+      CAPTURE(n, grain, threads);
+      CHECK(whole);
+      CHECK(std::all_of(seen.begin(), seen.end(), [](const std::atomic<int>& times) { return times == 1; }));
+    }
+  });
+}
+
+TEST_CASE("an exception leaves parallel_for from any piece", "[cpu]") {
+  const KeepThreads keep;
+  for (const int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    const auto fail = [](std::int64_t begin, std::int64_t) {
+      if (begin == 30) throw Error("piece 30");
+    };
+    CHECK_THROWS_WITH(parallel_for(100, 10, fail), "piece 30");
+  }
+  CHECK_THROWS_AS(set_num_threads(0), Error);
+}
+
+TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
+  for_each_case(12, [](Random& random) {
+    Conv2dShape s;
+    s.groups = random.pick<std::int64_t>({1, 1, 2});
+    s.N = random.integer(1, 20);
+    s.C = s.groups * random.integer(1, 12);
+    s.K = s.groups * random.integer(1, 20);
+    s.H = random.integer(5, 40);
+    s.W = random.integer(5, 40);
+    s.R = random.integer(1, 3);
+    s.S = random.integer(1, 3);
+    s.stride_h = s.stride_w = random.integer(1, 2);
+    s.pad_h = s.pad_w = random.integer(0, 1);
+    CAPTURE(s);
+    const std::int64_t nx = s.N * s.C * s.H * s.W, nw = s.K * s.C / s.groups * s.R * s.S,
+                       ny = s.N * s.K * s.P() * s.Q();
+    const auto x = random.values<float>(nx), w = random.values<float>(nw), b = random.values<float>(s.K);
+    const auto dy = random.values<float>(ny);
+    check_same_bits({ny, nx, nw, s.K}, [&](Outputs& out) {
+      floating().conv2d(s, x.data(), w.data(), b.data(), out[0].data());
+      floating().conv2d_backward_input(s, w.data(), dy.data(), out[1].data());
+      floating().conv2d_backward_weight(s, x.data(), dy.data(), out[2].data(), out[3].data());
+    });
+  });
+}
+
+TEST_CASE("a filter too large for sixteen partial sums is the same for any number of threads", "[cpu]") {
+  Random random(base_seed(), 0);
+  const Conv2dShape s{.N = 3, .C = 300, .H = 16, .W = 16, .K = 300, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};
+  const auto x = random.values<float>(s.N * s.C * 256), dy = random.values<float>(s.N * s.K * 256);
+  check_same_bits({s.K * s.C * 9, s.K}, [&](Outputs& out) {
+    floating().conv2d_backward_weight(s, x.data(), dy.data(), out[0].data(), out[1].data());
+  });
+}
+
+TEST_CASE("products are the same for any number of threads", "[cpu]") {
+  for_each_case(8, [](Random& random) {
+    MatmulShape s{.batch = random.integer(1, 3),
+                  .m = random.integer(1, 600),
+                  .n = random.integer(1, 600),
+                  .k = random.integer(1, 300),
+                  .trans_a = random.chance(0.5),
+                  .trans_b = random.chance(0.5)};
+    CAPTURE(s);
+    const auto a = random.values<float>(s.batch * s.m * s.k), b = random.values<float>(s.batch * s.k * s.n);
+    check_same_bits({s.batch * s.m * s.n},
+                    [&](Outputs& out) { floating().matmul(s, a.data(), b.data(), out[0].data()); });
+  });
+}
+
+TEST_CASE("sums are the same for any number of threads", "[cpu]") {
+  for_each_case(12, [](Random& random) {
+    const ReduceShape r{.outer = random.integer(1, 3),
+                        .n = random.integer(1, random.chance(0.5) ? 100'000 : 300),
+                        .inner = random.pick<std::int64_t>({1, 1, 7, 700})};
+    if (r.outer * r.n * r.inner > 2'000'000) return;
+    CAPTURE(r);
+    const auto x = random.values<float>(r.outer * r.n * r.inner);
+    check_same_bits({r.outer * r.inner}, [&](Outputs& out) { array().sum(r, x.data(), out[0].data()); });
+  });
+}
+
+TEST_CASE("batch norm is the same for any number of threads", "[cpu]") {
+  for_each_case(6, [](Random& random) {
+    const BatchNorm2dShape s{.N = random.integer(1, 20), .C = random.integer(1, 20), .HW = random.integer(1, 1200)};
+    CAPTURE(s);
+    const std::int64_t n = s.N * s.C * s.HW;
+    const auto x = random.values<float>(n), dy = random.values<float>(n), w = random.values<float>(s.C);
+    check_same_bits({s.C, s.C, s.C, s.C, n, n, s.C, s.C}, [&](Outputs& out) {
+      std::fill(out[0].begin(), out[0].end(), 0.0f);
+      std::fill(out[1].begin(), out[1].end(), 1.0f);
+      floating().batch_norm2d(s, 0.1, x.data(), w.data(), w.data(), out[0].data(), out[1].data(), out[2].data(),
+                              out[3].data(), out[4].data());
+      floating().batch_norm2d_backward(s, true, x.data(), w.data(), out[2].data(), out[3].data(), dy.data(),
+                                       out[5].data(), out[6].data(), out[7].data());
+    });
+  });
+}
+
+TEST_CASE("elementwise kernels, pooling and optimisers are the same for any number of threads", "[cpu]") {
+  Random random(base_seed(), 0);
+  const std::int64_t n = 200'003;
+  const auto x = random.values<float>(n), y = random.values<float>(n), state = random.between<float>(n, 0, 1);
+  for (auto kernel :
+       {&FloatKernels<float>::neg, &FloatKernels<float>::exp, &FloatKernels<float>::log, &FloatKernels<float>::sqrt,
+        &FloatKernels<float>::tanh, &FloatKernels<float>::relu, &FloatKernels<float>::sigmoid}) {
+    check_same_bits({n}, [&](Outputs& out) { (floating().*kernel)(n, x.data(), out[0].data()); });
+  }
+  for (auto kernel : {&FloatKernels<float>::tanh_backward, &FloatKernels<float>::relu_backward,
+                      &FloatKernels<float>::sigmoid_backward}) {
+    check_same_bits({n}, [&](Outputs& out) { (floating().*kernel)(n, x.data(), y.data(), out[0].data()); });
+  }
+  check_same_bits({n, n, n}, [&](Outputs& out) {
+    const Strided dense{.ndim = 1, .size = {n}, .a = {1}, .b = {1}};
+    array().binary(BinaryOp::add, dense, x.data(), y.data(), out[0].data());
+    array().copy(dense, x.data(), out[1].data());
+    floating().dropout({.n = n, .group = 1, .p = 0.3}, {5, 6}, x.data(), out[2].data());
+  });
+
+  const Pool2dShape s{.N = 5, .C = 7, .H = 33, .W = 41, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
+  const std::int64_t windows = s.N * s.C * s.P() * s.Q(), nx = s.N * s.C * s.H * s.W;
+  check_same_bits({windows, nx}, [&](Outputs& out) {
+    std::vector<std::int64_t> indices(windows);
+    floating().max_pool2d(s, x.data(), out[0].data(), indices.data());
+    floating().max_pool2d_backward(s, indices.data(), y.data(), out[1].data());
+  });
+
+  check_same_bits({n, n, n, n, n}, [&](Outputs& out) {
+    out = {x, state, x, state, state};
+    const SgdParam<float> sgd{n, out[0].data(), y.data(), out[1].data(), false};
+    const AdamWParam<float> adamw{n, out[2].data(), y.data(), out[3].data(), out[4].data()};
+    floating().sgd_step({.lr = 0.1, .momentum = 0.9, .dampening = 0, .weight_decay = 0.01, .nesterov = true},
+                        std::span(&sgd, 1));
+    floating().adamw_step({.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.01, .step = 3},
+                          std::span(&adamw, 1));
+  });
+}
+
+}  // namespace tern::test

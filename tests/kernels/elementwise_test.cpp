@@ -1,0 +1,115 @@
+#include "check.hpp"
+#include "shapes.hpp"
+
+namespace tern::test {
+
+TEMPLATE_TEST_CASE("fill", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(20, [](Random& random) {
+    const int64_t n = random.length();
+    std::vector<T> value = random.values<T>(1);
+    random.spoil(value);
+    CAPTURE(n);
+    check_exact<T>(random, [&](auto& run) { run.array().fill(n, value[0], run.out("y", {n})); });
+  });
+}
+
+TEMPLATE_TEST_CASE("copy", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(60, [](Random& random) {
+    const Box box = random_box(random, false);
+    std::vector<T> a = random.values<T>(box.n_a), b = random.values<T>(box.n_b);
+    random.spoil(a);
+    CAPTURE(box.s);
+    // What lies in b's gaps has to stay, hence inout.
+    check_exact<T>(random, [&](auto& run) { run.array().copy(box.s, run.in(a), run.inout("b", {box.n_b}, b)); });
+  });
+}
+
+template <class T, class To>
+void check_cast(Random& random, const std::vector<T>& x) {
+  const int64_t n = static_cast<int64_t>(x.size());
+  CAPTURE(n);
+  check_exact<T>(random, [&](auto& run) { run.array().cast(n, run.in(x), run.template out<To>("y", {n})); });
+}
+
+TEMPLATE_TEST_CASE("cast", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(20, [](Random& random) {
+    // Fractions of either sign, and no value that the other dtype does not have.
+    std::vector<T> x =
+        random.between<T>(random.length(), std::is_signed_v<T> ? -1e5 : 0, std::is_signed_v<T> ? 1e5 : 255);
+    check_cast<T, int64_t>(random, x);
+    random.spoil(x);
+    check_cast<T, float>(random, x);
+    check_cast<T, double>(random, x);
+    check_cast<T, uint8_t>(random, random.between<T>(random.length(), 0, 255.99));
+  });
+}
+
+TEST_CASE("cast rounds float's overlong numbers to the nearest", "[elementwise]") {
+  for_each_case(5, [](Random& random) {
+    std::vector<int64_t> integers(random.length());
+    for (int64_t& v : integers) v = random.integer(-(int64_t{1} << 62), int64_t{1} << 62);
+    check_cast<int64_t, float>(random, integers);
+    check_cast<int64_t, double>(random, integers);
+    check_cast<double, float>(random, random.between<double>(random.length(), -1e39, 1e39));
+    check_cast<double, int64_t>(random, random.between<double>(random.length(), -9e18, 9e18));
+  });
+}
+
+constexpr auto binary_ops = {BinaryOp::add, BinaryOp::sub,     BinaryOp::mul,
+                             BinaryOp::div, BinaryOp::maximum, BinaryOp::minimum};
+constexpr auto compare_ops = {CompareOp::eq, CompareOp::ne, CompareOp::lt, CompareOp::le, CompareOp::gt, CompareOp::ge};
+
+TEMPLATE_TEST_CASE("binary", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(100, [](Random& random) {
+    const Box box = random_box(random, true);
+    std::vector<T> a = random.values<T>(box.n_a),
+                   b = random.chance(0.5) ? random.values<T>(box.n_b) : random.ties<T>(box.n_b);
+    if (random.chance(0.3)) random.spoil(a);
+    if (random.chance(0.3)) random.spoil(b);
+    const BinaryOp op = random.pick(binary_ops);
+    CAPTURE(op, box.s);
+    check_exact<T>(random,
+                   [&](auto& run) { run.array().binary(op, box.s, run.in(a), run.in(b), run.out("y", box.dims())); });
+    if (box.dense_a) {
+      INFO("y is a");
+      check_exact<T>(random, [&](auto& run) {
+        auto* y = run.inout("y", box.dims(), a);
+        run.array().binary(op, box.s, y, run.in(b), y);
+      });
+    }
+    if (box.dense_b) {
+      INFO("y is b");
+      check_exact<T>(random, [&](auto& run) {
+        auto* y = run.inout("y", box.dims(), b);
+        run.array().binary(op, box.s, run.in(a), y, y);
+      });
+    }
+    if (box.dense_a && box.dense_b) {
+      INFO("y is a and b");
+      check_exact<T>(random, [&](auto& run) {
+        auto* y = run.inout("y", box.dims(), a);
+        run.array().binary(op, box.s, y, y, y);
+      });
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("compare", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(60, [](Random& random) {
+    const Box box = random_box(random, true);
+    std::vector<T> a = random.ties<T>(box.n_a), b = random.ties<T>(box.n_b);
+    if (random.chance(0.5)) random.spoil(a), random.spoil(b);
+    const CompareOp op = random.pick(compare_ops);
+    CAPTURE(op, box.s);
+    check_exact<T>(random, [&](auto& run) {
+      run.array().compare(op, box.s, run.in(a), run.in(b), run.template out<uint8_t>("y", box.dims()));
+    });
+  });
+}
+
+}  // namespace tern::test

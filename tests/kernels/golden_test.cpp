@@ -1,0 +1,282 @@
+/// The reference in double against what PyTorch computes, as golden/make_golden.py wrote it down.
+
+#include <tern/kernels/reference/reference.hpp>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace tern::test {
+
+using namespace tern::kernels;
+using nlohmann::json;
+using Values = std::vector<double>;
+using Indices = std::vector<int64_t>;
+
+json golden(const std::string& family) {
+  const std::string path = std::string(TERN_GOLDEN_DIR "/") + family + ".json";
+  std::ifstream file(path);
+  if (!file) throw std::runtime_error("cannot open " + path);
+  return json::parse(file);
+}
+
+const double* or_null(const Values& values) { return values.empty() ? nullptr : values.data(); }
+
+Values optional(const json& c, const std::string& name) { return c.contains(name) ? c[name].get<Values>() : Values{}; }
+
+/// Equal to the golden `name`, but for 1e-12 of its largest element.
+void check_values(const json& c, const std::string& name, const Values& got) {
+  const Values want = c.at(name);
+  REQUIRE(got.size() == want.size());
+  double largest = 0;
+  for (const double v : want) largest = std::max(largest, std::abs(v));
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    CAPTURE(name, i, got[i], want[i]);
+    CHECK(std::abs(got[i] - want[i]) <= 1e-12 * largest);
+  }
+}
+
+ReferenceFloat<double>& reference() {
+  static ReferenceFloat<double> kernels;
+  return kernels;
+}
+
+TEST_CASE("conv2d is PyTorch's", "[golden]") {
+  for (const json& c : golden("conv2d")) {
+    const json& j = c["shape"];
+    CAPTURE(j.dump());
+    const Conv2dShape s{.N = j["N"],
+                        .C = j["C"],
+                        .H = j["H"],
+                        .W = j["W"],
+                        .K = j["K"],
+                        .R = j["R"],
+                        .S = j["S"],
+                        .stride_h = j["stride_h"],
+                        .stride_w = j["stride_w"],
+                        .pad_h = j["pad_h"],
+                        .pad_w = j["pad_w"],
+                        .dilation_h = j["dilation_h"],
+                        .dilation_w = j["dilation_w"],
+                        .groups = j["groups"]};
+    const Values x = c["x"], w = c["w"], bias = c["bias"], dy = c["dy"];
+    Values y(dy.size(), NAN), dx(x.size(), NAN), dw(w.size(), NAN), dbias(bias.size(), NAN);
+    reference().conv2d(s, x.data(), w.data(), bias.data(), y.data());
+    reference().conv2d_backward_input(s, w.data(), dy.data(), dx.data());
+    reference().conv2d_backward_weight(s, x.data(), dy.data(), dw.data(), dbias.data());
+    CHECK(s.N * s.K * s.P() * s.Q() == static_cast<int64_t>(c["y"].size()));
+    check_values(c, "y", y);
+    check_values(c, "dx", dx);
+    check_values(c, "dw", dw);
+    check_values(c, "dbias", dbias);
+  }
+}
+
+TEST_CASE("pool2d is PyTorch's", "[golden]") {
+  for (const json& c : golden("pool2d")) {
+    const json& j = c["shape"];
+    CAPTURE(j.dump());
+    const Pool2dShape s{.N = j["N"],
+                        .C = j["C"],
+                        .H = j["H"],
+                        .W = j["W"],
+                        .R = j["R"],
+                        .S = j["S"],
+                        .stride_h = j["stride_h"],
+                        .stride_w = j["stride_w"],
+                        .pad_h = j["pad_h"],
+                        .pad_w = j["pad_w"]};
+    const Values x = c["x"], dy = c["dy"];
+    Values y(dy.size(), NAN), dx(x.size(), NAN);
+    Indices indices(dy.size(), -1);
+    CHECK(s.N * s.C * s.P() * s.Q() == static_cast<int64_t>(c["y_max"].size()));
+    reference().max_pool2d(s, x.data(), y.data(), indices.data());
+    check_values(c, "y_max", y);
+    CHECK(indices == c["indices"].get<Indices>());
+    reference().max_pool2d_backward(s, indices.data(), dy.data(), dx.data());
+    check_values(c, "dx_max", dx);
+    reference().avg_pool2d(s, x.data(), y.data());
+    check_values(c, "y_avg", y);
+    reference().avg_pool2d_backward(s, dy.data(), dx.data());
+    check_values(c, "dx_avg", dx);
+  }
+}
+
+TEST_CASE("batch_norm2d is PyTorch's", "[golden]") {
+  for (const json& c : golden("batch_norm2d")) {
+    const json& j = c["shape"];
+    CAPTURE(j.dump());
+    const BatchNorm2dShape s{.N = j["N"], .C = j["C"], .HW = j["HW"], .eps = j["eps"]};
+    const Values x = c["x"], dy = c["dy"], weight = optional(c, "weight"), bias = optional(c, "bias");
+    Values running_mean = c["running_mean"], running_var = c["running_var"];
+    Values mean(s.C, NAN), invstd(s.C, NAN), y(x.size(), NAN), dx(x.size(), NAN), dweight(s.C, NAN), dbias(s.C, NAN);
+    const auto check_backward = [&](const json& want, bool training, const Values& mu) {
+      check_values(want, "y", y);
+      reference().batch_norm2d_backward(s, training, x.data(), or_null(weight), mu.data(), invstd.data(), dy.data(),
+                                        dx.data(), dweight.data(), dbias.data());
+      check_values(want, "dx", dx);
+      if (weight.empty()) return;
+      check_values(want, "dweight", dweight);
+      check_values(want, "dbias", dbias);
+    };
+    reference().batch_norm2d_eval(s, x.data(), or_null(weight), or_null(bias), running_mean.data(), running_var.data(),
+                                  invstd.data(), y.data());
+    check_backward(c["eval"], false, running_mean);
+    reference().batch_norm2d(s, c["momentum"], x.data(), or_null(weight), or_null(bias), running_mean.data(),
+                             running_var.data(), mean.data(), invstd.data(), y.data());
+    check_backward(c["train"], true, mean);
+    check_values(c, "new_running_mean", running_mean);
+    check_values(c, "new_running_var", running_var);
+  }
+}
+
+TEST_CASE("cross_entropy is PyTorch's", "[golden]") {
+  const std::map<std::string, Reduction> reductions{
+      {"none", Reduction::none}, {"mean", Reduction::mean}, {"sum", Reduction::sum}};
+  for (const json& c : golden("cross_entropy")) {
+    CAPTURE(c.dump());
+    const CrossEntropyShape s{.N = c["N"],
+                              .C = c["C"],
+                              .label_smoothing = c["label_smoothing"],
+                              .ignore_index = c["ignore_index"],
+                              .reduction = reductions.at(c["reduction"])};
+    const Values logits = c["logits"], weight = optional(c, "weight"), dloss = c["dloss"];
+    const Indices target = c["target"];
+    Values log_prob(logits.size(), NAN), norm(1, NAN), loss(dloss.size(), NAN), dlogits(logits.size(), NAN);
+    reference().cross_entropy(s, logits.data(), target.data(), or_null(weight), log_prob.data(), norm.data(),
+                              loss.data());
+    check_values(c, "log_prob", log_prob);
+    check_values(c, "loss", loss);
+    reference().cross_entropy_backward(s, log_prob.data(), target.data(), or_null(weight), norm.data(), dloss.data(),
+                                       dlogits.data());
+    check_values(c, "dlogits", dlogits);
+  }
+}
+
+TEST_CASE("activations are PyTorch's", "[golden]") {
+  for (const json& c : golden("activation")) {
+    const std::string name = c["name"];
+    CAPTURE(name);
+    const Values x = c["x"], dy = c["dy"];
+    const int64_t n = static_cast<int64_t>(x.size());
+    Values y(n, NAN), dx(n, NAN);
+    if (name == "exp") reference().exp(n, x.data(), y.data());
+    if (name == "log") reference().log(n, x.data(), y.data());
+    if (name == "sqrt") reference().sqrt(n, x.data(), y.data());
+    if (name == "pow") reference().pow(n, c["exponent"], x.data(), y.data());
+    if (name == "tanh") {
+      reference().tanh(n, x.data(), y.data());
+      reference().tanh_backward(n, y.data(), dy.data(), dx.data());
+    }
+    if (name == "relu") {
+      reference().relu(n, x.data(), y.data());
+      reference().relu_backward(n, y.data(), dy.data(), dx.data());
+    }
+    if (name == "sigmoid") {
+      reference().sigmoid(n, x.data(), y.data());
+      reference().sigmoid_backward(n, y.data(), dy.data(), dx.data());
+    }
+    check_values(c, "y", y);
+    if (name == "tanh" || name == "relu" || name == "sigmoid") check_values(c, "dx", dx);
+  }
+}
+
+TEST_CASE("matmul is PyTorch's", "[golden]") {
+  for (const json& c : golden("matmul")) {
+    for (const bool trans_a : {false, true}) {
+      for (const bool trans_b : {false, true}) {
+        const MatmulShape s{c["batch"], c["m"], c["n"], c["k"], trans_a, trans_b};
+        CAPTURE(s.batch, s.m, s.n, s.k, trans_a, trans_b);
+        const Values a = c[trans_a ? "a_transposed" : "a"], b = c[trans_b ? "b_transposed" : "b"];
+        Values y(s.batch * s.m * s.n, NAN);
+        reference().matmul(s, a.data(), b.data(), y.data());
+        check_values(c, "y", y);
+      }
+    }
+  }
+}
+
+TEST_CASE("sgd_step is PyTorch's", "[golden]") {
+  for (const json& c : golden("sgd")) {
+    const SgdStep s{c["lr"], c["momentum"], c["dampening"], c["weight_decay"], c["nesterov"]};
+    CAPTURE(s.lr, s.momentum, s.dampening, s.weight_decay, s.nesterov);
+    std::vector<Values> params = c["start"], momenta;
+    for (const Values& p : params) momenta.emplace_back(p.size(), NAN);
+    for (std::size_t step = 0; step < c["grads"].size(); ++step) {
+      const std::vector<Values> grads = c["grads"][step];
+      std::vector<SgdParam<double>> list;
+      for (std::size_t i = 0; i < params.size(); ++i) {
+        list.push_back({static_cast<int64_t>(params[i].size()), params[i].data(), grads[i].data(),
+                        s.momentum != 0 ? momenta[i].data() : nullptr, step == 0});
+      }
+      reference().sgd_step(s, list);
+      for (std::size_t i = 0; i < params.size(); ++i)
+        check_values({{"param", c["after"][step][i]}}, "param", params[i]);
+    }
+  }
+}
+
+TEST_CASE("adamw_step is PyTorch's", "[golden]") {
+  for (const json& c : golden("adamw")) {
+    AdamWStep s{c["lr"], c["betas"][0], c["betas"][1], c["eps"], c["weight_decay"], 0};
+    CAPTURE(s.lr, s.beta1, s.beta2, s.eps, s.weight_decay);
+    std::vector<Values> params = c["start"], exp_avg, exp_avg_sq;
+    for (const Values& p : params) {
+      exp_avg.emplace_back(p.size());
+      exp_avg_sq.emplace_back(p.size());
+    }
+    for (const json& step : c["grads"]) {
+      const std::vector<Values> grads = step;
+      std::vector<AdamWParam<double>> list;
+      for (std::size_t i = 0; i < params.size(); ++i) {
+        list.push_back({static_cast<int64_t>(params[i].size()), params[i].data(), grads[i].data(), exp_avg[i].data(),
+                        exp_avg_sq[i].data()});
+      }
+      ++s.step;
+      reference().adamw_step(s, list);
+      for (std::size_t i = 0; i < params.size(); ++i) {
+        check_values({{"param", c["after"][s.step - 1][i]}}, "param", params[i]);
+      }
+    }
+  }
+}
+
+TEST_CASE("philox gives the published words", "[golden]") {
+  const PhiloxBlock zero = philox(0, 0);  // Random123's known answer
+  CHECK(zero.word[0] == 0x6627e8d5);
+  CHECK(zero.word[1] == 0xe169c58d);
+  CHECK(zero.word[2] == 0xbc57ac4c);
+  CHECK(zero.word[3] == 0x9b00dbd8);
+  for (const json& c : golden("philox")) {
+    const std::uint64_t seed = c["seed"], counter = c["counter"];
+    CAPTURE(seed, counter);
+    for (int i = 0; i < 4; ++i) {
+      const std::uint32_t want = c["words"][i];
+      CHECK(philox(seed, counter).word[i] == want);
+      CHECK(philox_bits({seed, counter - 7}, 4 * 7 + i) == want);
+    }
+  }
+}
+
+TEST_CASE("uniform_from_bits stays in [0, 1)", "[golden]") {
+  CHECK(uniform_from_bits(0) == 0);
+  CHECK(uniform_from_bits(0xff) == 0);
+  CHECK(uniform_from_bits(0x80000000) == 0.5f);
+  CHECK(uniform_from_bits(0xffffffff) == 1 - 0x1p-24f);
+}
+
+TEST_CASE("philox_blocks counts the blocks that were begun", "[golden]") {
+  CHECK(philox_blocks(0) == 0);
+  CHECK(philox_blocks(1) == 1);
+  CHECK(philox_blocks(4) == 1);
+  CHECK(philox_blocks(5) == 2);
+}
+
+}  // namespace tern::test

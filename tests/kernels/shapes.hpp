@@ -1,0 +1,197 @@
+#pragma once
+
+/// Random shapes for the kernels' structs, and how they print in a failure.
+
+#include <tern/kernels/backend.hpp>
+
+#include <random.hpp>
+
+#include <algorithm>
+#include <numeric>
+#include <ostream>
+#include <vector>
+
+namespace tern::kernels {
+
+inline std::ostream& operator<<(std::ostream& out, const Strided& s) {
+  for (int d = 0; d < s.ndim; ++d) out << "(" << s.size[d] << " by " << s.a[d] << ", " << s.b[d] << ")";
+  return out << "()";
+}
+
+inline std::ostream& operator<<(std::ostream& out, const ReduceShape& r) {
+  return out << "outer " << r.outer << ", n " << r.n << ", inner " << r.inner;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const MatmulShape& s) {
+  return out << "batch " << s.batch << ", m " << s.m << ", n " << s.n << ", k " << s.k << ", trans_a " << s.trans_a
+             << ", trans_b " << s.trans_b;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const Conv2dShape& s) {
+  return out << "x [" << s.N << ", " << s.C << ", " << s.H << ", " << s.W << "], w [" << s.K << ", " << s.C / s.groups
+             << ", " << s.R << ", " << s.S << "], stride " << s.stride_h << " " << s.stride_w << ", pad " << s.pad_h
+             << " " << s.pad_w << ", dilation " << s.dilation_h << " " << s.dilation_w << ", groups " << s.groups;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const Pool2dShape& s) {
+  return out << "x [" << s.N << ", " << s.C << ", " << s.H << ", " << s.W << "], window [" << s.R << ", " << s.S
+             << "], stride " << s.stride_h << " " << s.stride_w << ", pad " << s.pad_h << " " << s.pad_w;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const BatchNorm2dShape& s) {
+  return out << "x [" << s.N << ", " << s.C << ", " << s.HW << "], eps " << s.eps;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const DropoutShape& s) {
+  return out << "n " << s.n << ", group " << s.group << ", p " << s.p;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const CrossEntropyShape& s) {
+  return out << "logits [" << s.N << ", " << s.C << "], label_smoothing " << s.label_smoothing << ", ignore_index "
+             << s.ignore_index << ", reduction " << static_cast<int>(s.reduction);
+}
+
+}  // namespace tern::kernels
+
+namespace tern::test {
+
+using namespace tern::kernels;
+
+/// Row-major strides for a box of these sizes. Returns how many elements it spans.
+inline int64_t dense_strides(int ndim, const int64_t* size, int64_t* stride) {
+  int64_t n = 1;
+  for (int d = ndim - 1; d >= 0; --d) {
+    stride[d] = n;
+    n *= size[d];
+  }
+  return n;
+}
+
+/// Strides as views have them: dimensions in any order, with gaps, and where `may_repeat` some repeated by a stride of
+/// 0. Returns how many elements the box spans, gaps included.
+inline int64_t view_strides(Random& random, int ndim, const int64_t* size, bool may_repeat, int64_t* stride) {
+  std::vector<int> order(ndim);
+  std::iota(order.begin(), order.end(), 0);
+  if (random.chance(0.6)) {
+    for (int d = ndim - 1; d > 0; --d) std::swap(order[d], order[random.integer(0, d)]);
+  }
+  const double repeats = may_repeat ? random.pick({0.0, 0.0, 0.3, 1.0}) : 0, gaps = random.pick({0.0, 0.0, 0.3});
+  int64_t n = 1;
+  for (const int d : order) {
+    stride[d] = random.chance(repeats) ? 0 : n;
+    if (stride[d] != 0) n *= size[d] + (random.chance(gaps) ? random.integer(1, 3) : 0);
+  }
+  return n;
+}
+
+/// A box and how many elements each operand spans.
+struct Box {
+  Strided s;
+  int64_t n_a = 0, n_b = 0;
+  bool dense_a = false, dense_b = false;
+
+  std::vector<int64_t> dims() const { return {s.size, s.size + s.ndim}; }
+};
+
+inline Box random_box(Random& random, bool b_may_repeat) {
+  Box box;
+  Strided& s = box.s;
+  s.ndim = static_cast<int>(random.chance(0.1) ? random.integer(5, max_dims) : random.integer(0, 4));
+  const int64_t largest = s.ndim > 4 ? 3 : s.ndim == 4 ? 7 : s.ndim == 3 ? 20 : s.ndim == 2 ? 150 : 30'000;
+  for (int d = 0; d < s.ndim; ++d) {
+    s.size[d] = random.chance(0.02) ? 0 : random.chance(0.1) ? 1 : random.integer(1, largest);
+  }
+  box.dense_a = random.chance(0.4);
+  box.dense_b = random.chance(0.4);
+  box.n_a = box.dense_a ? dense_strides(s.ndim, s.size, s.a) : view_strides(random, s.ndim, s.size, true, s.a);
+  box.n_b = box.dense_b ? dense_strides(s.ndim, s.size, s.b) : view_strides(random, s.ndim, s.size, b_may_repeat, s.b);
+  return box;
+}
+
+/// n is at least min_n. Long reductions, many short ones and strided ones.
+inline ReduceShape random_reduce(Random& random, int64_t min_n) {
+  const int kind = static_cast<int>(random.integer(0, 9));
+  if (kind == 0) return {1, random.integer(10'000, 100'000), 1};
+  if (kind == 1) return {random.integer(1'000, 5'000), random.integer(min_n, 4), 1};
+  if (kind == 2) return {random.integer(1, 3), random.integer(min_n, 9), random.integer(1'000, 5'000)};
+  if (kind == 3) return {random.integer(0, 1), random.integer(min_n, 9), random.integer(0, 1)};
+  if (kind == 4) return {random.integer(1, 9), min_n, random.integer(1, 9)};
+  return {random.integer(1, 20), random.integer(min_n, 70), kind < 7 ? 1 : random.integer(1, 40)};
+}
+
+inline MatmulShape random_matmul(Random& random) {
+  const auto extent = [&] {
+    if (random.chance(0.05)) return int64_t{0};
+    return random.chance(0.2) ? int64_t{1} : random.integer(1, random.chance(0.2) ? 130 : 40);
+  };
+  return {.batch = random.pick<int64_t>({0, 1, 1, 1, 2, 3, 5}),
+          .m = extent(),
+          .n = extent(),
+          .k = extent(),
+          .trans_a = random.chance(0.5),
+          .trans_b = random.chance(0.5)};
+}
+
+inline Conv2dShape random_conv2d(Random& random) {
+  Conv2dShape s;
+  const bool square = random.chance(0.4);
+  s.N = random.pick<int64_t>({0, 1, 1, 2, 3, 4});
+  s.groups = random.pick<int64_t>({1, 1, 1, 2, 3, 8});
+  s.C = s.groups * (random.chance(0.4) ? 1 : random.integer(1, 5));
+  s.K = s.groups * (random.chance(0.4) ? 1 : random.integer(1, 5));
+  s.R = random.pick<int64_t>({1, 2, 3, 3, 3, 4, 5});
+  s.S = square ? s.R : random.pick<int64_t>({1, 2, 3, 3, 5, 7});
+  s.stride_h = random.pick<int64_t>({1, 1, 2, 3, 4});
+  s.stride_w = square ? s.stride_h : random.integer(1, 4);
+  s.pad_h = random.integer(0, 3);
+  s.pad_w = square ? s.pad_h : random.integer(0, 3);
+  s.dilation_h = random.pick<int64_t>({1, 1, 2, 3});
+  s.dilation_w = square ? s.dilation_h : random.integer(1, 3);
+  const auto fitting = [&](int64_t filter, int64_t pad, int64_t dilation) {
+    const int64_t least = std::max<int64_t>(1, dilation * (filter - 1) + 1 - 2 * pad);
+    return least + (random.chance(0.2) ? 0 : random.integer(0, 14));
+  };
+  s.H = fitting(s.R, s.pad_h, s.dilation_h);
+  s.W = fitting(s.S, s.pad_w, s.dilation_w);
+  return s;
+}
+
+inline Pool2dShape random_pool2d(Random& random) {
+  Pool2dShape s;
+  const bool square = random.chance(0.4);
+  s.N = random.pick<int64_t>({0, 1, 1, 2, 3});
+  s.C = random.pick<int64_t>({0, 1, 2, 3, 8, 16});
+  s.R = random.integer(1, 5);
+  s.S = square ? s.R : random.integer(1, 5);
+  s.stride_h = random.chance(0.4) ? s.R : random.integer(1, 6);
+  s.stride_w = square ? s.stride_h : random.integer(1, 6);
+  s.pad_h = random.chance(0.4) ? 0 : random.integer(0, s.R / 2);
+  s.pad_w = square ? s.pad_h : random.integer(0, s.S / 2);
+  s.H = std::max<int64_t>(1, s.R - 2 * s.pad_h) + (random.chance(0.2) ? 0 : random.integer(0, 20));
+  s.W = std::max<int64_t>(1, s.S - 2 * s.pad_w) + (random.chance(0.2) ? 0 : random.integer(0, 20));
+  return s;
+}
+
+/// At least two elements for each channel, so that the unbiased variance exists.
+inline BatchNorm2dShape random_batch_norm2d(Random& random) {
+  BatchNorm2dShape s;
+  s.N = random.integer(1, 9);
+  s.C = random.pick<int64_t>({0, 1, 2, 3, 16, 33});
+  s.HW = random.pick<int64_t>({1, 1, 4, 9, 49, 64, 100});
+  if (random.chance(0.1)) s = {.N = random.integer(1, 4), .C = 2, .HW = 1024};
+  if (s.N * s.HW < 2) s.N = 2;
+  s.eps = random.pick({1e-5, 1e-3, 0.1});
+  return s;
+}
+
+inline CrossEntropyShape random_cross_entropy(Random& random) {
+  CrossEntropyShape s;
+  s.N = random.chance(0.1) ? random.integer(0, 1) : random.integer(1, random.chance(0.1) ? 3'000 : 70);
+  s.C = random.chance(0.2) ? random.integer(1, 2) : random.integer(1, random.chance(0.2) ? 300 : 20);
+  s.label_smoothing = random.pick({0.0, 0.0, 0.1, 0.5, 1.0});
+  s.ignore_index = random.chance(0.5) ? -100 : random.integer(0, s.C - 1);
+  s.reduction = random.pick({Reduction::none, Reduction::mean, Reduction::sum});
+  return s;
+}
+
+}  // namespace tern::test
