@@ -10,28 +10,19 @@
 namespace tern::kernels::cuda {
 namespace {
 
-/// "void a::(anonymous namespace)::f<float>(int, float*)" -> "f<float>"
-std::string bare_name(std::string_view name) {
-  const auto is_outside = [depth = 0](char c) mutable {
+/// "void a::(anonymous namespace)::f<(b::Op)1>(int, float*)" -> "f<(b::Op)1>"
+std::string bare_name(std::string name) {
+  constexpr std::string_view anonymous = "(anonymous namespace)::";
+  for (auto at = name.find(anonymous); at != name.npos; at = name.find(anonymous)) name.erase(at, anonymous.size());
+
+  std::size_t begin = 0, end = 0;
+  for (int depth = 0; end < name.size() && (depth > 0 || name[end] != '('); ++end) {
+    const char c = name[end];
     if (c == '<' || c == '(') ++depth;
     if (c == '>' || c == ')') --depth;
-    return depth == 0;
-  };
-  constexpr std::string_view anonymous = "(anonymous namespace)::";
-  std::string text(name);
-  for (auto at = text.find(anonymous); at != text.npos; at = text.find(anonymous)) text.erase(at, anonymous.size());
-
-  std::size_t begin = 0, end = text.size();
-  auto outside = is_outside;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool top = outside(text[i]);
-    if (top && (text[i] == ' ' || text[i] == ':')) begin = i + 1;
-    if (text[i] == '(' && i > begin) {
-      end = i;
-      break;
-    }
+    if (depth == 0 && (c == ' ' || c == ':')) begin = end + 1;
   }
-  return text.substr(begin, end - begin);
+  return name.substr(begin, end - begin);
 }
 
 }  // namespace

@@ -49,6 +49,13 @@ __global__ void __launch_bounds__(256) row_sum(int n, const float* __restrict__ 
   if (threadIdx.x == 0) y[blockIdx.x] = value;
 }
 
+enum class Sign { plus, minus };
+
+template <Sign sign>
+__global__ void set(int* y) {
+  *y = sign == Sign::plus ? 1 : -1;
+}
+
 /// y = x reversed within each block, by way of dynamic shared memory.
 __global__ void reverse_block(const float* x, float* y) {
   float* const tile = dynamic_shared<float>();
@@ -103,6 +110,13 @@ TEST_CASE("a launch that cannot be made names the kernel and its shape") {
   } catch (const CudaError& error) {
     CHECK_THAT(error.what(), Catch::StartsWith("launch of saxpy<float>, grid (2, 3, 1), block (2048, 1, 1), 0 bytes"));
   }
+}
+
+TEST_CASE("a kernel's name is without namespaces and parameters") {
+  if (!is_available()) return;
+  CHECK(kernel_name(reinterpret_cast<const void*>(&row_sum)) == "row_sum");
+  CHECK(kernel_name(reinterpret_cast<const void*>(&saxpy<double>)) == "saxpy<double>");
+  CHECK(kernel_name(reinterpret_cast<const void*>(&set<Sign::minus>)) == "set<(Sign)1>");
 }
 
 TEST_CASE("an empty grid launches nothing") {

@@ -32,9 +32,11 @@ std::string line_marked(const std::string& mark) {
   throw std::runtime_error("no line is marked " + mark);
 }
 
-/// What CudaError says of the launch, or "".
+/// What CudaError says of a launch that runs at once, its threads in natural order; or "".
 template <class... Params, class... Args>
 std::string message_of(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared_bytes, Args&&... args) {
+  tern::emulator::set_deferred(false);
+  tern::emulator::set_seed(0);
   try {
     launch(kernel, grid, block, shared_bytes, current_stream(), std::forward<Args>(args)...);
     synchronize();
