@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <unordered_set>
+#include <utility>
 
 namespace tern {
 namespace {
@@ -27,6 +28,13 @@ std::vector<std::shared_ptr<Node>> reachable(const std::shared_ptr<Node>& root) 
   return order;
 }
 
+/// Throws unless g, which the node gives for its input i, is as that input is.
+void check_gradient(const Node& node, std::size_t i, const Tensor& g, const Shape& shape, DType dtype, Device device) {
+  check(g.shape() == shape && g.dtype() == dtype && g.device() == device,
+        "backward of '{}': gradient {} {} on {} for input {}, expected {} {} on {}", node.name, g.dtype(), g.shape(),
+        g.device(), i, dtype, shape, device);
+}
+
 }  // namespace
 
 bool grad_enabled() { return recording; }
@@ -42,8 +50,13 @@ const Tensor& Saved::operator*() const {
   return x_;
 }
 
-Node::Node(const char* op, std::uint64_t number, std::span<const Tensor> from, Shape shape, Backward function)
-    : name(op), sequence(number), output_shape(shape), backward(std::move(function)) {
+Node::Node(const char* op, std::uint64_t number, std::span<const Tensor> from, const Tensor& output, Backward function)
+    : name(op),
+      sequence(number),
+      output_shape(output.shape()),
+      output_dtype(output.dtype()),
+      output_device(output.device()),
+      backward(std::move(function)) {
   inputs.reserve(from.size());
   for (const Tensor& x : from) {
     if (!x.defined() || !x.requires_grad())
@@ -78,9 +91,12 @@ bool records(std::span<const Tensor> inputs) {
 }
 
 Tensor record(const char* name, std::span<const Tensor> inputs, Tensor y, Backward backward) {
-  if (records(inputs)) {
-    GraphAccess::set_node(y, std::make_shared<Node>(name, next_sequence++, inputs, y.shape(), std::move(backward)));
+  if (!records(inputs)) return y;
+  check(is_floating(y.dtype()), "record '{}': output of {}, expected float32 or float64", name, y.dtype());
+  for (const Tensor& x : inputs) {
+    check(!x.is_same(y), "record '{}': the output of shape {} is an input, expected a new tensor", name, y.shape());
   }
+  GraphAccess::set_node(y, std::make_shared<Node>(name, next_sequence++, inputs, y, std::move(backward)));
   return y;
 }
 
@@ -113,28 +129,25 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
 
   grad_node()->gradient = gradient;
   for (const auto& node : order) {
-    const Tensor output_gradient = std::move(node->gradient);
-    node->gradient = {};
+    const Tensor output_gradient = std::exchange(node->gradient, {});
+    const Backward function = retain_graph ? node->backward : std::exchange(node->backward, nullptr);
     if (!output_gradient.defined()) continue;
-    Grads grads = node->backward(output_gradient);
+    Grads grads = function(output_gradient);
     check(grads.size() == node->inputs.size(), "backward of '{}': {} gradients for {} inputs", node->name, grads.size(),
           node->inputs.size());
     for (std::size_t i = 0; i < grads.size(); ++i) {
-      Node::Input& input = node->inputs[i];
+      const Node::Input& input = node->inputs[i];
       if (!grads[i].defined()) continue;
       if (input.leaf.defined()) {
-        check(grads[i].shape() == input.leaf.shape(), "backward of '{}': gradient of shape {} for input {} of shape {}",
-              node->name, grads[i].shape(), i, input.leaf.shape());
+        check_gradient(*node, i, grads[i], input.leaf.shape(), input.leaf.dtype(), input.leaf.device());
         GraphAccess::accumulate(input.leaf, std::move(grads[i]));
       } else if (input.node) {
-        check(grads[i].shape() == input.node->output_shape,
-              "backward of '{}': gradient of shape {} for input {} of shape {}", node->name, grads[i].shape(), i,
-              input.node->output_shape);
+        check_gradient(*node, i, grads[i], input.node->output_shape, input.node->output_dtype,
+                       input.node->output_device);
         Tensor& sum = input.node->gradient;
         sum = sum.defined() ? sum + grads[i] : std::move(grads[i]);
       }
     }
-    if (!retain_graph) node->backward = nullptr;
   }
 }
 

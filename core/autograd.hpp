@@ -56,7 +56,8 @@ struct Node {
     Tensor leaf;                 ///< a leaf that collects a gradient, or undefined
   };
 
-  Node(const char* name, std::uint64_t sequence, std::span<const Tensor> inputs, Shape output_shape, Backward backward);
+  Node(const char* name, std::uint64_t sequence, std::span<const Tensor> inputs, const Tensor& output,
+       Backward backward);
   ~Node();  ///< frees a graph of any depth without recursion
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -65,6 +66,8 @@ struct Node {
   std::uint64_t sequence;  ///< when it ran: every input's op has a smaller one
   std::vector<Input> inputs;
   Shape output_shape;
+  DType output_dtype;
+  Device output_device;
   Backward backward;  ///< empty once freed
   Tensor gradient;    ///< collects during a backward pass
 };
@@ -72,8 +75,8 @@ struct Node {
 /// Whether an op on these inputs would be recorded.
 bool records(std::span<const Tensor> inputs);
 
-/// Makes y the recorded output of op `name` on `inputs`; without effect where nothing needs a gradient.
-/// `backward` runs without recording and must keep what it needs as Saved.
+/// Makes y, a floating tensor other than the inputs, the recorded output of op `name` on `inputs`; without effect where
+/// nothing needs a gradient. `backward` runs without recording and must keep what it needs as Saved.
 Tensor record(const char* name, std::span<const Tensor> inputs, Tensor y, Backward backward);
 
 template <class F>

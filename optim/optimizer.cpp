@@ -2,13 +2,15 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/optim/optimizer.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
 namespace tern {
 namespace {
 
-/// Every group's parameters in one list. Throws unless each group's are floating leaves alike in dtype and device.
+/// Every group's parameters in one list. Throws unless each group's are floating leaves alike in dtype and device, and
+/// none is there twice.
 template <class Group>
 std::vector<Tensor> all_params(const char* name, const std::vector<Group>& groups) {
   std::vector<Tensor> all;
@@ -18,6 +20,8 @@ std::vector<Tensor> all_params(const char* name, const std::vector<Group>& group
       check_alike(name, group.params[0], p);
       check(is_floating(p.dtype()) && p.is_leaf() && p.is_contiguous(),
             "{}: a parameter of shape {}, expected a contiguous float32 or float64 leaf", name, p.shape());
+      check(std::none_of(all.begin(), all.end(), [&](const Tensor& other) { return other.is_same(p); }),
+            "{}: a parameter of shape {} twice, expected each once", name, p.shape());
       all.push_back(p);
     }
   }
@@ -37,6 +41,21 @@ void set_group_lr(const char* name, std::vector<Group>& groups, const std::vecto
   for (std::size_t i = 0; i < lr.size(); ++i) groups[i].options.lr = lr[i];
 }
 
+/// Before a step: throws where a group's parameters have parted, and lets the state follow a parameter that has moved.
+template <class Group>
+void gather(const char* name, const std::vector<Group>& groups, const std::vector<Tensor>& params,
+            std::initializer_list<std::vector<Tensor>*> states) {
+  for (const Group& group : groups) {
+    for (const Tensor& p : group.params) check_alike(name, group.params[0], p);
+  }
+  for (std::vector<Tensor>* state : states) {
+    for (std::size_t i = 0; i < params.size(); ++i) {
+      Tensor& x = (*state)[i];
+      if (x.defined()) x = x.to(params[i].dtype()).to(params[i].device());
+    }
+  }
+}
+
 /// The learning rates as part of a state.
 Tensor lr_tensor(const Optimizer& optimizer) { return tensor(optimizer.lr()); }
 
@@ -50,6 +69,15 @@ const Tensor& expect(const char* optimizer, const StateDict& state, const std::s
 }
 
 std::string numbered(const char* name, std::size_t i) { return fmt::format("{}.{}", name, i); }
+
+/// Throws for a parameter's state, "name.number", that is beyond the parameters.
+void check_numbers(const char* optimizer, const StateDict& state, const char* name, std::size_t params) {
+  std::size_t known = 0, given = 0;
+  for (std::size_t i = 0; i < params; ++i) known += state.count(numbered(name, i));
+  for (const auto& [key, x] : state) given += key.starts_with(fmt::format("{}.", name));
+  check(known == given, "{}: the state has {} tensors '{}' for other than its {} parameters", optimizer, given - known,
+        name, params);
+}
 
 }  // namespace
 
@@ -72,6 +100,7 @@ SGD::SGD(std::vector<Group> groups) : groups_(std::move(groups)) {
 }
 
 void SGD::step() {
+  gather("SGD", groups_, params_, {&momentum_});
   std::size_t i = 0;
   for (const Group& group : groups_) {
     const Options& o = group.options;
@@ -107,6 +136,7 @@ StateDict SGD::state_dict() const {
 
 void SGD::load_state_dict(const StateDict& state) {
   const Tensor& rates = expect("SGD", state, "sgd.lr", {static_cast<std::int64_t>(groups_.size())});
+  check_numbers("SGD", state, "sgd.momentum", params_.size());
   std::vector<Tensor> momentum(params_.size());
   for (std::size_t i = 0; i < params_.size(); ++i) {
     const std::string name = numbered("sgd.momentum", i);
@@ -131,6 +161,7 @@ AdamW::AdamW(std::vector<Group> groups) : groups_(std::move(groups)) {
 }
 
 void AdamW::step() {
+  gather("AdamW", groups_, params_, {&exp_avg_, &exp_avg_sq_});
   std::size_t i = 0;
   for (const Group& group : groups_) {
     const Options& o = group.options;
@@ -172,6 +203,8 @@ StateDict AdamW::state_dict() const {
 void AdamW::load_state_dict(const StateDict& state) {
   const Tensor& rates = expect("AdamW", state, "adamw.lr", {static_cast<std::int64_t>(groups_.size())});
   const Tensor& steps = expect("AdamW", state, "adamw.steps", {static_cast<std::int64_t>(params_.size())});
+  check_numbers("AdamW", state, "adamw.exp_avg", params_.size());
+  check_numbers("AdamW", state, "adamw.exp_avg_sq", params_.size());
   std::vector<Tensor> first(params_.size()), second(params_.size());
   for (std::size_t i = 0; i < params_.size(); ++i) {
     const std::string name = numbered("adamw.exp_avg", i);

@@ -7,7 +7,8 @@
 
 namespace tern {
 
-/// What all optimisers share. Parameters without a gradient are left alone; gradients are never changed.
+/// What all optimisers share. Parameters without a gradient are left alone; gradients are never changed. State follows
+/// a parameter that Module::to moves. A constructor throws Error for a parameter that it gets twice.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;

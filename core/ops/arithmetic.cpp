@@ -72,23 +72,25 @@ Tensor sub(const Tensor& x, const Tensor& z) {
 
 Tensor mul(const Tensor& x, const Tensor& z) {
   return promoted("mul", x, z, DType::uint8, [](const Tensor& a, const Tensor& b) {
+    const bool need_a = a.requires_grad(), need_b = b.requires_grad();
     return record(
         "mul", {a, b}, binary("mul", BinaryOp::mul, a, b),
-        [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
-          return Grads{need_a ? sum_to(g * *sb, (*sa).shape()) : Tensor(),
-                       need_b ? sum_to(g * *sa, (*sb).shape()) : Tensor()};
+        [need_a, need_b, sa = Saved(need_b ? a : Tensor()), sb = Saved(need_a ? b : Tensor()), shape_a = a.shape(),
+         shape_b = b.shape()](const Tensor& g) {
+          return Grads{need_a ? sum_to(g * *sb, shape_a) : Tensor(), need_b ? sum_to(g * *sa, shape_b) : Tensor()};
         });
   });
 }
 
 Tensor div(const Tensor& x, const Tensor& z) {
   return promoted("div", x, z, DType::float32, [](const Tensor& a, const Tensor& b) {
+    const bool need_a = a.requires_grad(), need_b = b.requires_grad();
     return record(
         "div", {a, b}, binary("div", BinaryOp::div, a, b),
-        [sa = Saved(a), sb = Saved(b), need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
+        [need_a, need_b, sa = Saved(need_b ? a : Tensor()), sb = Saved(b), shape_a = a.shape(),
+         shape_b = b.shape()](const Tensor& g) {
           const Tensor da = g / *sb;
-          return Grads{need_a ? sum_to(da, (*sa).shape()) : Tensor(),
-                       need_b ? sum_to(-da * (*sa / *sb), (*sb).shape()) : Tensor()};
+          return Grads{need_a ? sum_to(da, shape_a) : Tensor(), need_b ? sum_to(-da * (*sa / *sb), shape_b) : Tensor()};
         });
   });
 }

@@ -23,9 +23,10 @@ Tensor product(const Tensor& in_a, bool trans_a, const Tensor& in_b, bool trans_
 
 /// a b, or a b' where trans_b, for batches of matrices.
 Tensor recorded_product(const Tensor& a, const Tensor& b, bool trans_b) {
+  const bool need_a = a.requires_grad(), need_b = b.requires_grad();
   return record(
       "matmul", {a, b}, product(a, false, b, trans_b),
-      [a = Saved(a), b = Saved(b), trans_b, need_a = a.requires_grad(), need_b = b.requires_grad()](const Tensor& g) {
+      [need_a, need_b, trans_b, a = Saved(need_b ? a : Tensor()), b = Saved(need_a ? b : Tensor())](const Tensor& g) {
         Grads grads{Tensor(), Tensor()};
         if (need_a) grads[0] = product(g, false, *b, !trans_b);
         if (need_b) grads[1] = trans_b ? product(g, true, *a, false) : product(*a, true, g, false);
@@ -54,11 +55,11 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check(weight.dim() == 2 && x.dim() >= 1 && x.size(-1) == weight.size(1),
         "linear: input {} and weight {}, expected [..., in] and [out, in]", x.shape(), weight.shape());
   const std::int64_t in = weight.size(1), out = weight.size(0);
-  Shape shape = x.shape();
   if (bias.defined()) {
     check_alike("linear", x, bias);
     check(bias.dim() == 1 && bias.size(0) == out, "linear: bias {}, expected [{}]", bias.shape(), out);
   }
+  Shape shape = x.shape();
   shape[x.dim() - 1] = out;
   const Tensor rows = x.reshape({in > 0 ? x.numel() / in : shape.numel() / std::max<std::int64_t>(out, 1), in});
   const Tensor y = recorded_product(rows.unsqueeze(0), weight.unsqueeze(0), true).reshape(shape);

@@ -22,7 +22,7 @@ kernels::Pool2dShape checked_shape(const char* op, const Tensor& x, HeightWidth 
         "{}: kernel [{}, {}], stride [{}, {}], expected 1 or more", op, s.R, s.S, s.stride_h, s.stride_w);
   check(s.pad_h >= 0 && s.pad_w >= 0 && 2 * s.pad_h <= s.R && 2 * s.pad_w <= s.S,
         "{}: padding [{}, {}] for kernel [{}, {}], expected at most half of it", op, s.pad_h, s.pad_w, s.R, s.S);
-  check(s.H + 2 * s.pad_h >= s.R && s.W + 2 * s.pad_w >= s.S,
+  check(s.H > 0 && s.W > 0 && s.H + 2 * s.pad_h >= s.R && s.W + 2 * s.pad_w >= s.S,
         "{}: kernel [{}, {}] is larger than input {} with padding [{}, {}]", op, s.R, s.S, x.shape(), s.pad_h, s.pad_w);
   return s;
 }
