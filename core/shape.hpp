@@ -22,11 +22,11 @@ class Shape {
 
   int size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  std::int64_t operator[](int i) const { return dims_[i]; }
-  std::int64_t& operator[](int i) { return dims_[i]; }
+  std::int64_t operator[](int i) const { return dims_[static_cast<std::size_t>(i)]; }
+  std::int64_t& operator[](int i) { return dims_[static_cast<std::size_t>(i)]; }
   const std::int64_t* begin() const { return dims_.data(); }
   const std::int64_t* end() const { return dims_.data() + size_; }
-  std::int64_t back() const { return dims_[size_ - 1]; }
+  std::int64_t back() const { return (*this)[size_ - 1]; }
   void push_back(std::int64_t dim);
   void insert(int at, std::int64_t dim);
   void erase(int at);
