@@ -7,7 +7,7 @@ namespace tern {
 /// What autograd and modules, and nobody else, may do to a tensor.
 struct GraphAccess {
   static void set_node(const Tensor& y, std::shared_ptr<Node> node);
-  /// Every handle on x holds the other array from now on. x is a leaf; its gradient is dropped.
+  /// Every handle on x holds the other array from now on. x is a leaf; its gradient follows.
   static void set_data(const Tensor& x, const Tensor& other);
   /// leaf.grad += gradient; the first one is kept as it is where nobody else holds it.
   static void accumulate(const Tensor& leaf, Tensor gradient);

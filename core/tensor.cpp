@@ -117,7 +117,7 @@ void GraphAccess::set_data(const Tensor& x, const Tensor& other) {
   x.impl_->strides = source.impl_->strides;
   x.impl_->offset = source.impl_->offset;
   x.impl_->dtype = source.impl_->dtype;
-  x.impl_->grad = {};
+  if (x.impl_->grad.defined()) x.impl_->grad = x.impl_->grad.to(source.dtype()).to(source.device());
 }
 
 void GraphAccess::accumulate(const Tensor& leaf, Tensor gradient) {

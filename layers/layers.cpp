@@ -90,9 +90,10 @@ BatchNorm2d::BatchNorm2d(std::int64_t num_features, double eps, double momentum)
       momentum_(momentum) {}
 
 Tensor BatchNorm2d::forward(const Tensor& x) {
+  const Tensor y = batch_norm2d(x, running_mean, running_var, weight, bias,
+                                {.training = is_training(), .momentum = momentum_, .eps = eps_});
   if (is_training()) num_batches_tracked.add_(ones_like(num_batches_tracked));
-  return batch_norm2d(x, running_mean, running_var, weight, bias,
-                      {.training = is_training(), .momentum = momentum_, .eps = eps_});
+  return y;
 }
 
 Members BatchNorm2d::members() {

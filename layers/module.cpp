@@ -3,6 +3,8 @@
 #include <tern/core/graph_access.hpp>
 #include <tern/layers/module.hpp>
 
+#include <algorithm>
+
 namespace tern {
 namespace {
 
@@ -25,7 +27,11 @@ Tensor Module::operator()(const Tensor& x) {
 std::vector<std::pair<std::string, Tensor>> Module::named_parameters() {
   std::vector<std::pair<std::string, Tensor>> all;
   walk(*this, "", [&](const std::string& prefix, const Members& members) {
-    for (const auto& [name, x] : members.parameters) all.emplace_back(prefix + name, x);
+    for (const auto& [name, x] : members.parameters) {
+      const bool known =
+          std::any_of(all.begin(), all.end(), [&](const auto& other) { return other.second.is_same(x); });
+      if (!known) all.emplace_back(prefix + name, x);
+    }
   });
   return all;
 }
@@ -60,8 +66,10 @@ std::int64_t Module::num_parameters() {
 
 StateDict Module::state_dict() {
   StateDict state;
-  for (const auto& [name, x] : named_parameters()) state.emplace(name, x);
-  for (const auto& [name, x] : named_buffers()) state.emplace(name, x);
+  walk(*this, "", [&](const std::string& prefix, const Members& members) {
+    for (const auto& [name, x] : members.parameters) state.emplace(prefix + name, x);
+    for (const auto& [name, x] : members.buffers) state.emplace(prefix + name, x);
+  });
   return state;
 }
 

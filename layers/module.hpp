@@ -52,14 +52,15 @@ class Module {
   /// For tables: "Conv2d(3, 16, kernel_size=3)".
   virtual std::string str() const { return "Module"; }
 
-  // Of the module and all its layers, depth first, names joined with dots.
+  // Of the module and all its layers, depth first, names joined with dots. A parameter that is found under several
+  // names is one parameter, under the first.
   std::vector<std::pair<std::string, Tensor>> named_parameters();
   std::vector<std::pair<std::string, Tensor>> named_buffers();
   std::vector<std::pair<std::string, Module*>> named_modules();
   std::vector<Tensor> parameters();
   std::int64_t num_parameters();
 
-  /// Handles on all parameters and buffers, not copies.
+  /// Handles on all parameters and buffers under all their names, not copies.
   StateDict state_dict();
 
   struct LoadReport {
@@ -75,7 +76,7 @@ class Module {
   void eval() { train(false); }
   bool is_training() const { return training_; }
 
-  /// Moves parameters and buffers; every handle on them follows.
+  /// Moves parameters, their gradients and buffers; every handle on them follows.
   void to(Device device);
   void to(DType dtype);  ///< floating tensors only
   void zero_grad();

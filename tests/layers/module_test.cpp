@@ -1,0 +1,300 @@
+#include "models.hpp"
+
+#include <core/support.hpp>
+
+#include <tern/core/autograd.hpp>
+#include <tern/core/generator.hpp>
+#include <tern/layers/layers.hpp>
+#include <tern/optim/optimizer.hpp>
+
+#include <cmath>
+
+namespace tern::test {
+
+namespace {
+
+std::vector<std::string> names(const std::vector<std::pair<std::string, Tensor>>& named) {
+  std::vector<std::string> all;
+  for (const auto& [name, x] : named) all.push_back(name);
+  return all;
+}
+
+std::vector<std::string> names(const StateDict& state) {
+  std::vector<std::string> all;
+  for (const auto& [name, x] : state) all.push_back(name);
+  return all;
+}
+
+std::map<std::string, std::vector<double>> values(const StateDict& state) {
+  std::map<std::string, std::vector<double>> all;
+  for (const auto& [name, x] : state) all[name] = x.to_vector<double>();
+  return all;
+}
+
+StateDict filled(const StateDict& state, double value) {
+  StateDict other;
+  for (const auto& [name, x] : state) other[name] = full(x.shape(), value, {.dtype = x.dtype()});
+  return other;
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("state_dict has PyTorch's names", "[module]") {
+  Net net(32, true, 0.4);
+  CHECK(names(net.named_parameters()) == Names{"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight",
+                                               "fc1.bias", "fc2.weight", "fc2.bias", "conv1_batchnorm.weight",
+                                               "conv1_batchnorm.bias", "conv2_batchnorm.weight",
+                                               "conv2_batchnorm.bias"});
+  CHECK(names(net.named_buffers()) == Names{"conv1_batchnorm.running_mean", "conv1_batchnorm.running_var",
+                                            "conv1_batchnorm.num_batches_tracked", "conv2_batchnorm.running_mean",
+                                            "conv2_batchnorm.running_var", "conv2_batchnorm.num_batches_tracked"});
+  CHECK(net.state_dict().size() == 18);
+  CHECK(net.state_dict().at("fc1.weight").is_same(net.fc1.weight));
+  CHECK(net.num_parameters() == 32 * 27 + 32 + 16 * 288 + 16 + 1024 * 32 + 32 + 64 + 2 + 64 + 32);
+  CHECK(net.parameters().size() == 12);
+  CHECK(net.named_modules().size() == 8);
+
+  Sequential s(Conv2d({.in_channels = 1, .out_channels = 2, .kernel_size = 3, .bias = false}), Tanh(),
+               Sequential(Linear(2, 3), ReLU()));
+  CHECK(names(s.state_dict()) == Names{"0.weight", "2.0.bias", "2.0.weight"});
+}
+
+TEST_CASE("a parameter under two names is one parameter", "[module]") {
+  struct Tied : Module {
+    Linear a{2, 2}, b{2, 2};
+    Tied() { b.weight = a.weight; }
+    Members members() override { return {.modules = {{"a", &a}, {"b", &b}}}; }
+    Tensor forward(const Tensor& x) override { return b(a(x)); }
+  } tied;
+  CHECK(names(tied.named_parameters()) == Names{"a.weight", "a.bias", "b.bias"});
+  CHECK(names(tied.state_dict()) == Names{"a.bias", "a.weight", "b.bias", "b.weight"});
+  CHECK(tied.num_parameters() == 8);
+  SGD(tied.parameters(), {.lr = 0.1});
+  tied.to(DType::float64);
+  CHECK(tied.a.weight.is_same(tied.b.weight));
+  CHECK(tied.b.weight.dtype() == DType::float64);
+}
+
+TEST_CASE("load_state_dict", "[module]") {
+  Net net(4, true);
+  const StateDict all = filled(net.state_dict(), 3);
+  const std::map<std::string, std::vector<double>> before = values(net.state_dict());
+  const Tensor handle = net.conv1.weight;
+
+  StateDict bad = all;
+  bad["fc2.bias"] = zeros({3});
+  CHECK(message_of([&] { net.load_state_dict(bad); }) ==
+        "load_state_dict: 'fc2.bias' has shape [3], the model's has [2]");
+  CHECK(message_of([&] { net.load_state_dict(bad, false); }) ==
+        "load_state_dict: 'fc2.bias' has shape [3], the model's has [2]");
+  StateDict other = all;
+  other.erase("fc1.bias");
+  other.erase("fc2.bias");
+  other["fc3.bias"] = zeros({2});
+  CHECK(message_of([&] { net.load_state_dict(other); }) ==
+        "load_state_dict: missing [fc1.bias, fc2.bias], unexpected [fc3.bias], expected exactly the model's tensors");
+  CHECK(values(net.state_dict()) == before);
+
+  const Module::LoadReport report = net.load_state_dict(other, false);
+  CHECK(report.missing == Names{"fc1.bias", "fc2.bias"});
+  CHECK(report.unexpected == Names{"fc3.bias"});
+  CHECK(net.fc1.weight[0][0].item() == 3);
+  CHECK(net.fc2.bias.to_vector<double>() == before.at("fc2.bias"));
+
+  const Module::LoadReport whole = net.load_state_dict(all);
+  CHECK(whole.missing.empty());
+  CHECK(whole.unexpected.empty());
+  CHECK(values(net.state_dict()) == values(all));
+  CHECK(net.conv1.weight.is_same(handle));  // values are copied, handles stay
+  CHECK(net.conv1.weight.requires_grad());
+  CHECK(net.conv1.weight.storage() != all.at("conv1.weight").storage());
+
+  StateDict wide;
+  for (const auto& [name, x] : all) wide[name] = x.to(DType::float64);
+  net.load_state_dict(wide);
+  CHECK(net.conv1.weight.dtype() == DType::float32);
+  net.load_state_dict(net.state_dict());
+  CHECK(values(net.state_dict()) == values(all));
+}
+
+TEST_CASE("train and eval reach every layer", "[module]") {
+  Net net(4, true, 0.5);
+  const auto all = [&](bool mode) {
+    CHECK(net.is_training() == mode);
+    for (const auto& [name, child] : net.named_modules()) CHECK(child->is_training() == mode);
+  };
+  all(true);
+  net.eval();
+  all(false);
+  net.train();
+  all(true);
+
+  Sequential s(Dropout(0.5));
+  const Tensor x = ones({100});
+  CHECK(s(x).sum().item() != 100);
+  s.eval();
+  CHECK(s(x).is_same(x));
+}
+
+TEST_CASE("to moves parameters under the optimiser's hands", "[module]") {
+  for (const Device device : devices()) {
+    Linear layer(2, 1);
+    SGD sgd(layer.parameters(), {.lr = 0.5, .momentum = 0.5});
+    const Tensor handle = layer.weight;
+    const auto step = [&] {
+      sgd.zero_grad();
+      const TensorOptions like{.dtype = layer.weight.dtype(), .device = layer.weight.device()};
+      layer(ones({1, 2}, like)).sum().backward();
+      sgd.step();
+    };
+    layer.load_state_dict(filled(layer.state_dict(), 1));
+    step();  // the momentum is 1
+    layer.to(device);
+    layer.to(DType::float64);
+    CHECK(handle.is_same(layer.weight));
+    CHECK(handle.device() == device);
+    CHECK(handle.dtype() == DType::float64);
+    CHECK(handle.requires_grad());
+    CHECK(handle.is_leaf());
+    CHECK(handle.grad().defined());  // it came along
+    CHECK(handle.grad().device() == device);
+    CHECK(handle.grad().dtype() == DType::float64);
+    CHECK(handle.grad().to_vector<double>() == std::vector<double>{1, 1});
+    step();  // and now 1.5
+    CHECK(handle.to_vector<double>() == std::vector<double>{-0.25, -0.25});
+    CHECK(sgd.state_dict().at("sgd.momentum.0").device() == device);
+  }
+  Linear layer(2, 1);
+  CHECK(message_of([&] { layer.to(DType::int64); }) == "to: got int64, expected float32 or float64");
+  BatchNorm2d norm(2);
+  norm.to(DType::float64);
+  CHECK(norm.running_var.dtype() == DType::float64);
+  CHECK(norm.num_batches_tracked.dtype() == DType::int64);
+}
+
+TEST_CASE("copies share tensors", "[module]") {
+  Net net(4), copy = net;
+  CHECK(copy.conv1.weight.is_same(net.conv1.weight));
+  Sequential s(Linear(2, 3), Tanh()), t = s;
+  CHECK(s.state_dict().at("0.weight").is_same(t.state_dict().at("0.weight")));
+  net.zero_grad();
+  copy(zeros({1, 3, 32, 32})).sum().backward();
+  CHECK(net.fc2.bias.grad().to_vector<double>() == std::vector<double>{1, 1});
+  net.zero_grad();
+  CHECK_FALSE(copy.fc2.bias.grad().defined());
+}
+
+TEST_CASE("Sequential calls its layers in order", "[module]") {
+  Linear first(2, 3), second(3, 1);
+  Sequential s(first, ReLU(), second);
+  const Tensor x = tensor({1.0f, -2.0f}).view({1, 2});
+  check_equal(s(x), second(relu(first(x))));
+  s.append(Sigmoid());
+  check_equal(s(x), sigmoid(second(relu(first(x)))));
+  CHECK(Sequential()(x).is_same(x));
+}
+
+TEST_CASE("weights and biases start uniform in one over the root of the fan-in", "[module]") {
+  manual_seed(base_seed());
+  const auto check = [](const Tensor& x, double fan_in) {
+    const double bound = 1 / std::sqrt(fan_in), n = static_cast<double>(x.numel());
+    double mean = 0, square = 0, largest = 0;
+    for (const double v : x.to_vector<double>()) {
+      mean += v / n;
+      square += v * v / n;
+      largest = std::max(largest, std::abs(v));
+    }
+    CHECK(largest <= bound);
+    CHECK(largest > 0.9 * bound);
+    CHECK(std::abs(mean) < 5 * bound / std::sqrt(3 * n));
+    CHECK(std::abs(square - bound * bound / 3) < 5 * bound * bound * std::sqrt(4.0 / 45 / n));
+    CHECK(x.requires_grad());
+    CHECK(x.is_leaf());
+  };
+  const Conv2d conv({.in_channels = 12, .out_channels = 240, .kernel_size = {3, 2}, .groups = 4});
+  CHECK(conv.weight.shape() == Shape{240, 3, 3, 2});
+  check(conv.weight, 18);
+  check(conv.bias, 18);
+  const Linear linear(50, 400);
+  CHECK(linear.weight.shape() == Shape{400, 50});
+  check(linear.weight, 50);
+  check(linear.bias, 50);
+  CHECK_FALSE(Linear(2, 3, false).bias.defined());
+
+  manual_seed(5);
+  const Linear a(3, 4);
+  manual_seed(5);
+  const Linear b(3, 4);
+  CHECK(a.weight.to_vector<double>() == b.weight.to_vector<double>());
+  CHECK(a.bias.to_vector<double>() == b.bias.to_vector<double>());
+  CHECK(Linear(3, 4).weight.to_vector<double>() != b.weight.to_vector<double>());
+}
+
+TEST_CASE("BatchNorm2d counts the batches it has seen", "[module]") {
+  BatchNorm2d norm(2);
+  CHECK(norm.weight.to_vector<double>() == std::vector<double>{1, 1});
+  CHECK(norm.bias.to_vector<double>() == std::vector<double>{0, 0});
+  CHECK(norm.running_mean.to_vector<double>() == std::vector<double>{0, 0});
+  CHECK(norm.running_var.to_vector<double>() == std::vector<double>{1, 1});
+  CHECK(norm.num_batches_tracked.shape() == Shape{});
+  const Tensor x = tensor({1.0f, 3.0f, 5.0f, 5.0f}).view({1, 2, 1, 2});
+  norm(x);
+  norm(x);
+  CHECK(norm.num_batches_tracked.item<std::int64_t>() == 2);
+  CHECK(norm.running_mean.to_vector<double>()[0] == Approx(2 * 0.19).epsilon(1e-6));
+  CHECK(norm.running_var.to_vector<double>()[0] == Approx(0.81 + 2 * 0.19).epsilon(1e-6));
+  norm.eval();
+  norm(x);
+  CHECK(norm.num_batches_tracked.item<std::int64_t>() == 2);
+  norm.train();
+  CHECK_THROWS_AS(norm(zeros({1, 3, 2, 2})), Error);
+  CHECK(norm.num_batches_tracked.item<std::int64_t>() == 2);  // nothing has changed
+}
+
+TEST_CASE("losses as layers", "[module]") {
+  const Tensor logits = tensor({1.0, 2.0, 0.5, -1.0}).view({2, 2}), target = tensor<std::int64_t>({1, 0});
+  check_equal(CrossEntropyLoss()(logits, target), cross_entropy(logits, target));
+  const CrossEntropyOptions options{.reduction = Reduction::sum, .label_smoothing = 0.1};
+  check_equal(CrossEntropyLoss(options)(logits, target), cross_entropy(logits, target, options));
+  check_equal(MSELoss()(logits, logits * 2.0), mse_loss(logits, logits * 2.0));
+  check_equal(MSELoss(Reduction::none)(logits, logits * 2.0), pow(logits, 2));
+}
+
+TEST_CASE("how modules print", "[module]") {
+  CHECK(Conv2d({.in_channels = 3, .out_channels = 16, .kernel_size = 3}).str() == "Conv2d(3, 16, kernel_size=3)");
+  CHECK(Conv2d({.in_channels = 4,
+                .out_channels = 8,
+                .kernel_size = {3, 5},
+                .stride = 2,
+                .padding = {1, 2},
+                .dilation = 2,
+                .groups = 2,
+                .bias = false})
+            .str() == "Conv2d(4, 8, kernel_size=(3, 5), stride=2, padding=(1, 2), dilation=2, groups=2, bias=False)");
+  CHECK(Linear(512, 32).str() == "Linear(512, 32)");
+  CHECK(Linear(512, 32, false).str() == "Linear(512, 32, bias=False)");
+  CHECK(BatchNorm2d(16).str() == "BatchNorm2d(16)");
+  CHECK(Dropout(0.25).str() == "Dropout(p=0.25)");
+  CHECK(Dropout2d(0.4).str() == "Dropout2d(p=0.4)");
+  CHECK(MaxPool2d(2).str() == "MaxPool2d(kernel_size=2)");
+  CHECK(AvgPool2d({2, 3}, {.stride = HeightWidth(1), .padding = 1}).str() ==
+        "AvgPool2d(kernel_size=(2, 3), stride=1, padding=1)");
+  CHECK(Tanh().str() == "Tanh()");
+  CHECK(ReLU().str() == "ReLU()");
+  CHECK(Sigmoid().str() == "Sigmoid()");
+  CHECK(Flatten().str() == "Flatten(1, -1)");
+  CHECK(Sequential(Tanh(), ReLU()).str() == "Sequential(2 layers)");
+  CHECK(Net(4).str() == "Module");
+}
+
+TEST_CASE("what layers refuse", "[module]") {
+  CHECK(message_of([] { Conv2d({.in_channels = 3, .out_channels = 4, .kernel_size = 3, .groups = 2}); }) ==
+        "Conv2d: 3 to 4 channels, 2 groups, kernel 3, expected positive numbers and groups that divide both channels");
+  CHECK(message_of([] { Linear(0, 2); }) == "Linear: 0 to 2 features, expected positive numbers");
+  CHECK(message_of([] { Dropout(1.5)(zeros({2})); }) == "dropout: probability 1.5, expected 0 to 1");
+  CHECK(message_of([] { Dropout2d()(zeros({2})); }) == "dropout2d: input [2], expected [N, C, H, W]");
+}
+
+}  // namespace tern::test
