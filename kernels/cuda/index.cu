@@ -29,7 +29,7 @@ struct Select {
 };
 
 template <class I, class T>
-__global__ void __launch_bounds__(block_size, 6)
+__global__ void __launch_bounds__(block_size, 4)
     select(I elements, Select<I> s, const T* __restrict__ x, const int64_t* __restrict__ index, T* __restrict__ y) {
   for (I e = grid_thread<I>(); e < elements; e += grid_threads<I>()) {
     const I row = e / s.inner, i = e - row * s.inner, o = row / s.count, j = row - o * s.count;

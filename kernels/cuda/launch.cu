@@ -1,10 +1,10 @@
 #include <tern/kernels/cuda/launch.hpp>
 
 #include <cxxabi.h>
-#include <fmt/format.h>
 
 #include <cstdlib>
 #include <memory>
+#include <sstream>
 #include <string_view>
 
 namespace tern::kernels::cuda {
@@ -39,10 +39,14 @@ std::string kernel_name(const void* kernel) {
 void launch_failed(cudaError_t status, const void* kernel, const cudaLaunchConfig_t& config) {
   const std::string why = cudaGetErrorString(status);
   static_cast<void>(cudaGetLastError());
-  const dim3 grid = config.gridDim, block = config.blockDim;
-  throw CudaError(fmt::format("launch of {}, grid ({}, {}, {}), block ({}, {}, {}), {} bytes of shared memory: {}",
-                              kernel_name(kernel), grid.x, grid.y, grid.z, block.x, block.y, block.z,
-                              config.dynamicSmemBytes, why));
+  std::ostringstream text;
+  const auto shape = [&text](dim3 d) { text << "(" << d.x << ", " << d.y << ", " << d.z << ")"; };
+  text << "launch of " << kernel_name(kernel) << ", grid ";
+  shape(config.gridDim);
+  text << ", block ";
+  shape(config.blockDim);
+  text << ", " << config.dynamicSmemBytes << " bytes of shared memory: " << why;
+  throw CudaError(text.str());
 }
 
 }  // namespace tern::kernels::cuda

@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(block_size)
 
 /// A thread computes one element of dx.
 template <class T, class I>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     max_backward_elements(I count, I n, I inner, const int64_t* __restrict__ indices, const T* __restrict__ dy,
                           T* __restrict__ dx) {
   for (I e = grid_thread<I>(); e < count; e += grid_threads<I>()) {
