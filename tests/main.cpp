@@ -18,6 +18,10 @@ std::uint64_t base_seed() {
 
 }  // namespace tern::test
 
+// Read by AddressSanitizer: an allocation too large to be had is to fail as it does without the sanitizer.
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+
 int main(int argc, char** argv) {
   Catch::StringMaker<float>::precision = 9;
   Catch::StringMaker<double>::precision = 17;
