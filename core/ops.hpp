@@ -116,6 +116,9 @@ struct Pool2dOptions {
 Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
 /// And where each came from: h * W + w within its plane, int64.
 MaxResult max_pool2d_with_indices(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
+/// max_pool2d(tanh(x)), for one tanh a window: tanh rises, so the largest element of a window is largest before and
+/// after. Where tanh rounds several to the same, the gradient still goes to the largest of them.
+Tensor tanh_max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
 /// Padding counts as zeros in the mean.
 Tensor avg_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
 

@@ -52,6 +52,10 @@ Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions&
   return max_pool2d_with_indices(x, kernel_size, options).values;
 }
 
+Tensor tanh_max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options) {
+  return tanh(max_pool2d(x, kernel_size, options));
+}
+
 Tensor avg_pool2d(const Tensor& in, HeightWidth kernel_size, const Pool2dOptions& options) {
   const kernels::Pool2dShape s = checked_shape("avg_pool2d", in, kernel_size, options);
   const Tensor x = in.contiguous();

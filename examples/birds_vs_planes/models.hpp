@@ -26,8 +26,8 @@ struct Net : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = max_pool2d(tanh(conv1(x)), 2);
-    out = max_pool2d(tanh(conv2(out)), 2);
+    tern::Tensor out = tanh_max_pool2d(conv1(x), 2);
+    out = tanh_max_pool2d(conv2(out), 2);
     out = out.view({-1, 8 * 8 * 8});
     out = tanh(fc1(out));
     return fc2(out);
@@ -46,8 +46,8 @@ struct NetWidth : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = max_pool2d(tanh(conv1(x)), 2);
-    out = max_pool2d(tanh(conv2(out)), 2);
+    tern::Tensor out = tanh_max_pool2d(conv1(x), 2);
+    out = tanh_max_pool2d(conv2(out), 2);
     out = out.view({-1, 16 * 8 * 8});
     out = tanh(fc1(out));
     return fc2(out);
@@ -73,9 +73,9 @@ struct NetDropout : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = max_pool2d(tanh(conv1(x)), 2);
+    tern::Tensor out = tanh_max_pool2d(conv1(x), 2);
     out = conv1_dropout(out);
-    out = max_pool2d(tanh(conv2(out)), 2);
+    out = tanh_max_pool2d(conv2(out), 2);
     out = conv2_dropout(out);
     out = out.view({-1, 16 * 8 * 8});
     out = tanh(fc1(out));
@@ -103,9 +103,9 @@ struct NetBatchNorm : tern::Module {
 
   tern::Tensor forward(const tern::Tensor& x) override {
     tern::Tensor out = conv1_batchnorm(conv1(x));
-    out = max_pool2d(tanh(out), 2);
+    out = tanh_max_pool2d(out, 2);
     out = conv2_batchnorm(conv2(out));
-    out = max_pool2d(tanh(out), 2);
+    out = tanh_max_pool2d(out, 2);
     out = out.view({-1, 16 * 8 * 8});
     out = tanh(fc1(out));
     return fc2(out);

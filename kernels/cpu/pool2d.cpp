@@ -26,10 +26,31 @@ HWY_INLINE hn::Vec<DI> upper_left(DI di, int64_t first) {
   return hn::Add(hn::Set(di, static_cast<int32_t>(first)), hn::ShiftLeft<1>(hn::Iota(di, 0)));
 }
 
-/// b before a in the order of max_pool2d: NaN is larger than any number, the first of equals wins.
-template <class V>
-HWY_INLINE auto beats(V b, V a) {
-  return hn::Or(hn::Gt(b, a), hn::AndNot(hn::IsNaN(a), hn::IsNaN(b)));
+/// to[i] = v[i] for the lanes of v, and the other way round. int64 goes by vectors where v is one at least.
+template <class DI>
+HWY_INLINE void store_int64(DI di, hn::Vec<DI> v, int64_t* to) {
+  const hn::ScalableTag<int64_t> d64;
+  const int64_t lanes = hn::Lanes(di), step = hn::Lanes(d64);
+  HWY_ALIGN int32_t part[HWY_LANES(int32_t)];
+  hn::Store(v, di, part);
+  int64_t i = 0;
+  for (; i + step <= lanes; i += step) {
+    hn::StoreU(hn::PromoteTo(d64, hn::Load(hn::Rebind<int32_t, decltype(d64)>(), part + i)), d64, to + i);
+  }
+  for (; i < lanes; ++i) to[i] = part[i];
+}
+template <class DI>
+HWY_INLINE hn::Vec<DI> load_int64(DI di, const int64_t* from) {
+  const hn::ScalableTag<uint64_t> d64;
+  const hn::Rebind<uint32_t, decltype(d64)> d32;
+  const int64_t lanes = hn::Lanes(di), step = hn::Lanes(d64);
+  HWY_ALIGN uint32_t part[HWY_LANES(uint32_t)];
+  int64_t i = 0;
+  for (; i + step <= lanes; i += step) {
+    hn::Store(hn::TruncateTo(d32, hn::LoadU(d64, reinterpret_cast<const uint64_t*>(from) + i)), d32, part + i);
+  }
+  for (; i < lanes; ++i) part[i] = static_cast<uint32_t>(from[i]);
+  return hn::BitCast(di, hn::Load(hn::RebindToUnsigned<DI>(), part));
 }
 
 /// y[q] and index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p at `place`.
@@ -46,20 +67,17 @@ HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, const float* row, int64_t 
     const auto at_below = hn::Add(at, hn::Set(di, static_cast<int32_t>(W)));
     const auto one = hn::Set(di, 1);
 
+    // NaN is larger than any number, the first of equals wins.
     const auto take = [&](hn::Vec<D> value, hn::Vec<decltype(di)> where) HWY_ATTR {
-      const auto better = beats(value, best);
-      best = hn::IfThenElse(better, value, best);
-      at = hn::IfThenElse(hn::RebindMask(di, better), where, at);
+      const auto keep = hn::Or(hn::Le(value, best), hn::IsNaN(best));
+      best = hn::IfThenElse(keep, best, value);
+      at = hn::IfThenElse(hn::RebindMask(di, keep), at, where);
     };
     take(right, hn::Add(at, one));
     take(below, at_below);
     take(last, hn::Add(at_below, one));
     hn::StoreU(best, d, y + q);
-    if (index) {
-      HWY_ALIGN int32_t part[HWY_LANES(int32_t)];
-      hn::Store(at, di, part);
-      for (int64_t i = 0; i < lanes; ++i) index[q + i] = part[i];
-    }
+    if (index) store_int64(di, at, index + q);
   }
   return q;
 }
@@ -72,9 +90,7 @@ HWY_INLINE int64_t spread_row(D d, int64_t Q, int64_t W, const int64_t* index, c
   const int64_t lanes = hn::Lanes(d);
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
-    HWY_ALIGN int32_t part[HWY_LANES(int32_t)];
-    for (int64_t i = 0; i < lanes; ++i) part[i] = static_cast<int32_t>(index[q + i]);
-    const auto at = hn::Load(di, part);
+    const auto at = load_int64(di, index + q);
     const auto g = hn::LoadU(d, dy + q);
     const auto one = hn::Set(di, 1);
     const auto here = [&](hn::Vec<decltype(di)> where)

@@ -367,6 +367,7 @@ const std::vector<OpCase>& op_cases() {
       {"conv2d", [](Random& r) { return conv2d_case(r, true); }},
       {"conv2d without bias", [](Random& r) { return conv2d_case(r, false); }},
       {"max_pool2d", pool2d(max_pool2d)},
+      {"tanh_max_pool2d", pool2d(tanh_max_pool2d)},
       {"avg_pool2d", pool2d(avg_pool2d)},
       {"dropout", [](Random& r) { return dropout_case(r, false); }},
       {"dropout2d", [](Random& r) { return dropout_case(r, true); }},
