@@ -155,7 +155,7 @@ namespace tern::emulator {
 struct Kernel {
   const void* function;
   void (*invoke)(const void* function, const void* arguments);
-  std::shared_ptr<const void> arguments;
+  std::shared_ptr<void> arguments;
   std::size_t argument_bytes;
 };
 
@@ -169,7 +169,6 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const auto invoke = [](const void* function, const void* arguments) {
     std::apply(reinterpret_cast<void (*)(Params...)>(function), *static_cast<const Arguments*>(arguments));
   };
-  return tern::emulator::launch(*config,
-                                {reinterpret_cast<const void*>(kernel), invoke,
-                                 std::make_shared<const Arguments>(std::forward<Args>(args)...), sizeof(Arguments)});
+  return tern::emulator::launch(*config, {reinterpret_cast<const void*>(kernel), invoke,
+                                          std::make_shared<Arguments>(std::forward<Args>(args)...), sizeof(Arguments)});
 }
