@@ -28,7 +28,7 @@ enum class ByteState : std::uint8_t { outside = 0, freed = 1, uninitialised = 2,
 /// In the checked build a byte of state stands beside every byte; allocations keep a distance from each other, and
 /// freed ones are not used again for a while. The memory is mapped twice: at the device addresses, which programs are
 /// given and where the host has no access, and at addresses for the emulator and for kernels, whose arguments are moved
-/// there. A device address that a kernel finds elsewhere, as in memory, opens the window for the rest of the launch.
+/// there. One that a kernel has from elsewhere, a struct or memory, opens the device addresses until the launch ends.
 class DeviceMemory {
  public:
   static DeviceMemory& get();

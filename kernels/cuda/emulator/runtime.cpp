@@ -153,22 +153,10 @@ const std::pair<const Address, Runtime::Pinned>* Runtime::find_pinned(const vola
   return address_of(p) - entry.first < entry.second.bytes ? &entry : nullptr;
 }
 
-namespace {
-
-/// What looks like a device address in the arguments becomes the address where kernels find the same memory.
-void map_arguments(const Kernel& kernel) {
+const volatile void* kernel_address(const volatile void* p) {
   const DeviceMemory& memory = DeviceMemory::get();
-  auto* const bytes = static_cast<std::byte*>(kernel.arguments.get());
-  for (std::size_t at = 0; at + sizeof(void*) <= kernel.argument_bytes; at += alignof(void*)) {
-    void* argument = nullptr;
-    std::memcpy(&argument, bytes + at, sizeof(argument));
-    if (!memory.contains(argument)) continue;
-    argument = memory.mapped(argument);
-    std::memcpy(bytes + at, &argument, sizeof(argument));
-  }
+  return memory.contains(p) ? memory.mapped(p) : p;
 }
-
-}  // namespace
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
   Runtime& runtime = Runtime::get();
@@ -188,7 +176,6 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
   if (config.dynamicSmemBytes > most)
     return report(invalid(fmt::format("the kernel may have {} bytes of dynamic shared memory", most)));
 
-  map_arguments(kernel);
   return report(runtime.submit(config.stream, [kernel, grid, block, bytes = config.dynamicSmemBytes]() -> Status {
     Grid work{kernel, grid, block, bytes, Runtime::get().seed, Runtime::get().profiling, {}, {}, {}, {}};
     run(work);
