@@ -84,7 +84,7 @@ DeviceMemory::DeviceMemory() : capacity_(chosen_capacity()) {
   } else {
     begin_ = address_of(map(span_, all));
   }
-  gaps_[begin_] = span_;
+  add_gap(begin_, span_);
 }
 
 std::size_t DeviceMemory::footprint(std::size_t bytes) {
@@ -94,14 +94,14 @@ std::size_t DeviceMemory::footprint(std::size_t bytes) {
 void* DeviceMemory::allocate(std::size_t bytes) {
   if (bytes > capacity_ - used_) return nullptr;
   const std::size_t needed = footprint(bytes);
-  const auto find = [&] { return std::ranges::find_if(gaps_, [&](const auto& gap) { return gap.second >= needed; }); };
+  const auto find = [&] { return gaps_by_length_.lower_bound({needed, 0}); };
   auto gap = find();
-  while (gap == gaps_.end() && reuse_oldest()) gap = find();
-  if (gap == gaps_.end()) return nullptr;
+  while (gap == gaps_by_length_.end() && reuse_oldest()) gap = find();
+  if (gap == gaps_by_length_.end()) return nullptr;
 
-  const auto [begin, length] = *gap;
-  gaps_.erase(gap);
-  if (length > needed) gaps_[begin + needed] = length - needed;
+  const auto [length, begin] = *gap;
+  remove_gap(begin, length);
+  if (length > needed) add_gap(begin + needed, length - needed);
   allocations_[begin] = {bytes, true};
   used_ += bytes;
   void* p = reinterpret_cast<void*>(begin);
@@ -137,18 +137,33 @@ bool DeviceMemory::reuse_oldest() {
 }
 
 void DeviceMemory::reuse(std::map<Address, Allocation>::iterator freed) {
-  mark(reinterpret_cast<void*>(freed->first), freed->second.bytes, ByteState::outside);
-  auto [gap, is_new] = gaps_.emplace(freed->first, footprint(freed->second.bytes));
+  Address begin = freed->first;
+  std::size_t length = footprint(freed->second.bytes);
+  mark(reinterpret_cast<void*>(begin), freed->second.bytes, ByteState::outside);
   allocations_.erase(freed);
-  if (const auto next = std::next(gap); next != gaps_.end() && gap->first + gap->second == next->first) {
-    gap->second += next->second;
-    gaps_.erase(next);
+  const auto next = gaps_.lower_bound(begin);
+  if (next != gaps_.begin())
+    if (const auto [at, before] = *std::prev(next); at + before == begin) {
+      remove_gap(at, before);
+      begin = at;
+      length += before;
+    }
+  if (next != gaps_.end() && begin + length == next->first) {
+    const std::size_t after = next->second;
+    remove_gap(next->first, after);
+    length += after;
   }
-  if (gap == gaps_.begin()) return;
-  if (const auto before = std::prev(gap); before->first + before->second == gap->first) {
-    before->second += gap->second;
-    gaps_.erase(gap);
-  }
+  add_gap(begin, length);
+}
+
+void DeviceMemory::add_gap(Address begin, std::size_t length) {
+  gaps_[begin] = length;
+  gaps_by_length_.emplace(length, begin);
+}
+
+void DeviceMemory::remove_gap(Address begin, std::size_t length) {
+  gaps_.erase(begin);
+  gaps_by_length_.erase({length, begin});
 }
 
 bool DeviceMemory::is_allocated(const void* p, std::size_t bytes) const {

@@ -6,7 +6,9 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
+#include <utility>
 
 namespace tern::emulator {
 
@@ -79,6 +81,8 @@ class DeviceMemory {
   DeviceMemory();
   static std::size_t footprint(std::size_t bytes);
   void reuse(std::map<Address, Allocation>::iterator freed);
+  void add_gap(Address begin, std::size_t length);
+  void remove_gap(Address begin, std::size_t length);
   bool reuse_oldest();
   void protect(int protection);
 
@@ -89,7 +93,8 @@ class DeviceMemory {
   std::mutex opening_;
   std::map<Address, Allocation> allocations_;  ///< the live, and in the checked build also the freed
   std::map<Address, std::size_t> gaps_;        ///< free ranges: begin and length
-  std::deque<Address> freed_;                  ///< not used again yet; the oldest first
+  std::set<std::pair<std::size_t, Address>> gaps_by_length_;
+  std::deque<Address> freed_;  ///< not used again yet; the oldest first
   std::size_t freed_bytes_ = 0;
 };
 

@@ -453,12 +453,12 @@ void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, Ac
 
 void Multiprocessor::access_elsewhere(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
   if (address_of(p) - address_of(fiber_->stack) < stack_bytes) return;  // the thread's own variables
+  if (address_of(p) - address_of(grid_->kernel.arguments.get()) < grid_->kernel.argument_bytes) return;
   if (shared_check_->contains(p)) return access_shared(p, bytes, kind, call);
   if (memory_.contains(p)) {
     memory_.open();
     return access(memory_.mapped(p), bytes, kind, call);
   }
-  if (address_of(p) - address_of(grid_->kernel.arguments.get()) < grid_->kernel.argument_bytes) return;
   running_ = nullptr;
   const bool allowed = is_constant_data(p) || Runtime::get().find_pinned(p) != nullptr;
   if (!allowed)
