@@ -161,6 +161,20 @@ struct Kernel {
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel);
 
+/// Where kernels find what is at a device address (see DeviceMemory); any other address stays.
+const volatile void* kernel_address(const volatile void* p);
+
+/// A pointer moves there; one inside a struct does not, and opens device memory once it is used.
+template <class T>
+T kernel_argument(T value) {
+  if constexpr (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) {
+    using To = std::remove_cv_t<std::remove_pointer_t<T>>;
+    return static_cast<T>(static_cast<To*>(const_cast<void*>(kernel_address(value))));
+  } else {
+    return value;
+  }
+}
+
 }  // namespace tern::emulator
 
 template <class... Params, class... Args>
@@ -169,7 +183,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const auto invoke = [](const void* function, const void* arguments) {
     std::apply(reinterpret_cast<void (*)(Params...)>(function), *static_cast<const Arguments*>(arguments));
   };
-  return tern::emulator::launch(*config,
-                                {reinterpret_cast<const void*>(kernel), invoke,
-                                 std::make_shared<const Arguments>(std::forward<Args>(args)...), sizeof(Arguments)});
+  const auto copy =
+      std::make_shared<const Arguments>(tern::emulator::kernel_argument<Params>(std::forward<Args>(args))...);
+  return tern::emulator::launch(*config, {reinterpret_cast<const void*>(kernel), invoke, copy, sizeof(Arguments)});
 }
