@@ -109,6 +109,17 @@ class Scratch {
   T* data_;
 };
 
+/// Where a kernel reads its random numbers: from `state`; in a graph so many blocks after `*start`, where the replay
+/// begins.
+struct Draws {
+  PhiloxState state;
+  const PhiloxState* start;
+
+  __device__ PhiloxState now() const { return start ? PhiloxState{start->seed, start->offset + state.offset} : state; }
+};
+/// For a kernel that is queued now. graph.cu
+Draws draws_from(PhiloxState state);
+
 /// CudaArray<T>::sum on the current device: kernels that sum in two stages end with it. reduce.cu
 template <class T>
 void sum(const ReduceShape& r, const T* x, T* y);

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,21 +14,14 @@ namespace {
 /// What the process keeps for one device, until it ends.
 struct DeviceState {
   cudaStream_t main_stream = nullptr;
-  std::mutex mutex;  // for all below
-  std::vector<cublasHandle_t> idle_handles;
-  MemoryStats memory{0, 0};
+  std::mutex mutex;
+  std::vector<cublasHandle_t> idle_handles;  // under the mutex
 };
 
-/// Makes the main stream, and has the pool keep the memory that is freed rather than give it back to the driver at
-/// each synchronisation.
 std::unique_ptr<DeviceState> make_state(int device) {
   const DeviceGuard guard(device);
   auto state = std::make_unique<DeviceState>();
   check(cudaStreamCreateWithFlags(&state->main_stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  cudaMemPool_t pool = nullptr;
-  check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
-  std::uint64_t threshold = UINT64_MAX;
-  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold), "cudaMemPoolSetAttribute");
   return state;
 }
 
@@ -75,7 +66,7 @@ int current_device() {
 }
 
 DeviceGuard::DeviceGuard(int device) : previous_(current_device()) {
-  if (device != previous_) check(cudaSetDevice(device), "cudaSetDevice");
+  if (device != previous_) check(cudaSetDevice(device), fmt::format("cuda:{}", device).c_str());
 }
 
 DeviceGuard::~DeviceGuard() { static_cast<void>(cudaSetDevice(previous_)); }
@@ -111,45 +102,6 @@ cublasHandle_t cublas() {
 
 void synchronize() { check(cudaStreamSynchronize(current_stream()), "cudaStreamSynchronize"); }
 
-void* allocate(std::size_t bytes) {
-  if (bytes == 0) return nullptr;
-  const int device = current_device();
-  DeviceState& state = state_of(device);
-  void* p = nullptr;
-  const cudaError_t status = cudaMallocAsync(&p, bytes, current_stream());
-  const std::scoped_lock lock(state.mutex);
-  if (status == cudaErrorMemoryAllocation) {
-    static_cast<void>(cudaGetLastError());
-    std::size_t free = 0, total = 0;
-    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    throw CudaError(fmt::format("cuda:{} is out of memory: {} bytes asked for, {} held by tensors, {} of {} free",
-                                device, bytes, state.memory.held, free, total));
-  }
-  check(status, "cudaMallocAsync");
-  state.memory.held += bytes;
-  state.memory.peak = std::max(state.memory.peak, state.memory.held);
-  return p;
-}
-
-void release(void* p, std::size_t bytes) noexcept {
-  if (p == nullptr) return;
-  DeviceState& state = state_of(current_device());
-  // Fails only after an error that the next launch or synchronisation tells of.
-  static_cast<void>(cudaFreeAsync(p, current_stream()));
-  const std::scoped_lock lock(state.mutex);
-  state.memory.held -= bytes;
-}
-
-MemoryStats memory_stats(int device) {
-  DeviceState& state = state_of(device);
-  const std::scoped_lock lock(state.mutex);
-  return state.memory;
-}
-
-void reset_peak_memory(int device) {
-  DeviceState& state = state_of(device);
-  const std::scoped_lock lock(state.mutex);
-  state.memory.peak = state.memory.held;
-}
+void synchronize_device() { check(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); }
 
 }  // namespace tern::kernels::cuda
