@@ -1,6 +1,26 @@
+#include <tern/core/check.hpp>
 #include <tern/core/cuda.hpp>
 #include <tern/core/generator.hpp>
-#include <tern/kernels/error.hpp>
+
+#include <atomic>
+
+namespace tern {
+namespace {
+
+std::atomic<ConvBackend> chosen{ConvBackend::handwritten};
+
+}  // namespace
+
+void set_conv_backend(ConvBackend backend) {
+#ifndef TERN_HAS_CUDNN
+  check(backend != ConvBackend::cudnn, "set_conv_backend: this tern was built without cuDNN, expected TERN_CUDNN=ON");
+#endif
+  chosen = backend;
+}
+
+ConvBackend conv_backend() { return chosen; }
+
+}  // namespace tern
 
 namespace tern::cuda {
 

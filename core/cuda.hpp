@@ -8,6 +8,18 @@
 #include <functional>
 #include <memory>
 
+namespace tern {
+
+/// What computes conv2d, pooling and batch_norm2d on cuda devices: tern's own kernels, or cuDNN's, to check and to time
+/// one against the other. Which of them cuDNN has: kernels/cuda/cudnn.hpp.
+enum class ConvBackend { handwritten, cudnn };
+
+/// For all threads, from the next op on. Handwritten at first. Throws Error for cudnn in a build without TERN_CUDNN=ON.
+void set_conv_backend(ConvBackend backend);
+ConvBackend conv_backend();
+
+}  // namespace tern
+
 /// NVIDIA GPUs, under the names of torch.cuda. In a build without CUDA there are none, and what asks for one throws
 /// CudaError, as it does for a device that is not there.
 

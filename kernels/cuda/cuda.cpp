@@ -4,10 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <map>
-#include <memory>
-#include <mutex>
-
 namespace tern::kernels {
 
 CudaBackend::CudaBackend(int device)
@@ -49,16 +45,6 @@ void CudaBackend::download(std::size_t bytes, const void* device, void* host) {
   cuda::synchronize();
 }
 
-Backend& cuda_backend(int index) {
-  if (const int count = cuda::device_count(); index < 0 || index >= count) {
-    throw Error(fmt::format("device cuda:{}: expected one of this machine's {} CUDA devices", index, count));
-  }
-  static std::mutex mutex;
-  static auto& backends = *new std::map<int, std::unique_ptr<CudaBackend>>;  // never destroyed: memory may outlive main
-  const std::scoped_lock lock(mutex);
-  auto& backend = backends[index];
-  if (!backend) backend = std::make_unique<CudaBackend>(index);
-  return *backend;
-}
+Backend& cuda_backend(int index) { return backend_of<CudaBackend>(index); }
 
 }  // namespace tern::kernels

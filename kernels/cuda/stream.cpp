@@ -1,54 +1,29 @@
+#include <tern/kernels/cuda/handles.hpp>
 #include <tern/kernels/cuda/stream.hpp>
 
 #include <fmt/format.h>
 
 #include <map>
-#include <memory>
 #include <mutex>
 #include <utility>
-#include <vector>
 
 namespace tern::kernels::cuda {
 namespace {
 
-/// What the process keeps for one device, until it ends.
-struct DeviceState {
-  cudaStream_t main_stream = nullptr;
-  std::mutex mutex;
-  std::vector<cublasHandle_t> idle_handles;  // under the mutex
-};
-
-std::unique_ptr<DeviceState> make_state(int device) {
-  const DeviceGuard guard(device);
-  auto state = std::make_unique<DeviceState>();
-  check(cudaStreamCreateWithFlags(&state->main_stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  return state;
-}
-
-DeviceState& state_of(int device) {
+/// The stream of a device that is current where no guard says otherwise.
+cudaStream_t main_stream(int device) {
   static std::mutex mutex;
-  // Never destroyed: tensors in static variables outlive it, and the driver may be gone before it.
-  static auto& states = *new std::map<int, std::unique_ptr<DeviceState>>;
+  static auto& streams = *new std::map<int, cudaStream_t>;  // never destroyed: tensors may outlive main
   const std::scoped_lock lock(mutex);
-  auto& state = states[device];
-  if (state == nullptr) state = make_state(device);
-  return *state;
+  cudaStream_t& stream = streams[device];
+  if (stream == nullptr) {
+    const DeviceGuard guard(device);
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  }
+  return stream;
 }
 
-/// What a host thread keeps for its devices. Handles are costly to make, so they go back when the thread ends.
-struct ThreadState {
-  std::map<int, cudaStream_t> streams;
-  std::map<int, cublasHandle_t> handles;
-
-  ~ThreadState() {
-    for (const auto& [device, handle] : handles) {
-      DeviceState& state = state_of(device);
-      const std::scoped_lock lock(state.mutex);
-      state.idle_handles.push_back(handle);
-    }
-  }
-};
-thread_local ThreadState this_thread;
+thread_local std::map<int, cudaStream_t> current_streams;  // by device
 
 }  // namespace
 
@@ -73,29 +48,23 @@ DeviceGuard::~DeviceGuard() { static_cast<void>(cudaSetDevice(previous_)); }
 
 cudaStream_t current_stream() {
   const int device = current_device();
-  cudaStream_t& stream = this_thread.streams[device];
-  if (stream == nullptr) stream = state_of(device).main_stream;
+  cudaStream_t& stream = current_streams[device];
+  if (stream == nullptr) stream = main_stream(device);
   return stream;
 }
 
 StreamGuard::StreamGuard(cudaStream_t stream)
-    : device_(current_device()), previous_(std::exchange(this_thread.streams[device_], stream)) {}
+    : device_(current_device()), previous_(std::exchange(current_streams[device_], stream)) {}
 
-StreamGuard::~StreamGuard() { this_thread.streams[device_] = previous_; }
+StreamGuard::~StreamGuard() { current_streams[device_] = previous_; }
 
 cublasHandle_t cublas() {
-  const int device = current_device();
-  cublasHandle_t& handle = this_thread.handles[device];
-  if (handle == nullptr) {
-    DeviceState& state = state_of(device);
-    const std::scoped_lock lock(state.mutex);
-    if (state.idle_handles.empty()) {
-      check(cublasCreate(&handle), "cublasCreate");
-    } else {
-      handle = state.idle_handles.back();
-      state.idle_handles.pop_back();
-    }
-  }
+  thread_local ThreadHandles<cublasHandle_t> handles;
+  const cublasHandle_t handle = handles.get(current_device(), [] {
+    cublasHandle_t made = nullptr;
+    check(cublasCreate(&made), "cublasCreate");
+    return made;
+  });
   check(cublasSetStream(handle, current_stream()), "cublasSetStream");
   return handle;
 }

@@ -5,6 +5,9 @@
 #include <tern/kernels/cuda/devices.hpp>
 #include <tern/kernels/cuda/error.hpp>
 
+#include <cstddef>
+#include <cstdint>
+
 namespace tern::kernels::cuda {
 
 /// Where this host thread's work on its device goes. Unless a StreamGuard says otherwise, that is the device's main
@@ -32,5 +35,22 @@ cublasHandle_t cublas();
 void* allocate(std::size_t bytes);
 /// Gives memory back, in the order of the current stream. `bytes` is what was asked for.
 void release(void* p, std::size_t bytes) noexcept;
+
+/// Memory of a kernel's own, in the order of the current stream: the next user of it waits for this one.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(std::int64_t n)
+      : bytes_(static_cast<std::size_t>(n) * sizeof(T)), data_(static_cast<T*>(allocate(bytes_))) {}
+  ~Scratch() { release(data_, bytes_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  T* data() const { return data_; }
+
+ private:
+  std::size_t bytes_;
+  T* data_;
+};
 
 }  // namespace tern::kernels::cuda

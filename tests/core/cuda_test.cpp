@@ -16,6 +16,18 @@ TEST_CASE("cuda: a build or a machine without a device says so") {
   CHECK_THROWS_AS(cuda::DeviceGuard(0), CudaError);
 }
 
+TEST_CASE("cuda: cuDNN is chosen where the build has it, and else refused") {
+  CHECK(conv_backend() == ConvBackend::handwritten);
+#ifdef TERN_HAS_CUDNN
+  set_conv_backend(ConvBackend::cudnn);
+  CHECK(conv_backend() == ConvBackend::cudnn);
+#else
+  CHECK_THROWS_WITH(set_conv_backend(ConvBackend::cudnn), Catch::Contains("expected TERN_CUDNN=ON"));
+#endif
+  set_conv_backend(ConvBackend::handwritten);
+  CHECK(conv_backend() == ConvBackend::handwritten);
+}
+
 TEST_CASE("cuda: a guard changes this thread's device, and back") {
   if (!cuda::is_available()) return;
   const int before = cuda::current_device();
