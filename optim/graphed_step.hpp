@@ -11,7 +11,7 @@
 
 namespace tern {
 
-/// A training step that recalls its kernels instead of queuing them one by one. On a cuda device the first call runs as
+/// A training step whose kernels are queued by one call instead of one by one. On a cuda device the first call runs as
 /// it is, the second records the forward and the backward pass as a cuda::Graph, and it and all later calls replay
 /// that. On other devices every call runs as it is. The results are the same bits either way.
 ///
@@ -20,8 +20,8 @@ namespace tern {
 ///   });
 ///   for (const auto& [input, target] : loader) total.add_(step(input, target));
 ///
-/// The optimiser's step follows the graph as a launch of its own: learning rates, schedules and AdamW's count stay as
-/// they are, and no more is launched than would be to hand a graph those numbers.
+/// The optimiser's step follows the graph as a launch of its own, so learning rates, schedules and AdamW's count are as
+/// ever: to hand a graph those numbers would take a launch as well.
 ///
 /// The loss function must have the device do the same each time. What cuda::Graph says of numbers and branches holds
 /// for it: after train(), eval() or a change of a number in the loss, make a new GraphedStep.

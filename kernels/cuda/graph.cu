@@ -54,7 +54,7 @@ struct Recording {
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
 
-  /// What `work` queues. Null if it threw or broke the recording.
+  /// What `work` queues. Throws what it throws, and CudaError if it broke the recording.
   cudaGraph_t record(const std::function<void()>& work) const {
     const StreamGuard guard(stream);
     cudaGraph_t result = nullptr;

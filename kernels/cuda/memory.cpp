@@ -90,13 +90,13 @@ void release(void* p, std::size_t bytes) noexcept try {
   Pool& pool = pool_of(device);
   {
     const std::scoped_lock lock(pool.mutex);
-    auto block = pool.blocks.find(p);
-    if (block == pool.blocks.end() && recording && recording->device_ == device)
-      block =
-          pool.blocks.emplace(p, Block{bytes, recording, true}).first;  // a replay may use it: now it is the graph's
-    if (block != pool.blocks.end()) {
+    if (const auto block = pool.blocks.find(p); block != pool.blocks.end()) {
       block->second.in_use = false;
       if (block->second.owner == recording) recording->idle_.emplace(bytes, p);
+      return;
+    }
+    if (recording && recording->device_ == device) {
+      pool.blocks.emplace(p, Block{bytes, recording, false});  // the replays may read it
       return;
     }
   }

@@ -7,9 +7,9 @@
 namespace tern::kernels::cuda {
 
 /// The memory that a graph works in, on the current device. From its making until close(), what its host thread
-/// allocates comes from here, and what that thread releases comes here, to be given out again: the recorded work is in
-/// order, so a later piece of it may use what an earlier one is done with. CUDA's own way, allocations as nodes of the
-/// graph, does not let a tensor outlive the recording or be freed in it if it was made before.
+/// allocates comes from here, and what that thread releases comes here. What came from here is given out again: the
+/// recorded work is in order, so a later piece of it may use what an earlier one is done with. CUDA's own way,
+/// allocations as nodes of the graph, does not let a tensor outlive the recording, or be freed in it if it is older.
 class GraphMemory {
  public:
   GraphMemory();

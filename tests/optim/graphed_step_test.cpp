@@ -9,7 +9,9 @@
 #include <layers/models.hpp>
 #include <random.hpp>
 
+#include <cmath>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace tern::test {
@@ -156,6 +158,25 @@ TEST_CASE("a whole training step waits for nothing: it can be recorded as a grap
     }
     CHECK(results[0] == results[1]);
   });
+}
+
+TEST_CASE("a graph keeps what its work lets go of") {
+  if (!cuda::is_available()) return;
+  const TensorOptions on_device{.device = Device::cuda};
+  const std::size_t before = cuda::memory_allocated();
+  {
+    Tensor x = full({64}, 3, on_device), y;
+    cuda::Graph graph([&] {
+      y = x + 1;
+      x = {};
+      const Tensor in_its_place = full({64}, 7, on_device);
+    });
+    for (int i = 0; i < 3; ++i) {
+      graph.replay();
+      CHECK(y.to_vector<float>() == std::vector<float>(64, 4));
+    }
+  }
+  CHECK(cuda::memory_allocated() == before);
 }
 
 TEST_CASE("a graph refuses what a replay could not do again") {
