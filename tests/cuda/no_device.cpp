@@ -1,5 +1,6 @@
 #include <tern/kernels/cuda/devices.hpp>
 
+#define CATCH_CONFIG_EXTERNAL_INTERFACES
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
