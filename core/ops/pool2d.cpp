@@ -48,8 +48,14 @@ MaxResult max_pool2d_with_indices(const Tensor& in, HeightWidth kernel_size, con
           indices};
 }
 
-Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options) {
-  return max_pool2d_with_indices(x, kernel_size, options).values;
+Tensor max_pool2d(const Tensor& in, HeightWidth kernel_size, const Pool2dOptions& options) {
+  if (records({&in, 1})) return max_pool2d_with_indices(in, kernel_size, options).values;
+  const kernels::Pool2dShape s = checked_shape("max_pool2d", in, kernel_size, options);
+  const Tensor x = in.contiguous();
+  const Tensor y = empty({s.N, s.C, s.P(), s.Q()}, {.dtype = x.dtype(), .device = x.device()});
+  for_floating("max_pool2d", x,
+               [&]<class T>(kernels::FloatKernels<T>& k) { k.max_pool2d(s, x.data<T>(), y.data<T>(), nullptr); });
+  return y;
 }
 
 Tensor tanh_max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options) {

@@ -4,7 +4,13 @@
 /// kernel, and queues it on the current stream. None of them waits for the device.
 
 #include <tern/kernels/backend.hpp>
+#include <tern/kernels/cuda/devices.hpp>
 #include <tern/kernels/cuda/staging.hpp>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
 
 namespace tern::kernels {
 
@@ -125,5 +131,20 @@ class CudaBackend : public Backend {
   CudaFloat<float> float_;
   CudaFloat<double> double_;
 };
+
+/// The process's one B for a device, made when it is first asked for. Throws tern::Error where there is no such device.
+template <class B>
+B& backend_of(int index) {
+  if (const int count = cuda::device_count(); index < 0 || index >= count) {
+    throw Error("device cuda:" + std::to_string(index) + ": expected one of this machine's " + std::to_string(count) +
+                " CUDA devices");
+  }
+  static std::mutex mutex;
+  static auto& backends = *new std::map<int, std::unique_ptr<B>>;  // never destroyed: memory may outlive main
+  const std::scoped_lock lock(mutex);
+  std::unique_ptr<B>& backend = backends[index];
+  if (!backend) backend = std::make_unique<B>(index);
+  return *backend;
+}
 
 }  // namespace tern::kernels
