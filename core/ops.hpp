@@ -116,9 +116,6 @@ struct Pool2dOptions {
 Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
 /// And where each came from: h * W + w within its plane, int64.
 MaxResult max_pool2d_with_indices(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
-/// max_pool2d(tanh(x)), for one tanh a window: tanh rises, so the largest element of a window is largest before and
-/// after. Where tanh rounds several to the same, the gradient still goes to the largest of them.
-Tensor tanh_max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
 /// Padding counts as zeros in the mean.
 Tensor avg_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
 
@@ -135,6 +132,13 @@ struct BatchNorm2dOptions {
 /// statistics normalise, and the running ones, where defined, move towards them.
 Tensor batch_norm2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight = {},
                     const Tensor& bias = {}, const BatchNorm2dOptions& options = {});
+
+/// max_pool2d(batch_norm2d(...), kernel_size, pool), and in training without the tensors in between: one op where
+/// memory is what batch normalisation waits for. The elements that pooling takes are the largest of x, or the smallest
+/// where weight is negative, which leaves no room for rounding to choose among them.
+Tensor batch_norm2d_max_pool2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
+                               const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options,
+                               HeightWidth kernel_size, const Pool2dOptions& pool = {});
 
 struct CrossEntropyOptions {
   Tensor weight = {};  ///< [C], one factor a class
