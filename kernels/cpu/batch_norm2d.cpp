@@ -1,11 +1,10 @@
 /// Batch normalisation in two passes each way: statistics plane by plane, then the result. Forward moves 12 bytes to an
 /// element, backward 20, for about ten operations.
 ///
-/// The arithmetic runs in double, which the memory's pace hides: where most of a value cancels, what is left of it is
-/// right. All sums have an order that depends on the shape alone. The variance is summed around the first
-/// element of each plane, in the same pass as the mean, and put together from the planes as in Chan, Golub, LeVeque,
-/// "Updating formulae and a pairwise algorithm for computing sample variances", 1979: a mean far from zero costs no
-/// digits.
+/// Sums and the forward result are computed in double, the gradient by x, which has the most to move, in float. All sums
+/// have an order that depends on the shape alone. The variance is summed around the first element of each plane, in the
+/// same pass as the mean, and put together from the planes as in Chan, Golub, LeVeque, "Updating formulae and a pairwise
+/// algorithm for computing sample variances", 1979: a mean far from zero costs no digits.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
@@ -123,14 +122,19 @@ void normalize(int64_t n, const float* x, double mean, double gain, double shift
   });
 }
 
-/// dx = (dy - mean_dy + slope * (x - mean)) * gain.
-void combine(int64_t n, const float* x, double mean, const float* dy, double mean_dy, double slope, double gain,
+/// dx = (dy - mean_dy + slope * (x - mean)) * gain. dx may be dy.
+void combine(int64_t n, const float* x, float mean, const float* dy, float mean_dy, float slope, float gain,
              float* dx) {
-  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR {
-    const auto v = hn::Sub(hn::PromoteTo(d, load(d, x + i)), hn::Set(d, mean));
-    const auto g = hn::Sub(hn::PromoteTo(d, load(d, dy + i)), hn::Set(d, mean_dy));
-    return hn::Mul(hn::MulAdd(v, hn::Set(d, slope), g), hn::Set(d, gain));
-  });
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = hn::Lanes(d);
+  const auto step = [=](auto tag, int64_t i) HWY_ATTR {
+    const auto v = hn::Sub(hn::LoadU(tag, x + i), hn::Set(tag, mean));
+    const auto g = hn::Sub(hn::LoadU(tag, dy + i), hn::Set(tag, mean_dy));
+    hn::StoreU(hn::Mul(hn::MulAdd(v, hn::Set(tag, slope), g), hn::Set(tag, gain)), tag, dx + i);
+  };
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) step(d, i);
+  for (; i < n; ++i) step(hn::CappedTag<float, 1>(), i);
 }
 
 }  // namespace
@@ -208,9 +212,10 @@ void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean
 /// dx = (dy - mean of dy - xhat * mean of dy * xhat) * invstd * weight.
 void input_gradient(int64_t HW, int64_t count, const float* x, double mean, double invstd, double weight,
                     const Slope& total, const float* dy, float* dx) {
-  const double n = static_cast<double>(count);
+  const double n = static_cast<double>(count), slope = -invstd * invstd * total.product / n;
   HWY_DYNAMIC_DISPATCH(combine)
-  (HW, x, mean, dy, total.dy / n, -invstd * invstd * total.product / n, invstd * weight, dx);
+  (HW, x, static_cast<float>(mean), dy, static_cast<float>(total.dy / n), static_cast<float>(slope),
+   static_cast<float>(invstd * weight), dx);
 }
 
 }  // namespace
