@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(block_size)
 /// max_pool2d of normalize's result: of each window the picked element of x, its place, and y. The pick is by x itself,
 /// turned round where the weight is negative. A thread computes one window.
 template <class I, class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     normalize_picked(Pool<I> s, I C, const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias,
                      const T* __restrict__ mean, const T* __restrict__ invstd, T* __restrict__ picked,
                      int64_t* __restrict__ indices, T* __restrict__ y) {
