@@ -269,7 +269,7 @@ int main(int argc, char** argv) {
   try {
     cuda = &cuda_backend(0);
   } catch (const tern::Error&) {
-    fmt::print("tern-kernels: skipped, no CUDA device was found; TERN_CUDA=EMULATE checks the kernels here\n");
+    fmt::print("skipped: no CUDA device was found; TERN_CUDA=EMULATE checks the kernels here\n");
     return 77;
   }
 #ifdef TERN_CUDA_EMULATED
