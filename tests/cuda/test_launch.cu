@@ -145,14 +145,16 @@ TEST_CASE("out of memory says how much was asked for and how much is held") {
   const std::size_t too_much = std::size_t{1} << 50;
   CHECK_THROWS_WITH(allocate(too_much),
                     Catch::Contains(std::to_string(too_much) + " bytes asked for") && Catch::Contains("4000 held"));
-  CHECK(memory_stats(current_device()).held == 4000);
+  CHECK(memory_stats(current_device()).allocated == 4000);
 }
 
 TEST_CASE("memory statistics") {
   const int device = current_device();
   reset_peak_memory(device);
-  const std::size_t before = memory_stats(device).held;
+  const std::size_t before = memory_stats(device).allocated;
   { const DeviceBuffer<double> a(100), b(50); }
-  CHECK(memory_stats(device).held == before);
+  CHECK(memory_stats(device).allocated == before);
   CHECK(memory_stats(device).peak == before + 1200);
+  const DeviceBuffer<double> c(100);
+  CHECK(memory_stats(device).reserved >= before + 800);
 }

@@ -616,6 +616,13 @@ cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
 
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
+  const Lock lock(Runtime::get().mutex);
+  *static_cast<std::uint64_t*>(value) =
+      attribute == cudaMemPoolAttrReservedMemCurrent ? em::DeviceMemory::get().used() : UINT64_MAX;
+  return cudaSuccess;
+}
+
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaDeviceSynchronize(); }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
