@@ -55,7 +55,6 @@ void compare(Call call) {
 
 TEMPLATE_TEST_CASE("cuDNN's conv2d is ours", "[cudnn]", float, double) {
   using T = TestType;
-  if (!cuda::is_available()) return;
   for_each_case(60, [](Random& random) {
     const Conv2dShape s = random_conv2d(random);
     CAPTURE(s);
@@ -72,7 +71,6 @@ TEMPLATE_TEST_CASE("cuDNN's conv2d is ours", "[cudnn]", float, double) {
 
 TEMPLATE_TEST_CASE("cuDNN's pooling is ours", "[cudnn]", float, double) {
   using T = TestType;
-  if (!cuda::is_available()) return;
   for_each_case(60, [](Random& random) {
     const Pool2dShape s = random_pool2d(random);
     CAPTURE(s);
@@ -86,7 +84,6 @@ TEMPLATE_TEST_CASE("cuDNN's pooling is ours", "[cudnn]", float, double) {
 
 TEMPLATE_TEST_CASE("cuDNN's batch_norm2d is ours", "[cudnn]", float, double) {
   using T = TestType;
-  if (!cuda::is_available()) return;
   for_each_case(60, [](Random& random) {
     const BatchNorm2dShape s{.N = random.integer(2, 20), .C = random.integer(1, 40), .HW = random.integer(1, 300)};
     CAPTURE(s.N, s.C, s.HW);

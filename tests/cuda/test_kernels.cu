@@ -30,7 +30,6 @@ std::vector<float> random_floats(std::size_t n, unsigned seed) {
 }  // namespace
 
 TEST_CASE("more elements than a grid has threads") {
-  if (!is_available()) return;
   const std::size_t n = (std::size_t{1} << 14) * 256 + 77;
   const DeviceBuffer<uint8_t> y(std::vector<uint8_t>(n + 2, 9));
   cuda_backend(0).array(uint8_t{}).fill(static_cast<int64_t>(n), 5, y.data() + 1);  // not aligned: a thread, a byte
@@ -41,7 +40,6 @@ TEST_CASE("more elements than a grid has threads") {
 }
 
 TEST_CASE("an upload leaves the host's memory at once") {
-  if (!is_available()) return;
   const std::size_t n = 2'500'000;  // more than all places of the staging memory hold
   const std::vector<float> values = random_floats(n, 1);
   std::vector<float> host = values;
@@ -57,7 +55,6 @@ TEST_CASE("no such device") {
 }
 
 TEST_CASE("a target that is no class makes its row NaN") {
-  if (!is_available()) return;
   auto& kernels = cuda_backend(0).floating(float{});
   CrossEntropyShape s{.N = 4, .C = 3, .label_smoothing = 0.1, .reduction = Reduction::none};
   const DeviceBuffer<float> logits(random_floats(12, 2)), weight(random_floats(3, 3)), log_prob(12), norm(1), loss(4),
@@ -79,7 +76,6 @@ TEST_CASE("a target that is no class makes its row NaN") {
 }
 
 TEST_CASE("a sum of floats is as good as a pairwise one") {
-  if (!is_available()) return;
   // 0.1 added one by one to a float is off by 1 % after a million; ceil(log2 n) roundings leave 20 half ulps.
   const int64_t n = 1'000'000;
   const DeviceBuffer<float> x(std::vector<float>(n, 0.1f)), y(1);
@@ -93,7 +89,6 @@ TEST_CASE("a sum of floats is as good as a pairwise one") {
 }
 
 TEST_CASE("a step of training can be captured, and replayed gives the same") {
-  if (!is_available()) return;
   auto& kernels = cuda_backend(0).floating(float{});
   const Conv2dShape conv{.N = 3, .C = 3, .H = 8, .W = 8, .K = 4, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};
   const Pool2dShape pool{.N = 3, .C = 4, .H = 8, .W = 8, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};

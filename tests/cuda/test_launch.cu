@@ -80,7 +80,6 @@ __global__ void copy_rows(Row row, const Row* other) {
 }  // namespace
 
 TEST_CASE("saxpy") {
-  if (!is_available()) return;
   const int n = GENERATE(1, 31, 256, 1000, 4097);
   const std::vector<float> x = random_floats(n, 1), y = random_floats(n, 2);
   const DeviceBuffer<float> device_x(x), device_y(y);
@@ -90,7 +89,6 @@ TEST_CASE("saxpy") {
 }
 
 TEST_CASE("a sum over a block by shuffles and shared memory") {
-  if (!is_available()) return;
   const int rows = 9, n = GENERATE(1, 100, 256, 1000), threads = GENERATE(32, 64, 256);
   const std::vector<float> x = random_floats(rows * n, 3);
   const DeviceBuffer<float> device_x(x), device_y(rows);
@@ -103,7 +101,6 @@ TEST_CASE("a sum over a block by shuffles and shared memory") {
 }
 
 TEST_CASE("dynamic shared memory") {
-  if (!is_available()) return;
   const int threads = GENERATE(32, 96, 1024), blocks = 5;
   const std::vector<float> x = random_floats(threads * blocks, 4);
   const DeviceBuffer<float> device_x(x), device_y(x.size());
@@ -114,7 +111,6 @@ TEST_CASE("dynamic shared memory") {
 }
 
 TEST_CASE("device addresses in a struct and in memory") {
-  if (!is_available()) return;
   const std::vector<float> x = random_floats(100, 5);
   const DeviceBuffer<float> from(x), to(100);
   const Row first{from.data(), to.data(), 60}, second{from.data() + 60, to.data() + 60, 40};
@@ -124,7 +120,6 @@ TEST_CASE("device addresses in a struct and in memory") {
 }
 
 TEST_CASE("a launch that cannot be made names the kernel and its shape") {
-  if (!is_available()) return;
   const DeviceBuffer<float> y(1);
   try {
     launch(saxpy<float>, dim3(2, 3), 2048, 0, current_stream(), 1, 1.0f, y.data(), y.data());
@@ -135,20 +130,17 @@ TEST_CASE("a launch that cannot be made names the kernel and its shape") {
 }
 
 TEST_CASE("a kernel's name is without namespaces and parameters") {
-  if (!is_available()) return;
   CHECK(kernel_name(reinterpret_cast<const void*>(&row_sum)) == "row_sum");
   CHECK(kernel_name(reinterpret_cast<const void*>(&saxpy<double>)) == "saxpy<double>");
   CHECK(kernel_name(reinterpret_cast<const void*>(&set<Sign::minus>)) == "set<(Sign)1>");
 }
 
 TEST_CASE("an empty grid launches nothing") {
-  if (!is_available()) return;
   launch(saxpy<float>, 0, 256, 0, current_stream(), 0, 1.0f, nullptr, nullptr);
   synchronize();
 }
 
 TEST_CASE("out of memory says how much was asked for and how much is held") {
-  if (!is_available()) return;
   const DeviceBuffer<float> held(1000);
   const std::size_t too_much = std::size_t{1} << 50;
   CHECK_THROWS_WITH(allocate(too_much),
@@ -157,7 +149,6 @@ TEST_CASE("out of memory says how much was asked for and how much is held") {
 }
 
 TEST_CASE("memory statistics") {
-  if (!is_available()) return;
   const int device = current_device();
   reset_peak_memory(device);
   const std::size_t before = memory_stats(device).allocated;

@@ -4,7 +4,7 @@
 #include "child.hpp"
 
 #include <birds_vs_planes/models.hpp>
-#include <random.hpp>
+#include <core/support.hpp>
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/safetensors.hpp>
@@ -31,16 +31,6 @@ std::string python_with_torch() {
     if (!python.empty() && std::system((python + " -c 'import torch' 2>/dev/null").c_str()) == 0) return python;
   }
   return "";
-}
-
-std::vector<Device> devices() {
-  std::vector<Device> all{Device::reference, Device::cpu};
-  try {
-    backend(Device::cuda);
-    all.push_back(Device::cuda);
-  } catch (const Error&) {  // this build or this machine has none
-  }
-  return all;
 }
 
 double largest(const Tensor& x) {

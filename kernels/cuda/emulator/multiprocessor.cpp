@@ -421,6 +421,10 @@ void Multiprocessor::count_accesses() {
   grid_->counts += counts;
 }
 
+void Multiprocessor::note_access(const volatile void* p, std::size_t bytes, bool is_shared, const void* call) {
+  traces_.note(current_, p, bytes, is_shared, call);
+}
+
 void Multiprocessor::global_fault(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
   running_ = nullptr;
   const void* device = memory_.device_address(const_cast<const void*>(p));
@@ -438,7 +442,7 @@ void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, Ac
                       static_cast<std::intptr_t>(offset), grid_->shared_bytes),
           source_line(call));
   }
-  if (grid_->profiling) traces_.note(current_, p, bytes, true, call);
+  if (grid_->profiling) note_access(p, bytes, true, call);
   const auto found = shared_check_->access(p, bytes, current_, kind, call);
   if (!found) return;
   running_ = nullptr;

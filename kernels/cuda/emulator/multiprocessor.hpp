@@ -125,11 +125,15 @@ class Multiprocessor {
   void count_accesses();
   void access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
   void access_elsewhere(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
+  void note_access(const volatile void* p, std::size_t bytes, bool is_shared, const void* call);
   [[noreturn]] void global_fault(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
 
   static constinit thread_local Multiprocessor* running_;
 
   DeviceMemory& memory_ = DeviceMemory::get();
+  const Address memory_begin_ = memory_.mapped_begin();
+  const std::size_t memory_span_ = memory_.span();
+  std::uint8_t* const memory_states_ = memory_.states(memory_.device_address(reinterpret_cast<void*>(memory_begin_)));
   uint3& thread_index_;  ///< what kernels know as threadIdx
   Grid* grid_ = nullptr;
   uint3 block_ = {};
@@ -153,14 +157,15 @@ class Multiprocessor {
 };
 
 inline void Multiprocessor::access(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
-  if (address_of(p) - memory_.mapped_begin() >= memory_.span()) return access_elsewhere(p, bytes, kind, call);
-  std::uint8_t* const states = memory_.states(memory_.device_address(p));
+  const Address offset = address_of(p) - memory_begin_;
+  if (offset >= memory_span_) return access_elsewhere(p, bytes, kind, call);
+  std::uint8_t* const states = memory_states_ + offset;
   constexpr auto initialised = static_cast<std::uint8_t>(ByteState::initialised);
   const auto wanted = kind == AccessKind::write ? static_cast<std::uint8_t>(ByteState::uninitialised) : initialised;
   unsigned bad = 0;
   for (std::size_t i = 0; i < bytes; ++i) bad |= (states[i] & wanted) ^ wanted;
   if (bad != 0) global_fault(p, bytes, kind, call);
-  if (grid_->profiling) traces_.note(current_, p, bytes, false, call);
+  if (grid_->profiling) note_access(p, bytes, false, call);
   if (kind != AccessKind::read) std::memset(states, initialised, bytes);
 }
 

@@ -75,13 +75,16 @@ void WarpTraces::count_shared(std::span<const Access> warp, MemoryCounts& counts
 }
 
 std::string profile_table() {
-  std::string table = fmt::format("{:<40} {:>9} {:>14} {:>14} {:>10} {:>12} {:>10}\n", "kernel", "launches",
+  const std::vector<KernelProfile> kernels = profile();
+  std::size_t width = 0;
+  for (const KernelProfile& kernel : kernels) width = std::max(width, kernel.name.size());
+  std::string table = fmt::format("{:<{}} {:>9} {:>14} {:>14} {:>10} {:>12} {:>10}\n", "kernel", width, "launches",
                                   "global bytes", "sector bytes", "used", "shared", "conflicts");
-  for (const auto& [name, launches, counts] : profile()) {
+  for (const auto& [name, launches, counts] : kernels) {
     const std::uint64_t moved = 32 * counts.global_sectors;
     const double used = moved == 0 ? 1 : static_cast<double>(counts.global_bytes) / static_cast<double>(moved);
-    table += fmt::format("{:<40} {:>9} {:>14} {:>14} {:>9.0f}% {:>12} {:>10}\n", name, launches, counts.global_bytes,
-                         moved, 100 * used, counts.shared_accesses, counts.bank_conflicts);
+    table += fmt::format("{:<{}} {:>9} {:>14} {:>14} {:>9.0f}% {:>12} {:>10}\n", name, width, launches,
+                         counts.global_bytes, moved, 100 * used, counts.shared_accesses, counts.bank_conflicts);
   }
   return table;
 }

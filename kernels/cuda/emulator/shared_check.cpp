@@ -22,7 +22,8 @@ SharedMemoryCheck::SharedMemoryCheck(const void* dynamic_begin, std::size_t dyna
     range.first_cell = cells;
     cells += range.bytes / 4 + 2;
   }
-  cells_.resize(cells);
+  cells_ = std::make_unique<Cell[]>(cells);
+  calls_ = std::make_unique<Calls[]>(cells);
 }
 
 void SharedMemoryCheck::begin_block(unsigned threads) {
@@ -51,22 +52,17 @@ void SharedMemoryCheck::warp_barrier(unsigned warp, unsigned lanes) {
   warp_has_moved_[warp] = true;
 }
 
-/// Whether nothing orders the earlier access before what `thread` does now.
-bool SharedMemoryCheck::unordered(const Stamp& earlier, unsigned thread) const {
-  if (earlier.phase != phase_ || earlier.thread == thread) return false;
-  if (earlier.thread / 32 != thread / 32) return true;
-  return clock(thread, earlier.thread % 32) <= earlier.epoch;
-}
-
-void SharedMemoryCheck::note_read(Cell& cell, const Access& read, unsigned thread) {
+void SharedMemoryCheck::note_read(Cell& cell, const Stamp& now, const void* call) {
   // A read that is ordered before this one adds nothing: what comes after this one also comes after that.
-  for (Access& kept : cell.reads) {
-    if (unordered(kept.stamp, thread)) continue;
-    kept = read;
-    return;
+  int replaced = 0;
+  if (unordered(cell.reads[0], now.thread())) {
+    // Reads by two warps are worth more than two by the same.
+    const bool of_one_warp = cell.reads[0].thread() / 32 == cell.reads[1].thread() / 32;
+    if (!of_one_warp && unordered(cell.reads[1], now.thread())) return;
+    replaced = 1;
   }
-  // Reads by two warps are worth more than two by the same.
-  if (cell.reads[0].stamp.thread / 32 == cell.reads[1].stamp.thread / 32) cell.reads[1] = read;
+  cell.reads[replaced] = now;
+  calls_[&cell - cells_.get()].reads[replaced] = call;
 }
 
 std::optional<SharedMemoryCheck::Finding> SharedMemoryCheck::access(const volatile void* p, std::size_t bytes,
@@ -74,26 +70,27 @@ std::optional<SharedMemoryCheck::Finding> SharedMemoryCheck::access(const volati
                                                                     const void* call) {
   const Stamp now{phase_, thread, clock(thread, thread % 32)};
   const Address end = address_of(p) + bytes;
-  for (Address at = address_of(p); at < end; at = (at / 4 + 1) * 4) {
-    Cell* const cell = cell_of(at);
-    if (cell == nullptr) break;
+  Cell* cell = cell_of(address_of(p));
+  for (Address at = address_of(p); at < end; at = (at / 4 + 1) * 4, ++cell) {
     const auto touched =
         static_cast<std::uint8_t>((0xFu << at % 4) & 0xFu & (0xFu >> (end / 4 == at / 4 ? 4 - end % 4 : 0)));
     if (cell->block != first_phase_) {
       cell->block = first_phase_;
       cell->set = 0;
     }
-    if ((cell->write_bytes & touched) != 0 && unordered(cell->write.stamp, thread) &&
+    const Calls& calls = calls_[cell - cells_.get()];
+    if ((cell->write_bytes & touched) != 0 && unordered(cell->write, thread) &&
         !(kind == AccessKind::atomic && cell->write_is_atomic))
-      return Finding{true, cell->write.stamp.thread, "writes", cell->write.call};
+      return Finding{true, cell->write.thread(), "writes", calls.write};
     if (kind != AccessKind::write && (cell->set & touched) != touched) return Finding{false, 0, nullptr, nullptr};
     if (kind == AccessKind::read) {
-      note_read(*cell, {now, call}, thread);
+      note_read(*cell, now, call);
       continue;
     }
-    for (const Access& read : cell->reads)
-      if (unordered(read.stamp, thread)) return Finding{true, read.stamp.thread, "reads", read.call};
-    cell->write = {now, call};
+    for (int i = 0; i < 2; ++i)
+      if (unordered(cell->reads[i], thread)) return Finding{true, cell->reads[i].thread(), "reads", calls.reads[i]};
+    cell->write = now;
+    calls_[cell - cells_.get()].write = call;
     cell->write_bytes = touched;
     cell->write_is_atomic = kind == AccessKind::atomic;
     cell->set |= touched;

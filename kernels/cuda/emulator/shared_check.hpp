@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -42,17 +43,20 @@ class SharedMemoryCheck {
 
  private:
   /// When a thread accessed: at its warp epoch in a phase of the block.
-  struct Stamp {
-    std::uint32_t phase = 0;
-    std::uint32_t thread : 10 = 0;
-    std::uint32_t epoch : 22 = 0;
+  class Stamp {
+   public:
+    Stamp() = default;
+    Stamp(std::uint32_t phase, unsigned thread, std::uint32_t epoch) : phase_(phase), bits_(epoch << 10 | thread) {}
+    std::uint32_t phase() const { return phase_; }
+    unsigned thread() const { return bits_ & 1023; }
+    std::uint32_t epoch() const { return bits_ >> 10; }
+
+   private:
+    std::uint32_t phase_ = 0, bits_ = 0;  // not a bit field, which would be put together in memory
   };
-  struct Access {
-    Stamp stamp;
-    const void* call = nullptr;
-  };
+  /// Half a cache line.
   struct Cell {
-    Access write, reads[2];
+    Stamp write, reads[2];
     std::uint32_t block = 0;       ///< the first phase of the block that `set` is about
     std::uint8_t set = 0;          ///< bytes written, as bits
     std::uint8_t write_bytes = 0;  ///< those of the last write
@@ -62,22 +66,32 @@ class SharedMemoryCheck {
     Address begin;
     std::size_t bytes, first_cell;
   };
+  /// Where the kernel made a cell's accesses.
+  struct Calls {
+    const void *write = nullptr, *reads[2] = {};
+  };
   using Clock = std::array<std::uint32_t, 32>;  ///< for each lane of a warp, the epochs of it that lie in the past
 
   Cell* cell_of(Address at) const {
     for (const Range& range : ranges_)
-      if (at - range.begin < range.bytes) return &cells_[range.first_cell + at / 4 - range.begin / 4];
+      if (at - range.begin < range.bytes) return cells_.get() + range.first_cell + at / 4 - range.begin / 4;
     return nullptr;
   }
   /// The epoch of the other lane that lies in this thread's past; its own epoch for its own lane.
   std::uint32_t clock(unsigned thread, unsigned lane) const {
     return warp_has_moved_[thread / 32] ? clocks_[thread][lane] : 0;
   }
-  bool unordered(const Stamp& earlier, unsigned thread) const;
-  void note_read(Cell& cell, const Access& read, unsigned thread);
+  /// Whether nothing orders the earlier access before what `thread` does now.
+  bool unordered(const Stamp& earlier, unsigned thread) const {
+    const unsigned other = earlier.thread();
+    if (earlier.phase() != phase_ || other == thread) return false;
+    return other / 32 != thread / 32 || clock(thread, other % 32) <= earlier.epoch();
+  }
+  void note_read(Cell& cell, const Stamp& now, const void* call);
 
   std::vector<Range> ranges_;
-  mutable std::vector<Cell> cells_;
+  std::unique_ptr<Cell[]> cells_;
+  std::unique_ptr<Calls[]> calls_;  ///< of the cells
   std::uint32_t phase_ = 1, first_phase_ = 1;
   std::vector<Clock> clocks_;         ///< by thread; its own entry is the epoch that it is in
   std::vector<char> warp_has_moved_;  ///< by warp: its clocks are not all zero
