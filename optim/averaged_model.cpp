@@ -2,6 +2,7 @@
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
+#include <tern/core/ops.hpp>
 
 #include <algorithm>
 

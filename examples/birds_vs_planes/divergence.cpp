@@ -33,8 +33,8 @@ std::string describe_divergence(tern::Module& model, const tern::Tensor& images,
   const tern::NoGradGuard no_grad;
   model(images);
   const double unsigned_if_nan = std::isnan(loss) ? std::abs(loss) : loss;
-  return fmt::format("train: the loss is {} at step {} of epoch {}: {}: try a lower learning rate", unsigned_if_nan, step,
-                     epoch, where);
+  return fmt::format("train: the loss is {} at step {} of epoch {}: {}: try a lower learning rate", unsigned_if_nan,
+                     step, epoch, where);
 }
 
 }  // namespace birds_vs_planes

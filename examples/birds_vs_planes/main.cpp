@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include <exception>
+#include <string>
 
 namespace {
 
@@ -19,7 +20,18 @@ int run(const CLI::App& app, const birds_vs_planes::Options& options) {
   if (app.got_subcommand("info")) birds_vs_planes::info(options);
   if (app.got_subcommand("show")) birds_vs_planes::show(options);
   if (app.got_subcommand("compare")) birds_vs_planes::compare(options);
+  if (app.got_subcommand("report")) birds_vs_planes::report(options);
   return ok;
+}
+
+/// Throws where the first word is neither an option nor a command; CLI11 would only say that a command is missing.
+void check_command(const CLI::App& app, const std::string& word) {
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    if (word.empty() || word.starts_with('-') || word == command->get_name()) return;
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  }
+  throw CLI::ExtrasError("no command '" + word + "', expected one of " + names, CLI::ExitCodes::ExtrasError);
 }
 
 int fail(const std::exception& e, int code) {
@@ -34,6 +46,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Tells birds from planes, as chapter 8 of \"Deep Learning with PyTorch\" does", "birds_vs_planes"};
   birds_vs_planes::declare_command_line(app, options);
   try {
+    check_command(app, argc > 1 ? argv[1] : "");
     app.parse(argc, argv);
     return run(app, options);
   } catch (const CLI::ParseError& e) {

@@ -9,8 +9,8 @@ namespace birds_vs_planes {
 
 /// The command line. What is not given is the recipe's (recipe.hpp), or as said here.
 struct Options {
-  bool quiet = false;  ///< print results only
-  bool json = false;   ///< print JSON, one object a line
+  bool quiet = false;   ///< print results only
+  bool json = false;    ///< print JSON, one object a line
   bool silent = false;  ///< print nothing at all: compare, while it trains
 
   std::optional<std::string> model;  ///< the recipe's unless a loaded file says otherwise

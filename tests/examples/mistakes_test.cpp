@@ -12,8 +12,8 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
-#include <fstream>
 #include <cstdlib>
+#include <fstream>
 #include <sys/wait.h>
 
 using namespace tern;
@@ -44,7 +44,8 @@ struct Files {
     std::ofstream(cut) << read_file(bird).substr(0, 500);
     std::filesystem::create_directory(empty);
     std::ofstream(log) << "a,b\n1,2\n";
-    REQUIRE(run_program({"train", "--data", "synthetic:64", "--epochs", "1", "--batch-size", "32", "--save", folder / "run"})
+    REQUIRE(run_program(
+                {"train", "--data", "synthetic:64", "--epochs", "1", "--batch-size", "32", "--save", folder / "run"})
                 .code == 0);
   }
 };
@@ -62,9 +63,10 @@ std::vector<Mistake> mistakes(const Files& f) {
   return {
       // The command line.
       {{}, 2, {"A subcommand is required"}},
-      {{"fly"}, 2, {"fly"}},
+      {{"fly"}, 2, {"no command 'fly', expected one of train, evaluate, predict, info, show, compare, report"}},
       {{"train", "--wings", "2"}, 2, {"--wings"}},
       {{"train", "--epochs"}, 2, {"--epochs"}},
+      {{"train", "--epochs", "1", "--epochs", "2"}, 2, {"--epochs: At Most 1 required but received 2"}},
       {{"train", "--epochs", "0"}, 2, {"--epochs", "0"}},
       {{"train", "--epochs", "many"}, 2, {"--epochs", "many"}},
       {{"train", "--lr", "-1"}, 2, {"--lr", "-1"}},
@@ -85,7 +87,9 @@ std::vector<Mistake> mistakes(const Files& f) {
       {train({"--device", "cuda:7"}), 1, {"device cuda:7: "}},
       {{"compare", "--data", "synthetic:64", "--models", "net", "vgg"}, 1, {"model 'vgg': expected one of net"}},
       {{"show", "1", "--data", "synthetic", "--part", "test"}, 1, {"part 'test': expected train or validation"}},
-      {{"show", "1", "--data", "synthetic", "--colours", "cga"}, 1, {"colours 'cga': expected auto, true, 256 or none"}},
+      {{"show", "1", "--data", "synthetic", "--colours", "cga"},
+       1,
+       {"colours 'cga': expected auto, true, 256 or none"}},
       {{"show", "500", "--data", "synthetic"}, 1, {"show 500: there are 500 validation images, expected 0 to 499"}},
       // Data.
       {{"train", "--data", nowhere}, 1, {"no folder " + nowhere, "scripts/fetch_cifar10"}},
@@ -93,7 +97,9 @@ std::vector<Mistake> mistakes(const Files& f) {
       {{"evaluate", "--load", f.net}, 1, {"no folder " + nowhere + ";"}, {"TERN_DATA=" + nowhere}},
       {{"train", "--data", "synthetic:7"}, 1, {"data 'synthetic:7': expected a number of images from 8 to 100000"}},
       {{"train", "--data", "synthetic:all"}, 1, {"data 'synthetic:all': expected a number"}},
-      {train({"--batch-size", "65"}), 1, {"DataLoader: a dataset of 64 gives no batch of 65"}},
+      {{"train", "--data", "synthetic:64", "--batch-size", "65"},
+       1,
+       {"DataLoader: a dataset of 64 gives no batch of 65"}},
       {train({"--holdout", "64"}), 1, {"holdout 64: expected fewer than the 64 training images"}},
       // Weights.
       {{"info", "--load", nowhere}, 1, {"load " + nowhere, "no such file"}},
@@ -116,11 +122,15 @@ std::vector<Mistake> mistakes(const Files& f) {
       {train({"--save", f.empty}), 1, {"save " + f.empty + ": it is there and no regular file"}},
       {train({"--save", ""}), 1, {"save '': expected the name of a file"}},
       {train({"--checkpoint", "/proc/run"}), 1, {"save /proc/run: cannot create a file there"}},
-      {train({"--log", nowhere + "/log"}), 1, {"log " + nowhere + "/log: cannot be written: No such file or directory"}},
+      {train({"--log", nowhere + "/log"}),
+       1,
+       {"log " + nowhere + "/log: cannot be written: No such file or directory"}},
       {train({"--log", "/dev/full"}), 1, {"log /dev/full: cannot be written: No space left on device"}},
       {train({"--tensorboard", f.text + "/events"}), 1, {"tensorboard " + f.text + "/events: cannot be made"}},
       {{"show", "1", "--data", "synthetic", "--output", nowhere + "/x.png"}, 1, {"save " + nowhere + "/x.png"}},
-      {{"report", "--load", f.net, "--data", "synthetic:64", "--output", nowhere + "/x"}, 1, {"save " + nowhere + "/x"}},
+      {{"report", "--load", f.net, "--data", "synthetic:64", "--output", nowhere + "/x"},
+       1,
+       {"save " + nowhere + "/x"}},
       // Reading what is not there or not what it should be.
       {{"report", "--load", f.net, "--data", "synthetic:64", "--output", f.folder / "r", "--log", nowhere},
        1,
@@ -174,11 +184,12 @@ TEST_CASE("a full disk is an error, and what was there before stays") {
   // Files may not grow beyond a limit here, which fails a write halfway as a full disk does.
   const TemporaryFolder folder;
   const std::string saved = folder / "net", program = TERN_BIRDS_VS_PLANES;
-  const std::string train = program + " train --data synthetic:64 --epochs 1 --batch-size 32 --threads 1 --save " + saved;
+  const std::string train =
+      program + " train --data synthetic:64 --epochs 1 --batch-size 32 --threads 1 --save " + saved;
   REQUIRE(std::system((train + " >" + (folder / "out")).c_str()) == 0);
   const std::string weights = read_file(saved), checkpoint = read_file(saved + ".checkpoint");
-  const std::string limited = "trap '' XFSZ; ulimit -f 40; " + train + " --seed 1 >" + (folder / "out") + " 2>" +
-                              (folder / "err");
+  const std::string limited =
+      "trap '' XFSZ; ulimit -f 40; " + train + " --seed 1 >" + (folder / "out") + " 2>" + (folder / "err");
   const int status = std::system(("/bin/bash -c \"" + limited + "\"").c_str());
   check_message({WEXITSTATUS(status), "", read_file(folder / "err")}, 1, {saved + ".checkpoint", "File too large"});
   CHECK(read_file(saved) == weights);

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <random.hpp>
 
+#include <cmath>
 #include <csignal>
 #include <filesystem>
 
@@ -144,15 +145,14 @@ TEST_CASE("a run that diverges keeps its last good checkpoint") {
   REQUIRE(train("0.01", "1").code == 0);
   const std::string kept = read_file(folder / "run.checkpoint");
 
-  // Weights that are good for one more epoch and no more: the checkpoint's are made huge.
   TensorFile file = load_safetensors(folder / "run.checkpoint");
-  file.tensors.at("model.fc2.weight").fill_(3e38);
+  file.tensors.at("model.fc2.weight").fill_(INFINITY);
   save_safetensors(folder / "run.checkpoint", file);
   const std::string spoiled = read_file(folder / "run.checkpoint");
   CHECK(spoiled != kept);
   const Outcome outcome = train("0.01", "3");
   CHECK(outcome.code == 3);
-  CHECK_THAT(outcome.err, Catch::Contains("at step 1 of epoch 2") && Catch::Contains("is that of fc2, Linear(32, 2)") &&
+  CHECK_THAT(outcome.err, Catch::Contains("at step 1 of epoch 2") && Catch::Contains("is that of fc2, Linear(32, 2), whose weight is not finite") &&
                               Catch::EndsWith("; kept: " + (folder / "run.checkpoint") + "\n"));
   CHECK(read_file(folder / "run.checkpoint") == spoiled);
 }

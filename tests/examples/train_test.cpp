@@ -146,6 +146,7 @@ TEST_CASE("a divergence is found in the layer where it begins, wherever that is"
       {
         // Infinite weights, or weights so large that the output overflows; what comes into each layer is about 1.
         const NoGradGuard no_grad;
+        for (const char* bias : {"conv1.bias", "conv2.bias", "fc1.bias"}) model->state_dict().at(bias).fill_(10);
         model->state_dict().at(layer + ".weight").fill_(in_weights ? INFINITY : 3e38);
       }
       const std::string text = birds_vs_planes::describe_divergence(*model, ones({2, 3, 32, 32}), 3, 7, NAN);
