@@ -118,10 +118,10 @@ FirstLayer first_layer(const Options& options, const Tensor& image) {
   return first;
 }
 
-/// The page: the template with the data in it. "</" would end the script that holds it.
+/// The page: the template with the data in it. A "<" could end the script that holds it.
 std::string page(const json& data) {
   std::string text = data.dump(-1, ' ', false, json::error_handler_t::replace);
-  text = std::regex_replace(text, std::regex("</"), "<\\/");
+  text = std::regex_replace(text, std::regex("<"), "\\u003c");
   std::string html = report_template;
   constexpr std::string_view place = "{{data}}";
   return html.replace(html.find(place), place.size(), text);
