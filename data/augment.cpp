@@ -52,6 +52,30 @@ Tensor random_flip_and_shift(const Tensor& in, std::int64_t shift, Generator& ge
   return y;
 }
 
+void random_cutout_(const Tensor& x, std::int64_t size, double value, Generator& generator) {
+  check(x.defined() && x.dim() == 4 && x.dtype() == DType::float32 && x.device().on_host() && x.is_contiguous() &&
+            size >= 0,
+        "random_cutout_: a square of {} in {}, expected at least 0 in float32 [N, C, H, W] on the cpu", size,
+        x.defined() ? x.shape().str() : "an undefined tensor");
+  const std::int64_t N = x.size(0), C = x.size(1), H = x.size(2), W = x.size(3);
+  const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(2 * N));
+  auto* pixels = x.data<float>();
+  for (std::int64_t n = 0; n < N; ++n) {
+    const auto first = [&](std::int64_t i, std::int64_t side) {
+      const std::uint64_t bits = kernels::philox_bits(state, static_cast<std::uint64_t>(2 * n + i));
+      return static_cast<std::int64_t>(bits * static_cast<std::uint64_t>(side) >> 32) - size / 2;
+    };
+    const std::int64_t top = first(0, H), left = first(1, W);
+    for (std::int64_t c = 0; c < C; ++c) {
+      for (std::int64_t h = std::max<std::int64_t>(top, 0); h < std::min(top + size, H); ++h) {
+        for (std::int64_t w = std::max<std::int64_t>(left, 0); w < std::min(left + size, W); ++w) {
+          pixels[((n * C + c) * H + h) * W + w] = static_cast<float>(value);
+        }
+      }
+    }
+  }
+}
+
 ChannelStatistics channel_statistics(const Tensor& images) {
   check(images.defined() && images.dim() == 4 && images.dtype() == DType::uint8 && images.device().on_host() &&
             images.numel() > 0,

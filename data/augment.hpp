@@ -14,6 +14,12 @@ namespace tern {
 /// unless 0 <= shift < min(H, W).
 Tensor random_flip_and_shift(const Tensor& x, std::int64_t shift, Generator& generator = default_generator());
 
+/// Sets a square of each image of x, contiguous float32 [N, C, H, W] on the cpu, to `value`: its centre is any pixel,
+/// what lies outside the image is left out. In place. Takes 2 N draws from the generator, image by image. DeVries,
+/// Taylor, "Improved regularization of convolutional neural networks with cutout", 2017. Throws Error for other tensors
+/// or size < 0.
+void random_cutout_(const Tensor& x, std::int64_t size, double value, Generator& generator = default_generator());
+
 /// float32 [C] each.
 struct ChannelStatistics {
   Tensor mean, std;

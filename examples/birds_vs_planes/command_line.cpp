@@ -68,6 +68,8 @@ void add_recipe_options(CLI::App& command, Options& options) {
   command.add_option("--weight-decay", options.weight_decay, "Of the optimiser")->check(CLI::NonNegativeNumber);
   command.add_option("--l2", options.l2, "Adds this times the sum of all squared parameters to the loss")
       ->check(CLI::NonNegativeNumber);
+  command.add_option("--cutout", options.cutout, "Grey a square of so many pixels a side in each training image")
+      ->check(CLI::Range(0, 32));
   command
       .add_option("--holdout", options.holdout,
                   "Leave so many training images out, measure on them each epoch, and keep the best weights")

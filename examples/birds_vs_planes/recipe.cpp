@@ -33,7 +33,8 @@ std::map<std::string, std::string> Recipe::settings() const {
           {"lr", fmt::format("{}", lr)},
           {"momentum", fmt::format("{}", momentum)},
           {"weight-decay", fmt::format("{}", weight_decay)},
-          {"l2", fmt::format("{}", l2)}};
+          {"l2", fmt::format("{}", l2)},
+          {"cutout", std::to_string(cutout)}};
 }
 
 std::vector<std::string> recipe_names() { return {"article", "strong"}; }
@@ -49,6 +50,7 @@ Recipe make_recipe(const Options& options) {
   if (options.momentum) recipe.momentum = *options.momentum;
   if (options.weight_decay) recipe.weight_decay = *options.weight_decay;
   if (options.l2) recipe.l2 = *options.l2;
+  recipe.cutout = options.cutout;
   tern::check(!recipe.nesterov || recipe.momentum > 0, "recipe strong: momentum {}, expected more than 0",
               recipe.momentum);
   return recipe;

@@ -23,6 +23,7 @@ struct Recipe {
   double average_decay = 0;    ///< of the weights' moving average, which is what is saved; 0: none
   bool normalize = false;      ///< by the training images' mean and standard deviation
   int shift = -1;              ///< flip images, and move them by up to so many pixels; -1: neither
+  std::int64_t cutout = 0;     ///< grey a square of so many pixels a side, anywhere in the image
   bool flips = false;          ///< judge an image and its mirror image, and take the mean
 
   /// All of it, in words, by the options' names where there is one: what a resumed run must share.

@@ -134,6 +134,7 @@ Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& 
                 .device = setup_.device,
                 .l2_lambda = recipe.l2,
                 .shift = recipe.shift >= 0 ? std::optional<std::int64_t>(recipe.shift) : std::nullopt,
+                .cutout = recipe.cutout,
                 .schedule = schedule_.get(),
                 .average = average_.get()} {
   recipe_.model = setup_.model.name;

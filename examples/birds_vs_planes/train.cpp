@@ -24,6 +24,14 @@ Tensor l2_norm(tern::Module& model) {
   return norm;
 }
 
+/// A batch of images as the training is to see it.
+Tensor augmented(const Tensor& input, const Training& t) {
+  constexpr double grey = 0.5;
+  const Tensor images = t.shift ? tern::random_flip_and_shift(input, *t.shift) : input;
+  if (t.cutout > 0) tern::random_cutout_(images, t.cutout, grey);
+  return images;
+}
+
 }  // namespace
 
 bool training_loop(int n_epochs, Training& t, const TrainingEvents& events) {
@@ -34,7 +42,7 @@ bool training_loop(int n_epochs, Training& t, const TrainingEvents& events) {
     const auto number = static_cast<int>(t.loader.state().epoch) + 1;
     auto start = Clock::now();
     for (const auto& [input, target] : t.loader) {
-      const Tensor imgs = (t.shift ? tern::random_flip_and_shift(input, *t.shift) : input).to(t.device);
+      const Tensor imgs = augmented(input, t).to(t.device);
       const Tensor labels = target.to(t.device);
       const Tensor outputs = t.model(imgs);
       Tensor loss = t.loss_fn(outputs, labels);

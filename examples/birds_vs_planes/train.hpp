@@ -20,6 +20,7 @@ struct Training {
   tern::Device device = tern::Device::cpu;
   double l2_lambda = 0;                    ///< adds this times the sum of the squares of all parameters to the loss
   std::optional<std::int64_t> shift = {};  ///< flip images, and move them by up to so many pixels, at random
+  std::int64_t cutout = 0;                 ///< then grey a square of so many pixels at random
   tern::LRScheduler* schedule = nullptr;   ///< stepped after each batch
   tern::AveragedModel* average = nullptr;  ///< updated after each batch
 

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 #include <tuple>
 #include <vector>
 
@@ -89,6 +90,44 @@ TEST_CASE("random_flip_and_shift says what it cannot take") {
   CHECK_THROWS_WITH(random_flip_and_shift(zeros({1, 3, 8, 6}), 6),
                     "random_flip_and_shift: shift 6 of images of 8 x 6, expected 0 to 5");
   CHECK_THROWS_AS(random_flip_and_shift(zeros({1, 3, 8, 6}), -1), Error);
+}
+
+TEST_CASE("random_cutout_ greys a square whose centre is any pixel, and nothing else") {
+  test::for_each_case(4, [](test::Random& random) {
+    const std::int64_t n = 400, C = random.integer(1, 3), H = random.integer(3, 6), W = random.integer(3, 6),
+                       size = random.integer(0, 5);
+    const Tensor x = images(random, n, C, H, W), y = x.clone();
+    Generator generator(test::base_seed());
+    random_cutout_(y, size, 2, generator);
+    std::set<std::vector<float>> expected, seen;  // of where the grey may be
+    for (std::int64_t row = 0; row < H; ++row) {
+      for (std::int64_t column = 0; column < W; ++column) {
+        std::vector<float> mask;
+        for (std::int64_t h = 0; h < H; ++h) {
+          for (std::int64_t w = 0; w < W; ++w) {
+            const std::int64_t top = row - size / 2, left = column - size / 2;
+            mask.push_back(top <= h && h < top + size && left <= w && w < left + size);
+          }
+        }
+        expected.insert(mask);
+      }
+    }
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t c = 0; c < C; ++c) {
+        const auto before = x[i][c].to_vector<float>(), after = y[i][c].to_vector<float>();
+        std::vector<float> mask;
+        for (std::size_t p = 0; p < after.size(); ++p) {
+          mask.push_back(after[p] == 2);
+          if (after[p] != 2) REQUIRE(after[p] == before[p]);
+        }
+        REQUIRE(expected.contains(mask));
+        seen.insert(mask);
+      }
+    }
+    CHECK(seen == expected);
+  });
+  CHECK_THROWS_AS(random_cutout_(zeros({3, 8, 8}), 1, 0), Error);
+  CHECK_THROWS_AS(random_cutout_(zeros({1, 3, 8, 8}), -1, 0), Error);
 }
 
 TEST_CASE("channel_statistics are the mean and deviation of each channel") {

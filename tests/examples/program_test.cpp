@@ -197,7 +197,8 @@ TEST_CASE("info shows the file's metadata and layers") {
   CHECK(info.out ==
         "model: net\n"
         "classes: airplane,bird\n"
-        "command: birds_vs_planes train --batch-size 64 --data synthetic --holdout 0 --l2 0 --lr 0.05 --model net "
+        "command: birds_vs_planes train --batch-size 64 --cutout 0 --data synthetic --holdout 0 --l2 0 --lr 0.05 "
+        "--model net "
         "--momentum 0.9 --recipe article --seed 1 --weight-decay 0 --epochs 5\n"
         "data: synthetic\n"
         "epochs: 5\n"

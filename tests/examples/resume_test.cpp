@@ -152,7 +152,8 @@ TEST_CASE("a run that diverges keeps its last good checkpoint") {
   CHECK(spoiled != kept);
   const Outcome outcome = train("0.01", "3");
   CHECK(outcome.code == 3);
-  CHECK_THAT(outcome.err, Catch::Contains("at step 1 of epoch 2") && Catch::Contains("is that of fc2, Linear(32, 2), whose weight is not finite") &&
+  CHECK_THAT(outcome.err, Catch::Contains("at step 1 of epoch 2") &&
+                              Catch::Contains("is that of fc2, Linear(32, 2), whose weight is not finite") &&
                               Catch::EndsWith("; kept: " + (folder / "run.checkpoint") + "\n"));
   CHECK(read_file(folder / "run.checkpoint") == spoiled);
 }

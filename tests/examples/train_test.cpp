@@ -24,6 +24,7 @@ struct Training {
   int epochs = 1, threads = 1, num_workers = 0;
   double lr = 0.05, weight_decay = 0, l2 = 0;
   std::optional<std::int64_t> shift = {};
+  std::int64_t cutout = 0;
 };
 
 struct Trained {
@@ -47,7 +48,8 @@ Trained train(const Training& t) {
                                      .loader = loader,
                                      .loss_fn = CrossEntropyLoss(),
                                      .l2_lambda = t.l2,
-                                     .shift = t.shift};
+                                     .shift = t.shift,
+                                     .cutout = t.cutout};
   birds_vs_planes::training_loop(
       t.epochs, training,
       {.batch_done = [&] { ++trained.batches; },
@@ -164,6 +166,7 @@ TEST_CASE("images are changed at random when asked, and alike for a seed") {
   const Trained plain = train({}), changed = train({.shift = 4});
   CHECK(largest_difference(plain.state, changed.state) > 1e-6);
   CHECK(bitwise_equal(changed.state, train({.threads = 2, .num_workers = 2, .shift = 4}).state));
+  CHECK(largest_difference(changed.state, train({.shift = 4, .cutout = 8}).state) > 1e-6);
 }
 
 TEST_CASE("probabilities with flips are the mean over an image and its mirror image") {
