@@ -7,6 +7,8 @@
 #include <tern/core/check.hpp>
 #include <tern/core/safetensors.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -49,6 +51,15 @@ void compare(const Options& asked) {
     console.say("training {}", model);
     const TrainingResult r = train(one);
     const Recipe recipe = make_recipe(one);
+    console.object(nlohmann::ordered_json{
+        {"model", r.model},
+        {"recipe", recipe.name},
+        {"parameters", r.parameters},
+        {"loss", r.loss},
+        {"train_accuracy", r.train.value()},
+        {"val_accuracy", r.validation.value()},
+        {"seconds",
+         r.seconds}}.dump());
     std::string how = recipe.name;
     if (recipe.name == "article" && recipe.momentum > 0) how += fmt::format(", momentum {}", recipe.momentum);
     if (recipe.l2 > 0) how += fmt::format(", l2 {}", recipe.l2);

@@ -159,6 +159,7 @@ void report(const Options& options) {
            {"runs", runs}};
   tern::write_file(*options.output, page(all));
   console.say("saved: {}", *options.output);
+  console.object(json{{"saved", *options.output}, {"accuracy", all["accuracy"]}}.dump());
 }
 
 }  // namespace birds_vs_planes

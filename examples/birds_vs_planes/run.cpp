@@ -243,6 +243,9 @@ void Run::resume(const tern::TensorFile& file, const std::string& name) {
                 value(ours));
   }
   try {
+    const auto epochs = number<std::int64_t>(file, "epoch");
+    tern::check(epochs <= recipe_.epochs, "its run has done {} epochs, more than the {} asked for", epochs,
+                recipe_.epochs);
     setup_.model.module->load_state_dict(part(file.tensors, "model."));
     optimizer_.load_state_dict(part(file.tensors, "optimizer."));
     if (average_) average_->load_state_dict(part(file.tensors, "average."));
@@ -250,7 +253,7 @@ void Run::resume(const tern::TensorFile& file, const std::string& name) {
     tern::check(file.tensors.contains("loss_sum"), "it has no 'loss_sum'");
     training_.loss_sum = file.tensors.at("loss_sum").clone();
     training_.seconds = number<double>(file, "seconds");
-    loader_.set_state({number<std::int64_t>(file, "epoch"), number<std::int64_t>(file, "position")});
+    loader_.set_state({epochs, number<std::int64_t>(file, "position")});
     tern::default_generator().set_state(
         {number<std::uint64_t>(file, "generator_seed"), number<std::uint64_t>(file, "generator_offset")});
     best_epoch_ = number<int>(file, "best_epoch");

@@ -8,6 +8,8 @@
 #include <tern/core/check.hpp>
 #include <tern/data/image.hpp>
 
+#include <nlohmann/json.hpp>
+
 namespace birds_vs_planes {
 
 void show(const Options& options) {
@@ -24,6 +26,11 @@ void show(const Options& options) {
   const tern::Tensor image = images.inputs()[options.number];
   console.say("{} image {}: {}", options.part, options.number,
               class_names[images.targets()[options.number].item<std::int64_t>()]);
+  nlohmann::ordered_json object{{"part", options.part},
+                                {"number", options.number},
+                                {"class", class_names[images.targets()[options.number].item<std::int64_t>()]}};
+  if (options.output) object["saved"] = *options.output;
+  console.object(object.dump());
   if (options.output) {
     tern::write_png(*options.output, image);
     console.say("saved: {}", *options.output);

@@ -115,6 +115,7 @@ std::vector<Mistake> mistakes(const Files& f) {
       {resume({"--lr", "0.5"}), 1, {"its run had lr 0.01, not 0.5"}},
       {resume({"--recipe", "strong"}), 1, {"resume " + f.checkpoint + ": its run had "}},
       {resume({"--seed", "5"}), 1, {"its run had seed 0, not 5"}},
+      {resume({"--cutout", "4"}), 1, {"its run had cutout 0, not 4"}},
       {train({"--checkpoint", f.net, "--resume"}), 1, {"resume " + f.net + ": it is no checkpoint"}},
       {train({"--checkpoint", f.text, "--resume"}), 1, {f.text, "expected a whole safetensors file"}},
       // Places to write to.

@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -227,7 +228,7 @@ TEST_CASE("the command that a saved model names trains the same file again") {
   std::vector<std::string> words{std::istream_iterator<std::string>(command), {}};
   REQUIRE(words.at(0) == "birds_vs_planes");
   words.erase(words.begin());
-  words.insert(words.end(), {"--save", folder / "again"});
+  words.insert(words.end(), {"--save", folder / "again", "--threads", "1"});
   check_success(run_program(words));
   CHECK(read_file(folder / "again") == read_file(t.saved));
 }
@@ -453,7 +454,7 @@ TEST_CASE("a file that is no picture is an error, and the others are answered") 
   }
 }
 
-TEST_CASE("--quiet prints results alone, --json objects alone, --tensorboard and --log the same curves") {
+TEST_CASE("--quiet prints results alone, --json objects alone, --log the same figures") {
   const TemporaryFolder folder;
   const std::vector<std::string> base{"train", "--data",    "synthetic", "--epochs",  "2",  "--batch-size",
                                       "500",   "--threads", "1",         "--holdout", "500"};
@@ -488,11 +489,11 @@ TEST_CASE("--quiet prints results alone, --json objects alone, --tensorboard and
 TEST_CASE("the strong recipe trains, and its file says how to judge") {
   const TemporaryFolder folder;
   const std::string saved = folder / "strong.safetensors";
-  check_success(run_program({"train", "--data", "synthetic", "--recipe", "strong", "--model", "net", "--epochs", "2",
-                             "--save", saved, "--log", folder / "log.csv"}));
+  check_success(run_program({"train", "--data", "synthetic:200", "--threads", "1", "--recipe", "strong", "--model",
+                             "net", "--epochs", "2", "--save", saved, "--log", folder / "log.csv"}));
   const TensorFile file = load_safetensors(saved);
   CHECK(file.metadata.at("flips") == "yes");
-  const TensorDataset drawn = synthetic_birds_and_planes(2000, 1);
+  const TensorDataset drawn = synthetic_birds_and_planes(200, 1);
   const ChannelStatistics s = channel_statistics(drawn.inputs());
   CHECK(file.tensors.at("input_mean").to_vector<float>() == s.mean.to_vector<float>());
   CHECK(file.tensors.at("input_std").to_vector<float>() == s.std.to_vector<float>());
@@ -500,7 +501,7 @@ TEST_CASE("the strong recipe trains, and its file says how to judge") {
   CHECK(rows.back().lr == Approx(0).margin(1e-12));
   CHECK(rows.front().lr > 0.02);
   // evaluate and predict apply what the file holds.
-  const Outcome evaluate = run_program({"evaluate", "--data", "synthetic", "--load", saved, "--json"});
+  const Outcome evaluate = run_program({"evaluate", "--data", "synthetic:200", "--load", saved, "--json"});
   check_success(evaluate);
   const auto model = birds_vs_planes::load_model({}, saved);
   DataLoader loader(drawn, {.shuffle = false, .drop_last = false});
@@ -541,6 +542,8 @@ TEST_CASE("show draws an image or writes it") {
   unsetenv("NO_COLOR");
 
   check_success(with({"--output", folder / "bird.png"}));
+  CHECK(nlohmann::json::parse(with({"--json"}).out) ==
+        nlohmann::json({{"part", "validation"}, {"number", 3}, {"class", "bird"}}));
   CHECK(read_image(folder / "bird.png").to_vector<std::int64_t>() == v);
 }
 
@@ -571,8 +574,9 @@ TEST_CASE("a palette's colour is the nearest there is") {
 
 TEST_CASE("compare trains each model and writes one table") {
   const TemporaryFolder folder;
-  const std::vector<std::string> base{"compare", "--data",   "synthetic", "--epochs",  "1",    "--batch-size",
-                                      "500",     "--models", "net",       "batchnorm", "depth"};
+  const std::vector<std::string> base{"compare",  "--data",    "synthetic:200", "--threads", "1",
+                                      "--epochs", "1",         "--batch-size",  "50",        "--models",
+                                      "net",      "batchnorm", "depth"};
   const Outcome printed = run_program(base);
   check_success(printed);
   std::vector<std::string> arguments = base;
@@ -585,4 +589,17 @@ TEST_CASE("compare trains each model and writes one table") {
   CHECK(table.lines()[3].starts_with("| batchnorm | article, l2 0.001 | 38482 | "));
   CHECK(table.lines()[4].starts_with("| depth | article, momentum 0.9 | "));
   CHECK(printed.lines().size() == 8);  // and a line before each training
+  arguments = base;
+  arguments.emplace_back("--json");
+  const Outcome json = run_program(arguments);
+  check_success(json);
+  REQUIRE(json.lines().size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto row = nlohmann::json::parse(json.lines()[i]);
+    const std::string& line = table.lines()[i + 2];
+    CHECK(line.starts_with("| " + row.at("model").get<std::string>() + " | "));
+    char loss[32];
+    std::snprintf(loss, sizeof loss, " %.4f ", row.at("loss").get<double>());
+    CHECK_THAT(line, Catch::Contains(loss));
+  }
 }

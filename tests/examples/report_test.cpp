@@ -42,8 +42,26 @@ struct Report {
 
   Report() {
     for (const char* seed : {"1", "2"}) {
-      REQUIRE(run_program({"train", "--data", "synthetic:200", "--model", "res", "--epochs", "3", "--seed", seed,
-                           "--lr", "0.02", "--momentum", "0.9", "--eval-every", "1", "--save", folder / "net", "--log",
+      REQUIRE(run_program({"train",
+                           "--data",
+                           "synthetic:200",
+                           "--model",
+                           "res",
+                           "--threads",
+                           "1",
+                           "--epochs",
+                           "3",
+                           "--seed",
+                           seed,
+                           "--lr",
+                           "0.02",
+                           "--momentum",
+                           "0.9",
+                           "--eval-every",
+                           "1",
+                           "--save",
+                           folder / "net",
+                           "--log",
                            folder / (std::string("run<!--<script>") + seed)})
                   .code == 0);
     }

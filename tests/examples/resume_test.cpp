@@ -132,6 +132,10 @@ TEST_CASE("a finished run that is resumed gives the same file, and may go on for
   const std::string two = train("run", "2", "--resume"), again = train("run", "2", "--resume");
   CHECK(two == again);
   CHECK(train("run", "4", "--resume") == train("four", "4", "--quiet"));
+  const Outcome fewer = run_program({"train", "--data", "synthetic:120", "--epochs", "3", "--batch-size", "20",
+                                     "--save", folder / "run", "--resume"});
+  CHECK(fewer.code == 1);
+  CHECK_THAT(fewer.err, Catch::Contains("its run has done 4 epochs, more than the 3 asked for"));
 }
 
 TEST_CASE("a run that diverges keeps its last good checkpoint") {
