@@ -596,7 +596,7 @@ TEST_CASE("compare trains each model and writes one table") {
   REQUIRE(json.lines().size() == 3);
   for (std::size_t i = 0; i < 3; ++i) {
     const auto row = nlohmann::json::parse(json.lines()[i]);
-    const std::string& line = table.lines()[i + 2];
+    const std::string line = table.lines()[i + 2];
     CHECK(line.starts_with("| " + row.at("model").get<std::string>() + " | "));
     char loss[32];
     std::snprintf(loss, sizeof loss, " %.4f ", row.at("loss").get<double>());
