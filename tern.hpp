@@ -3,6 +3,7 @@
 /// All of tern.
 
 #include <tern/core/autograd.hpp>
+#include <tern/core/cuda.hpp>
 #include <tern/core/generator.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/safetensors.hpp>
@@ -15,4 +16,5 @@
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/layers/layers.hpp>
 #include <tern/optim/averaged_model.hpp>
+#include <tern/optim/graphed_step.hpp>
 #include <tern/optim/optimizer.hpp>

@@ -1,4 +1,6 @@
+#include <tern/core/cuda.hpp>
 #include <tern/core/device.hpp>
+#include <tern/kernels/cuda/cudnn.hpp>
 #include <tern/kernels/error.hpp>
 
 #include <charconv>
@@ -39,6 +41,9 @@ kernels::Backend& backend(Device device) {
     case Device::cuda:
       break;
   }
+#ifdef TERN_HAS_CUDNN
+  if (conv_backend() == ConvBackend::cudnn) return kernels::cudnn_backend(device.index);
+#endif
 #ifdef TERN_HAS_CUDA
   return kernels::cuda_backend(device.index);
 #else

@@ -1,4 +1,5 @@
 #include <tern/core/check.hpp>
+#include <tern/core/cuda.hpp>
 #include <tern/core/generator.hpp>
 
 #include <algorithm>
@@ -30,6 +31,8 @@ void fill_from(const Tensor& x, F value) {
 }  // namespace
 
 kernels::PhiloxState Generator::advance(std::uint64_t n) {
+  check(this == &default_generator() || !cuda::is_capturing(),
+        "generator: {} numbers for a graph, whose replays would get the same ones, expected default_generator()", n);
   const kernels::PhiloxState start = state_;
   state_.offset += kernels::philox_blocks(n);
   return start;

@@ -133,6 +133,13 @@ struct BatchNorm2dOptions {
 Tensor batch_norm2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight = {},
                     const Tensor& bias = {}, const BatchNorm2dOptions& options = {});
 
+/// max_pool2d(batch_norm2d(...), kernel_size, pool), and in training without the tensors in between: one op where
+/// memory is what batch normalisation waits for. The elements that pooling takes are the largest of x, or the smallest
+/// where weight is negative, which leaves no room for rounding to choose among them.
+Tensor batch_norm2d_max_pool2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
+                               const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options,
+                               HeightWidth kernel_size, const Pool2dOptions& pool = {});
+
 struct CrossEntropyOptions {
   Tensor weight = {};  ///< [C], one factor a class
   std::int64_t ignore_index = -100;

@@ -12,4 +12,11 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A call of CUDA, cuBLAS or cuDNN that failed. The message names the op or the call and, for a kernel, the shape of its
+/// launch; where a device has no memory left it says how much was asked for and how much is held.
+class CudaError : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace tern

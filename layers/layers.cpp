@@ -96,6 +96,15 @@ Tensor BatchNorm2d::forward(const Tensor& x) {
   return y;
 }
 
+Tensor BatchNorm2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options) {
+  if (has_forward_hooks() || !is_training()) return tern::max_pool2d((*this)(x), kernel_size, options);
+  const Tensor y =
+      batch_norm2d_max_pool2d(x, running_mean, running_var, weight, bias,
+                              {.training = true, .momentum = momentum_, .eps = eps_}, kernel_size, options);
+  num_batches_tracked.add_(ones_like(num_batches_tracked));
+  return y;
+}
+
 Members BatchNorm2d::members() {
   return {
       .parameters = {{"weight", weight}, {"bias", bias}},

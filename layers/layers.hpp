@@ -51,6 +51,9 @@ class BatchNorm2d : public Module {
   explicit BatchNorm2d(std::int64_t num_features, double eps = 1e-5, double momentum = 0.1);
 
   Tensor forward(const Tensor& x) override;
+  /// max_pool2d((*this)(x), kernel_size, options), in training in one op (batch_norm2d_max_pool2d) unless a hook is to
+  /// see what lies between.
+  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
   Members members() override;
   std::string str() const override;
 

@@ -47,6 +47,8 @@ class Module {
   /// `hook` sees the output of each call from now on: for tables of shapes, statistics of activations.
   void register_forward_hook(ForwardHook hook) { forward_hooks_.push_back(std::move(hook)); }
 
+  bool has_forward_hooks() const { return !forward_hooks_.empty(); }
+
   /// The module's own tensors and layers, without those of its layers.
   virtual Members members() { return {}; }
   /// For tables: "Conv2d(3, 16, kernel_size=3)".

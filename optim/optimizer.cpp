@@ -1,4 +1,5 @@
 #include <tern/core/autograd.hpp>
+#include <tern/core/cuda.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/optim/optimizer.hpp>
 
@@ -161,6 +162,7 @@ AdamW::AdamW(std::vector<Group> groups) : groups_(std::move(groups)) {
 }
 
 void AdamW::step() {
+  check(!cuda::is_capturing(), "AdamW: a step inside a graph, whose replays would not count on, expected it after");
   gather("AdamW", groups_, params_, {&exp_avg_, &exp_avg_sq_});
   std::size_t i = 0;
   for (const Group& group : groups_) {

@@ -17,6 +17,8 @@ class Optimizer {
   virtual void step() = 0;
   /// Drops the gradients: the next backward sets them anew.
   void zero_grad();
+  /// All groups' parameters, in order.
+  const std::vector<Tensor>& params() const { return params_; }
 
   /// The learning rate of each group.
   virtual std::vector<double> lr() const = 0;

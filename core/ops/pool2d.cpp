@@ -1,11 +1,11 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/pool2d.hpp>
 
 namespace tern {
-namespace {
 
-kernels::Pool2dShape checked_shape(const char* op, const Tensor& x, HeightWidth kernel, const Pool2dOptions& o) {
+kernels::Pool2dShape pool2d_shape(const char* op, const Tensor& x, HeightWidth kernel, const Pool2dOptions& o) {
   check(x.dim() == 4, "{}: input {}, expected [N, C, H, W]", op, x.shape());
   const HeightWidth stride = o.stride.value_or(kernel);
   const kernels::Pool2dShape s{.N = x.size(0),
@@ -27,10 +27,8 @@ kernels::Pool2dShape checked_shape(const char* op, const Tensor& x, HeightWidth 
   return s;
 }
 
-}  // namespace
-
 MaxResult max_pool2d_with_indices(const Tensor& in, HeightWidth kernel_size, const Pool2dOptions& options) {
-  const kernels::Pool2dShape s = checked_shape("max_pool2d", in, kernel_size, options);
+  const kernels::Pool2dShape s = pool2d_shape("max_pool2d", in, kernel_size, options);
   const Tensor x = in.contiguous();
   const Tensor y = empty({s.N, s.C, s.P(), s.Q()}, {.dtype = x.dtype(), .device = x.device()});
   const Tensor indices = empty(y.shape(), {.dtype = DType::int64, .device = x.device()});
@@ -48,12 +46,18 @@ MaxResult max_pool2d_with_indices(const Tensor& in, HeightWidth kernel_size, con
           indices};
 }
 
-Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options) {
-  return max_pool2d_with_indices(x, kernel_size, options).values;
+Tensor max_pool2d(const Tensor& in, HeightWidth kernel_size, const Pool2dOptions& options) {
+  if (records({&in, 1})) return max_pool2d_with_indices(in, kernel_size, options).values;
+  const kernels::Pool2dShape s = pool2d_shape("max_pool2d", in, kernel_size, options);
+  const Tensor x = in.contiguous();
+  const Tensor y = empty({s.N, s.C, s.P(), s.Q()}, {.dtype = x.dtype(), .device = x.device()});
+  for_floating("max_pool2d", x,
+               [&]<class T>(kernels::FloatKernels<T>& k) { k.max_pool2d(s, x.data<T>(), y.data<T>(), nullptr); });
+  return y;
 }
 
 Tensor avg_pool2d(const Tensor& in, HeightWidth kernel_size, const Pool2dOptions& options) {
-  const kernels::Pool2dShape s = checked_shape("avg_pool2d", in, kernel_size, options);
+  const kernels::Pool2dShape s = pool2d_shape("avg_pool2d", in, kernel_size, options);
   const Tensor x = in.contiguous();
   const Tensor y = empty({s.N, s.C, s.P(), s.Q()}, {.dtype = x.dtype(), .device = x.device()});
   for_floating("avg_pool2d", x,

@@ -12,11 +12,10 @@
 
 namespace birds_vs_planes {
 
-/// A convolution of 3 x 3 (or `size` x `size`) that keeps height and width at stride 1, and batch normalisation.
+/// A convolution of 3 x 3 that keeps height and width, and batch normalisation.
 struct ConvNorm : tern::Module {
   /// `scale` is what the normalisation's weights start from.
-  ConvNorm(std::int64_t in_channels, std::int64_t out_channels, std::int64_t stride = 1, double scale = 1,
-           std::int64_t size = 3);
+  ConvNorm(std::int64_t in_channels, std::int64_t out_channels, double scale = 1);
 
   tern::Members members() override { return {.modules = {{"conv", &conv}, {"batch_norm", &batch_norm}}}; }
   tern::Tensor forward(const tern::Tensor& x) override { return batch_norm(conv(x)); }
@@ -24,6 +23,13 @@ struct ConvNorm : tern::Module {
 
   tern::Conv2d conv;
   tern::BatchNorm2d batch_norm;
+};
+
+/// And max-pooling, which halves height and width.
+struct ConvNormPool : ConvNorm {
+  using ConvNorm::ConvNorm;
+  tern::Tensor forward(const tern::Tensor& x) override { return batch_norm.max_pool2d(conv(x), 2); }
+  std::string str() const override { return "ConvNormPool"; }
 };
 
 /// Three convolutions, each pooled, two linear layers.
@@ -57,7 +63,7 @@ struct NetRes : NetDepth {
 
 /// The book's residual block: relu(norm(conv(x))) + x, the normalisation starting at one half.
 struct ResBlock : ConvNorm {
-  explicit ResBlock(std::int64_t channels) : ConvNorm(channels, channels, 1, 0.5) {}
+  explicit ResBlock(std::int64_t channels) : ConvNorm(channels, channels, 0.5) {}
   tern::Tensor forward(const tern::Tensor& x) override { return relu(ConvNorm::forward(x)) + x; }
   std::string str() const override { return "ResBlock"; }
 };
@@ -85,7 +91,7 @@ struct NetResDeep : tern::Module {
 /// Two convolutions and a skip connection: relu(x + norm(conv(relu(norm(conv(x)))))). The last normalisation starts at
 /// zero, so that the block starts as the identity. Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.1.
 struct DoubleResBlock : tern::Module {
-  explicit DoubleResBlock(std::int64_t channels) : first(channels, channels), second(channels, channels, 1, 0) {}
+  explicit DoubleResBlock(std::int64_t channels) : first(channels, channels), second(channels, channels, 0) {}
   ConvNorm first, second;
 
   tern::Members members() override { return {.modules = {{"first", &first}, {"second", &second}}}; }
@@ -96,7 +102,8 @@ struct DoubleResBlock : tern::Module {
 /// The network for `--recipe strong`: a stem, then three stages that each widen, halve height and width, and end in a
 /// residual block; the mean over what is left of the image; one linear layer.
 struct NetResStrong : tern::Module {
-  ConvNorm stem{3, 16}, widen1{16, 32}, widen2{32, 64}, widen3{64, 128};
+  ConvNorm stem{3, 16};
+  ConvNormPool widen1{16, 32}, widen2{32, 64}, widen3{64, 128};
   DoubleResBlock block1{32}, block2{64}, block3{128};
   tern::Linear fc{128, 2};
 
@@ -113,9 +120,9 @@ struct NetResStrong : tern::Module {
 
   tern::Tensor forward(const tern::Tensor& x) override {
     tern::Tensor out = relu(stem(x));
-    out = block1(max_pool2d(relu(widen1(out)), 2));
-    out = block2(max_pool2d(relu(widen2(out)), 2));
-    out = block3(max_pool2d(relu(widen3(out)), 2));
+    out = block1(relu(widen1(out)));
+    out = block2(relu(widen2(out)));
+    out = block3(relu(widen3(out)));
     return fc(out.mean({2, 3}));
   }
 };

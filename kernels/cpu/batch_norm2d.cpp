@@ -9,6 +9,7 @@
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
+#include <tern/kernels/cpu/pool2d_plane.hpp>
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 
@@ -156,21 +157,13 @@ void for_each_plane(const BatchNorm2dShape& s, const F& f) {
   });
 }
 
-}  // namespace
-
-void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight,
-                              const float* bias, float* running_mean, float* running_var, float* mean, float* invstd,
-                              float* y) {
-  if (s.N * s.HW == 0) {
-    return ReferenceFloat<float>::batch_norm2d(s, momentum, x, weight, bias, running_mean, running_var, mean, invstd,
-                                               y);
-  }
+/// What batch_norm2d says of mean, invstd and the running statistics; mu and inv are the former two, unrounded.
+void batch_statistics(const BatchNorm2dShape& s, double momentum, const float* x, float* running_mean,
+                      float* running_var, float* mean, float* invstd, double* mu, double* inv) {
   const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
-  const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
   Scratch<Moments> plane_moments(s.N * s.C);
   for_each_plane(s, [&](int64_t plane, int64_t) { plane_moments[plane] = moments_of(s.HW, x + plane * s.HW); });
 
-  Scratch<double> mu(s.C), inv(s.C);
   const double count = static_cast<double>(s.N * s.HW);
   for (int64_t c = 0; c < s.C; ++c) {
     double sum = 0, squares = 0;
@@ -188,6 +181,50 @@ void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const 
       running_var[c] = static_cast<float>((1 - momentum) * running_var[c] + momentum * squares / (count - 1));
     }
   }
+}
+
+/// The slopes of each channel, with those elements of x whose dy is not 0; and the gradients that they are.
+void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean, const float* invstd, const float* dy,
+                    float* dweight, float* dbias, Slope* total) {
+  const auto slope_of = HWY_DYNAMIC_DISPATCH(slopes);
+  Scratch<Slope> plane_slope(s.N * s.C);
+  for_each_plane(s, [&](int64_t plane, int64_t c) {
+    plane_slope[plane] = slope_of(s.HW, x + plane * s.HW, mean[c], dy + plane * s.HW);
+  });
+  for (int64_t c = 0; c < s.C; ++c) {
+    total[c] = {};
+    for (int64_t n = 0; n < s.N; ++n) {
+      total[c].dy += plane_slope[n * s.C + c].dy;
+      total[c].product += plane_slope[n * s.C + c].product;
+    }
+    if (dweight) dweight[c] = static_cast<float>(total[c].product * invstd[c]);
+    if (dbias) dbias[c] = static_cast<float>(total[c].dy);
+  }
+}
+
+/// dx of one plane, of `count` elements to a channel; the slopes are zero in evaluation.
+///
+/// In training the mean and the variance depend on x as well: with xhat = (x - mean) * invstd,
+/// dx = (dy - mean of dy - xhat * mean of dy * xhat) * invstd * weight.
+void input_gradient(int64_t HW, int64_t count, const float* x, double mean, double invstd, double weight,
+                    const Slope& total, const float* dy, float* dx) {
+  const double n = static_cast<double>(count);
+  HWY_DYNAMIC_DISPATCH(combine)
+  (HW, x, mean, dy, total.dy / n, -invstd * invstd * total.product / n, invstd * weight, dx);
+}
+
+}  // namespace
+
+void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight,
+                              const float* bias, float* running_mean, float* running_var, float* mean, float* invstd,
+                              float* y) {
+  if (s.N * s.HW == 0) {
+    return ReferenceFloat<float>::batch_norm2d(s, momentum, x, weight, bias, running_mean, running_var, mean, invstd,
+                                               y);
+  }
+  Scratch<double> mu(s.C), inv(s.C);
+  batch_statistics(s, momentum, x, running_mean, running_var, mean, invstd, mu.data(), inv.data());
+  const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
     normalize_plane(s.HW, x + plane * s.HW, mu[c], inv[c] * (weight ? weight[c] : 1), bias ? bias[c] : 0,
                     y + plane * s.HW);
@@ -211,30 +248,48 @@ void CpuFloat32::batch_norm2d_eval(const BatchNorm2dShape& s, const float* x, co
 void CpuFloat32::batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const float* x, const float* weight,
                                        const float* mean, const float* invstd, const float* dy, float* dx,
                                        float* dweight, float* dbias) {
-  const auto slope_of = HWY_DYNAMIC_DISPATCH(slopes);
-  const auto combine_plane = HWY_DYNAMIC_DISPATCH(combine);
-  Scratch<Slope> plane_slope(s.N * s.C), total(s.C);
-  for_each_plane(s, [&](int64_t plane, int64_t c) {
-    plane_slope[plane] = slope_of(s.HW, x + plane * s.HW, mean[c], dy + plane * s.HW);
-  });
-  for (int64_t c = 0; c < s.C; ++c) {
-    total[c] = {};
-    for (int64_t n = 0; n < s.N; ++n) {
-      total[c].dy += plane_slope[n * s.C + c].dy;
-      total[c].product += plane_slope[n * s.C + c].product;
-    }
-    if (dweight) dweight[c] = static_cast<float>(total[c].product * invstd[c]);
-    if (dbias) dbias[c] = static_cast<float>(total[c].dy);
-  }
+  Scratch<Slope> total(s.C);
+  channel_slopes(s, x, mean, invstd, dy, dweight, dbias, total.data());
   if (!dx) return;
-  // In training the mean and the variance depend on x as well: with xhat = (x - mean) * invstd,
-  // dx = (dy - mean of dy - xhat * mean of dy * xhat) * invstd * weight.
-  const double count = static_cast<double>(s.N * s.HW);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
-    const double inv = invstd[c], gain = inv * (weight ? weight[c] : 1);
-    const double mean_dy = training ? total[c].dy / count : 0;
-    const double slope = training ? -inv * inv * total[c].product / count : 0;
-    combine_plane(s.HW, x + plane * s.HW, mean[c], dy + plane * s.HW, mean_dy, slope, gain, dx + plane * s.HW);
+    input_gradient(s.HW, s.N * s.HW, x + plane * s.HW, mean[c], invstd[c], weight ? weight[c] : 1,
+                   training ? total[c] : Slope{}, dy + plane * s.HW, dx + plane * s.HW);
+  });
+}
+
+void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const float* x,
+                                         const float* weight, const float* bias, float* running_mean,
+                                         float* running_var, float* mean, float* invstd, float* picked,
+                                         int64_t* indices, float* y) {
+  const BatchNorm2dShape all{s.N, s.C, s.H * s.W, eps};
+  const int64_t PQ = s.P() * s.Q();
+  if (s.N == 0) {
+    return ReferenceFloat<float>::batch_norm2d_max_pool2d(s, eps, momentum, x, weight, bias, running_mean, running_var,
+                                                          mean, invstd, picked, indices, y);
+  }
+  Scratch<double> mu(s.C), inv(s.C);
+  batch_statistics(all, momentum, x, running_mean, running_var, mean, invstd, mu.data(), inv.data());
+  const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
+  for_each_plane(all, [&](int64_t plane, int64_t c) {
+    const float w = weight ? weight[c] : 1;
+    max_pool2d_plane(s, w < 0, x + plane * all.HW, picked + plane * PQ, indices + plane * PQ);
+    normalize_plane(PQ, picked + plane * PQ, mu[c], inv[c] * w, bias ? bias[c] : 0, y + plane * PQ);
+  });
+}
+
+void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const float* x, const float* weight,
+                                                  const float* mean, const float* invstd, const float* picked,
+                                                  const int64_t* indices, const float* dy, float* dx, float* dweight,
+                                                  float* dbias) {
+  const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
+  Scratch<Slope> total(s.C);
+  channel_slopes({s.N, s.C, PQ}, picked, mean, invstd, dy, dweight, dbias, total.data());
+  if (!dx) return;
+  for_each_plane({s.N, s.C, HW}, [&](int64_t plane, int64_t c) {
+    float* const dx_plane = dx + plane * HW;
+    max_pool2d_plane_backward(s, indices + plane * PQ, dy + plane * PQ, dx_plane);  // in the cache until it is used
+    input_gradient(HW, s.N * HW, x + plane * HW, mean[c], invstd[c], weight ? weight[c] : 1, total[c], dx_plane,
+                   dx_plane);
   });
 }
 

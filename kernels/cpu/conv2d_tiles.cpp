@@ -105,15 +105,44 @@ int64_t block_channels(int64_t remaining) {
 
 TileSizes tile_sizes() { return {static_cast<int64_t>(hn::Lanes(D())), tile_channels}; }
 
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE void sum_lanes_of_four(const V* v, float* sum) {
+  for (int i = 0; i < 4; ++i) sum[i] = hn::GetLane(v[i]);
+}
+#else
+/// The blocks of four lanes of v, added up.
+template <class Tag>
+HWY_INLINE hn::Vec<hn::CappedTag<float, 4> > add_blocks(Tag, hn::Vec<Tag> v) {
+  if constexpr (hn::MaxLanes(Tag()) == 4) {
+    return v;
+  } else {
+    const hn::Half<Tag> half;
+    return add_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+}
+
+/// sum[i] = the lanes of v[i] added up, for four vectors at once: they are turned round block by block of four lanes,
+/// so that each addition adds four lanes that are wanted.
+HWY_INLINE void sum_lanes_of_four(const V* v, float* sum) {
+  const D d;
+  const hn::Repartition<double, D> pairs;
+  const V ab = hn::Add(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1]));
+  const V cd = hn::Add(hn::InterleaveLower(d, v[2], v[3]), hn::InterleaveUpper(d, v[2], v[3]));
+  const auto ab2 = hn::BitCast(pairs, ab), cd2 = hn::BitCast(pairs, cd);
+  const V abcd = hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, ab2, cd2)),
+                         hn::BitCast(d, hn::InterleaveUpper(pairs, ab2, cd2)));
+  hn::StoreU(add_blocks(d, abcd), hn::CappedTag<float, 4>(), sum);
+}
+#endif
+
 /// A tile of `channels` x `taps` sums, in vectors over the pixels: per vector of pixels one multiply-add for each of
 /// the sums, for `channels` + `taps` vectors loaded. Taps beyond the last repeat it and are dropped.
 template <int channels, int taps>
 HWY_INLINE void gradient_tile(const CorrelationGradient& s, int64_t k0, int64_t j0) {
   const D d;
-  V acc[channels][taps];
-  for (int k = 0; k < channels; ++k) {
-    for (int t = 0; t < taps; ++t) acc[k][t] = hn::Zero(d);
-  }
+  constexpr int sums = (channels * taps + 3) / 4 * 4;
+  V acc[sums];
+  for (V& a : acc) a = hn::Zero(d);
   const float* HWY_RESTRICT src[taps];
   for (int t = 0; t < taps; ++t) src[t] = s.src + s.offset[std::min(j0 + t, s.taps - 1)];
   const float* HWY_RESTRICT dy = s.dy + k0 * s.dy_channel;
@@ -123,13 +152,13 @@ HWY_INLINE void gradient_tile(const CorrelationGradient& s, int64_t k0, int64_t 
     for (int t = 0; t < taps; ++t) x[t] = hn::LoadU(d, src[t] + pixels.src);
     for (int k = 0; k < channels; ++k) {
       const V g = hn::LoadU(d, dy + pixels.dst + k * s.dy_channel);
-      for (int t = 0; t < taps; ++t) acc[k][t] = hn::MulAdd(g, x[t], acc[k][t]);
+      for (int t = 0; t < taps; ++t) acc[k * taps + t] = hn::MulAdd(g, x[t], acc[k * taps + t]);
     }
   }
+  float sum[sums];
+  for (int i = 0; i < sums; i += 4) sum_lanes_of_four(acc + i, sum + i);
   for (int k = 0; k < channels; ++k) {
-    for (int t = 0; t < taps && j0 + t < s.taps; ++t) {
-      s.dw[(k0 + k) * s.dw_channel + j0 + t] += hn::GetLane(hn::SumOfLanes(d, acc[k][t]));
-    }
+    for (int t = 0; t < taps && j0 + t < s.taps; ++t) s.dw[(k0 + k) * s.dw_channel + j0 + t] += sum[k * taps + t];
   }
 }
 
@@ -141,13 +170,15 @@ void gradient_all_taps(const CorrelationGradient& s, int64_t k0) {
 
   if (s.dbias) {
     const D d;
-    for (int64_t k = k0; k < k0 + channels; ++k) {
-      V sum = hn::Zero(d);
-      for (int64_t v = 0; v < s.vectors; ++v) {
-        sum = hn::Add(sum, hn::LoadU(d, s.dy + k * s.dy_channel + s.vector[v].dst));
+    V sum[channels];
+    for (V& v : sum) v = hn::Zero(d);
+    const float* HWY_RESTRICT dy = s.dy + k0 * s.dy_channel;
+    for (int64_t v = 0; v < s.vectors; ++v) {
+      for (int k = 0; k < channels; ++k) {
+        sum[k] = hn::Add(sum[k], hn::LoadU(d, dy + s.vector[v].dst + k * s.dy_channel));
       }
-      s.dbias[k] += hn::GetLane(hn::SumOfLanes(d, sum));
     }
+    for (int k = 0; k < channels; ++k) s.dbias[k0 + k] += hn::GetLane(hn::SumOfLanes(d, sum[k]));
   }
 }
 
@@ -174,27 +205,29 @@ HWY_INLINE void copy_row(const float* HWY_RESTRICT from, int64_t n, float* HWY_R
     for (int64_t i = 0; i < n; ++i) to[i] = from[i];
     return;
   }
-  for (int64_t i = 0; i < n; i += lanes) {
-    const int64_t at = std::min(i, n - lanes);
-    hn::StoreU(hn::LoadU(d, from + at), d, to + at);
-  }
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+  if (i < n) hn::StoreU(hn::LoadU(d, from + n - lanes), d, to + n - lanes);
 }
 
-/// Zeros are stored as whole vectors, over the start of the next row, which is written afterwards.
+/// Zeros are stored as whole vectors, over the start of the next row, which is written afterwards. Those to the right
+/// of a row and to the left of the next one are neighbours.
 void padded_copy(const PaddedCopy& s) {
-  const int64_t first = std::clamp<int64_t>(-s.left, 0, s.cols);  // columns [first, last) exist in src
-  const int64_t last = std::clamp<int64_t>(s.W - s.left, first, s.cols);
+  const int64_t left = std::clamp<int64_t>(-s.left, 0, s.cols);  // columns [left, right) exist in src
+  const int64_t right = std::clamp<int64_t>(s.W - s.left, left, s.cols);
+  const int64_t top = std::clamp<int64_t>(-s.top, 0, s.rows);  // rows likewise
+  const int64_t bottom = std::clamp<int64_t>(s.H - s.top, top, s.rows);
   float* dst = s.dst;
   for (int64_t plane = 0; plane < s.planes; ++plane) {
-    for (int64_t h = s.top; h < s.top + s.rows; ++h, dst += s.cols) {
-      if (h < 0 || h >= s.H) {
-        zero_vectors(dst, s.cols);
-      } else {
-        zero_vectors(dst, first);
-        copy_row(s.src + plane * s.src_plane + h * s.W + s.left + first, last - first, dst + first);
-        zero_vectors(dst + last, s.cols - last);
-      }
+    zero_vectors(dst, top * s.cols + left);
+    dst += top * s.cols;
+    const float* src = s.src + plane * s.src_plane + (s.top + top) * s.W + s.left + left;
+    for (int64_t h = top; h < bottom; ++h, src += s.W, dst += s.cols) {
+      copy_row(src, right - left, dst + left);
+      zero_vectors(dst + right, s.cols - right + left);
     }
+    zero_vectors(dst, (s.rows - bottom) * s.cols);
+    dst += (s.rows - bottom) * s.cols;
   }
 }
 

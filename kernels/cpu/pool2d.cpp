@@ -3,6 +3,7 @@
 /// plane, the common case, go by vectors of windows; all others window by window.
 
 #include <tern/kernels/cpu/cpu.hpp>
+#include <tern/kernels/cpu/pool2d_plane.hpp>
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 
@@ -26,40 +27,69 @@ HWY_INLINE hn::Vec<DI> upper_left(DI di, int64_t first) {
   return hn::Add(hn::Set(di, static_cast<int32_t>(first)), hn::ShiftLeft<1>(hn::Iota(di, 0)));
 }
 
-/// b before a in the order of max_pool2d: NaN is larger than any number, the first of equals wins.
-template <class V>
-HWY_INLINE auto beats(V b, V a) {
-  return hn::Or(hn::Gt(b, a), hn::AndNot(hn::IsNaN(a), hn::IsNaN(b)));
+/// to[i] = v[i] for the lanes of v, and the other way round. int64 goes by vectors where v is one at least.
+template <class DI>
+HWY_INLINE void store_int64(DI di, hn::Vec<DI> v, int64_t* to) {
+  const hn::ScalableTag<int64_t> d64;
+  const int64_t lanes = hn::Lanes(di), step = hn::Lanes(d64);
+  HWY_ALIGN int32_t part[HWY_LANES(int32_t)];
+  hn::Store(v, di, part);
+  int64_t i = 0;
+  for (; i + step <= lanes; i += step) {
+    hn::StoreU(hn::PromoteTo(d64, hn::Load(hn::Rebind<int32_t, decltype(d64)>(), part + i)), d64, to + i);
+  }
+  for (; i < lanes; ++i) to[i] = part[i];
+}
+template <class DI>
+HWY_INLINE hn::Vec<DI> load_int64(DI di, const int64_t* from) {
+  const hn::ScalableTag<uint64_t> d64;
+  const hn::Rebind<uint32_t, decltype(d64)> half;
+  const hn::RebindToUnsigned<DI> d32;
+  const uint64_t* p = reinterpret_cast<const uint64_t*>(from);
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (hn::MaxLanes(DI()) == 2 * hn::MaxLanes(hn::ScalableTag<uint64_t>())) {
+    const auto lower = hn::TruncateTo(half, hn::LoadU(d64, p));
+    return hn::BitCast(di, hn::Combine(d32, hn::TruncateTo(half, hn::LoadU(d64, p + hn::Lanes(d64))), lower));
+  } else
+#endif
+  if constexpr (hn::MaxLanes(DI()) == hn::MaxLanes(hn::ScalableTag<uint64_t>())) {
+    return hn::BitCast(di, hn::TruncateTo(half, hn::LoadU(d64, p)));
+  } else {
+    HWY_ALIGN uint32_t part[hn::MaxLanes(DI())];
+    for (std::size_t i = 0; i < hn::Lanes(di); ++i) part[i] = static_cast<uint32_t>(p[i]);
+    return hn::BitCast(di, hn::Load(d32, part));
+  }
 }
 
 /// y[q] and index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p at `place`.
+/// With a sign of -0 the smallest elements win, with 0 the largest.
 template <class D>
-HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, const float* row, int64_t place, float* y, int64_t* index) {
+HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, float sign, const float* row, int64_t place, float* y,
+                           int64_t* index) {
   const hn::RebindToSigned<D> di;
   const int64_t lanes = hn::Lanes(d);
+  const auto turn = [=](hn::Vec<D> v) HWY_ATTR { return hn::Xor(v, hn::Set(d, sign)); };
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
     hn::Vec<D> best, right, below, last;
     hn::LoadInterleaved2(d, row + 2 * q, best, right);
     hn::LoadInterleaved2(d, row + W + 2 * q, below, last);
+    best = turn(best);
     auto at = upper_left(di, place + 2 * q);
     const auto at_below = hn::Add(at, hn::Set(di, static_cast<int32_t>(W)));
     const auto one = hn::Set(di, 1);
 
+    // NaN is larger than any number, the first of equals wins.
     const auto take = [&](hn::Vec<D> value, hn::Vec<decltype(di)> where) HWY_ATTR {
-      const auto better = beats(value, best);
-      best = hn::IfThenElse(better, value, best);
-      at = hn::IfThenElse(hn::RebindMask(di, better), where, at);
+      const auto keep = hn::Or(hn::Le(value, best), hn::IsNaN(best));
+      best = hn::IfThenElse(keep, best, value);
+      at = hn::IfThenElse(hn::RebindMask(di, keep), at, where);
     };
-    take(right, hn::Add(at, one));
-    take(below, at_below);
-    take(last, hn::Add(at_below, one));
-    hn::StoreU(best, d, y + q);
-    if (index) {
-      HWY_ALIGN int32_t part[HWY_LANES(int32_t)];
-      hn::Store(at, di, part);
-      for (int64_t i = 0; i < lanes; ++i) index[q + i] = part[i];
-    }
+    take(turn(right), hn::Add(at, one));
+    take(turn(below), at_below);
+    take(turn(last), hn::Add(at_below, one));
+    hn::StoreU(turn(best), d, y + q);
+    if (index) store_int64(di, at, index + q);
   }
   return q;
 }
@@ -72,9 +102,7 @@ HWY_INLINE int64_t spread_row(D d, int64_t Q, int64_t W, const int64_t* index, c
   const int64_t lanes = hn::Lanes(d);
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
-    HWY_ALIGN int32_t part[HWY_LANES(int32_t)];
-    for (int64_t i = 0; i < lanes; ++i) part[i] = static_cast<int32_t>(index[q + i]);
-    const auto at = hn::Load(di, part);
+    const auto at = load_int64(di, index + q);
     const auto g = hn::LoadU(d, dy + q);
     const auto one = hn::Set(di, 1);
     const auto here = [&](hn::Vec<decltype(di)> where)
@@ -88,15 +116,15 @@ HWY_INLINE int64_t spread_row(D d, int64_t Q, int64_t W, const int64_t* index, c
 }
 
 /// One plane. Rows shorter than the longest vector go by shorter ones.
-void max_2x2(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
+void max_2x2(const Pool2dShape& s, float sign, const float* x, float* y, int64_t* indices) {
   const int64_t P = s.P(), Q = s.Q();
   for (int64_t p = 0; p < P; ++p, y += Q) {
     const int64_t place = 2 * p * s.W;
     const float* row = x + place;
     int64_t* index = indices ? indices + p * Q : nullptr;
-    int64_t q = max_row(hn::ScalableTag<float>(), Q, s.W, row, place, y, index);
+    int64_t q = max_row(hn::ScalableTag<float>(), Q, s.W, sign, row, place, y, index);
     const auto rest = [&](auto d) HWY_ATTR {
-      q += max_row(d, Q - q, s.W, row + 2 * q, place + 2 * q, y + q, index ? index + q : nullptr);
+      q += max_row(d, Q - q, s.W, sign, row + 2 * q, place + 2 * q, y + q, index ? index + q : nullptr);
     };
     rest(hn::CappedTag<float, 8>());
     rest(hn::CappedTag<float, 4>());
@@ -163,36 +191,39 @@ void for_each_window(const Pool2dShape& s, const F& f) {
 
 }  // namespace
 
+void max_pool2d_plane(const Pool2dShape& s, bool smallest, const float* x, float* y, int64_t* indices) {
+  const float sign = smallest ? -0.0f : 0.0f;
+  if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2)(s, sign, x, y, indices);
+  for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
+    int64_t best = h0 * s.W + w0;
+    for (int64_t h = h0; h < h1; ++h) {
+      for (int64_t at = h * s.W + w0; at < h * s.W + w1; ++at) {
+        const bool better = smallest ? x[at] < x[best] : x[at] > x[best];
+        if (better || (x[at] != x[at] && x[best] == x[best])) best = at;
+      }
+    }
+    y[window] = x[best];
+    if (indices) indices[window] = best;
+  });
+}
+
+void max_pool2d_plane_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) {
+  if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2_backward)(s, indices, dy, dx);
+  std::fill_n(dx, s.H * s.W, 0.0f);
+  for (int64_t i = 0; i < s.P() * s.Q(); ++i) dx[indices[i]] += dy[i];
+}
+
 void CpuFloat32::max_pool2d(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
-  const auto by_vectors = HWY_DYNAMIC_DISPATCH(max_2x2);
   for_each_plane(s, [&](int64_t plane) {
-    const float* in = x + plane * HW;
-    float* out = y + plane * PQ;
-    int64_t* index = indices ? indices + plane * PQ : nullptr;
-    if (is_2x2(s)) return by_vectors(s, in, out, index);
-    for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
-      int64_t best = h0 * s.W + w0;
-      for (int64_t h = h0; h < h1; ++h) {
-        for (int64_t at = h * s.W + w0; at < h * s.W + w1; ++at) {
-          if (in[at] > in[best] || (in[at] != in[at] && in[best] == in[best])) best = at;
-        }
-      }
-      out[window] = in[best];
-      if (index) index[window] = best;
-    });
+    max_pool2d_plane(s, false, x + plane * HW, y + plane * PQ, indices ? indices + plane * PQ : nullptr);
   });
 }
 
 void CpuFloat32::max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
-  const auto by_vectors = HWY_DYNAMIC_DISPATCH(max_2x2_backward);
-  for_each_plane(s, [&](int64_t plane) {
-    float* out = dx + plane * HW;
-    if (is_2x2(s)) return by_vectors(s, indices + plane * PQ, dy + plane * PQ, out);
-    std::fill_n(out, HW, 0.0f);
-    for (int64_t i = plane * PQ; i < (plane + 1) * PQ; ++i) out[indices[i]] += dy[i];
-  });
+  for_each_plane(
+      s, [&](int64_t plane) { max_pool2d_plane_backward(s, indices + plane * PQ, dy + plane * PQ, dx + plane * HW); });
 }
 
 void CpuFloat32::avg_pool2d(const Pool2dShape& s, const float* x, float* y) {

@@ -10,11 +10,15 @@
 /// The gradient goes the same way: the sums of dy and dy * xhat for each run, their sums for each channel, then dx.
 /// Runs are a function of the shape alone, so the result is the same each time.
 ///
+/// Where pooling follows, a thread of normalize_picked looks through one window of x and normalises the element that it
+/// picks; the gradient's sums are taken over the picked elements, and a thread of pooled_input_gradient gathers the dy
+/// of the windows that picked its element. Neither the normalised tensor nor its gradient is written.
+///
 /// Bytes: x twice and y once (three times 4 * N * C * HW), backward x and dy twice and dx once (five times).
 /// Arithmetic: some 10 operations an element. The limit is bandwidth.
 
 #include <tern/kernels/cuda/cuda.hpp>
-#include <tern/kernels/cuda/device.cuh>
+#include <tern/kernels/cuda/pool2d.cuh>
 
 #include <cmath>
 
@@ -116,6 +120,24 @@ __global__ void __launch_bounds__(block_size)
   }
 }
 
+/// max_pool2d of normalize's result: of each window the picked element of x, its place, and y. The pick is by x itself,
+/// turned round where the weight is negative. A thread computes one window.
+template <class I, class T>
+__global__ void __launch_bounds__(block_size)
+    normalize_picked(Pool<I> s, I C, const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias,
+                     const T* __restrict__ mean, const T* __restrict__ invstd, T* __restrict__ picked,
+                     int64_t* __restrict__ indices, T* __restrict__ y) {
+  s.for_each_window([&](I window, I plane, I top, I bottom, I left, I right) {
+    const I c = plane % C;
+    const T w = weight ? weight[c] : T{1}, shift = bias ? bias[c] : T{0};
+    const T* const in = x + plane * s.H * s.W;
+    const I best = s.pick(in, w < 0 ? T{-1} : T{1}, top, bottom, left, right);
+    picked[window] = in[best];
+    indices[window] = best;
+    y[window] = (in[best] - mean[c]) * (invstd[c] * w) + shift;
+  });
+}
+
 /// sums [2, C, runs]: of dy, and of dy * xhat.
 template <class T>
 __global__ void __launch_bounds__(block_size)
@@ -157,6 +179,22 @@ __global__ void __launch_bounds__(block_size)
   }
 }
 
+/// input_gradient in training, where dy is the sum of those of the windows that picked the element.
+template <class I, class T>
+__global__ void __launch_bounds__(block_size)
+    pooled_input_gradient(Pool<I> s, I C, T elements, const T* __restrict__ x, const T* __restrict__ weight,
+                          const T* __restrict__ mean, const T* __restrict__ invstd, const T* __restrict__ sum_dy,
+                          const T* __restrict__ sum_dy_xhat, const int64_t* __restrict__ indices,
+                          const T* __restrict__ dy, T* __restrict__ dx) {
+  s.template gather<T>([&](I window, I at) { return indices[window] == at ? dy[window] : T{0}; },
+                       [&](I e, I plane, T total) {
+                         const I c = plane % C;
+                         const T inv = invstd[c], scale = weight ? inv * weight[c] : inv;
+                         const T mean_dy = sum_dy[c] / elements, slope = sum_dy_xhat[c] / elements * inv;
+                         dx[e] = (total - mean_dy - (x[e] - mean[c]) * slope) * scale;
+                       });
+}
+
 /// Calls f(the kernel's width as a constant, I{}): wide where a channel's plane and all pointers allow it.
 template <class T, class F, class... Pointers>
 void with_width(const BatchNorm2dShape& s, F f, const Pointers*... pointers) {
@@ -181,18 +219,41 @@ void launch_normalize(const BatchNorm2dShape& s, const T* x, const T* weight, co
   with_width<T>(s, launch_it, x, y);
 }
 
-}  // namespace
-
 template <class T>
-void CudaFloat<T>::batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
-                                T* running_mean, T* running_var, T* mean, T* invstd, T* y) {
-  const DeviceGuard guard(device_);
+void launch_statistics(const BatchNorm2dShape& s, double momentum, const T* x, T* running_mean, T* running_var, T* mean,
+                       T* invstd) {
   const Runs runs(s);
   const Scratch<T> means(s.C * runs.count), squares(s.C * runs.count);
   launch(moments<T>, grid_for(s.C * runs.count, 1), block_size, 0, current_stream(), runs, x, means.data(),
          squares.data());
   launch(merge_moments<T>, grid_for(s.C), block_size, 0, current_stream(), runs, s.eps, momentum, means.data(),
          squares.data(), running_mean, running_var, mean, invstd);
+}
+
+/// total [2, C] = the channels' sums of dy and of dy * xhat, from the elements of x whose dy is not 0; dweight and
+/// dbias are the same numbers. Each may be null.
+template <class T>
+void launch_gradient_sums(const BatchNorm2dShape& s, const T* x, const T* mean, const T* invstd, const T* dy, T* total,
+                          T* dweight, T* dbias) {
+  if (!total && !dweight && !dbias) return;
+  const Runs runs(s);
+  const int64_t per_sum = s.C * runs.count;
+  const Scratch<T> sums(2 * per_sum);
+  launch(gradient_sums<T>, grid_for(per_sum, 1), block_size, 0, current_stream(), runs, x, mean, invstd, dy,
+         sums.data());
+  const ReduceShape of_runs{s.C, runs.count, 1};
+  if (total) sum({2 * s.C, runs.count, 1}, sums.data(), total);
+  if (dbias) sum(of_runs, sums.data(), dbias);
+  if (dweight) sum(of_runs, sums.data() + per_sum, dweight);
+}
+
+}  // namespace
+
+template <class T>
+void CudaFloat<T>::batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
+                                T* running_mean, T* running_var, T* mean, T* invstd, T* y) {
+  const DeviceGuard guard(device_);
+  launch_statistics(s, momentum, x, running_mean, running_var, mean, invstd);
   launch_normalize(s, x, weight, bias, mean, invstd, y);
 }
 
@@ -210,26 +271,44 @@ void CudaFloat<T>::batch_norm2d_backward(const BatchNorm2dShape& s, bool trainin
   const DeviceGuard guard(device_);
   const bool dx_wants_sums = dx && training;
   const Scratch<T> totals(dx_wants_sums ? 2 * s.C : 0);
-  if (dx_wants_sums || dweight || dbias) {
-    const Runs runs(s);
-    const int64_t per_sum = s.C * runs.count;
-    const Scratch<T> sums(2 * per_sum);
-    launch(gradient_sums<T>, grid_for(per_sum, 1), block_size, 0, current_stream(), runs, x, mean, invstd, dy,
-           sums.data());
-    const ReduceShape of_runs{s.C, runs.count, 1};
-    if (dx_wants_sums) sum({2 * s.C, runs.count, 1}, sums.data(), totals.data());
-    if (dbias) sum(of_runs, sums.data(), dbias);
-    if (dweight) sum(of_runs, sums.data() + per_sum, dweight);
-  }
+  T *const sum_dy = dx_wants_sums ? totals.data() : nullptr, *const sum_dy_xhat =
+                                                                 dx_wants_sums ? sum_dy + s.C : nullptr;
+  launch_gradient_sums(s, x, mean, invstd, dy, sum_dy, dweight, dbias);
   if (!dx) return;
-  const T *const sum_dy = dx_wants_sums ? totals.data() : nullptr, *const sum_dy_xhat =
-                                                                       dx_wants_sums ? totals.data() + s.C : nullptr;
   const auto launch_it = [&]<int width, class I>(std::integral_constant<int, width>, I) {
     const int64_t packs = s.N * s.C * s.HW / width;
     launch(input_gradient<width, I, T>, grid_for(packs), block_size, 0, current_stream(), packs, s.HW, s.C,
            static_cast<T>(s.N * s.HW), x, weight, mean, invstd, sum_dy, sum_dy_xhat, dy, dx);
   };
   with_width<T>(s, launch_it, x, dy, dx);
+}
+
+template <class T>
+void CudaFloat<T>::batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x,
+                                           const T* weight, const T* bias, T* running_mean, T* running_var, T* mean,
+                                           T* invstd, T* picked, int64_t* indices, T* y) {
+  const DeviceGuard guard(device_);
+  launch_statistics({s.N, s.C, s.H * s.W, eps}, momentum, x, running_mean, running_var, mean, invstd);
+  with_pool(s, [&]<class I>(const Pool<I>& pool) {
+    launch(normalize_picked<I, T>, grid_for(elements_out(s)), block_size, 0, current_stream(), pool, s.C, x, weight,
+           bias, mean, invstd, picked, indices, y);
+  });
+}
+
+template <class T>
+void CudaFloat<T>::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
+                                                    const T* invstd, const T* picked, const int64_t* indices,
+                                                    const T* dy, T* dx, T* dweight, T* dbias) {
+  const DeviceGuard guard(device_);
+  const Scratch<T> totals(dx ? 2 * s.C : 0);
+  launch_gradient_sums<T>({s.N, s.C, s.P() * s.Q()}, picked, mean, invstd, dy, dx ? totals.data() : nullptr, dweight,
+                          dbias);
+  if (!dx) return;
+  with_pool(s, [&]<class I>(const Pool<I>& pool) {
+    launch(pooled_input_gradient<I, T>, grid_for(elements_in(s)), block_size, 0, current_stream(), pool, s.C,
+           static_cast<T>(s.N * s.H * s.W), x, weight, mean, invstd, totals.data(), totals.data() + s.C, indices, dy,
+           dx);
+  });
 }
 
 template void CudaFloat<float>::batch_norm2d(const BatchNorm2dShape&, double, const float*, const float*, const float*,
@@ -245,5 +324,19 @@ template void CudaFloat<double>::batch_norm2d_eval(const BatchNorm2dShape&, cons
 template void CudaFloat<double>::batch_norm2d_backward(const BatchNorm2dShape&, bool, const double*, const double*,
                                                        const double*, const double*, const double*, double*, double*,
                                                        double*);
+
+template void CudaFloat<float>::batch_norm2d_max_pool2d(const Pool2dShape&, double, double, const float*, const float*,
+                                                        const float*, float*, float*, float*, float*, float*, int64_t*,
+                                                        float*);
+template void CudaFloat<float>::batch_norm2d_max_pool2d_backward(const Pool2dShape&, const float*, const float*,
+                                                                 const float*, const float*, const float*,
+                                                                 const int64_t*, const float*, float*, float*, float*);
+template void CudaFloat<double>::batch_norm2d_max_pool2d(const Pool2dShape&, double, double, const double*,
+                                                         const double*, const double*, double*, double*, double*,
+                                                         double*, double*, int64_t*, double*);
+template void CudaFloat<double>::batch_norm2d_max_pool2d_backward(const Pool2dShape&, const double*, const double*,
+                                                                  const double*, const double*, const double*,
+                                                                  const int64_t*, const double*, double*, double*,
+                                                                  double*);
 
 }  // namespace tern::kernels

@@ -1,11 +1,8 @@
 #include <tern/kernels/cuda/cuda.hpp>
+#include <tern/kernels/cuda/graph.hpp>
 #include <tern/kernels/cuda/stream.hpp>
 
 #include <fmt/format.h>
-
-#include <map>
-#include <memory>
-#include <mutex>
 
 namespace tern::kernels {
 
@@ -23,33 +20,31 @@ void* CudaBackend::allocate(std::size_t bytes) {
   return cuda::allocate(bytes);
 }
 
-void CudaBackend::release(void* p, std::size_t bytes) noexcept {
+void CudaBackend::release(void* p, std::size_t bytes) noexcept try {
   const cuda::DeviceGuard guard(device_);
   cuda::release(p, bytes);
+} catch (const Error&) {
+  // Only after an error of the device, which whoever waits for it is told of: there is nothing to give back to.
 }
 
 void CudaBackend::upload(std::size_t bytes, const void* host, void* device) {
+  if (cuda::is_capturing())
+    throw Error(
+        fmt::format("upload: {} bytes from the host inside a graph, expected them on cuda:{} before", bytes, device_));
   const cuda::DeviceGuard guard(device_);
   staging_.upload(bytes, host, device);
 }
 
 void CudaBackend::download(std::size_t bytes, const void* device, void* host) {
   if (bytes == 0) return;
+  if (cuda::is_capturing())
+    throw Error(
+        fmt::format("download: {} bytes of cuda:{} to the host inside a graph, expected it after", bytes, device_));
   const cuda::DeviceGuard guard(device_);
   cuda::check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, cuda::current_stream()), "download");
   cuda::synchronize();
 }
 
-Backend& cuda_backend(int index) {
-  if (const int count = cuda::device_count(); index < 0 || index >= count) {
-    throw Error(fmt::format("device cuda:{}: expected one of this machine's {} CUDA devices", index, count));
-  }
-  static std::mutex mutex;
-  static auto& backends = *new std::map<int, std::unique_ptr<CudaBackend>>;  // never destroyed: memory may outlive main
-  const std::scoped_lock lock(mutex);
-  auto& backend = backends[index];
-  if (!backend) backend = std::make_unique<CudaBackend>(index);
-  return *backend;
-}
+Backend& cuda_backend(int index) { return backend_of<CudaBackend>(index); }
 
 }  // namespace tern::kernels

@@ -4,7 +4,13 @@
 /// kernel, and queues it on the current stream. None of them waits for the device.
 
 #include <tern/kernels/backend.hpp>
+#include <tern/kernels/cuda/devices.hpp>
 #include <tern/kernels/cuda/staging.hpp>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
 
 namespace tern::kernels {
 
@@ -80,6 +86,12 @@ class CudaFloat : public FloatKernels<T> {
                          const T* running_var, T* invstd, T* y) override;
   void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight, const T* mean,
                              const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) override;
+  void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x, const T* weight,
+                               const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* picked,
+                               int64_t* indices, T* y) override;
+  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
+                                        const T* invstd, const T* picked, const int64_t* indices, const T* dy, T* dx,
+                                        T* dweight, T* dbias) override;
 
   // cross_entropy.cu
   void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* log_prob,
@@ -125,5 +137,20 @@ class CudaBackend : public Backend {
   CudaFloat<float> float_;
   CudaFloat<double> double_;
 };
+
+/// The process's one B for a device, made when it is first asked for. Throws tern::Error where there is no such device.
+template <class B>
+B& backend_of(int index) {
+  if (const int count = cuda::device_count(); index < 0 || index >= count) {
+    throw Error("device cuda:" + std::to_string(index) + ": expected one of this machine's " + std::to_string(count) +
+                " CUDA devices");
+  }
+  static std::mutex mutex;
+  static auto& backends = *new std::map<int, std::unique_ptr<B>>;  // never destroyed: memory may outlive main
+  const std::scoped_lock lock(mutex);
+  std::unique_ptr<B>& backend = backends[index];
+  if (!backend) backend = std::make_unique<B>(index);
+  return *backend;
+}
 
 }  // namespace tern::kernels

@@ -93,21 +93,16 @@ __device__ T block_sum(T value) {
   return total;
 }
 
-/// Memory of a kernel's own, in the order of the current stream: the next user of it waits for this one.
-template <class T>
-class Scratch {
- public:
-  explicit Scratch(int64_t n) : n_(n), data_(static_cast<T*>(allocate(n * sizeof(T)))) {}
-  ~Scratch() { release(data_, n_ * sizeof(T)); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
+/// Where a kernel reads its random numbers: from `state`; in a graph so many blocks after `*start`, where the replay
+/// begins.
+struct Draws {
+  PhiloxState state;
+  const PhiloxState* start;
 
-  T* data() const { return data_; }
-
- private:
-  int64_t n_;
-  T* data_;
+  __device__ PhiloxState now() const { return start ? PhiloxState{start->seed, start->offset + state.offset} : state; }
 };
+/// For a kernel that is queued now. graph.cu
+Draws draws_from(PhiloxState state);
 
 /// CudaArray<T>::sum on the current device: kernels that sum in two stages end with it. reduce.cu
 template <class T>

@@ -22,7 +22,7 @@ using namespace cuda;
 
 template <class T>
 struct Dropout {
-  PhiloxState state;
+  Draws draws;
   std::uint32_t zeroed_below;
   T scale;
 
@@ -35,8 +35,9 @@ constexpr int draws = 4;
 template <int width, class T>
 __global__ void __launch_bounds__(block_size)
     dropout_elements(int64_t n, Dropout<T> f, const T* __restrict__ x, T* __restrict__ y) {
+  const PhiloxState state = f.draws.now();
   for (int64_t i = grid_thread(); i * draws < n; i += grid_threads()) {
-    const PhiloxBlock random = philox(f.state.seed, f.state.offset + static_cast<std::uint64_t>(i));
+    const PhiloxBlock random = philox(state.seed, state.offset + static_cast<std::uint64_t>(i));
     if (width == draws && (i + 1) * draws <= n) {
       Pack<T, draws> pack = load_pack<draws>(x + i * draws);
 #pragma unroll
@@ -57,9 +58,10 @@ __global__ void __launch_bounds__(block_size)
     dropout_groups(int64_t n, int64_t group, Dropout<T> f, const T* __restrict__ x, T* __restrict__ y) {
   constexpr int warps = block_size / warp_threads;
   const int lane = threadIdx.x % warp_threads;
+  const PhiloxState state = f.draws.now();
   for (int64_t i = int64_t{blockIdx.x} * warps + threadIdx.x / warp_threads; i * group < n;
        i += int64_t{gridDim.x} * warps) {
-    const std::uint32_t draw = philox_bits(f.state, static_cast<std::uint64_t>(i));
+    const std::uint32_t draw = philox_bits(state, static_cast<std::uint64_t>(i));
     for (int64_t j = i * group + lane * width; j < min((i + 1) * group, n); j += warp_threads * width) {
       Pack<T, width> pack = load_pack<width>(x + j);
 #pragma unroll
@@ -74,7 +76,8 @@ __global__ void __launch_bounds__(block_size)
 template <class T>
 void CudaFloat<T>::dropout(const DropoutShape& s, PhiloxState state, const T* x, T* y) {
   const DeviceGuard guard(device_);
-  const Dropout<T> f{state, static_cast<std::uint32_t>(std::ceil(s.p * 0x1p24)), static_cast<T>(1 / (1 - s.p))};
+  const Dropout<T> f{draws_from(state), static_cast<std::uint32_t>(std::ceil(s.p * 0x1p24)),
+                     static_cast<T>(1 / (1 - s.p))};
   if (s.group == 1) {
     const bool aligned = is_aligned<T, draws>(x) && is_aligned<T, draws>(y);
     launch(aligned ? dropout_elements<draws, T> : dropout_elements<1, T>, grid_for(s.n, block_size * draws), block_size,

@@ -7,16 +7,6 @@
 
 #include <string>
 
-namespace tern {
-
-/// A call of CUDA or cuBLAS that failed. The message names the call, or the kernel and its launch shape.
-class CudaError : public Error {
- public:
-  using Error::Error;
-};
-
-}  // namespace tern
-
 namespace tern::kernels::cuda {
 
 /// Throws CudaError, as "what: CUDA's own words", unless the call went well.

@@ -9,6 +9,7 @@
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/stream.hpp>
 
+#include <sstream>
 #include <string>
 
 namespace tern::kernels {
@@ -46,9 +47,14 @@ void CudaFloat<T>::matmul(const MatmulShape& s, const T* a, const T* b, T* y) {
   if (elements == 0) return;
   if (s.k == 0) return check(cudaMemsetAsync(y, 0, elements * sizeof(T), current_stream()), "matmul");
   const int batch = narrow(s.batch), m = narrow(s.m), n = narrow(s.n), k = narrow(s.k);
-  check(gemm(cublas(), s.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, b,
-             s.trans_b ? k : n, s.k * s.n, a, s.trans_a ? m : k, s.m * s.k, y, batch),
-        "matmul");
+  const cublasStatus_t status =
+      gemm(cublas(), s.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, b,
+           s.trans_b ? k : n, s.k * s.n, a, s.trans_a ? m : k, s.m * s.k, y, batch);
+  if (status != CUBLAS_STATUS_SUCCESS) {
+    std::ostringstream what;
+    what << "matmul of " << batch << " times [" << m << ", " << k << "] by [" << k << ", " << n << "]";
+    check(status, what.str().c_str());
+  }
 }
 
 template void CudaFloat<float>::matmul(const MatmulShape&, const float*, const float*, float*);

@@ -1,63 +1,29 @@
+#include <tern/kernels/cuda/handles.hpp>
 #include <tern/kernels/cuda/stream.hpp>
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstdint>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <utility>
-#include <vector>
 
 namespace tern::kernels::cuda {
 namespace {
 
-/// What the process keeps for one device, until it ends.
-struct DeviceState {
-  cudaStream_t main_stream = nullptr;
-  std::mutex mutex;  // for all below
-  std::vector<cublasHandle_t> idle_handles;
-  MemoryStats memory{0, 0};
-};
-
-/// Makes the main stream, and has the pool keep the memory that is freed rather than give it back to the driver at
-/// each synchronisation.
-std::unique_ptr<DeviceState> make_state(int device) {
-  const DeviceGuard guard(device);
-  auto state = std::make_unique<DeviceState>();
-  check(cudaStreamCreateWithFlags(&state->main_stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  cudaMemPool_t pool = nullptr;
-  check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
-  std::uint64_t threshold = UINT64_MAX;
-  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold), "cudaMemPoolSetAttribute");
-  return state;
-}
-
-DeviceState& state_of(int device) {
+/// The stream of a device that is current where no guard says otherwise.
+cudaStream_t main_stream(int device) {
   static std::mutex mutex;
-  // Never destroyed: tensors in static variables outlive it, and the driver may be gone before it.
-  static auto& states = *new std::map<int, std::unique_ptr<DeviceState>>;
+  static auto& streams = *new std::map<int, cudaStream_t>;  // never destroyed: tensors may outlive main
   const std::scoped_lock lock(mutex);
-  auto& state = states[device];
-  if (state == nullptr) state = make_state(device);
-  return *state;
+  cudaStream_t& stream = streams[device];
+  if (stream == nullptr) {
+    const DeviceGuard guard(device);
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  }
+  return stream;
 }
 
-/// What a host thread keeps for its devices. Handles are costly to make, so they go back when the thread ends.
-struct ThreadState {
-  std::map<int, cudaStream_t> streams;
-  std::map<int, cublasHandle_t> handles;
-
-  ~ThreadState() {
-    for (const auto& [device, handle] : handles) {
-      DeviceState& state = state_of(device);
-      const std::scoped_lock lock(state.mutex);
-      state.idle_handles.push_back(handle);
-    }
-  }
-};
-thread_local ThreadState this_thread;
+thread_local std::map<int, cudaStream_t> current_streams;  // by device
 
 }  // namespace
 
@@ -75,81 +41,36 @@ int current_device() {
 }
 
 DeviceGuard::DeviceGuard(int device) : previous_(current_device()) {
-  if (device != previous_) check(cudaSetDevice(device), "cudaSetDevice");
+  if (device != previous_) check(cudaSetDevice(device), fmt::format("cuda:{}", device).c_str());
 }
 
 DeviceGuard::~DeviceGuard() { static_cast<void>(cudaSetDevice(previous_)); }
 
 cudaStream_t current_stream() {
   const int device = current_device();
-  cudaStream_t& stream = this_thread.streams[device];
-  if (stream == nullptr) stream = state_of(device).main_stream;
+  cudaStream_t& stream = current_streams[device];
+  if (stream == nullptr) stream = main_stream(device);
   return stream;
 }
 
 StreamGuard::StreamGuard(cudaStream_t stream)
-    : device_(current_device()), previous_(std::exchange(this_thread.streams[device_], stream)) {}
+    : device_(current_device()), previous_(std::exchange(current_streams[device_], stream)) {}
 
-StreamGuard::~StreamGuard() { this_thread.streams[device_] = previous_; }
+StreamGuard::~StreamGuard() { current_streams[device_] = previous_; }
 
 cublasHandle_t cublas() {
-  const int device = current_device();
-  cublasHandle_t& handle = this_thread.handles[device];
-  if (handle == nullptr) {
-    DeviceState& state = state_of(device);
-    const std::scoped_lock lock(state.mutex);
-    if (state.idle_handles.empty()) {
-      check(cublasCreate(&handle), "cublasCreate");
-    } else {
-      handle = state.idle_handles.back();
-      state.idle_handles.pop_back();
-    }
-  }
+  thread_local ThreadHandles<cublasHandle_t> handles;
+  const cublasHandle_t handle = handles.get(current_device(), [] {
+    cublasHandle_t made = nullptr;
+    check(cublasCreate(&made), "cublasCreate");
+    return made;
+  });
   check(cublasSetStream(handle, current_stream()), "cublasSetStream");
   return handle;
 }
 
 void synchronize() { check(cudaStreamSynchronize(current_stream()), "cudaStreamSynchronize"); }
 
-void* allocate(std::size_t bytes) {
-  if (bytes == 0) return nullptr;
-  const int device = current_device();
-  DeviceState& state = state_of(device);
-  void* p = nullptr;
-  const cudaError_t status = cudaMallocAsync(&p, bytes, current_stream());
-  const std::scoped_lock lock(state.mutex);
-  if (status == cudaErrorMemoryAllocation) {
-    static_cast<void>(cudaGetLastError());
-    std::size_t free = 0, total = 0;
-    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    throw CudaError(fmt::format("cuda:{} is out of memory: {} bytes asked for, {} held by tensors, {} of {} free",
-                                device, bytes, state.memory.held, free, total));
-  }
-  check(status, "cudaMallocAsync");
-  state.memory.held += bytes;
-  state.memory.peak = std::max(state.memory.peak, state.memory.held);
-  return p;
-}
-
-void release(void* p, std::size_t bytes) noexcept {
-  if (p == nullptr) return;
-  DeviceState& state = state_of(current_device());
-  // Fails only after an error that the next launch or synchronisation tells of.
-  static_cast<void>(cudaFreeAsync(p, current_stream()));
-  const std::scoped_lock lock(state.mutex);
-  state.memory.held -= bytes;
-}
-
-MemoryStats memory_stats(int device) {
-  DeviceState& state = state_of(device);
-  const std::scoped_lock lock(state.mutex);
-  return state.memory;
-}
-
-void reset_peak_memory(int device) {
-  DeviceState& state = state_of(device);
-  const std::scoped_lock lock(state.mutex);
-  state.memory.peak = state.memory.held;
-}
+void synchronize_device() { check(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); }
 
 }  // namespace tern::kernels::cuda

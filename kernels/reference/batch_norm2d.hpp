@@ -3,6 +3,7 @@
 #include <tern/kernels/reference/reference.hpp>
 
 #include <cmath>
+#include <vector>
 
 namespace tern::kernels {
 
@@ -69,6 +70,35 @@ void ReferenceFloat<T>::batch_norm2d_backward(const BatchNorm2dShape& s, bool tr
     if (dweight) dweight[c] = static_cast<T>(sum_dy_xhat);
     if (dbias) dbias[c] = static_cast<T>(sum_dy);
   }
+}
+
+template <class T>
+void ReferenceFloat<T>::batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x,
+                                                const T* weight, const T* bias, T* running_mean, T* running_var,
+                                                T* mean, T* invstd, T* picked, int64_t* indices, T* y) {
+  const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
+  std::vector<T> normalized(s.N * s.C * HW), turned(x, x + s.N * s.C * HW);
+  batch_norm2d({s.N, s.C, HW, eps}, momentum, x, weight, bias, running_mean, running_var, mean, invstd,
+               normalized.data());
+  for (int64_t i = 0; i < s.N * s.C * HW; ++i) {
+    if (weight && weight[i / HW % s.C] < 0) turned[i] = -turned[i];
+  }
+  max_pool2d(s, turned.data(), y, indices);
+  for (int64_t i = 0; i < s.N * s.C * PQ; ++i) {
+    const int64_t at = i / PQ * HW + indices[i];
+    picked[i] = x[at];
+    y[i] = normalized[at];
+  }
+}
+
+template <class T>
+void ReferenceFloat<T>::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight,
+                                                         const T* mean, const T* invstd, const T*,
+                                                         const int64_t* indices, const T* dy, T* dx, T* dweight,
+                                                         T* dbias) {
+  std::vector<T> dnormalized(s.N * s.C * s.H * s.W);
+  max_pool2d_backward(s, indices, dy, dnormalized.data());
+  batch_norm2d_backward({s.N, s.C, s.H * s.W}, true, x, weight, mean, invstd, dnormalized.data(), dx, dweight, dbias);
 }
 
 }  // namespace tern::kernels

@@ -250,7 +250,7 @@ Problem dropout_case(Random& random, bool channels) {
   });
 }
 
-Problem batch_norm2d_case(Random& random, bool training) {
+Problem batch_norm2d_case(Random& random, bool training, bool pooled = false) {
   const std::int64_t N = random.integer(1, 3), C = random.integer(1, 3);
   const Shape shape{N, C, random.integer(2, 4), random.integer(2, 3)};
   const bool affine = random.chance(0.7), running = !training || random.chance(0.5);
@@ -262,8 +262,9 @@ Problem batch_norm2d_case(Random& random, bool training) {
     const auto of = [&](const std::vector<double>& v) {
       return running ? tensor(v).to(x[0].dtype()).to(x[0].device()) : Tensor();
     };
-    return batch_norm2d(x[0], of(mean), of(var), affine ? x[1].contiguous() : Tensor(),
-                        affine ? x[2].contiguous() : Tensor(), o);
+    const Tensor weight = affine ? x[1].contiguous() : Tensor(), bias = affine ? x[2].contiguous() : Tensor();
+    if (!pooled) return batch_norm2d(x[0], of(mean), of(var), weight, bias, o);
+    return batch_norm2d_max_pool2d(x[0], of(mean), of(var), weight, bias, o, 2, {.stride = HeightWidth(1)});
   });
 }
 
@@ -372,6 +373,8 @@ const std::vector<OpCase>& op_cases() {
       {"dropout2d", [](Random& r) { return dropout_case(r, true); }},
       {"batch_norm2d in training", [](Random& r) { return batch_norm2d_case(r, true); }},
       {"batch_norm2d in evaluation", [](Random& r) { return batch_norm2d_case(r, false); }},
+      {"batch_norm2d_max_pool2d in training", [](Random& r) { return batch_norm2d_case(r, true, true); }},
+      {"batch_norm2d_max_pool2d in evaluation", [](Random& r) { return batch_norm2d_case(r, false, true); }},
       {"cross_entropy, mean", [](Random& r) { return cross_entropy_case(r, Reduction::mean); }},
       {"cross_entropy, sum", [](Random& r) { return cross_entropy_case(r, Reduction::sum); }},
       {"cross_entropy, none", [](Random& r) { return cross_entropy_case(r, Reduction::none); }},

@@ -65,6 +65,18 @@ __global__ void reverse_block(const float* x, float* y) {
   y[first + threadIdx.x] = tile[blockDim.x - 1 - threadIdx.x];
 }
 
+struct Row {
+  const float* from;
+  float* to;
+  int n;
+};
+
+/// Copies a row whose addresses are in the struct, and one whose addresses are in memory.
+__global__ void copy_rows(Row row, const Row* other) {
+  for (int i = 0; i < row.n; ++i) row.to[i] = row.from[i];
+  for (int i = 0; i < other->n; ++i) other->to[i] = other->from[i];
+}
+
 }  // namespace
 
 TEST_CASE("saxpy") {
@@ -101,6 +113,16 @@ TEST_CASE("dynamic shared memory") {
     for (int i = 0; i < threads; ++i) CHECK(y[block * threads + i] == x[block * threads + threads - 1 - i]);
 }
 
+TEST_CASE("device addresses in a struct and in memory") {
+  if (!is_available()) return;
+  const std::vector<float> x = random_floats(100, 5);
+  const DeviceBuffer<float> from(x), to(100);
+  const Row first{from.data(), to.data(), 60}, second{from.data() + 60, to.data() + 60, 40};
+  const DeviceBuffer<Row> in_memory(std::vector<Row>{second});
+  launch(copy_rows, 1, 1, 0, current_stream(), first, in_memory.data());
+  CHECK(to.download() == x);
+}
+
 TEST_CASE("a launch that cannot be made names the kernel and its shape") {
   if (!is_available()) return;
   const DeviceBuffer<float> y(1);
@@ -131,15 +153,17 @@ TEST_CASE("out of memory says how much was asked for and how much is held") {
   const std::size_t too_much = std::size_t{1} << 50;
   CHECK_THROWS_WITH(allocate(too_much),
                     Catch::Contains(std::to_string(too_much) + " bytes asked for") && Catch::Contains("4000 held"));
-  CHECK(memory_stats(current_device()).held == 4000);
+  CHECK(memory_stats(current_device()).allocated == 4000);
 }
 
 TEST_CASE("memory statistics") {
   if (!is_available()) return;
   const int device = current_device();
   reset_peak_memory(device);
-  const std::size_t before = memory_stats(device).held;
+  const std::size_t before = memory_stats(device).allocated;
   { const DeviceBuffer<double> a(100), b(50); }
-  CHECK(memory_stats(device).held == before);
+  CHECK(memory_stats(device).allocated == before);
   CHECK(memory_stats(device).peak == before + 1200);
+  const DeviceBuffer<double> c(100);
+  CHECK(memory_stats(device).reserved >= before + 800);
 }

@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <thread>
 #include <vector>
 
 // Streams, events and graphs as tern uses them, on a GPU and in the emulator.
@@ -164,4 +165,14 @@ TEST_CASE("matrix products, row by row: y = a b") {
                                   squares.data(), 2, 4, &zero, pairs.data(), 2, 4, 2),
         "cublasDgemmStridedBatched");
   CHECK(pairs.download() == std::vector<double>{10, 14, 14, 20, 74, 86, 86, 100});
+}
+
+TEST_CASE("each host thread has a cuBLAS handle of its own, and leaves it to the next one") {
+  if (!is_available()) return;
+  const cublasHandle_t mine = cublas();
+  CHECK(cublas() == mine);
+  std::vector<cublasHandle_t> others;
+  for (int i = 0; i < 2; ++i) std::thread([&] { others.push_back(cublas()); }).join();
+  CHECK(others[0] != mine);
+  CHECK(others[1] == others[0]);
 }

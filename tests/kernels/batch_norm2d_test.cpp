@@ -1,6 +1,8 @@
 #include "check.hpp"
 #include "shapes.hpp"
 
+#include <tern/kernels/reference/reference.hpp>
+
 namespace tern::test {
 
 /// n numbers that are `mean` on average.
@@ -80,6 +82,56 @@ TEMPLATE_TEST_CASE("batch_norm2d_backward", "[batch_norm2d]", float, double) {
       auto* dbias = want_dbias ? run.out("dbias", {s.C}) : nullptr;
       run.floating().batch_norm2d_backward(s, training, run.in(x), has_weight ? run.in(weight) : nullptr, run.in(mean),
                                            run.in(invstd), run.in(dy), dx, dweight, dbias);
+    });
+  });
+}
+
+TEMPLATE_TEST_CASE("batch_norm2d_max_pool2d", "[batch_norm2d][pool2d]", float, double) {
+  using T = TestType;
+  for_each_case(100, [](Random& random) {
+    Pool2dShape s = random_pool2d(random);
+    if (random.chance(0.3)) {
+      s = {.N = 2,
+           .C = 3,
+           .H = random.integer(2, 40),
+           .W = random.integer(2, 70),
+           .R = 2,
+           .S = 2,
+           .stride_h = 2,
+           .stride_w = 2};
+    }
+    s.N = std::max<int64_t>(s.N, s.H * s.W == 1 ? 2 : 1);
+    const int64_t n = s.N * s.C * s.H * s.W;
+    const std::vector<T> x = random.chance(0.5) ? random.ties<T>(n) : around<T>(random, n, random.real(-3, 3)),
+                         dy = random.values<T>(s.N * s.C * s.P() * s.Q()), bias = random.values<T>(s.C);
+    std::vector<T> weight = random.values<T>(s.C);
+    if (s.C > 0 && random.chance(0.2)) weight[0] = 0;
+    const bool has_weight = random.chance(0.7), has_bias = random.chance(0.7), moves = random.chance(0.5),
+               want_dx = random.chance(0.8), want_dweight = random.chance(0.7), want_dbias = random.chance(0.7);
+    CAPTURE(s, has_weight, has_bias, moves, want_dx, want_dweight, want_dbias);
+    const Dims channels{s.C}, y_dims{s.N, s.C, s.P(), s.Q()};
+    check_close<T>(random, whole_or_one, [&](auto& run) {
+      auto* running_mean = moves ? run.inout("running_mean", channels, bias) : nullptr;
+      auto* running_var = moves ? run.inout("running_var", channels, bias) : nullptr;
+      auto *mean = run.out("mean", channels), *invstd = run.out("invstd", channels),
+           *picked = run.out("picked", y_dims), *y = run.out("y", y_dims);
+      run.floating().batch_norm2d_max_pool2d(s, 1e-3, 0.1, run.in(x), has_weight ? run.in(weight) : nullptr,
+                                             has_bias ? run.in(bias) : nullptr, running_mean, running_var, mean, invstd,
+                                             picked, run.template out<int64_t>("indices", y_dims), y);
+    });
+
+    std::vector<T> mean(s.C), invstd(s.C), picked(dy.size()), y(dy.size());
+    std::vector<int64_t> indices(dy.size());
+    ReferenceFloat<T>().batch_norm2d_max_pool2d(s, 1e-3, 0.1, x.data(), has_weight ? weight.data() : nullptr, nullptr,
+                                                nullptr, nullptr, mean.data(), invstd.data(), picked.data(),
+                                                indices.data(), y.data());
+    check_close<T>(random, whole_or_one, [&](auto& run) {
+      auto* dx = want_dx ? run.out("dx", {s.N, s.C, s.H, s.W}) : nullptr;
+      auto* dweight = want_dweight ? run.out("dweight", channels) : nullptr;
+      auto* dbias = want_dbias ? run.out("dbias", channels) : nullptr;
+      run.floating().batch_norm2d_max_pool2d_backward(s, run.in(x), has_weight ? run.in(weight) : nullptr, run.in(mean),
+                                                      run.in(invstd), run.in(picked), run.in(indices), run.in(dy), dx,
+                                                      dweight, dbias);
     });
   });
 }

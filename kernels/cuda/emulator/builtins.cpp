@@ -15,6 +15,6 @@ void set_block(uint3 block, dim3 block_size, dim3 grid_size) {
   gridDim = grid_size;
 }
 
-void set_thread(uint3 thread) { threadIdx = thread; }
+uint3& thread_index() { return threadIdx; }
 
 }  // namespace tern::emulator

@@ -70,7 +70,7 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
   Runtime& runtime = Runtime::get();
   const std::scoped_lock lock(runtime.mutex);
   const auto work = [=, alpha_value = *alpha, beta_value = *beta]() -> Status {
-    const DeviceMemory::Access access;
+    DeviceMemory& memory = DeviceMemory::get();
     for (int i = 0; i < batch; ++i) {
       Matrix<const T> ai = a0, bi = b0;
       Matrix<T> ci = c0;
@@ -79,11 +79,11 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
       ci.data += i * stride_c;
       for (const std::string& wrong : {ai.check(true), bi.check(true), ci.check(beta_value != 0)})
         if (!wrong.empty()) return {cudaErrorIllegalAddress, fmt::format("{}: {}", call, wrong)};
-      gemm(trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, m, n, k, alpha_value, ai.data, lda,
-           bi.data, ldb, beta_value, ci.data, ldc);
+      gemm(trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, m, n, k, alpha_value,
+           memory.mapped(ai.data), lda, memory.mapped(bi.data), ldb, beta_value, memory.mapped(ci.data), ldc);
       for (int j = 0; j < n; ++j)
-        DeviceMemory::get().mark(ci.data + static_cast<std::ptrdiff_t>(j) * ldc,
-                                 static_cast<std::size_t>(m) * sizeof(T), ByteState::initialised);
+        memory.mark(ci.data + static_cast<std::ptrdiff_t>(j) * ldc, static_cast<std::size_t>(m) * sizeof(T),
+                    ByteState::initialised);
     }
     return {};
   };

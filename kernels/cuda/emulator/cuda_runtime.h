@@ -113,9 +113,10 @@ cudaError_t cudaMallocHost(T** pointer, std::size_t bytes) {
 
 /// The pool is the device's memory itself: what it keeps is what is in use, and trimming finds nothing to give back.
 using cudaMemPool_t = struct CUmemPoolHandle_st*;
-enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold = 4 };
+enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold = 4, cudaMemPoolAttrReservedMemCurrent = 5 };
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device);
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value);
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value);
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, std::size_t bytes_to_keep);
 
 // Graphs, made by stream capture.
@@ -161,6 +162,20 @@ struct Kernel {
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel);
 
+/// Where kernels find what is at a device address (see DeviceMemory); any other address stays.
+const volatile void* kernel_address(const volatile void* p);
+
+/// A pointer moves there; one inside a struct does not, and opens device memory once it is used.
+template <class T>
+T kernel_argument(T value) {
+  if constexpr (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) {
+    using To = std::remove_cv_t<std::remove_pointer_t<T>>;
+    return static_cast<T>(static_cast<To*>(const_cast<void*>(kernel_address(value))));
+  } else {
+    return value;
+  }
+}
+
 }  // namespace tern::emulator
 
 template <class... Params, class... Args>
@@ -169,7 +184,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const auto invoke = [](const void* function, const void* arguments) {
     std::apply(reinterpret_cast<void (*)(Params...)>(function), *static_cast<const Arguments*>(arguments));
   };
-  return tern::emulator::launch(*config,
-                                {reinterpret_cast<const void*>(kernel), invoke,
-                                 std::make_shared<const Arguments>(std::forward<Args>(args)...), sizeof(Arguments)});
+  const auto copy =
+      std::make_shared<const Arguments>(tern::emulator::kernel_argument<Params>(std::forward<Args>(args))...);
+  return tern::emulator::launch(*config, {reinterpret_cast<const void*>(kernel), invoke, copy, sizeof(Arguments)});
 }

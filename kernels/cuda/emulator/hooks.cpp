@@ -10,6 +10,7 @@
 #include <cstdint>
 
 using tern::emulator::AccessKind;
+using tern::emulator::DeviceMemory;
 using tern::emulator::Multiprocessor;
 
 namespace {
@@ -43,8 +44,9 @@ extern "C" {
 
 void __ubsan_handle_type_mismatch_v1(const TypeMismatch* what, std::uintptr_t address) {
   if (Multiprocessor* running = Multiprocessor::stop_running())
-    running->fault(fmt::format("accesses a {} at address {:#x}, which is not a multiple of {}", &what->type->name[0],
-                               address, 1 << what->log_alignment),
+    running->fault(fmt::format("accesses a {} at address {}, which is not a multiple of {}", &what->type->name[0],
+                               DeviceMemory::get().device_address(reinterpret_cast<const void*>(address)),
+                               1 << what->log_alignment),
                    tern::emulator::source_line(what->location.file, what->location.line));
 }
 

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -17,15 +19,20 @@ namespace {
 constexpr std::size_t alignment = 256;
 constexpr std::size_t guard_bytes = checked ? 4096 : 0;
 constexpr std::size_t default_capacity = std::size_t{4} << 30;
+/// What is kept of freed memory before it is used again.
+constexpr std::size_t most_freed = 4096, most_freed_bytes = std::size_t{64} << 20;
 
 std::size_t chosen_capacity() {
   const char* text = std::getenv("TERN_EMULATOR_MEMORY");
   return text ? std::strtoull(text, nullptr, 10) : default_capacity;
 }
 
-void* reserve(std::size_t bytes, int protection) {
-  void* p = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+/// Addresses of memory that the host provides as it is touched: of a file from its beginning, or anonymous.
+void* map(std::size_t bytes, int protection, int file = -1) {
+  const int kind = file == -1 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+  void* p = mmap(nullptr, bytes, protection, kind | MAP_NORESERVE, file, 0);
   if (p == MAP_FAILED) throw std::runtime_error(fmt::format("emulator: the host has no {} bytes of addresses", bytes));
+  madvise(p, bytes, MADV_HUGEPAGE);  // fewer faults, where the host can
   return p;
 }
 
@@ -45,7 +52,7 @@ void on_fault(int, siginfo_t* fault, void*) {
   std::abort();
 }
 
-/// Again and again, since test frameworks put handlers of their own in its place.
+/// At every allocation, since test frameworks put handlers of their own in its place.
 void name_faults_of_the_host() {
   struct sigaction ours = {}, now = {};
   sigaction(SIGSEGV, nullptr, &now);
@@ -65,11 +72,19 @@ DeviceMemory& DeviceMemory::get() {
 
 DeviceMemory::DeviceMemory() : capacity_(chosen_capacity()) {
   span_ = footprint(2 * capacity_);  // room for guards, freed allocations and fragmentation
-  begin_ = address_of(reserve(span_, checked ? PROT_NONE : PROT_READ | PROT_WRITE));
-  // Large pages, so that there are few to protect and to unprotect.
-  madvise(reinterpret_cast<void*>(begin_), span_, MADV_HUGEPAGE);
-  if constexpr (checked) states_ = static_cast<std::uint8_t*>(reserve(span_, PROT_READ | PROT_WRITE));
-  gaps_[begin_] = span_;
+  constexpr int all = PROT_READ | PROT_WRITE;
+  if constexpr (checked) {
+    const int file = memfd_create("tern device memory", 0);
+    if (file == -1 || ftruncate(file, static_cast<off_t>(span_)) != 0)
+      throw std::runtime_error(fmt::format("emulator: no device memory: {}", std::strerror(errno)));
+    begin_ = address_of(map(span_, PROT_NONE, file));
+    shift_ = address_of(map(span_, all, file)) - begin_;
+    ::close(file);
+    states_ = static_cast<std::uint8_t*>(map(span_, all));
+  } else {
+    begin_ = address_of(map(span_, all));
+  }
+  add_gap(begin_, span_);
 }
 
 std::size_t DeviceMemory::footprint(std::size_t bytes) {
@@ -79,19 +94,19 @@ std::size_t DeviceMemory::footprint(std::size_t bytes) {
 void* DeviceMemory::allocate(std::size_t bytes) {
   if (bytes > capacity_ - used_) return nullptr;
   const std::size_t needed = footprint(bytes);
-  const auto find = [&] { return std::ranges::find_if(gaps_, [&](const auto& gap) { return gap.second >= needed; }); };
+  const auto find = [&] { return gaps_by_length_.lower_bound({needed, 0}); };
   auto gap = find();
-  while (gap == gaps_.end() && reuse_oldest()) gap = find();
-  if (gap == gaps_.end()) return nullptr;
+  while (gap == gaps_by_length_.end() && reuse_oldest()) gap = find();
+  if (gap == gaps_by_length_.end()) return nullptr;
 
-  const auto [begin, length] = *gap;
-  gaps_.erase(gap);
-  if (length > needed) gaps_[begin + needed] = length - needed;
+  const auto [length, begin] = *gap;
+  remove_gap(begin, length);
+  if (length > needed) add_gap(begin + needed, length - needed);
   allocations_[begin] = {bytes, true};
   used_ += bytes;
   void* p = reinterpret_cast<void*>(begin);
-  const Access access;
-  std::memset(p, 0xFF, bytes);
+  if constexpr (checked) name_faults_of_the_host();
+  std::memset(mapped(p), 0xFF, bytes);
   mark(p, bytes, ByteState::uninitialised);
   return p;
 }
@@ -106,38 +121,49 @@ bool DeviceMemory::release(void* p) {
     return true;
   }
   mark(p, found->second.bytes, ByteState::freed);
-  freed_[frees_++] = found->first;
-  constexpr std::size_t most_freed = 4096;
-  if (freed_.size() > most_freed) reuse_oldest();
-  // The pages go back to the host; the addresses stay out of use.
-  constexpr std::size_t page = 4096;
-  const Address first = (found->first + page - 1) / page * page;
-  const Address last = (found->first + found->second.bytes) / page * page;
-  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  freed_.push_back(found->first);
+  freed_bytes_ += found->second.bytes;
+  while (freed_.size() > most_freed || (freed_bytes_ > most_freed_bytes && freed_.size() > 1)) reuse_oldest();
   return true;
 }
 
 bool DeviceMemory::reuse_oldest() {
   if (freed_.empty()) return false;
-  const auto oldest = freed_.begin();
-  reuse(allocations_.find(oldest->second));
-  freed_.erase(oldest);
+  const auto oldest = allocations_.find(freed_.front());
+  freed_.pop_front();
+  freed_bytes_ -= oldest->second.bytes;
+  reuse(oldest);
   return true;
 }
 
 void DeviceMemory::reuse(std::map<Address, Allocation>::iterator freed) {
-  mark(reinterpret_cast<void*>(freed->first), freed->second.bytes, ByteState::outside);
-  auto [gap, is_new] = gaps_.emplace(freed->first, footprint(freed->second.bytes));
+  Address begin = freed->first;
+  std::size_t length = footprint(freed->second.bytes);
+  mark(reinterpret_cast<void*>(begin), freed->second.bytes, ByteState::outside);
   allocations_.erase(freed);
-  if (const auto next = std::next(gap); next != gaps_.end() && gap->first + gap->second == next->first) {
-    gap->second += next->second;
-    gaps_.erase(next);
+  const auto next = gaps_.lower_bound(begin);
+  if (next != gaps_.begin())
+    if (const auto [at, before] = *std::prev(next); at + before == begin) {
+      remove_gap(at, before);
+      begin = at;
+      length += before;
+    }
+  if (next != gaps_.end() && begin + length == next->first) {
+    const std::size_t after = next->second;
+    remove_gap(next->first, after);
+    length += after;
   }
-  if (gap == gaps_.begin()) return;
-  if (const auto before = std::prev(gap); before->first + before->second == gap->first) {
-    before->second += gap->second;
-    gaps_.erase(gap);
-  }
+  add_gap(begin, length);
+}
+
+void DeviceMemory::add_gap(Address begin, std::size_t length) {
+  gaps_[begin] = length;
+  gaps_by_length_.emplace(length, begin);
+}
+
+void DeviceMemory::remove_gap(Address begin, std::size_t length) {
+  gaps_.erase(begin);
+  gaps_by_length_.erase({length, begin});
 }
 
 bool DeviceMemory::is_allocated(const void* p, std::size_t bytes) const {
@@ -180,18 +206,18 @@ std::string DeviceMemory::describe(const volatile void* p, std::size_t bytes) co
   return "device memory that was never allocated";
 }
 
-DeviceMemory::Access::Access() {
-  DeviceMemory& memory = get();
-  if (checked && memory.accesses_++ == 0) memory.protect(PROT_READ | PROT_WRITE);
+void DeviceMemory::open() {
+  const std::scoped_lock lock(opening_);
+  if (!open_) protect(PROT_READ | PROT_WRITE);
+  open_ = true;
 }
 
-DeviceMemory::Access::~Access() {
-  DeviceMemory& memory = get();
-  if (checked && --memory.accesses_ == 0) memory.protect(PROT_NONE);
+void DeviceMemory::close() {
+  if (open_) protect(PROT_NONE);
+  open_ = false;
 }
 
 void DeviceMemory::protect(int protection) {
-  if (protection == PROT_NONE) name_faults_of_the_host();
   if (mprotect(reinterpret_cast<void*>(begin_), span_, protection) == 0) return;
   std::perror("emulator: mprotect of device memory");
   std::abort();

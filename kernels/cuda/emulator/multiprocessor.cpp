@@ -69,6 +69,10 @@ bool is_constant_data(const volatile void* p) {
   return dl_iterate_phdr(lies_in, const_cast<void*>(p)) != 0;
 }
 
+bool same_place(const Site& a, const Site& b) {
+  return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+}
+
 std::string text(uint3 v) { return fmt::format("({}, {}, {})", v.x, v.y, v.z); }
 
 }  // namespace
@@ -94,7 +98,7 @@ void run(Grid& grid) {
   }
 }
 
-Multiprocessor::Multiprocessor() {
+Multiprocessor::Multiprocessor() : thread_index_(emulator::thread_index()) {
   const auto map = [](std::size_t bytes) {
     void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) throw std::runtime_error("emulator: the host has no memory for the stacks of a block");
@@ -119,8 +123,11 @@ Multiprocessor::Fiber* Multiprocessor::make_fiber() {
   return fibers_.back().get();
 }
 
+/// Stacks begin at different places of their pages: the caches hold few lines of the same place.
 void Multiprocessor::reset(Fiber& fiber) {
-  fiber.context = context::make_fcontext(fiber.stack + stack_bytes, stack_bytes, &fiber_main);
+  const auto number = static_cast<std::size_t>(fiber.stack - stacks_) / (stack_bytes + guard_bytes);
+  const std::size_t used = stack_bytes - number * 5 * 64 % 4096;
+  fiber.context = context::make_fcontext(fiber.stack + used, used, &fiber_main);
 }
 
 /// Goes on in another fiber, until one goes on in this.
@@ -160,7 +167,7 @@ void Multiprocessor::suspend() {
   const unsigned self = current_;
   threads_[self].fiber = fiber_;
   switch_to_next();
-  set_thread(threads_[self].index);
+  thread_index_ = threads_[self].index;
 }
 
 void Multiprocessor::make_ready(unsigned thread) {
@@ -168,6 +175,14 @@ void Multiprocessor::make_ready(unsigned thread) {
   std::size_t end = ready_head_ + ready_count_++;
   if (end >= ready_.size()) end -= ready_.size();
   ready_[end] = thread;
+}
+
+/// For lanes whose warp can go on: what a warp works with is still in the caches.
+void Multiprocessor::make_ready_first(unsigned thread) {
+  threads_[thread].state = State::ready;
+  ready_head_ = (ready_head_ == 0 ? ready_.size() : ready_head_) - 1;
+  ready_[ready_head_] = thread;
+  ++ready_count_;
 }
 
 /// Makes the thread that is next the current one.
@@ -183,7 +198,7 @@ unsigned Multiprocessor::take_next() {
 }
 
 void Multiprocessor::run_thread() {
-  set_thread(threads_[current_].index);
+  thread_index_ = threads_[current_].index;
   running_ = this;
   grid_->kernel.invoke(grid_->kernel.function, grid_->kernel.arguments.get());
   running_ = nullptr;
@@ -203,9 +218,15 @@ void Multiprocessor::run_block(Grid& grid, uint3 block) {
   ready_.resize(count);
   ready_head_ = 0;
   ready_count_ = count;
+  uint3 index = {};
   for (unsigned i = 0; i < count; ++i) {
-    threads_[i].index = position(i, grid.block);
+    threads_[i].index = index;
     ready_[i] = i;
+    if (++index.x < grid.block.x) continue;
+    index.x = 0;
+    if (++index.y < grid.block.y) continue;
+    index.y = 0;
+    ++index.z;
   }
   warps_.assign((count + 31) / 32, Warp{0xffffffff, 0});
   if (count % 32 != 0) warps_.back().alive = (1u << count % 32) - 1;
@@ -232,7 +253,7 @@ void Multiprocessor::thread_returned() {
   // Others of its warp may have waited for it.
   for (unsigned waiting = warp.waiting; waiting != 0 && !grid_->failed; waiting &= warp.waiting & (waiting - 1)) {
     const unsigned thread = current_ / 32 * 32 + static_cast<unsigned>(std::countr_zero(waiting));
-    if (complete_warp_operation(thread)) make_ready(thread);
+    if (complete_warp_operation(thread)) make_ready_first(thread);
   }
 }
 
@@ -256,7 +277,7 @@ void Multiprocessor::release_block_barrier() {
   int count = 0;
   for (unsigned i = 0; i < threads_.size(); ++i) {
     const Thread& other = threads_[i];
-    if (other.site.line() != last.site.line() || std::strcmp(other.site.file_name(), last.site.file_name()) != 0)
+    if (!same_place(other.site, last.site))
       fault(fmt::format("{} waits for thread {}, which {}", last.name, text(other.index), whereabouts(i)),
             source_line(last.site));
     count += other.value != 0;
@@ -340,10 +361,9 @@ bool Multiprocessor::complete_warp_operation(unsigned thread) {
   if (grid_->failed) return false;
   if (checked && first.operation == Operation::barrier) shared_check_->warp_barrier(thread / 32, taking_part);
   warp.waiting &= ~taking_part;
-  for_each_lane([&](unsigned i) {
-    lanes[i].value = results[i];
-    if (thread / 32 * 32 + i != thread) make_ready(thread / 32 * 32 + i);
-  });
+  for_each_lane([&](unsigned i) { lanes[i].value = results[i]; });
+  for (unsigned i = 32; i-- > 0;)
+    if ((taking_part >> i & 1) != 0 && thread / 32 * 32 + i != thread) make_ready_first(thread / 32 * 32 + i);
   return true;
 }
 
@@ -401,29 +421,12 @@ void Multiprocessor::count_accesses() {
   grid_->counts += counts;
 }
 
-void Multiprocessor::access(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
-  if (DeviceMemory::get().contains(p)) return access_global(p, bytes, kind, call);
-  if (address_of(p) - address_of(fiber_->stack) < stack_bytes) return;  // the thread's own variables
-  if (shared_check_->contains(p)) return access_shared(p, bytes, kind, call);
-  access_elsewhere(p, bytes, kind, call);
-}
-
-void Multiprocessor::access_global(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
-  std::uint8_t* const states = DeviceMemory::get().states(p);
-  constexpr auto initialised = static_cast<std::uint8_t>(ByteState::initialised);
-  const auto wanted = kind == AccessKind::write ? static_cast<std::uint8_t>(ByteState::uninitialised) : initialised;
-  bool good = true;
-  for (std::size_t i = 0; i < bytes; ++i) good &= (states[i] & wanted) == wanted;
-  if (good) {
-    if (grid_->profiling) traces_.note(current_, p, bytes, false, call);
-    if (kind != AccessKind::read) std::memset(states, initialised, bytes);
-    return;
-  }
+void Multiprocessor::global_fault(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
   running_ = nullptr;
-  const DeviceMemory& memory = DeviceMemory::get();
-  const void* plain = const_cast<const void*>(p);
-  const char* unset = memory.is_allocated(plain, bytes) ? ", which nothing has written" : "";
-  fault(fmt::format("{} {} bytes at {}{}", verb(kind), bytes, memory.describe(p, bytes), unset), source_line(call));
+  const void* device = memory_.device_address(const_cast<const void*>(p));
+  const char* unset = memory_.is_allocated(device, bytes) ? ", which nothing has written" : "";
+  fault(fmt::format("{} {} bytes at {}{}", verb(kind), bytes, memory_.describe(device, bytes), unset),
+        source_line(call));
 }
 
 void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
@@ -449,7 +452,13 @@ void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, Ac
 }
 
 void Multiprocessor::access_elsewhere(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
+  if (address_of(p) - address_of(fiber_->stack) < stack_bytes) return;  // the thread's own variables
   if (address_of(p) - address_of(grid_->kernel.arguments.get()) < grid_->kernel.argument_bytes) return;
+  if (shared_check_->contains(p)) return access_shared(p, bytes, kind, call);
+  if (memory_.contains(p)) {
+    memory_.open();
+    return access(memory_.mapped(p), bytes, kind, call);
+  }
   running_ = nullptr;
   const bool allowed = is_constant_data(p) || Runtime::get().find_pinned(p) != nullptr;
   if (!allowed)

@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -87,9 +88,9 @@ class Multiprocessor {
   enum class State : std::uint8_t { fresh, ready, at_block_barrier, at_warp_operation, returned };
   enum class Operation : std::uint8_t { barrier, ballot, exchange };
   struct Thread {
-    uint3 index;
-    State state;
-    Fiber* fiber;
+    uint3 index = {};
+    State state = State::fresh;
+    Fiber* fiber = nullptr;
     // What it waits in, with what it brought; afterwards `value` is what it takes away.
     const char* name;
     Site site;
@@ -110,6 +111,7 @@ class Multiprocessor {
   void switch_to_next();
   void suspend();
   void make_ready(unsigned thread);
+  void make_ready_first(unsigned thread);
   unsigned take_next();
   void run_thread();
   void thread_returned();
@@ -121,12 +123,14 @@ class Multiprocessor {
   void report_stuck();
   std::string whereabouts(unsigned thread) const;
   void count_accesses();
-  void access_global(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
   void access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
   void access_elsewhere(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
+  [[noreturn]] void global_fault(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
 
   static constinit thread_local Multiprocessor* running_;
 
+  DeviceMemory& memory_ = DeviceMemory::get();
+  uint3& thread_index_;  ///< what kernels know as threadIdx
   Grid* grid_ = nullptr;
   uint3 block_ = {};
   std::vector<Thread> threads_;
@@ -147,6 +151,18 @@ class Multiprocessor {
   WarpTraces traces_;
   std::unique_ptr<SharedMemoryCheck> shared_check_;  ///< null in the plain build
 };
+
+inline void Multiprocessor::access(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
+  if (address_of(p) - memory_.mapped_begin() >= memory_.span()) return access_elsewhere(p, bytes, kind, call);
+  std::uint8_t* const states = memory_.states(memory_.device_address(p));
+  constexpr auto initialised = static_cast<std::uint8_t>(ByteState::initialised);
+  const auto wanted = kind == AccessKind::write ? static_cast<std::uint8_t>(ByteState::uninitialised) : initialised;
+  unsigned bad = 0;
+  for (std::size_t i = 0; i < bytes; ++i) bad |= (states[i] & wanted) ^ wanted;
+  if (bad != 0) global_fault(p, bytes, kind, call);
+  if (grid_->profiling) traces_.note(current_, p, bytes, false, call);
+  if (kind != AccessKind::read) std::memset(states, initialised, bytes);
+}
 
 /// The kernel that runs is about to change memory atomically.
 void note_atomic(void* p, std::size_t bytes, const void* call);

@@ -153,6 +153,11 @@ const std::pair<const Address, Runtime::Pinned>* Runtime::find_pinned(const vola
   return address_of(p) - entry.first < entry.second.bytes ? &entry : nullptr;
 }
 
+const volatile void* kernel_address(const volatile void* p) {
+  const DeviceMemory& memory = DeviceMemory::get();
+  return memory.contains(p) ? memory.mapped(p) : p;
+}
+
 cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
@@ -173,8 +178,8 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
 
   return report(runtime.submit(config.stream, [kernel, grid, block, bytes = config.dynamicSmemBytes]() -> Status {
     Grid work{kernel, grid, block, bytes, Runtime::get().seed, Runtime::get().profiling, {}, {}, {}, {}};
-    const DeviceMemory::Access access;
     run(work);
+    DeviceMemory::get().close();
     KernelProfile& profile = Runtime::get().profile[kernel.function];
     ++profile.launches;
     profile.memory += work.counts;
@@ -212,8 +217,7 @@ Status copy_now(const char* call, void* to, const void* from, std::size_t bytes)
   if (from_device) status = both(std::move(status), check_device_range(call, "reads", from, bytes));
   if (status.code != cudaSuccess) return status;
   DeviceMemory& memory = DeviceMemory::get();
-  const DeviceMemory::Access access;
-  std::memmove(to, from, bytes);
+  std::memmove(to_device ? memory.mapped(to) : to, from_device ? memory.mapped(from) : from, bytes);
   if (to_device && from_device) memory.mark_copied(to, from, bytes);
   if (to_device && !from_device) memory.mark(to, bytes, ByteState::initialised);
   return {};
@@ -256,8 +260,7 @@ Status copy_async(const char* call, void* to, const void* from, std::size_t byte
 
 Status set_now(const char* call, void* p, int value, std::size_t bytes) {
   if (Status status = check_device_range(call, "writes", p, bytes); status.code != cudaSuccess) return status;
-  const DeviceMemory::Access access;
-  std::memset(p, value, bytes);
+  std::memset(DeviceMemory::get().mapped(p), value, bytes);
   DeviceMemory::get().mark(p, bytes, ByteState::initialised);
   return {};
 }
@@ -612,6 +615,13 @@ cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
+  const Lock lock(Runtime::get().mutex);
+  *static_cast<std::uint64_t*>(value) =
+      attribute == cudaMemPoolAttrReservedMemCurrent ? em::DeviceMemory::get().used() : UINT64_MAX;
+  return cudaSuccess;
+}
 
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaDeviceSynchronize(); }
 

@@ -55,7 +55,7 @@ void SharedMemoryCheck::warp_barrier(unsigned warp, unsigned lanes) {
 bool SharedMemoryCheck::unordered(const Stamp& earlier, unsigned thread) const {
   if (earlier.phase != phase_ || earlier.thread == thread) return false;
   if (earlier.thread / 32 != thread / 32) return true;
-  return clocks_[thread][earlier.thread % 32] <= earlier.epoch;
+  return clock(thread, earlier.thread % 32) <= earlier.epoch;
 }
 
 void SharedMemoryCheck::note_read(Cell& cell, const Access& read, unsigned thread) {
@@ -72,7 +72,7 @@ void SharedMemoryCheck::note_read(Cell& cell, const Access& read, unsigned threa
 std::optional<SharedMemoryCheck::Finding> SharedMemoryCheck::access(const volatile void* p, std::size_t bytes,
                                                                     unsigned thread, AccessKind kind,
                                                                     const void* call) {
-  const Stamp now{phase_, thread, clocks_[thread][thread % 32]};
+  const Stamp now{phase_, thread, clock(thread, thread % 32)};
   const Address end = address_of(p) + bytes;
   for (Address at = address_of(p); at < end; at = (at / 4 + 1) * 4) {
     Cell* const cell = cell_of(at);

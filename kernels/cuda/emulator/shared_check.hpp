@@ -69,6 +69,10 @@ class SharedMemoryCheck {
       if (at - range.begin < range.bytes) return &cells_[range.first_cell + at / 4 - range.begin / 4];
     return nullptr;
   }
+  /// The epoch of the other lane that lies in this thread's past; its own epoch for its own lane.
+  std::uint32_t clock(unsigned thread, unsigned lane) const {
+    return warp_has_moved_[thread / 32] ? clocks_[thread][lane] : 0;
+  }
   bool unordered(const Stamp& earlier, unsigned thread) const;
   void note_read(Cell& cell, const Access& read, unsigned thread);
 
@@ -76,7 +80,7 @@ class SharedMemoryCheck {
   mutable std::vector<Cell> cells_;
   std::uint32_t phase_ = 1, first_phase_ = 1;
   std::vector<Clock> clocks_;         ///< by thread; its own entry is the epoch that it is in
-  std::vector<bool> warp_has_moved_;  ///< by warp: its clocks are not all zero
+  std::vector<char> warp_has_moved_;  ///< by warp: its clocks are not all zero
 };
 
 }  // namespace tern::emulator

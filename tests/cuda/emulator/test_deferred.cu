@@ -1,5 +1,6 @@
 #include "../device_buffer.hpp"
 
+#include <tern/kernels/backend.hpp>
 #include <tern/kernels/cuda/emulator/emulator.hpp>
 #include <tern/kernels/cuda/launch.hpp>
 
@@ -55,6 +56,16 @@ TEST_CASE("deferred: work waits for a synchronisation") {
   synchronize();
   CHECK(emulator::profile().size() == 1);
   CHECK(x.download() == std::vector<int>(4, 2));
+}
+
+TEST_CASE("deferred: an upload from any memory waits for nothing") {
+  std::vector<float> host(100'000, 1);
+  const DeviceBuffer<float> x(host.size());
+  const Deferred deferred;
+  tern::kernels::cuda_backend(0).upload(host.size() * sizeof(float), host.data(), x.data());
+  std::fill(host.begin(), host.end(), 2.0f);
+  CHECK(cudaStreamQuery(current_stream()) == cudaErrorNotReady);
+  CHECK(x.download() == std::vector<float>(host.size(), 1));
 }
 
 TEST_CASE("deferred: a fault surfaces at the synchronisation, and names its kernel") {

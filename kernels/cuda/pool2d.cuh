@@ -1,0 +1,84 @@
+#pragma once
+
+/// How kernels walk over pooling windows.
+
+#include <tern/kernels/backend.hpp>
+#include <tern/kernels/cuda/device.cuh>
+
+#include <algorithm>
+
+namespace tern::kernels::cuda {
+
+/// Pool2dShape with its numbers in I, x being `planes` of [H, W].
+template <class I>
+struct Pool {
+  I planes, H, W, P, Q, R, S, stride_h, stride_w, pad_h, pad_w;
+
+  explicit Pool(const Pool2dShape& s)
+      : planes(static_cast<I>(s.N * s.C)),
+        H(static_cast<I>(s.H)),
+        W(static_cast<I>(s.W)),
+        P(static_cast<I>(s.P())),
+        Q(static_cast<I>(s.Q())),
+        R(static_cast<I>(s.R)),
+        S(static_cast<I>(s.S)),
+        stride_h(static_cast<I>(s.stride_h)),
+        stride_w(static_cast<I>(s.stride_w)),
+        pad_h(static_cast<I>(s.pad_h)),
+        pad_w(static_cast<I>(s.pad_w)) {}
+
+  /// Calls f(y's number, x's plane, top, bottom, left, right), the window without its padding, for this thread's.
+  template <class F>
+  __device__ void for_each_window(F f) const {
+    for (I e = grid_thread<I>(); e < planes * P * Q; e += grid_threads<I>()) {
+      const I row = e / Q, q = e - row * Q, plane = row / P, p = row - plane * P;
+      const I top = p * stride_h - pad_h, left = q * stride_w - pad_w;
+      f(e, plane, max(top, I{0}), min(top + R, H), max(left, I{0}), min(left + S, W));
+    }
+  }
+
+  /// The place in the plane `in` of the window's largest element, or with a sign of -1 of its smallest: the first of
+  /// equals, and NaN before any number.
+  template <class T>
+  __device__ I pick(const T* in, T sign, I top, I bottom, I left, I right) const {
+    I best = top * W + left;
+    T largest = sign * in[best];
+    for (I h = top; h < bottom; ++h) {
+      for (I w = left; w < right; ++w) {
+        const T v = sign * in[h * W + w];
+        if (v > largest || (v != v && largest == largest)) {
+          largest = v;
+          best = h * W + w;
+        }
+      }
+    }
+    return best;
+  }
+
+  /// Calls f(e, x's plane, the sum of part(window, place in the plane) over the windows that cover element e of x), for
+  /// this thread's.
+  template <class T, class Part, class F>
+  __device__ void gather(Part part, F f) const {
+    for (I e = grid_thread<I>(); e < planes * H * W; e += grid_threads<I>()) {
+      const I row = e / W, w = e - row * W, plane = row / H, h = row - plane * H;
+      // Window p covers h if p * stride_h <= h + pad_h < p * stride_h + R.
+      const I from_p = max(h + pad_h - R + stride_h, I{0}) / stride_h, to_p = min((h + pad_h) / stride_h + 1, P);
+      const I from_q = max(w + pad_w - S + stride_w, I{0}) / stride_w, to_q = min((w + pad_w) / stride_w + 1, Q);
+      T total = 0;
+      for (I p = from_p; p < to_p; ++p) {
+        for (I q = from_q; q < to_q; ++q) total += part((plane * P + p) * Q + q, h * W + w);
+      }
+      f(e, plane, total);
+    }
+  }
+};
+
+inline int64_t elements_in(const Pool2dShape& s) { return s.N * s.C * s.H * s.W; }
+inline int64_t elements_out(const Pool2dShape& s) { return s.N * s.C * s.P() * s.Q(); }
+
+template <class F>
+void with_pool(const Pool2dShape& s, F f) {
+  with_index(std::max(elements_in(s), elements_out(s)), [&]<class I>(I) { f(Pool<I>(s)); });
+}
+
+}  // namespace tern::kernels::cuda

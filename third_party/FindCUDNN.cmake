@@ -1,0 +1,23 @@
+# NVIDIA cuDNN 9 (its archive, its Debian packages, or beside the CUDA Toolkit). Defines CUDNN::cudnn with the header
+# <cudnn.h>. Looks in CUDNN_ROOT, beside the CUDA Toolkit, and where the system has its headers and libraries.
+if(CUDAToolkit_FOUND)
+  set(cudnn_hints ${CUDAToolkit_LIBRARY_ROOT} ${CUDAToolkit_TARGET_DIR} ${CUDAToolkit_BIN_DIR}/..)
+endif()
+find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${cudnn_hints} PATH_SUFFIXES include)
+find_library(CUDNN_LIBRARY cudnn HINTS ${cudnn_hints} PATH_SUFFIXES lib64 lib lib/x64)
+if(CUDNN_INCLUDE_DIR)
+  foreach(header cudnn_version_v9.h cudnn_version.h)
+    if(NOT CUDNN_VERSION AND EXISTS ${CUDNN_INCLUDE_DIR}/${header})
+      file(STRINGS ${CUDNN_INCLUDE_DIR}/${header} cudnn_version REGEX "#define CUDNN_(MAJOR|MINOR|PATCHLEVEL) [0-9]+")
+      string(REGEX REPLACE "[^;0-9]*([0-9]+)" "\\1" cudnn_version "${cudnn_version}")
+      list(JOIN cudnn_version . CUDNN_VERSION)
+    endif()
+  endforeach()
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(CUDNN REQUIRED_VARS CUDNN_LIBRARY CUDNN_INCLUDE_DIR VERSION_VAR CUDNN_VERSION)
+if(CUDNN_FOUND AND NOT TARGET CUDNN::cudnn)
+  add_library(CUDNN::cudnn UNKNOWN IMPORTED)
+  set_target_properties(CUDNN::cudnn PROPERTIES IMPORTED_LOCATION ${CUDNN_LIBRARY}
+    INTERFACE_INCLUDE_DIRECTORIES ${CUDNN_INCLUDE_DIR})
+endif()
