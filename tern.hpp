@@ -8,11 +8,13 @@
 #include <tern/core/ops.hpp>
 #include <tern/core/safetensors.hpp>
 #include <tern/core/tensor.hpp>
+#include <tern/data/augment.hpp>
 #include <tern/data/cifar10.hpp>
 #include <tern/data/data_loader.hpp>
 #include <tern/data/image.hpp>
 #include <tern/data/synthetic.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/optim/averaged_model.hpp>
 #include <tern/optim/graphed_step.hpp>
 #include <tern/optim/optimizer.hpp>

@@ -19,6 +19,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <memory>
 #include <string>
@@ -44,6 +45,24 @@ void check_image(const char* op, const Tensor& image) {
         image.device().str());
 }
 
+/// The bytes of a PNG file; `op` is who asks.
+std::string png_bytes(const char* op, const Tensor& image) {
+  check_image(op, image);
+  const std::int64_t channels = image.size(0), height = image.size(1), width = image.size(2);
+  check(channels == 1 || channels == 3, "{}: image {}, expected [3, H, W] or [1, H, W]", op, image.shape());
+  const Tensor planes = image.contiguous();
+  const auto pixels = interleaved(planes.data<std::uint8_t>(), channels, height * width);
+  std::string bytes;
+  const auto append = [](void* to, void* part, int size) {
+    static_cast<std::string*>(to)->append(static_cast<const char*>(part), static_cast<std::size_t>(size));
+  };
+  const bool done =
+      stbi_write_png_to_func(append, &bytes, static_cast<int>(width), static_cast<int>(height),
+                             static_cast<int>(channels), pixels.data(), static_cast<int>(width * channels));
+  check(done, "{}: no memory for an image {}", op, image.shape());
+  return bytes;
+}
+
 }  // namespace
 
 Tensor read_image(const std::filesystem::path& path) {
@@ -66,15 +85,13 @@ Tensor read_image(const std::filesystem::path& path) {
   return image;
 }
 
+std::string encode_png(const Tensor& image) { return png_bytes("encode_png", image); }
+
 void write_png(const std::filesystem::path& path, const Tensor& image) {
-  check_image("write_png", image);
-  const std::int64_t channels = image.size(0), height = image.size(1), width = image.size(2);
-  check(channels == 1 || channels == 3, "write_png: image {}, expected [3, H, W] or [1, H, W]", image.shape());
-  const Tensor planes = image.contiguous();
-  const auto pixels = interleaved(planes.data<std::uint8_t>(), channels, height * width);
-  const bool written = stbi_write_png(path.string().c_str(), static_cast<int>(width), static_cast<int>(height),
-                                      static_cast<int>(channels), pixels.data(), static_cast<int>(width * channels));
-  check(written, "write_png: {} cannot be written: {}", path.string(), std::strerror(errno));
+  const std::string bytes = png_bytes("write_png", image);
+  std::ofstream file(path, std::ios::binary);
+  file << bytes << std::flush;
+  check(file.good(), "write_png: {} cannot be written: {}", path.string(), std::strerror(errno));
 }
 
 Tensor resize(const Tensor& image, std::int64_t height, std::int64_t width) {

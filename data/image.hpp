@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 namespace tern {
 
@@ -14,6 +15,9 @@ Tensor read_image(const std::filesystem::path& path);
 
 /// Writes a uint8 [3, H, W] or [1, H, W] picture. Throws Error for another shape or where it cannot write.
 void write_png(const std::filesystem::path& path, const Tensor& image);
+
+/// The bytes of such a file. Throws Error for another shape.
+std::string encode_png(const Tensor& image);
 
 /// uint8 [C, H, W] to [C, height, width]: the mean over the area that a new pixel covers along a side that shrinks,
 /// linear interpolation between pixel centres along one that grows. Throws Error for a size of zero.

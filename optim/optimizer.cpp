@@ -247,4 +247,17 @@ double CosineAnnealingLR::lr_at(std::int64_t epoch, double base) const {
   return eta_min_ + (base - eta_min_) * (1 + std::cos(turn)) / 2;
 }
 
+WarmupCosineLR::WarmupCosineLR(Optimizer& optimizer, std::int64_t warmup, std::int64_t T_max)
+    : LRScheduler(optimizer), warmup_(warmup), T_max_(T_max) {
+  check(0 <= warmup && warmup < T_max, "WarmupCosineLR: warmup {} and T_max {}, expected 0 <= warmup < T_max", warmup,
+        T_max);
+  set_epoch(0);
+}
+
+double WarmupCosineLR::lr_at(std::int64_t step, double base) const {
+  if (step < warmup_) return base * static_cast<double>(step + 1) / static_cast<double>(warmup_);
+  const double share = static_cast<double>(step - warmup_) / static_cast<double>(T_max_ - warmup_);
+  return base * (1 + std::cos(std::numbers::pi * share)) / 2;
+}
+
 }  // namespace tern

@@ -131,4 +131,16 @@ class CosineAnnealingLR : public LRScheduler {
   double eta_min_;
 };
 
+/// Linear from base / warmup at 0 to base at warmup - 1, then a cosine down to 0 at T_max: for step() after each batch.
+/// The warm-up is of Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.2; the cosine as above.
+class WarmupCosineLR : public LRScheduler {
+ public:
+  /// Throws Error unless 0 <= warmup < T_max.
+  WarmupCosineLR(Optimizer& optimizer, std::int64_t warmup, std::int64_t T_max);
+
+ private:
+  double lr_at(std::int64_t step, double base) const override;
+  std::int64_t warmup_, T_max_;
+};
+
 }  // namespace tern

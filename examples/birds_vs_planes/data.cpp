@@ -6,7 +6,10 @@
 #include <tern/data/cifar10.hpp>
 #include <tern/data/synthetic.hpp>
 
+#include <charconv>
 #include <cstdlib>
+#include <string_view>
+#include <system_error>
 
 namespace birds_vs_planes {
 
@@ -16,6 +19,17 @@ namespace {
 const char* environment(const char* name) {
   const char* value = std::getenv(name);
   return value && *value ? value : nullptr;
+}
+
+/// How many training images "synthetic" or "synthetic:N" asks for.
+std::int64_t drawn_images(const std::string& data) {
+  constexpr std::size_t name = std::string_view("synthetic:").size();
+  if (data.size() < name) return 2000;
+  std::int64_t n = 0;
+  const auto [end, error] = std::from_chars(data.data() + name, data.data() + data.size(), n);
+  tern::check(error == std::errc() && end == data.data() + data.size() && 8 <= n && n <= 100000,
+              "data '{}': expected a number of images from 8 to 100000 after synthetic:", data);
+  return n;
 }
 
 std::string describe(const Data& data, const char* what) {
@@ -33,8 +47,10 @@ std::filesystem::path default_data_folder() {
 }
 
 Data load_data(const std::string& folder_or_synthetic) {
-  if (folder_or_synthetic == "synthetic") {
-    Data data{tern::synthetic_birds_and_planes(2000, 1), tern::synthetic_birds_and_planes(500, 2), "synthetic", ""};
+  if (folder_or_synthetic == "synthetic" || folder_or_synthetic.starts_with("synthetic:")) {
+    const std::int64_t n = drawn_images(folder_or_synthetic);
+    Data data{tern::synthetic_birds_and_planes(n, 1), tern::synthetic_birds_and_planes(n / 4, 2), folder_or_synthetic,
+              ""};
     data.description = describe(data, "SYNTHETIC,") + ", drawn, not photographs";
     return data;
   }

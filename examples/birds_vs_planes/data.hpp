@@ -9,7 +9,7 @@ namespace birds_vs_planes {
 
 struct Data {
   tern::TensorDataset train, validation;
-  std::string name;         ///< "CIFAR-10" or "synthetic"
+  std::string name;         ///< "CIFAR-10" or what was asked for
   std::string description;  ///< for people: what it is, how much, from where
 };
 
@@ -17,7 +17,8 @@ struct Data {
 /// ~/.cache/tern/cifar10. Throws tern::Error where the environment names none of them.
 std::filesystem::path default_data_folder();
 
-/// Airplanes (label 0) and birds (1) of CIFAR-10 from a folder, or for "synthetic" drawn ones.
+/// Airplanes (label 0) and birds (1) of CIFAR-10 from a folder, or drawn ones: for "synthetic" 2,000 to train on, for
+/// "synthetic:N" N, and a quarter as many to validate.
 /// Throws tern::Error where a file is missing or is not the published one.
 Data load_data(const std::string& folder_or_synthetic);
 

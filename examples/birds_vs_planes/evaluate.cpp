@@ -1,20 +1,43 @@
 #include <birds_vs_planes/evaluate.hpp>
 
 #include <tern/core/autograd.hpp>
+#include <tern/core/ops.hpp>
+
+#include <numeric>
+#include <vector>
 
 namespace birds_vs_planes {
 
-Accuracy accuracy(tern::Module& model, tern::DataLoader& loader, tern::Device device) {
+using tern::Tensor;
+
+namespace {
+
+/// x [N, C, H, W] with its columns in reverse order.
+Tensor mirrored(const Tensor& x) {
+  std::vector<std::int64_t> columns(static_cast<std::size_t>(x.size(3)));
+  std::iota(columns.rbegin(), columns.rend(), 0);
+  return x.index_select(3, tern::tensor(columns).to(x.device()));
+}
+
+}  // namespace
+
+Tensor probabilities(tern::Module& model, const Tensor& images, bool flips) {
   const bool was_training = model.is_training();
   model.eval();
   const tern::NoGradGuard no_grad;
+  Tensor p = softmax(model(images), 1);
+  if (flips) p = (p + softmax(model(mirrored(images)), 1)) / 2;
+  model.train(was_training);
+  return p;
+}
+
+Accuracy accuracy(tern::Module& model, tern::DataLoader& loader, tern::Device device, bool flips) {
   Accuracy result{0, 0};
   for (const auto& [imgs, labels] : loader) {
-    const tern::Tensor predicted = model(imgs.to(device)).argmax(1);
+    const Tensor predicted = probabilities(model, imgs.to(device), flips).argmax(1);
     result.total += labels.numel();
     result.correct += predicted.eq(labels.to(device)).sum().item<std::int64_t>();
   }
-  model.train(was_training);
   return result;
 }
 

@@ -12,7 +12,11 @@ struct Accuracy {
   double value() const { return static_cast<double>(correct) / static_cast<double>(total); }
 };
 
-/// How many of the loader's images the model, set to evaluation meanwhile, takes for what they are.
-Accuracy accuracy(tern::Module& model, tern::DataLoader& loader, tern::Device device);
+/// The probabilities [N, 2] that the model, set to evaluation meanwhile, gives images [N, 3, H, W]; with `flips` the
+/// mean of those for the images and for their mirror images.
+tern::Tensor probabilities(tern::Module& model, const tern::Tensor& images, bool flips);
+
+/// How many of the loader's images the model takes for what they are.
+Accuracy accuracy(tern::Module& model, tern::DataLoader& loader, tern::Device device, bool flips = false);
 
 }  // namespace birds_vs_planes

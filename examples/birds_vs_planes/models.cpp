@@ -1,4 +1,5 @@
 #include <birds_vs_planes/models.hpp>
+#include <birds_vs_planes/residual_models.hpp>
 
 #include <tern/core/check.hpp>
 
@@ -16,8 +17,14 @@ std::unique_ptr<tern::Module> make() {
   return std::make_unique<Model>();
 }
 
-constexpr Kind kinds[] = {
-    {"net", make<Net>}, {"width", make<NetWidth>}, {"dropout", make<NetDropout>}, {"batchnorm", make<NetBatchNorm>}};
+constexpr Kind kinds[] = {{"net", make<Net>},
+                          {"width", make<NetWidth>},
+                          {"dropout", make<NetDropout>},
+                          {"batchnorm", make<NetBatchNorm>},
+                          {"depth", make<NetDepth>},
+                          {"res", make<NetRes>},
+                          {"resdeep", make<NetResDeep>},
+                          {"resstrong", make<NetResStrong>}};
 
 }  // namespace
 

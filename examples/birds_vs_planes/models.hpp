@@ -113,7 +113,7 @@ struct NetBatchNorm : tern::Module {
   }
 };
 
-/// "net", "width", "dropout", "batchnorm".
+/// "net", "width", "dropout", "batchnorm", and from residual_models.hpp "depth", "res", "resdeep", "resstrong".
 std::vector<std::string> model_names();
 
 /// A fresh model of that name, its weights drawn from tern::default_generator().

@@ -1,13 +1,14 @@
+#include <birds_vs_planes/console.hpp>
 #include <birds_vs_planes/progress_bar.hpp>
 
-#include <fmt/format.h>
-
+#include <algorithm>
 #include <cstdio>
 #include <unistd.h>
 
 namespace birds_vs_planes {
 
-ProgressBar::ProgressBar(std::int64_t steps) : on_terminal_(isatty(STDOUT_FILENO) == 1), steps_(steps) {}
+ProgressBar::ProgressBar(std::int64_t steps, std::int64_t done, bool wanted)
+    : on_terminal_(wanted && isatty(STDOUT_FILENO) == 1), steps_(steps), done_before_(done), done_(done) {}
 
 void ProgressBar::advance(const std::string& label) {
   ++done_;
@@ -16,12 +17,15 @@ void ProgressBar::advance(const std::string& label) {
   next_draw_ = now + std::chrono::milliseconds(100);
 
   constexpr std::int64_t width = 30;
-  const auto filled = static_cast<std::size_t>(width * done_ / steps_);
-  const double elapsed = std::chrono::duration<double>(now - start_).count();
-  const auto left =
-      static_cast<std::int64_t>(elapsed / static_cast<double>(done_) * static_cast<double>(steps_ - done_));
-  fmt::print("\r{} [{}{}] {:3}%, {}:{:02} left\x1b[K", label, std::string(filled, '#'),
-             std::string(width - filled, '.'), 100 * done_ / steps_, left / 60, left % 60);
+  const std::int64_t filled = std::min(width, width * done_ / steps_);
+  const double elapsed = std::max(std::chrono::duration<double>(now - start_).count(), 1e-3);
+  const double rate = static_cast<double>(done_ - done_before_) / elapsed;
+  const auto left = static_cast<std::int64_t>(static_cast<double>(steps_ - done_) / rate);
+  const bool green = may_colour(stdout);
+  fmt::print("\r{} [{}{}{}{}] {:3}%, {:.1f} steps/s, {}:{:02} left\x1b[K", label, green ? "\x1b[32m" : "",
+             std::string(static_cast<std::size_t>(filled), '#'), green ? "\x1b[0m" : "",
+             std::string(static_cast<std::size_t>(width - filled), '.'), 100 * done_ / steps_, rate, left / 60,
+             left % 60);
   std::fflush(stdout);
 }
 

@@ -6,10 +6,11 @@
 
 namespace birds_vs_planes {
 
-/// One line at the bottom of a terminal; where standard output is none, nothing.
+/// One line at the bottom of a terminal: how far, how fast, how long still. Where standard output is none, nothing.
 class ProgressBar {
  public:
-  explicit ProgressBar(std::int64_t steps);
+  /// Of `steps` steps, of which some are done already. Draws nothing unless `wanted`.
+  explicit ProgressBar(std::int64_t steps, std::int64_t done = 0, bool wanted = true);
   ~ProgressBar() { clear(); }
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
@@ -23,8 +24,8 @@ class ProgressBar {
   using Clock = std::chrono::steady_clock;
 
   const bool on_terminal_;
-  const std::int64_t steps_;
-  std::int64_t done_ = 0;
+  const std::int64_t steps_, done_before_;
+  std::int64_t done_;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point next_draw_ = start_;
 };

@@ -1,6 +1,7 @@
 #include <birds_vs_planes/saved_model.hpp>
 
 #include <birds_vs_planes/models.hpp>
+#include <birds_vs_planes/normalized.hpp>
 
 #include <tern/core/check.hpp>
 #include <tern/core/safetensors.hpp>
@@ -9,12 +10,22 @@
 #include <cstdlib>
 #include <cstring>
 #include <unistd.h>
+#include <utility>
 
 namespace birds_vs_planes {
 
 namespace fs = std::filesystem;
 
-namespace {
+bool NamedModel::flips() const {
+  const auto found = metadata.find("flips");
+  return found != metadata.end() && found->second == "yes";
+}
+
+NamedModel fresh_model(const std::string& name) { return {name, make_model(name)}; }
+
+void normalize_input(NamedModel& model, const tern::Tensor& mean, const tern::Tensor& std) {
+  model.module = std::make_unique<Normalized>(std::move(model.module), mean, std);
+}
 
 NamedModel load_model(const std::optional<std::string>& name, const fs::path& file) {
   const tern::TensorFile saved = tern::load_safetensors(file);
@@ -26,19 +37,12 @@ NamedModel load_model(const std::optional<std::string>& name, const fs::path& fi
   NamedModel model{name ? *name : found->second, nullptr, saved.metadata};
   try {
     model.module = make_model(model.name);
+    if (saved.tensors.contains("input_mean")) normalize_input(model, tern::zeros({3}), tern::ones({3}));
     model.module->load_state_dict(saved.tensors);
   } catch (const tern::Error& e) {
     tern::fail("load {}: {}", file.string(), e.what());
   }
   return model;
-}
-
-}  // namespace
-
-NamedModel make_or_load(const std::optional<std::string>& name, const std::optional<fs::path>& file) {
-  if (file) return load_model(name, *file);
-  const std::string fresh = name.value_or("net");
-  return {fresh, make_model(fresh), {}};
 }
 
 void save_model(const fs::path& file, const NamedModel& model, const std::map<std::string, std::string>& metadata) {

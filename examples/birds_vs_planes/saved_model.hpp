@@ -13,13 +13,21 @@ namespace birds_vs_planes {
 struct NamedModel {
   std::string name;  ///< as make_model() knows it
   std::unique_ptr<tern::Module> module;
-  std::map<std::string, std::string> metadata;  ///< what its file said of it; empty for a fresh one
+  std::map<std::string, std::string> metadata = {};  ///< what its file said of it; empty for a fresh one
+
+  /// Whether it judges an image by the mean over it and its mirror image: the metadata's "flips".
+  bool flips() const;
 };
 
-/// A model with the weights in a safetensors file, or a fresh one. The file's metadata name the model; `name` is needed
-/// where they do not, or where there is no file (then "net" unless given).
+/// A fresh model of that name. Throws tern::Error for an unknown one.
+NamedModel fresh_model(const std::string& name);
+
+/// The model that a safetensors file holds. Its metadata name it; `name` is needed where they do not.
 /// Throws tern::Error, naming the file, where it is damaged, holds another model's weights, or contradicts `name`.
-NamedModel make_or_load(const std::optional<std::string>& name, const std::optional<std::filesystem::path>& file);
+NamedModel load_model(const std::optional<std::string>& name, const std::filesystem::path& file);
+
+/// Makes the model one that normalises its input (normalized.hpp), mean and std [3].
+void normalize_input(NamedModel& model, const tern::Tensor& mean, const tern::Tensor& std);
 
 /// Saves weights and buffers under PyTorch's names, with {"format": "pt", "model": name} and `metadata` beside them.
 void save_model(const std::filesystem::path& file, const NamedModel& model,

@@ -1,10 +1,12 @@
+#include <birds_vs_planes/divergence.hpp>
 #include <birds_vs_planes/train.hpp>
 
-#include <tern/core/check.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/data/augment.hpp>
 
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 namespace birds_vs_planes {
 
@@ -22,34 +24,54 @@ Tensor l2_norm(tern::Module& model) {
   return norm;
 }
 
+/// A batch of images as the training is to see it.
+Tensor augmented(const Tensor& input, const Training& t) {
+  constexpr double grey = 0.5;
+  const Tensor images = t.shift ? tern::random_flip_and_shift(input, *t.shift) : input;
+  if (t.cutout > 0) tern::random_cutout_(images, t.cutout, grey);
+  return images;
+}
+
 }  // namespace
 
-void training_loop(int n_epochs, tern::Optimizer& optimizer, tern::Module& model, const tern::CrossEntropyLoss& loss_fn,
-                   tern::DataLoader& train_loader, tern::Device device, double l2_lambda,
-                   const TrainingEvents& events) {
-  model.train();
-  for (int epoch = 1; epoch <= n_epochs; ++epoch) {
-    const auto start = std::chrono::steady_clock::now();
-    // Summed on the device, so that no batch has to wait for the one before it.
-    const Tensor loss_train = tern::zeros({}, {.dtype = tern::DType::float64, .device = device});
-    for (const auto& [input, target] : train_loader) {
-      const Tensor imgs = input.to(device), labels = target.to(device);
-      const Tensor outputs = model(imgs);
-      Tensor loss = loss_fn(outputs, labels);
-      if (l2_lambda != 0) loss = loss + l2_lambda * l2_norm(model);
+bool training_loop(int n_epochs, Training& t, const TrainingEvents& events) {
+  using Clock = std::chrono::steady_clock;
+  t.model.train();
+  t.loss_sum = t.loss_sum.to(t.device);  // summed there, so that no batch has to wait for the one before it
+  while (t.loader.state().epoch < n_epochs) {
+    const auto number = static_cast<int>(t.loader.state().epoch) + 1;
+    auto start = Clock::now();
+    for (const auto& [input, target] : t.loader) {
+      const Tensor imgs = augmented(input, t).to(t.device);
+      const Tensor labels = target.to(t.device);
+      const Tensor outputs = t.model(imgs);
+      Tensor loss = t.loss_fn(outputs, labels);
+      if (t.l2_lambda != 0) loss = loss + t.l2_lambda * l2_norm(t.model);
+      if (t.device.on_host() && !std::isfinite(loss.item())) {
+        throw Diverged(describe_divergence(t.model, imgs, number, t.loader.state().position, loss.item()));
+      }
 
-      optimizer.zero_grad();
+      t.optimizer.zero_grad();
       loss.backward();
-      optimizer.step();
+      t.optimizer.step();
+      if (t.schedule) t.schedule->step();
+      if (t.average) t.average->update();
 
-      loss_train.add_(loss.detach());
+      t.loss_sum.add_(loss.detach());
+      t.seconds += std::chrono::duration<double>(Clock::now() - std::exchange(start, Clock::now())).count();
       events.batch_done();
+      if (events.stop()) return false;
+      if (t.loader.state().position == t.loader.size() && !t.device.on_host() && !std::isfinite(t.loss_sum.item())) {
+        throw Diverged(describe_divergence(t.model, imgs, number, t.loader.size(), t.loss_sum.item()));
+      }
     }
-    const double loss = loss_train.item() / static_cast<double>(train_loader.size());
-    tern::check(std::isfinite(loss), "train: the loss of epoch {} is {}, expected a number: try a lower learning rate",
-                epoch, loss);
-    events.epoch_done({epoch, loss, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()});
+    const double loss = t.loss_sum.item() / static_cast<double>(t.loader.size());
+    const Epoch epoch{number, loss, t.optimizer.lr().front(), t.seconds};
+    t.loss_sum.zero_();
+    t.seconds = 0;
+    events.epoch_done(epoch);
   }
+  return true;
 }
 
 }  // namespace birds_vs_planes

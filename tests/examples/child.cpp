@@ -2,15 +2,19 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <pty.h>
 #include <sstream>
 #include <stdexcept>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace tern::test {
 
@@ -76,6 +80,86 @@ Outcome run_on_terminal(const std::vector<std::string>& arguments) {
   }
   close(terminal);
   return {wait_for(child), all, ""};
+}
+
+Child::Child(const std::vector<std::string>& arguments) {
+  int ends[2];
+  if (pipe(ends) != 0) fail("pipe");
+  pid_ = fork();
+  if (pid_ < 0) fail("fork");
+  if (pid_ == 0) {
+    if (!std::freopen("/dev/null", "r", stdin) || !std::freopen((folder_ / "err").c_str(), "w", stderr)) _exit(126);
+    dup2(ends[1], STDOUT_FILENO);
+    close(ends[0]);
+    close(ends[1]);
+    become_program(arguments, {});
+  }
+  close(ends[1]);
+  out_ = fdopen(ends[0], "r");
+}
+
+Child::~Child() {
+  std::fclose(out_);
+  if (pid_ > 0) {
+    kill(pid_, SIGKILL);
+    wait_for(pid_);
+  }
+}
+
+std::string Child::read_line() {
+  std::string line;
+  for (int c; (c = std::fgetc(out_)) != EOF && c != '\n';) line += static_cast<char>(c);
+  return line;
+}
+
+void Child::send(int signal) { kill(pid_, signal); }
+
+Outcome Child::wait() {
+  const int code = wait_for(std::exchange(pid_, -1));
+  return {code, "", read_file(folder_ / "err")};
+}
+
+Traced run_traced(const std::vector<std::string>& arguments, bool files_only, long kill_at) {
+  const pid_t child = fork();
+  if (child < 0) fail("fork");
+  if (child == 0) {
+    if (!std::freopen("/dev/null", "w", stdout) || !std::freopen("/dev/null", "w", stderr)) _exit(126);
+    ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    raise(SIGSTOP);
+    become_program(arguments, {});
+  }
+  int status = 0;
+  if (waitpid(child, &status, 0) < 0) fail("waitpid");
+  if (ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) != 0) fail("ptrace");
+  long calls = 0;
+  for (int signal = 0;; signal = 0) {
+    if (ptrace(PTRACE_SYSCALL, child, nullptr, signal) != 0) fail("ptrace");
+    if (waitpid(child, &status, 0) < 0) fail("waitpid");
+    if (WIFEXITED(status)) return {WEXITSTATUS(status), calls};
+    if (WIFSIGNALED(status)) return {128 + WTERMSIG(status), calls};
+    if (WSTOPSIG(status) != (SIGTRAP | 0x80)) {
+      signal = WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);
+      continue;
+    }
+    __ptrace_syscall_info info{};
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof info, &info) <= 0) fail("ptrace");
+    if (info.op != PTRACE_SYSCALL_INFO_ENTRY) continue;
+    const auto is = [&](std::initializer_list<long> numbers) {
+      return std::find(numbers.begin(), numbers.end(), static_cast<long>(info.entry.nr)) != numbers.end();
+    };
+    if (files_only && !is({SYS_openat, SYS_write, SYS_fsync, SYS_renameat2, SYS_unlinkat
+#ifdef SYS_rename
+                           ,
+                           SYS_rename, SYS_unlink
+#endif
+                      })) {
+      continue;
+    }
+    if (++calls == kill_at) {
+      kill(child, SIGKILL);
+      return {wait_for(child), calls - 1};
+    }
+  }
 }
 
 TemporaryFolder::TemporaryFolder() {

@@ -2,6 +2,7 @@
 
 /// Runs the real birds_vs_planes as a child process.
 
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -36,6 +37,36 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+/// The program while it runs, its standard output to be read line by line.
+class Child {
+ public:
+  explicit Child(const std::vector<std::string>& arguments);
+  ~Child();
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  /// Waits for a line of its standard output; empty at the end of it.
+  std::string read_line();
+  void send(int signal);
+  /// Waits for its end; `out` is left empty.
+  Outcome wait();
+
+ private:
+  TemporaryFolder folder_;
+  int pid_;
+  std::FILE* out_;
+};
+
+struct Traced {
+  int code;    ///< as Outcome's
+  long calls;  ///< the system calls it made, of those that count
+};
+/// Runs the program, of one thread, system call by system call, its output thrown away. The `kill_at`th that counts,
+/// from 1, is never made: SIGKILL comes first. What a killed program leaves behind depends on its system calls alone,
+/// so these are all the moments there are. With `files_only` those count that open, write, flush, rename or remove
+/// files.
+Traced run_traced(const std::vector<std::string>& arguments, bool files_only, long kill_at = -1);
 
 std::string read_file(const std::string& path);
 

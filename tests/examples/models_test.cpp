@@ -1,5 +1,7 @@
 #include <birds_vs_planes/layer_table.hpp>
 #include <birds_vs_planes/models.hpp>
+#include <birds_vs_planes/normalized.hpp>
+#include <birds_vs_planes/residual_models.hpp>
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/generator.hpp>
@@ -37,7 +39,8 @@ void check_near(const Tensor& a, const Tensor& b, double tolerance) {
 }  // namespace
 
 TEST_CASE("the models have the article's parameters") {
-  CHECK(birds_vs_planes::model_names() == std::vector<std::string>{"net", "width", "dropout", "batchnorm"});
+  CHECK(birds_vs_planes::model_names() ==
+        std::vector<std::string>{"net", "width", "dropout", "batchnorm", "depth", "res", "resdeep", "resstrong"});
   CHECK(make_model("net")->num_parameters() == 18090);
   CHECK(make_model("width")->num_parameters() == 38386);
   CHECK(make_model("dropout")->num_parameters() == 38386);
@@ -60,7 +63,8 @@ TEST_CASE("the models have the article's parameters") {
 }
 
 TEST_CASE("an unknown model is an error that lists the known ones") {
-  CHECK_THROWS_WITH(make_model("resnet"), "model 'resnet': expected one of net, width, dropout, batchnorm");
+  CHECK_THROWS_WITH(make_model("resnet"),
+                    "model 'resnet': expected one of net, width, dropout, batchnorm, depth, res, resdeep, resstrong");
 }
 
 TEST_CASE("every model gives two logits an image, and every parameter learns") {
@@ -77,7 +81,10 @@ TEST_CASE("every model gives two logits an image, and every parameter learns") {
         REQUIRE(x.grad().defined());
         // Batch normalisation takes the mean, and with it the bias before it, away.
         const bool cancelled = name == "batchnorm" && (parameter == "conv1.bias" || parameter == "conv2.bias");
-        if (!cancelled) CHECK(x.grad().pow(2).sum().item() > 0);
+        // A block that starts as the identity gives nothing back to what is in it.
+        const bool unused = name == "resstrong" && (parameter.find(".first.") != std::string::npos ||
+                                                    parameter.find(".second.conv.") != std::string::npos);
+        if (!cancelled && !unused) CHECK(x.grad().pow(2).sum().item() > 0);
       }
     }
   });
@@ -124,14 +131,91 @@ TEST_CASE("batch normalisation stands between a convolution and its tanh") {
   });
 }
 
-TEST_CASE("the table of layers names each layer, its kind, its output and its parameters") {
-  CHECK(birds_vs_planes::layer_table(make_model("dropout"), zeros({1, 3, 32, 32})) ==
-        "layer          kind                                      output           parameters\n"
-        "conv1          Conv2d(3, 32, kernel_size=3, padding=1)   [1, 32, 32, 32]         896\n"
-        "conv1_dropout  Dropout2d(p=0.4)                          [1, 32, 16, 16]           0\n"
-        "conv2          Conv2d(32, 16, kernel_size=3, padding=1)  [1, 16, 16, 16]        4624\n"
-        "conv2_dropout  Dropout2d(p=0.4)                          [1, 16, 8, 8]             0\n"
-        "fc1            Linear(1024, 32)                          [1, 32]               32800\n"
-        "fc2            Linear(32, 2)                             [1, 2]                   66\n"
-        "total                                                                          38386\n");
+TEST_CASE("the models beyond the article have their parameters, and convolutions without a bias") {
+  // A convolution of 3 x 3 has 9 in out weights, its normalisation 2 out; a linear layer in out + out.
+  const auto conv = [](std::int64_t in, std::int64_t out) { return 9 * in * out + 2 * out; };
+  const std::int64_t depth = conv(3, 32) + conv(32, 16) + conv(16, 16) + 256 * 32 + 32 + 66;
+  CHECK(make_model("depth")->num_parameters() == depth);
+  CHECK(make_model("res")->num_parameters() == depth);
+  CHECK(make_model("resdeep")->num_parameters() == 896 + 10 * conv(32, 32) + 2048 * 32 + 32 + 66);
+  const std::int64_t strong = conv(3, 16) + conv(16, 32) + 2 * conv(32, 32) + conv(32, 64) + 2 * conv(64, 64) +
+                              conv(64, 128) + 2 * conv(128, 128) + 258;
+  CHECK(make_model("resstrong")->num_parameters() == strong);
+  CHECK(strong > 300000);
+  CHECK(strong < 500000);
+  for (const auto& [name, x] : make_model("resstrong")->state_dict()) CHECK_FALSE(name.ends_with("conv.bias"));
+  CHECK(make_model("resdeep")->state_dict().contains("resblocks.9.batch_norm.running_var"));
+}
+
+TEST_CASE("convolutions before a normalisation start normal with variance 2 / fan_in") {
+  manual_seed(test::base_seed());
+  const auto model = make_model("resstrong");
+  for (const auto& [name, fan_in] : {std::pair{"block3.first.conv.weight", 128 * 9}, {"widen2.conv.weight", 32 * 9}}) {
+    INFO(name);
+    const Tensor w = model->state_dict().at(name).detach();
+    const double n = static_cast<double>(w.numel()), variance = 2.0 / fan_in;
+    const double squares = w.pow(2).mean().item(), fourth = w.pow(4).mean().item();
+    CHECK(std::abs(w.mean().item()) < 5 * std::sqrt(variance / n));
+    CHECK(std::abs(squares / variance - 1) < 5 * std::sqrt(2 / n));
+    CHECK(fourth / (squares * squares) == Approx(3).margin(5 * std::sqrt(96 / n)));  // a normal distribution's kurtosis
+  }
+  CHECK(make_model("resdeep")->state_dict().at("resblocks.0.batch_norm.weight").detach().sum().item() == 16);
+}
+
+TEST_CASE("a residual block that starts at zero is the identity for what relu lets through") {
+  test::for_each_case(3, [](test::Random& random) {
+    birds_vs_planes::DoubleResBlock block(4);
+    const Tensor x = tensor(random.between<float>(2 * 4 * 6 * 6, 0, 1)).reshape({2, 4, 6, 6});
+    CHECK(block(x).to_vector<float>() == x.to_vector<float>());
+    birds_vs_planes::ResBlock half(4);
+    CHECK(half(x).to_vector<float>() != x.to_vector<float>());
+  });
+}
+
+TEST_CASE("a normalised model is the model of the normalised image, and saves what it normalises by") {
+  test::for_each_case(2, [](test::Random& random) {
+    const Tensor x = images(3, random), mean = tensor(random.between<float>(3, 0, 1)),
+                 std = tensor(random.between<float>(3, 0.1, 1));
+    auto plain = make_model("net");
+    birds_vs_planes::Normalized model(make_model("net"), mean, std);
+    model.load_state_dict(plain->state_dict(), false);
+    const NoGradGuard no_grad;
+    const Tensor by_hand = (x - mean.reshape({1, 3, 1, 1})) / std.reshape({1, 3, 1, 1});
+    check_near(model(x), (*plain)(by_hand), 1e-5);
+    std::set<std::string> expected = names(plain->state_dict());
+    expected.insert({"input_mean", "input_std"});
+    CHECK(names(model.state_dict()) == expected);
+    CHECK(model.num_parameters() == plain->num_parameters());
+  });
+}
+
+TEST_CASE("the table of layers names each layer, its kind, its output, its parameters and its work") {
+  const Shape input{1, 3, 32, 32};
+  CHECK(birds_vs_planes::layer_table(birds_vs_planes::layer_rows(make_model("dropout"), zeros(input)), input) ==
+        "layer          kind                                      output           parameters  mult-adds\n"
+        "conv1          Conv2d(3, 32, kernel_size=3, padding=1)   [1, 32, 32, 32]         896    884,736\n"
+        "conv1_dropout  Dropout2d(p=0.4)                          [1, 32, 16, 16]           0          0\n"
+        "conv2          Conv2d(32, 16, kernel_size=3, padding=1)  [1, 16, 16, 16]       4,624  1,179,648\n"
+        "conv2_dropout  Dropout2d(p=0.4)                          [1, 16, 8, 8]             0          0\n"
+        "fc1            Linear(1024, 32)                          [1, 32]              32,800     32,768\n"
+        "fc2            Linear(32, 2)                             [1, 2]                   66         64\n"
+        "\n"
+        "parameters: 38,386\n"
+        "mult-adds: 2,097,216\n"
+        "memory: input 0.01 MB, outputs 0.18 MB, parameters 0.15 MB\n");
+}
+
+TEST_CASE("a layer's row counts what is in it, and stands before it") {
+  const auto rows = birds_vs_planes::layer_rows(make_model("resdeep"), zeros({1, 3, 32, 32}));
+  REQUIRE(rows.size() == 34);  // conv1, resblocks, 10 blocks of a convolution and a normalisation, fc1, fc2
+  CHECK(rows[1].name == "resblocks");
+  CHECK(rows[1].kind == "Sequential");
+  CHECK(rows[1].parameters == 10 * rows[2].parameters);
+  CHECK(rows[1].mult_adds == 10 * rows[2].mult_adds);
+  CHECK(rows[2].name == "resblocks.0");
+  CHECK(rows[2].mult_adds == 32 * 32 * 9 * 16 * 16);
+  CHECK(rows[3].name == "resblocks.0.conv");
+  CHECK(rows[3].is_leaf);
+  CHECK_FALSE(rows[2].is_leaf);
+  CHECK(rows.back().name == "fc2");
 }

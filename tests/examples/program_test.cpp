@@ -1,18 +1,29 @@
 #include "child.hpp"
 
+#include <birds_vs_planes/evaluate.hpp>
+#include <birds_vs_planes/history.hpp>
 #include <birds_vs_planes/models.hpp>
 #include <birds_vs_planes/saved_model.hpp>
+#include <birds_vs_planes/terminal_image.hpp>
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/safetensors.hpp>
+#include <tern/data/augment.hpp>
 #include <tern/data/image.hpp>
 #include <tern/data/synthetic.hpp>
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <random.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <regex>
+#include <sstream>
 #include <unistd.h>
 
 using namespace tern;
@@ -55,7 +66,7 @@ void check_error(const Outcome& outcome, const std::vector<std::string>& parts, 
 
 /// A saved model that was never trained.
 void save_fresh(const std::string& path, const std::string& model) {
-  birds_vs_planes::save_model(path, birds_vs_planes::make_or_load(model, {}), {});
+  birds_vs_planes::save_model(path, birds_vs_planes::fresh_model(model), {});
 }
 
 /// A model trained once for all tests that want one.
@@ -80,7 +91,7 @@ const Trained& trained() {
 TEST_CASE("train learns and says what it does") {
   const Trained& t = trained();
   check_success(t.outcome);
-  CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors"});
+  CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors", "net.safetensors.checkpoint"});
   CHECK(t.lines[0] == data_line);
   CHECK(matches(t.lines[1], R"(model: net, 18090 parameters; device: (cpu|cuda:0); threads: \d+; seed: 1)"));
   CHECK(matches(t.lines[2], timed(R"(Epoch 1, Training loss 0\.\d{6})")));
@@ -98,11 +109,11 @@ TEST_CASE("the log has a line an epoch") {
   Outcome csv{0, read_file(t.log), ""};
   const auto rows = csv.lines();
   REQUIRE(rows.size() == 6);
-  CHECK(rows[0] == "epoch,loss,seconds,val_accuracy");
+  CHECK(rows[0] == "epoch,loss,seconds,lr,holdout_accuracy,val_accuracy");
   for (int epoch = 1; epoch <= 5; ++epoch) {
     INFO(rows[epoch]);
     const std::string accuracy = epoch % 2 == 0 ? R"([01](\.\d+)?)" : "";
-    CHECK(matches(rows[epoch], std::to_string(epoch) + R"(,0\.\d+,\d+\.\d{3},)" + accuracy));
+    CHECK(matches(rows[epoch], std::to_string(epoch) + R"(,0\.\d+,\d+(\.\d+)?,0\.05,,)" + accuracy));
   }
   const double logged = std::stod(rows[1].substr(2)), printed = std::stod(t.lines[2].substr(t.lines[2].rfind(' ')));
   CHECK(logged == Approx(printed).margin(1e-6));
@@ -139,34 +150,45 @@ TEST_CASE("predict tells birds from planes in picture files") {
   const Outcome predict = run_program(arguments);
   check_success(predict);
   const auto answers = predict.lines();
-  REQUIRE(answers.size() == n);
+  REQUIRE(answers.size() == n + 1);
+  CHECK(matches(answers[0], "file +class +probability"));
 
-  const auto model = birds_vs_planes::make_or_load({}, t.saved);
+  const auto model = birds_vs_planes::load_model({}, t.saved);
   const NoGradGuard no_grad;
   const Tensor probabilities = softmax((*model.module)(drawn.inputs().to(DType::float32) / 255), 1);
   int right = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     const double bird = probabilities[i][1].item();
     const std::string& path = arguments[static_cast<std::size_t>(5 + i)];
-    const std::string& answer = answers[static_cast<std::size_t>(i)];
+    const std::string& answer = answers[static_cast<std::size_t>(i + 1)];
     INFO(answer << ", expected bird with " << bird);
-    REQUIRE(answer.starts_with(path + (bird > 0.5 ? ": bird " : ": airplane ")));
+    REQUIRE(matches(answer, path + (bird > 0.5 ? " +bird +" : " +airplane +") + R"([01]\.\d{4})"));
     CHECK(std::stod(answer.substr(answer.rfind(' '))) == Approx(std::max(bird, 1 - bird)).margin(1e-4));
     right += (bird > 0.5) == (i % 2 == 1);
   }
   CHECK(right >= 26);
 }
 
-TEST_CASE("predict scales pictures of any size") {
+TEST_CASE("predict takes folders, scales pictures of any size, and answers in JSON") {
   const Trained& t = trained();
   const TemporaryFolder folder;
   const Tensor bird = synthetic_birds_and_planes(2, 2).inputs()[1];
-  write_png(folder / "small.png", resize(bird, 20, 20));
-  write_png(folder / "large.png", resize(bird, 320, 480));
-  const Outcome predict = run_program({"predict", "--load", t.saved, folder / "small.png", folder / "large.png"});
+  std::filesystem::create_directories(folder / "pictures/inner");
+  write_png(folder / "pictures/small.png", resize(bird, 20, 20));
+  write_png(folder / "pictures/inner/large.PNG", resize(bird, 320, 480));
+  write(folder / "pictures/notes.txt", "no picture, and not named like one");
+  const Outcome predict = run_program({"predict", "--load", t.saved, "--json", folder / "pictures"});
   check_success(predict);
-  CHECK(matches(predict.out,
-                R"([^\n]*small\.png: (airplane|bird) [01]\.\d{4}\n[^\n]*large\.png: (airplane|bird) [01]\.\d{4}\n)"));
+  REQUIRE(predict.lines().size() == 2);
+  const std::vector<std::string> expected{"pictures/inner/large.PNG", "pictures/small.png"};
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto answer = nlohmann::json::parse(predict.lines()[i]);
+    CHECK(answer.at("file") == folder / expected[i]);
+    const double airplane = answer.at("probabilities").at("airplane"), is_bird = answer.at("probabilities").at("bird");
+    CHECK(airplane + is_bird == Approx(1));
+    CHECK(answer.at("class") == (is_bird > airplane ? "bird" : "airplane"));
+    CHECK(answer.at("probability") == std::max(is_bird, airplane));
+  }
 }
 
 TEST_CASE("info shows the file's metadata and layers") {
@@ -176,16 +198,39 @@ TEST_CASE("info shows the file's metadata and layers") {
   CHECK(info.out ==
         "model: net\n"
         "classes: airplane,bird\n"
+        "command: birds_vs_planes train --batch-size 64 --cutout 0 --data synthetic --holdout 0 --l2 0 --lr 0.05 "
+        "--model net "
+        "--momentum 0.9 --recipe article --seed 1 --weight-decay 0 --epochs 5\n"
         "data: synthetic\n"
         "epochs: 5\n"
         "format: pt\n"
         "seed: 1\n"
-        "layer  kind                                     output           parameters\n"
-        "conv1  Conv2d(3, 16, kernel_size=3, padding=1)  [1, 16, 32, 32]         448\n"
-        "conv2  Conv2d(16, 8, kernel_size=3, padding=1)  [1, 8, 16, 16]         1160\n"
-        "fc1    Linear(512, 32)                          [1, 32]               16416\n"
-        "fc2    Linear(32, 2)                            [1, 2]                   66\n"
-        "total                                                                 18090\n");
+        "layer  kind                                     output           parameters  mult-adds\n"
+        "conv1  Conv2d(3, 16, kernel_size=3, padding=1)  [1, 16, 32, 32]         448    442,368\n"
+        "conv2  Conv2d(16, 8, kernel_size=3, padding=1)  [1, 8, 16, 16]        1,160    294,912\n"
+        "fc1    Linear(512, 32)                          [1, 32]              16,416     16,384\n"
+        "fc2    Linear(32, 2)                            [1, 2]                   66         64\n"
+        "\n"
+        "parameters: 18,090\n"
+        "mult-adds: 753,728\n"
+        "memory: input 0.01 MB, outputs 0.07 MB, parameters 0.07 MB\n");
+  const auto json = nlohmann::json::parse(run_program({"info", "--load", t.saved, "--json"}).out);
+  CHECK(json.at("parameters") == 18090);
+  CHECK(json.at("layers").size() == 4);
+  CHECK(json.at("layers")[1].at("output") == nlohmann::json({1, 8, 16, 16}));
+  CHECK(json.at("metadata").at("seed") == "1");
+}
+
+TEST_CASE("the command that a saved model names trains the same file again") {
+  const Trained& t = trained();
+  const TemporaryFolder folder;
+  std::istringstream command(load_safetensors(t.saved).metadata.at("command"));
+  std::vector<std::string> words{std::istream_iterator<std::string>(command), {}};
+  REQUIRE(words.at(0) == "birds_vs_planes");
+  words.erase(words.begin());
+  words.insert(words.end(), {"--save", folder / "again", "--threads", "1"});
+  check_success(run_program(words));
+  CHECK(read_file(folder / "again") == read_file(t.saved));
 }
 
 TEST_CASE("a training that fails leaves an older file as it was") {
@@ -193,9 +238,9 @@ TEST_CASE("a training that fails leaves an older file as it was") {
   const std::string before = read_file(t.saved);
   check_error(run_program({"train", "--data", "synthetic", "--epochs", "1", "--lr", "1e39", "--threads", "1", "--save",
                            t.saved}),
-              {"the loss of epoch 1 is", "nan"});
+              {"the loss is nan at step 2 of epoch 1", "conv1", "; kept: " + t.saved + ".checkpoint"}, 3);
   CHECK(read_file(t.saved) == before);
-  CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors"});
+  CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors", "net.safetensors.checkpoint"});
 }
 
 TEST_CASE("a seed gives the same file bit by bit, for any number of threads") {
@@ -241,7 +286,9 @@ TEST_CASE("a terminal gets a progress bar, a file plain lines") {
   const std::vector<std::string> arguments{"train", "--data", "synthetic", "--epochs", "1", "--batch-size", "500"};
   const Outcome terminal = run_on_terminal(arguments), file = run_program(arguments);
   CHECK(terminal.code == 0);
-  CHECK(std::regex_search(terminal.out, std::regex(R"(\rEpoch 1/1 \[#+\.+\]  25%, \d+:\d\d left)")));
+  CHECK(std::regex_search(
+      terminal.out,
+      std::regex(R"(\rEpoch 1/1 \[(\x1b\[32m)?#+(\x1b\[0m)?\.+\]  25%, \d+\.\d steps/s, \d+:\d\d left)")));
   CHECK_THAT(terminal.out, Catch::Contains("Training loss"));
   check_success(file);
   CHECK(file.out.find_first_of("\r\x1b") == std::string::npos);
@@ -274,7 +321,7 @@ TEST_CASE("usage errors have one line and the exit code 2") {
 
 TEST_CASE("a model or a device that is not there is an error") {
   check_error(run_program({"train", "--data", "synthetic", "--model", "resnet"}),
-              {"model 'resnet': expected one of net, width, dropout, batchnorm"});
+              {"model 'resnet': expected one of net, width, dropout, batchnorm, depth, res, resdeep, resstrong"});
   check_error(run_program({"info", "--model", ""}), {"model '': expected one of net"});
   check_error(run_program({"train", "--data", "synthetic", "--device", "tpu"}), {"device 'tpu': expected"});
   try {
@@ -387,15 +434,172 @@ TEST_CASE("a weights file that is missing, damaged, foreign or of another model 
   check_success(run_program({"info", "--load", file, "--model", "batchnorm"}));
 }
 
-TEST_CASE("a file that is no picture is an error, and no other is judged") {
+TEST_CASE("a file that is no picture is an error, and the others are answered") {
   const TemporaryFolder folder;
   save_fresh(folder / "net", "net");
   write_png(folder / "bird.png", synthetic_birds_and_planes(2).inputs()[1]);
   write(folder / "text.png", "no picture");
   write(folder / "cut.png", read_file(folder / "bird.png").substr(0, 500));
-  for (const std::string& bad : {folder / "text.png", folder / "cut.png", folder / "nowhere.png", folder / "."}) {
-    const Outcome outcome = run_program({"predict", "--load", folder / "net", folder / "bird.png", bad});
+  std::filesystem::create_directory(folder / "empty");
+  for (const std::string& bad : {folder / "text.png", folder / "cut.png", folder / "nowhere.png", folder / "empty"}) {
+    const Outcome outcome =
+        run_program({"predict", "--load", folder / "net", bad, folder / "bird.png", "--quiet", "--device", "cpu"});
     check_error(outcome, {bad});
-    CHECK(outcome.out == "");
+    CHECK(matches(outcome.out, (folder / "bird.png") + R"( +(airplane|bird) +[01]\.\d{4}\n)"));
+    const Outcome json = run_program({"predict", "--load", folder / "net", bad, folder / "bird.png", "--json"});
+    REQUIRE(json.lines().size() == 2);
+    CHECK_THAT(nlohmann::json::parse(json.lines()[0]).at("error").get<std::string>(), Catch::Contains(bad));
+    CHECK(nlohmann::json::parse(json.lines()[1]).at("file") == folder / "bird.png");
+    CHECK(json.code == 1);
+  }
+}
+
+TEST_CASE("--quiet prints results alone, --json objects alone, --log the same figures") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> base{"train", "--data",    "synthetic", "--epochs",  "2",  "--batch-size",
+                                      "500",   "--threads", "1",         "--holdout", "500"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return run_program(more);
+  };
+  const Outcome quiet = with({"--quiet"});
+  check_success(quiet);
+  REQUIRE(quiet.lines().size() == 3);
+  for (const std::string& line : quiet.lines()) CHECK(line.starts_with("Accuracy "));
+
+  const Outcome json = with({"--json", "--log", folder / "log.csv"});
+  check_success(json);
+  REQUIRE(json.lines().size() == 3);
+  const auto rows = birds_vs_planes::read_csv(folder / "log.csv");
+  REQUIRE(rows.size() == 2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto epoch = nlohmann::json::parse(json.lines()[i]);
+    CHECK(epoch.at("epoch") == rows[i].epoch);
+    CHECK(epoch.at("loss") == rows[i].loss);
+    CHECK(epoch.at("holdout_accuracy") == *rows[i].holdout_accuracy);
+    CHECK_FALSE(epoch.contains("val_accuracy"));
+  }
+  const auto result = nlohmann::json::parse(json.lines()[2]);
+  CHECK(result.at("train").at("total") == 1500);
+  CHECK(result.at("holdout").at("total") == 500);
+  CHECK(result.at("holdout").at("accuracy") ==
+        std::max(*rows[0].holdout_accuracy, *rows[1].holdout_accuracy));  // the best weights are what is judged
+}
+
+TEST_CASE("the strong recipe trains, and its file says how to judge") {
+  const TemporaryFolder folder;
+  const std::string saved = folder / "strong.safetensors";
+  check_success(run_program({"train", "--data", "synthetic:200", "--threads", "1", "--recipe", "strong", "--model",
+                             "net", "--epochs", "2", "--save", saved, "--log", folder / "log.csv"}));
+  const TensorFile file = load_safetensors(saved);
+  CHECK(file.metadata.at("flips") == "yes");
+  const TensorDataset drawn = synthetic_birds_and_planes(200, 1);
+  const ChannelStatistics s = channel_statistics(drawn.inputs());
+  CHECK(file.tensors.at("input_mean").to_vector<float>() == s.mean.to_vector<float>());
+  CHECK(file.tensors.at("input_std").to_vector<float>() == s.std.to_vector<float>());
+  const auto rows = birds_vs_planes::read_csv(folder / "log.csv");
+  CHECK(rows.back().lr == Approx(0).margin(1e-12));
+  CHECK(rows.front().lr > 0.02);
+  // evaluate and predict apply what the file holds.
+  const Outcome evaluate = run_program({"evaluate", "--data", "synthetic:200", "--load", saved, "--json"});
+  check_success(evaluate);
+  const auto model = birds_vs_planes::load_model({}, saved);
+  DataLoader loader(drawn, {.shuffle = false, .drop_last = false});
+  const auto accuracy = birds_vs_planes::accuracy(*model.module, loader, Device::cpu, true);
+  CHECK(nlohmann::json::parse(evaluate.out).at("train").at("correct") == accuracy.correct);
+}
+
+TEST_CASE("show draws an image or writes it") {
+  const TemporaryFolder folder;
+  const Tensor image = synthetic_birds_and_planes(500, 2).inputs()[3];
+  const std::vector<std::string> show{"show", "3", "--data", "synthetic"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), show.begin(), show.end());
+    return run_program(more);
+  };
+  const Outcome drawn = with({"--colours", "true"});
+  check_success(drawn);
+  REQUIRE(drawn.lines().size() == 17);
+  CHECK(drawn.lines()[0] == "validation image 3: bird");
+  const auto v = image.to_vector<std::int64_t>();
+  const auto pixel = [&](int h, int w) {
+    const auto at = [&](int c) { return std::to_string(v[static_cast<std::size_t>((c * 32 + h) * 32 + w)]); };
+    return at(0) + ";" + at(1) + ";" + at(2) + "m";
+  };
+  for (const int row : {0, 7, 15}) {
+    const std::string start = "\x1b[38;2;" + pixel(2 * row, 0) + "\x1b[48;2;" + pixel(2 * row + 1, 0) + "\u2580";
+    CHECK(drawn.lines()[static_cast<std::size_t>(row + 1)].starts_with(start));
+  }
+  const Outcome plain = with({});
+  check_success(plain);
+  CHECK(plain.out.find('\x1b') == std::string::npos);
+  CHECK(plain.lines().at(1).size() == 32);
+  CHECK_THAT(with({"--colours", "256"}).out, Catch::Contains("\x1b[38;5;"));
+  setenv("TERM", "xterm", 1);
+  CHECK(run_on_terminal({"show", "3", "--data", "synthetic"}).out.find("\x1b[") != std::string::npos);
+  setenv("NO_COLOR", "1", 1);
+  CHECK(run_on_terminal({"show", "3", "--data", "synthetic"}).out.find('\x1b') == std::string::npos);
+  unsetenv("NO_COLOR");
+
+  check_success(with({"--output", folder / "bird.png"}));
+  CHECK(nlohmann::json::parse(with({"--json"}).out) ==
+        nlohmann::json({{"part", "validation"}, {"number", 3}, {"class", "bird"}}));
+  CHECK(read_image(folder / "bird.png").to_vector<std::int64_t>() == v);
+}
+
+TEST_CASE("a palette's colour is the nearest there is") {
+  CHECK(birds_vs_planes::palette_colour(0, 0, 0) == 16);
+  CHECK(birds_vs_planes::palette_colour(255, 0, 95) == 16 + 36 * 5 + 1);
+  CHECK(birds_vs_planes::palette_colour(128, 128, 128) == 244);
+  const auto rgb = [](int colour) {
+    std::array<int, 3> c{};
+    for (int i = 2, rest = colour - 16; i >= 0; --i, rest /= 6) {
+      c[static_cast<std::size_t>(i)] = colour >= 232 ? 8 + 10 * (colour - 232) : rest % 6 ? 55 + 40 * (rest % 6) : 0;
+    }
+    return c;
+  };
+  test::for_each_case(200, [&](test::Random& random) {
+    const std::array<int, 3> wanted{static_cast<int>(random.integer(0, 255)), static_cast<int>(random.integer(0, 255)),
+                                    static_cast<int>(random.integer(0, 255))};
+    const auto distance = [&](int colour) {
+      int sum = 0;
+      for (std::size_t i = 0; i < 3; ++i) sum += (rgb(colour)[i] - wanted[i]) * (rgb(colour)[i] - wanted[i]);
+      return sum;
+    };
+    int least = distance(16);
+    for (int colour = 17; colour < 256; ++colour) least = std::min(least, distance(colour));
+    CHECK(distance(birds_vs_planes::palette_colour(wanted[0], wanted[1], wanted[2])) == least);
+  });
+}
+
+TEST_CASE("compare trains each model and writes one table") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> base{"compare",  "--data",    "synthetic:200", "--threads", "1",
+                                      "--epochs", "1",         "--batch-size",  "50",        "--models",
+                                      "net",      "batchnorm", "depth"};
+  const Outcome printed = run_program(base);
+  check_success(printed);
+  std::vector<std::string> arguments = base;
+  arguments.insert(arguments.end(), {"--output", folder / "table.md"});
+  check_success(run_program(arguments));
+  const Outcome table{0, read_file(folder / "table.md"), ""};
+  REQUIRE(table.lines().size() == 5);
+  const std::string number = R"([01]\.\d{4} \| )";
+  CHECK(matches(table.lines()[2], R"(\| net \| article \| 18090 \| )" + number + number + number + R"(\d+\.\d\d \|)"));
+  CHECK(table.lines()[3].starts_with("| batchnorm | article, l2 0.001 | 38482 | "));
+  CHECK(table.lines()[4].starts_with("| depth | article, momentum 0.9 | "));
+  CHECK(printed.lines().size() == 8);  // and a line before each training
+  arguments = base;
+  arguments.emplace_back("--json");
+  const Outcome json = run_program(arguments);
+  check_success(json);
+  REQUIRE(json.lines().size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto row = nlohmann::json::parse(json.lines()[i]);
+    const std::string line = table.lines()[i + 2];
+    CHECK(line.starts_with("| " + row.at("model").get<std::string>() + " | "));
+    char loss[32];
+    std::snprintf(loss, sizeof loss, " %.4f ", row.at("loss").get<double>());
+    CHECK_THAT(line, Catch::Contains(loss));
   }
 }

@@ -42,10 +42,83 @@ class Net(nn.Module):
         return self.fc2(torch.tanh(self.fc1(x.flatten(1))))
 
 
+class ConvNorm(nn.Module):
+    def __init__(self, before, after):
+        super().__init__()
+        self.conv = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
+        self.batch_norm = nn.BatchNorm2d(after)
+
+    def forward(self, x):
+        return self.batch_norm(self.conv(x))
+
+
+class ResBlock(ConvNorm):
+    def forward(self, x):
+        return torch.relu(super().forward(x)) + x
+
+
+class DoubleResBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.first, self.second = ConvNorm(channels, channels), ConvNorm(channels, channels)
+
+    def forward(self, x):
+        return torch.relu(self.second(torch.relu(self.first(x))) + x)
+
+
+class Deep(nn.Module):
+    """NetDepth, and NetRes where there is a skip connection."""
+
+    def __init__(self, skip):
+        super().__init__()
+        self.skip = skip
+        self.conv1, self.conv2, self.conv3 = ConvNorm(3, 32), ConvNorm(32, 16), ConvNorm(16, 16)
+        self.fc1, self.fc2 = nn.Linear(256, 32), nn.Linear(32, 2)
+
+    def forward(self, x):
+        x = F.max_pool2d(torch.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(torch.relu(self.conv2(x)), 2)
+        out = torch.relu(self.conv3(x))
+        x = F.max_pool2d(out + x if self.skip else out, 2)
+        return self.fc2(torch.relu(self.fc1(x.flatten(1))))
+
+
+class ResDeep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, kernel_size=3, padding=1)
+        self.resblocks = nn.Sequential(*(ResBlock(32, 32) for _ in range(10)))
+        self.fc1, self.fc2 = nn.Linear(2048, 32), nn.Linear(32, 2)
+
+    def forward(self, x):
+        x = F.max_pool2d(torch.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(self.resblocks(x), 2)
+        return self.fc2(torch.relu(self.fc1(x.flatten(1))))
+
+
+class ResStrong(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.fc = ConvNorm(3, 16), nn.Linear(128, 2)
+        self.widen1, self.widen2, self.widen3 = ConvNorm(16, 32), ConvNorm(32, 64), ConvNorm(64, 128)
+        self.block1, self.block2, self.block3 = DoubleResBlock(32), DoubleResBlock(64), DoubleResBlock(128)
+
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        for widen, block in ((self.widen1, self.block1), (self.widen2, self.block2), (self.widen3, self.block3)):
+            x = block(F.max_pool2d(torch.relu(widen(x)), 2))
+        return self.fc(x.mean((2, 3)))
+
+
+def make(kind):
+    deep = {"depth": lambda: Deep(False), "res": lambda: Deep(True), "resdeep": ResDeep, "resstrong": ResStrong}
+    return deep[kind]() if kind in deep else Net(kind)
+
+
 def compare(kind, source, target):
     given = load(source)
     x, y = given.pop("input"), given.pop("target")
-    model = Net(kind).to(x.dtype)
+    model = make(kind).to(x.dtype)
     model.load_state_dict({name.removeprefix("model."): t for name, t in given.items()}, strict=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
     result = {}

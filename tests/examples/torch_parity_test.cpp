@@ -1,4 +1,4 @@
-/// The article's four models in tern and in PyTorch: the same weights, the same batch, the same numbers. The weights go
+/// The models in tern and in PyTorch: the same weights, the same batch, the same numbers. The weights go
 /// over and come back through files, so this holds docs/load_weights.py, too.
 
 #include "child.hpp"
@@ -91,7 +91,7 @@ Tensor decided_images(tern::Module& model, DType dtype, Generator& generator) {
 
 }  // namespace
 
-TEST_CASE("The four models agree with PyTorch: logits, loss, gradients, and weights after three steps") {
+TEST_CASE("The models agree with PyTorch: logits, loss, gradients, and weights after three steps") {
   const std::string python = python_with_torch();
   if (python.empty()) {
     std::cout << "PyTorch is not compared with: no python3 that can import torch (scripts/setup test installs it)\n";
@@ -110,7 +110,10 @@ TEST_CASE("The four models agree with PyTorch: logits, loss, gradients, and weig
   Generator generator(base_seed());
   manual_seed(base_seed());
   for (const std::string& kind : birds_vs_planes::model_names()) {
+    // The deeper ones in float64 alone: in float32 a relu or a pooling of so many is always undecided.
+    const bool deep = kind == "depth" || kind.starts_with("res");
     for (DType dtype : {DType::float32, DType::float64}) {
+      if (deep && dtype == DType::float32) continue;
       const std::string name = kind + "." + name_of(dtype);
       Case c{kind, dtype, {}, {}, {}, folder / (name + ".back")};
       std::vector<std::int64_t> labels;
@@ -123,7 +126,7 @@ TEST_CASE("The four models agree with PyTorch: logits, loss, gradients, and weig
       exact->to(DType::float64);
       exact->load_state_dict(c.weights);
       exact->train(kind != "dropout");
-      c.x = decided_images(*exact, dtype, generator);
+      c.x = deep ? rand({4, 3, 32, 32}, {.dtype = dtype}, generator) : decided_images(*exact, dtype, generator);
       TensorFile file{.tensors = {{"input", c.x}, {"target", c.y}}, .metadata = {}};
       for (const auto& [key, t] : c.weights) file.tensors["model." + key] = t;
       save_safetensors(folder / name, file);

@@ -1,3 +1,4 @@
+#include <birds_vs_planes/divergence.hpp>
 #include <birds_vs_planes/evaluate.hpp>
 #include <birds_vs_planes/models.hpp>
 #include <birds_vs_planes/train.hpp>
@@ -11,6 +12,7 @@
 #include <random.hpp>
 
 #include <cmath>
+#include <optional>
 
 using namespace tern;
 using birds_vs_planes::make_model;
@@ -21,6 +23,8 @@ struct Training {
   std::string model = "net";
   int epochs = 1, threads = 1, num_workers = 0;
   double lr = 0.05, weight_decay = 0, l2 = 0;
+  std::optional<std::int64_t> shift = {};
+  std::int64_t cutout = 0;
 };
 
 struct Trained {
@@ -39,10 +43,18 @@ Trained train(const Training& t) {
   DataLoader loader(images, {.batch_size = 32, .num_workers = t.num_workers, .seed = test::base_seed()});
   SGD optimizer(model->parameters(), {.lr = t.lr, .weight_decay = t.weight_decay});
   Trained trained;
+  birds_vs_planes::Training training{.model = *model,
+                                     .optimizer = optimizer,
+                                     .loader = loader,
+                                     .loss_fn = CrossEntropyLoss(),
+                                     .l2_lambda = t.l2,
+                                     .shift = t.shift,
+                                     .cutout = t.cutout};
   birds_vs_planes::training_loop(
-      t.epochs, optimizer, *model, CrossEntropyLoss(), loader, Device::cpu, t.l2,
+      t.epochs, training,
       {.batch_done = [&] { ++trained.batches; },
-       .epoch_done = [&](const birds_vs_planes::Epoch& epoch) { trained.epochs.push_back(epoch); }});
+       .epoch_done = [&](const birds_vs_planes::Epoch& epoch) { trained.epochs.push_back(epoch); },
+       .stop = [] { return false; }});
   set_num_threads(threads);
   trained.state = model->state_dict();
   return trained;
@@ -121,9 +133,60 @@ TEST_CASE("training is bitwise the same for any number of threads and workers") 
   }
 }
 
-TEST_CASE("a loss that is no number ends the training") {
-  CHECK_THROWS_WITH(train({.lr = 1e39}), Catch::Contains("train: the loss of epoch 1 is ") && Catch::Contains("nan") &&
-                                             Catch::Contains("learning rate"));
+TEST_CASE("a loss that is no number ends the training, and says where it began") {
+  CHECK_THROWS_WITH(train({.lr = 1e39}),
+                    Catch::StartsWith("train: the loss is nan at step 2 of epoch 1: the first output "
+                                      "that is not finite is that of conv1, Conv2d(3, 16, ") &&
+                        Catch::EndsWith(", whose weight is not finite: try a lower learning rate"));
+}
+
+TEST_CASE("a divergence is found in the layer where it begins, wherever that is") {
+  for (const std::string layer : {"conv1", "conv2", "fc1", "fc2"}) {
+    for (const bool in_weights : {true, false}) {
+      INFO(layer << ", " << in_weights);
+      const auto model = make_model("net");
+      {
+        // Infinite weights, or weights so large that the output overflows; what comes into each layer is about 1.
+        const NoGradGuard no_grad;
+        for (const char* bias : {"conv1.bias", "conv2.bias", "fc1.bias"}) model->state_dict().at(bias).fill_(10);
+        model->state_dict().at(layer + ".weight").fill_(in_weights ? INFINITY : 3e38);
+      }
+      const std::string text = birds_vs_planes::describe_divergence(*model, ones({2, 3, 32, 32}), 3, 7, NAN);
+      CHECK_THAT(text, Catch::StartsWith("train: the loss is nan at step 7 of epoch 3: ") &&
+                           Catch::Contains("is that of " + layer + ", "));
+      CHECK((text.find("whose weight is not finite") != std::string::npos) == in_weights);
+    }
+  }
+  const auto model = make_model("net");
+  CHECK_THAT(birds_vs_planes::describe_divergence(*model, zeros({2, 3, 32, 32}), 1, 1, INFINITY),
+             Catch::Contains("every layer's output is finite"));
+}
+
+TEST_CASE("images are changed at random when asked, and alike for a seed") {
+  const Trained plain = train({}), changed = train({.shift = 4});
+  CHECK(largest_difference(plain.state, changed.state) > 1e-6);
+  CHECK(bitwise_equal(changed.state, train({.threads = 2, .num_workers = 2, .shift = 4}).state));
+  CHECK(largest_difference(changed.state, train({.shift = 4, .cutout = 8}).state) > 1e-6);
+}
+
+TEST_CASE("probabilities with flips are the mean over an image and its mirror image") {
+  test::for_each_case(3, [](test::Random& random) {
+    const auto model = make_model("batchnorm");
+    const Tensor x = tensor(random.between<float>(2 * 3 * 32 * 32, 0, 1)).reshape({2, 3, 32, 32});
+    std::vector<float> reversed;
+    const auto v = x.to_vector<float>();
+    for (std::size_t row = 0; row < v.size() / 32; ++row) {
+      for (std::size_t w = 32; w-- > 0;) reversed.push_back(v[row * 32 + w]);
+    }
+    const Tensor mirrored = tensor(reversed).reshape(x.shape());
+    const Tensor one = birds_vs_planes::probabilities(*model, x, false),
+                 other = birds_vs_planes::probabilities(*model, mirrored, false);
+    const auto both = birds_vs_planes::probabilities(*model, x, true).to_vector<float>();
+    const auto expected = ((one + other) / 2).to_vector<float>();
+    CHECK(model->is_training());
+    CHECK(one.to_vector<float>() != both);
+    for (std::size_t i = 0; i < both.size(); ++i) CHECK(both[i] == Approx(expected[i]).margin(1e-6));
+  });
 }
 
 TEST_CASE("accuracy counts in evaluation mode, with or without the last batch") {

@@ -1,0 +1,155 @@
+#include <birds_vs_planes/command_line.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <limits>
+#include <string>
+
+namespace birds_vs_planes {
+
+namespace {
+
+const CLI::Range any_positive_integer(1, std::numeric_limits<int>::max());
+
+CLI::App& add(CLI::App& app, Options& options, const char* name, const char* what, const char* examples) {
+  CLI::App& command = *app.add_subcommand(name, what);
+  command.footer(std::string("Examples:\n") + examples);
+  command.add_flag("-q,--quiet", options.quiet, "Print results only");
+  command.add_flag("--json", options.json, "Print JSON, one object a line");
+  return command;
+}
+
+void add_model_options(CLI::App& command, Options& options, bool load_required) {
+  command.add_option(
+      "--model", options.model,
+      "net, width, dropout, batchnorm, depth, res, resdeep or resstrong; net unless a file or recipe says "
+      "otherwise");
+  command.add_option("--load", options.load, "Weights to start from, a safetensors file")->required(load_required);
+}
+
+void add_device_options(CLI::App& command, Options& options) {
+  command.add_option("--device", options.device, "auto, cpu, cuda or reference")->capture_default_str();
+  command.add_option("--threads", options.threads, "Threads of the cpu device; the result does not depend on them")
+      ->check(CLI::Range(1, 1024));
+}
+
+void add_data_option(CLI::App& command, Options& options) {
+  command.add_option("--data", options.data,
+                     "The folder of CIFAR-10's .bin files, or synthetic or synthetic:N for N drawn images");
+}
+
+void add_data_options(CLI::App& command, Options& options) {
+  add_data_option(command, options);
+  command.add_option("--batch-size", options.batch_size, "64 unless given")->check(any_positive_integer);
+  command.add_option("--num-workers", options.num_workers, "Threads that gather batches ahead")
+      ->check(CLI::Range(0, 256))
+      ->capture_default_str();
+  command.add_flag("--drop-last-eval", options.drop_last_eval, "Leave the last incomplete batch out of the accuracies");
+}
+
+void add_seed_and_epochs(CLI::App& command, Options& options) {
+  command.add_option("--seed", options.seed, "Of the first weights, the order and changes of the images, and dropout")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.add_option("--epochs", options.epochs, "100, with --recipe strong 60, unless given")
+      ->check(any_positive_integer);
+}
+
+void add_recipe_options(CLI::App& command, Options& options) {
+  command
+      .add_option("--recipe", options.recipe,
+                  "article, or strong: normalised input, flips and shifts, momentum with Nesterov, weight decay but "
+                  "for biases and norms, warm-up and cosine, label smoothing, averaged weights, flips in judging")
+      ->capture_default_str();
+  add_seed_and_epochs(command, options);
+  command.add_option("--lr", options.lr, "Learning rate; the recipe's unless given, like the next three")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--momentum", options.momentum)->check(CLI::Range(0.0, 1.0));
+  command.add_option("--weight-decay", options.weight_decay, "Of the optimiser")->check(CLI::NonNegativeNumber);
+  command.add_option("--l2", options.l2, "Adds this times the sum of all squared parameters to the loss")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--cutout", options.cutout, "Grey a square of so many pixels a side in each training image")
+      ->check(CLI::Range(0, 32));
+  command
+      .add_option("--holdout", options.holdout,
+                  "Leave so many training images out, measure on them each epoch, and keep the best weights")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--eval-every", options.eval_every, "Measure the validation accuracy every so many epochs")
+      ->check(any_positive_integer);
+}
+
+void add_train(CLI::App& app, Options& options) {
+  CLI::App& train = add(app, options, "train", "Train a model",
+                        "  birds_vs_planes train --epochs 3 --save net.safetensors\n"
+                        "  birds_vs_planes train --recipe strong --save strong.safetensors --log strong.csv\n"
+                        "  birds_vs_planes train --recipe strong --save strong.safetensors --resume");
+  add_model_options(train, options, false);
+  add_device_options(train, options);
+  add_data_options(train, options);
+  add_recipe_options(train, options);
+  train.add_option("--save", options.save, "Where to put the weights, a safetensors file");
+  train.add_option("--checkpoint", options.checkpoint,
+                   "Where to put the state of the run after each epoch; beside --save unless given");
+  train.add_flag("--resume", options.resume, "Go on from the checkpoint, if there is one");
+  train.add_option("--log", options.log, "Where to put each epoch's figures, a CSV file");
+  train.add_option("--tensorboard", options.tensorboard, "The folder for an event file for TensorBoard");
+}
+
+}  // namespace
+
+void declare_command_line(CLI::App& app, Options& options) {
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 done; 1 it failed, or predict could not read a file; 2 the command line is wrong; 3 the loss was "
+      "no\n"
+      "number any more; 130 or 143 stopped by SIGINT or SIGTERM, the checkpoint kept.\n"
+      "birds_vs_planes COMMAND --help tells more. Environment: TERN_DATA, the folder of CIFAR-10; NO_COLOR.");
+  add_train(app, options);
+
+  CLI::App& evaluate = add(app, options, "evaluate", "Measure a saved model's accuracy",
+                           "  birds_vs_planes evaluate --load net.safetensors\n"
+                           "  birds_vs_planes evaluate --load net.safetensors --json");
+  add_model_options(evaluate, options, true);
+  add_device_options(evaluate, options);
+  add_data_options(evaluate, options);
+
+  CLI::App& predict = add(app, options, "predict", "Tell what is in picture files",
+                          "  birds_vs_planes predict --load net.safetensors photo.jpg holiday/\n"
+                          "  birds_vs_planes predict --load net.safetensors --json *.png");
+  add_model_options(predict, options, true);
+  add_device_options(predict, options);
+  predict.add_option("FILE", options.images, "JPEG, PNG or BMP pictures, or folders of them")->required();
+
+  CLI::App& info = add(app, options, "info", "Show a model's layers",
+                       "  birds_vs_planes info --model resdeep\n"
+                       "  birds_vs_planes info --load net.safetensors");
+  add_model_options(info, options, false);
+
+  CLI::App& show = add(app, options, "show", "Draw an image of the data on the terminal, or write it as PNG",
+                       "  birds_vs_planes show 7\n"
+                       "  birds_vs_planes show 7 --part train --output bird.png");
+  show.add_option("N", options.number, "The image's number, from 0")->required()->check(CLI::NonNegativeNumber);
+  add_data_option(show, options);
+  show.add_option("--part", options.part, "train or validation")->capture_default_str();
+  show.add_option("--colours", options.colours, "auto, true, 256 or none")->capture_default_str();
+  show.add_option("--output", options.output, "A PNG file to write instead");
+
+  CLI::App& compare = add(app, options, "compare", "Train models for the same number of epochs and write one table",
+                          "  birds_vs_planes compare --epochs 20 --output comparison.md\n"
+                          "  birds_vs_planes compare --epochs 5 --models net res resstrong");
+  add_device_options(compare, options);
+  add_data_options(compare, options);
+  add_seed_and_epochs(compare, options);
+  compare.add_option("--models", options.models, "Those to train; all unless given");
+  compare.add_option("--output", options.output, "Where to put the table, in Markdown; else it is printed");
+
+  CLI::App& report = add(app, options, "report", "Write a page on a saved model and its training",
+                         "  birds_vs_planes report --load net.safetensors --log net.csv --output report.html");
+  add_model_options(report, options, true);
+  add_device_options(report, options);
+  add_data_options(report, options);
+  report.add_option("--log", options.logs, "CSV files that train --log wrote, one for each curve");
+  report.add_option("--output", options.output, "The HTML file to write")->required();
+}
+
+}  // namespace birds_vs_planes

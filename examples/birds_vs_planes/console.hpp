@@ -1,0 +1,49 @@
+#pragma once
+
+#include <birds_vs_planes/options.hpp>
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string>
+#include <utility>
+
+namespace birds_vs_planes {
+
+/// Whether what is written to this file, a terminal, may be coloured: NO_COLOR is empty or not set (no-color.org), and
+/// TERM is not "dumb".
+bool may_colour(std::FILE* file);
+
+/// Standard output, where each line is flushed, so that a log can be followed.
+class Console {
+ public:
+  explicit Console(const Options& options) : quiet_(options.quiet), json_(options.json), silent_(options.silent) {}
+
+  bool quiet() const { return quiet_ || json_ || silent_; }
+  bool json() const { return json_; }
+
+  /// What goes on: not for --quiet.
+  template <class... Args>
+  void say(fmt::format_string<Args...> format, Args&&... args) const {
+    if (!quiet()) line(fmt::format(format, std::forward<Args>(args)...));
+  }
+  /// What was asked for.
+  template <class... Args>
+  void result(fmt::format_string<Args...> format, Args&&... args) const {
+    if (!json_ && !silent_) line(fmt::format(format, std::forward<Args>(args)...));
+  }
+  /// An object in JSON, for --json alone.
+  void object(const std::string& text) const {
+    if (json_) line(text);
+  }
+
+ private:
+  static void line(const std::string& text);
+
+  bool quiet_, json_, silent_;
+};
+
+/// One line on standard error: "birds_vs_planes: message".
+void complain(const std::string& message);
+
+}  // namespace birds_vs_planes

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace birds_vs_planes {
+
+/// While it lives, the first SIGINT or SIGTERM is noted instead of ending the program; a second one ends it.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  /// The signal that was noted, or 0.
+  static int signal();
+};
+
+/// The work was stopped by a signal.
+struct Interrupted : std::runtime_error {
+  Interrupted(int which, const std::string& message) : std::runtime_error(message), signal(which) {}
+  int signal;
+};
+
+}  // namespace birds_vs_planes

@@ -1,0 +1,59 @@
+#include <birds_vs_planes/recipe.hpp>
+
+#include <tern/core/check.hpp>
+
+namespace birds_vs_planes {
+
+namespace {
+
+Recipe strong() {
+  return {.name = "strong",
+          .model = "resstrong",
+          .epochs = 60,
+          .batch_size = 64,
+          .lr = 0.05,
+          .momentum = 0.9,
+          .weight_decay = 5e-4,
+          .nesterov = true,
+          .decay_all = false,
+          .warmup = 0.1,
+          .label_smoothing = 0.1,
+          .average_decay = 0.998,
+          .normalize = true,
+          .shift = 4,
+          .flips = true};
+}
+
+}  // namespace
+
+std::map<std::string, std::string> Recipe::settings() const {
+  return {{"recipe", name},
+          {"model", model},
+          {"batch-size", std::to_string(batch_size)},
+          {"lr", fmt::format("{}", lr)},
+          {"momentum", fmt::format("{}", momentum)},
+          {"weight-decay", fmt::format("{}", weight_decay)},
+          {"l2", fmt::format("{}", l2)},
+          {"cutout", std::to_string(cutout)}};
+}
+
+std::vector<std::string> recipe_names() { return {"article", "strong"}; }
+
+Recipe make_recipe(const Options& options) {
+  tern::check(options.recipe == "article" || options.recipe == "strong", "recipe '{}': expected one of {}",
+              options.recipe, fmt::join(recipe_names(), ", "));
+  Recipe recipe = options.recipe == "strong" ? strong() : Recipe{};
+  if (options.model) recipe.model = *options.model;
+  if (options.epochs) recipe.epochs = *options.epochs;
+  if (options.batch_size) recipe.batch_size = *options.batch_size;
+  if (options.lr) recipe.lr = *options.lr;
+  if (options.momentum) recipe.momentum = *options.momentum;
+  if (options.weight_decay) recipe.weight_decay = *options.weight_decay;
+  if (options.l2) recipe.l2 = *options.l2;
+  recipe.cutout = options.cutout;
+  tern::check(!recipe.nesterov || recipe.momentum > 0, "recipe strong: momentum {}, expected more than 0",
+              recipe.momentum);
+  return recipe;
+}
+
+}  // namespace birds_vs_planes

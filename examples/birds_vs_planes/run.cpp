@@ -1,0 +1,268 @@
+#include <birds_vs_planes/divergence.hpp>
+#include <birds_vs_planes/models.hpp>
+#include <birds_vs_planes/run.hpp>
+
+#include <tern/core/autograd.hpp>
+#include <tern/core/check.hpp>
+#include <tern/core/generator.hpp>
+#include <tern/data/augment.hpp>
+
+#include <charconv>
+#include <numeric>
+#include <utility>
+
+namespace birds_vs_planes {
+
+using tern::StateDict;
+using tern::Tensor;
+
+namespace {
+
+constexpr const char* checkpoint_kind = "birds_vs_planes checkpoint 1";
+
+/// The training images in an order that no option changes: the last `holdout` of it are held out.
+std::vector<std::int64_t> part_of(std::int64_t n, std::int64_t holdout, bool held_out) {
+  tern::check(0 <= holdout && holdout < n, "holdout {}: expected fewer than the {} training images", holdout, n);
+  std::vector<std::int64_t> all(static_cast<std::size_t>(n));
+  if (holdout == 0) {
+    std::iota(all.begin(), all.end(), 0);
+  } else {
+    tern::Generator generator(0x686f6c646f7574);  // a stream of its own
+    all = tern::randperm(n, generator).to_vector<std::int64_t>();
+  }
+  const auto middle = all.end() - static_cast<std::ptrdiff_t>(holdout);
+  return held_out ? std::vector(middle, all.end()) : std::vector(all.begin(), middle);
+}
+
+/// One group with weight decay and one, of biases and batch normalisation, without; or all in one.
+std::vector<tern::SGD::Group> parameter_groups(tern::Module& model, const Recipe& r) {
+  const tern::SGDOptions decayed{
+      .lr = r.lr, .momentum = r.momentum, .weight_decay = r.weight_decay, .nesterov = r.nesterov};
+  if (r.decay_all) return {{model.parameters(), decayed}};
+  tern::SGDOptions spared = decayed;
+  spared.weight_decay = 0;
+  std::vector<tern::SGD::Group> groups{{{}, decayed}, {{}, spared}};
+  for (const Tensor& p : model.parameters()) groups[p.dim() > 1 ? 0 : 1].params.push_back(p);
+  return groups;
+}
+
+Setup prepared(Setup setup, const Recipe& recipe, const Data& data) {
+  if (recipe.normalize && !setup.model.module->state_dict().contains("input_mean")) {
+    const tern::ChannelStatistics s = tern::channel_statistics(data.train.inputs());
+    normalize_input(setup.model, s.mean.to(setup.device), s.std.to(setup.device));
+  }
+  return setup;
+}
+
+/// A second model of the kind. Drawing its weights does not move the generator.
+NamedModel another(const Setup& setup) {
+  const auto state = tern::default_generator().state();
+  NamedModel other = fresh_model(setup.model.name);
+  tern::default_generator().set_state(state);
+  if (setup.model.module->state_dict().contains("input_mean")) {
+    normalize_input(other, tern::zeros({3}), tern::ones({3}));
+  }
+  other.module->to(setup.device);
+  return other;
+}
+
+std::unique_ptr<tern::LRScheduler> make_schedule(tern::Optimizer& optimizer, const Recipe& recipe,
+                                                 std::int64_t steps_per_epoch) {
+  if (recipe.warmup == 0) return nullptr;
+  const std::int64_t steps = recipe.epochs * steps_per_epoch;
+  const auto warmup = static_cast<std::int64_t>(recipe.warmup * static_cast<double>(steps));
+  return std::make_unique<tern::WarmupCosineLR>(optimizer, warmup, steps);
+}
+
+std::unique_ptr<tern::AveragedModel> make_average(tern::Module& model, const Recipe& recipe) {
+  if (recipe.average_decay == 0) return nullptr;
+  return std::make_unique<tern::AveragedModel>(model, recipe.average_decay);
+}
+
+void add(StateDict& all, const std::string& prefix, const StateDict& part) {
+  for (const auto& [name, x] : part) all[prefix + name] = x.detach();
+}
+
+StateDict part(const StateDict& all, const std::string& prefix) {
+  StateDict found;
+  for (const auto& [name, x] : all) {
+    if (name.starts_with(prefix)) found[name.substr(prefix.size())] = x;
+  }
+  return found;
+}
+
+/// The value of that name in a checkpoint's metadata.
+const std::string& text(const tern::TensorFile& file, const std::string& name) {
+  const auto found = file.metadata.find(name);
+  tern::check(found != file.metadata.end(), "it has no '{}'", name);
+  return found->second;
+}
+
+template <class T>
+T number(const tern::TensorFile& file, const std::string& name) {
+  const std::string& digits = text(file, name);
+  T value{};
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  tern::check(error == std::errc() && end == digits.data() + digits.size(), "its '{}' is '{}', expected a number", name,
+              digits);
+  return value;
+}
+
+}  // namespace
+
+Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& data)
+    : recipe_(recipe),
+      seed_(options.seed),
+      loaded_(options.load.value_or("")),
+      data_name_(data.name),
+      setup_(prepared(std::move(setup), recipe, data)),
+      train_images_(data.train, part_of(data.train.size(), options.holdout, false)),
+      holdout_(data.train, part_of(data.train.size(), options.holdout, true)),
+      loader_(train_images_, {.batch_size = recipe.batch_size,
+                              .shuffle = true,
+                              .drop_last = true,
+                              .num_workers = options.num_workers,
+                              .seed = options.seed}),
+      optimizer_(parameter_groups(*setup_.model.module, recipe)),
+      schedule_(make_schedule(optimizer_, recipe, loader_.size())),
+      average_(make_average(*setup_.model.module, recipe)),
+      judged_(another(setup_)),
+      training_{.model = *setup_.model.module,
+                .optimizer = optimizer_,
+                .loader = loader_,
+                .loss_fn = tern::CrossEntropyLoss({.label_smoothing = recipe.label_smoothing}),
+                .device = setup_.device,
+                .l2_lambda = recipe.l2,
+                .shift = recipe.shift >= 0 ? std::optional<std::int64_t>(recipe.shift) : std::nullopt,
+                .cutout = recipe.cutout,
+                .schedule = schedule_.get(),
+                .average = average_.get()} {
+  recipe_.model = setup_.model.name;
+}
+
+std::int64_t Run::steps_done() const { return loader_.state().epoch * loader_.size() + loader_.state().position; }
+
+NamedModel& Run::judged() {
+  if (!average_) return setup_.model;
+  average_->copy_to(*judged_.module);
+  return judged_;
+}
+
+NamedModel& Run::result() {
+  if (best_.empty()) return judged();
+  judged_.module->load_state_dict(best_);
+  return judged_;
+}
+
+void Run::note(const Epoch& epoch, std::optional<double> val_accuracy) {
+  EpochRecord record{epoch.number, epoch.loss, epoch.seconds, epoch.lr, {}, val_accuracy};
+  if (holdout_.size() > 0) {
+    tern::Module& model = *judged().module;
+    tern::DataLoader loader(holdout_, {.batch_size = 64, .shuffle = false, .drop_last = false, .num_workers = 0});
+    record.holdout_accuracy = accuracy(model, loader, setup_.device, recipe_.flips).value();
+    if (best_.empty() || *record.holdout_accuracy >= best_accuracy_) {
+      best_epoch_ = epoch.number;
+      best_accuracy_ = *record.holdout_accuracy;
+      const tern::NoGradGuard no_grad;
+      for (const auto& [name, x] : model.state_dict()) best_[name] = x.detach().clone();
+    }
+  }
+  history_.push_back(record);
+}
+
+std::map<std::string, std::string> Run::settings() const {
+  std::map<std::string, std::string> all = recipe_.settings();
+  all["seed"] = std::to_string(seed_);
+  all["data"] = data_name_;
+  all["holdout"] = std::to_string(holdout_.size());
+  if (schedule_) all["epochs"] = std::to_string(recipe_.epochs);  // a constant rate may go on for longer
+  if (!loaded_.empty()) all["load"] = loaded_;
+  return all;
+}
+
+std::string Run::command() const {
+  std::string text = "birds_vs_planes train";
+  for (const auto& [name, value] : settings()) {
+    if (name != "data" || value.starts_with("synthetic")) text += fmt::format(" --{} {}", name, value);
+  }
+  return schedule_ ? text : fmt::format("{} --epochs {}", text, recipe_.epochs);
+}
+
+std::map<std::string, std::string> Run::metadata() const {
+  std::map<std::string, std::string> all{{"data", data_name_},
+                                         {"epochs", std::to_string(recipe_.epochs)},
+                                         {"seed", std::to_string(seed_)},
+                                         {"classes", fmt::format("{}", fmt::join(class_names, ","))},
+                                         {"command", command()}};
+  if (recipe_.flips) all["flips"] = "yes";
+  if (best_epoch_ > 0) all["best_epoch"] = std::to_string(best_epoch_);
+  return all;
+}
+
+tern::TensorFile Run::checkpoint() const {
+  tern::TensorFile file;
+  for (const auto& [name, x] : setup_.model.module->state_dict()) {
+    if (!all_finite(x)) {
+      throw Diverged(
+          fmt::format("train: {} is not finite after step {}: try a lower learning rate", name, steps_done()));
+    }
+  }
+  add(file.tensors, "model.", setup_.model.module->state_dict());
+  add(file.tensors, "optimizer.", optimizer_.state_dict());
+  if (average_) add(file.tensors, "average.", average_->state_dict());
+  add(file.tensors, "best.", best_);
+  file.tensors["loss_sum"] = training_.loss_sum;
+
+  const tern::DataLoader::State at = loader_.state();
+  const tern::kernels::PhiloxState generator = tern::default_generator().state();
+  file.metadata = {{"kind", checkpoint_kind},
+                   {"epoch", std::to_string(at.epoch)},
+                   {"position", std::to_string(at.position)},
+                   {"generator_seed", std::to_string(generator.seed)},
+                   {"generator_offset", std::to_string(generator.offset)},
+                   {"seconds", fmt::format("{}", training_.seconds)},
+                   {"best_epoch", std::to_string(best_epoch_)},
+                   {"best_accuracy", fmt::format("{}", best_accuracy_)},
+                   {"history", to_csv(history_)}};
+  for (const auto& [name, value] : settings()) file.metadata["option." + name] = value;
+  return file;
+}
+
+void Run::resume(const tern::TensorFile& file, const std::string& name) {
+  const auto kind = file.metadata.find("kind");
+  tern::check(kind != file.metadata.end() && kind->second == checkpoint_kind, "resume {}: it is no checkpoint", name);
+  std::map<std::string, std::string> theirs;
+  for (const auto& [key, value] : file.metadata) {
+    if (key.starts_with("option.")) theirs[key.substr(7)] = value;
+  }
+  std::map<std::string, std::string> all = theirs, ours = settings();
+  all.insert(ours.begin(), ours.end());
+  for (const auto& [option, ignored] : all) {
+    const auto value = [&, &key = option](const auto& side) { return side.contains(key) ? side.at(key) : "none"; };
+    tern::check(value(theirs) == value(ours), "resume {}: its run had {} {}, not {}", name, option, value(theirs),
+                value(ours));
+  }
+  try {
+    const auto epochs = number<std::int64_t>(file, "epoch");
+    tern::check(epochs <= recipe_.epochs, "its run has done {} epochs, more than the {} asked for", epochs,
+                recipe_.epochs);
+    setup_.model.module->load_state_dict(part(file.tensors, "model."));
+    optimizer_.load_state_dict(part(file.tensors, "optimizer."));
+    if (average_) average_->load_state_dict(part(file.tensors, "average."));
+    best_ = part(file.tensors, "best.");
+    tern::check(file.tensors.contains("loss_sum"), "it has no 'loss_sum'");
+    training_.loss_sum = file.tensors.at("loss_sum").clone();
+    training_.seconds = number<double>(file, "seconds");
+    loader_.set_state({epochs, number<std::int64_t>(file, "position")});
+    tern::default_generator().set_state(
+        {number<std::uint64_t>(file, "generator_seed"), number<std::uint64_t>(file, "generator_offset")});
+    best_epoch_ = number<int>(file, "best_epoch");
+    best_accuracy_ = number<double>(file, "best_accuracy");
+    history_ = from_csv(text(file, "history"), name);
+    if (schedule_) schedule_->set_epoch(steps_done());
+  } catch (const tern::Error& e) {
+    tern::fail("resume {}: {}", name, e.what());
+  }
+}
+
+}  // namespace birds_vs_planes

@@ -1,0 +1,201 @@
+#include <birds_vs_planes/commands.hpp>
+#include <birds_vs_planes/console.hpp>
+#include <birds_vs_planes/event_file.hpp>
+#include <birds_vs_planes/interrupt.hpp>
+#include <birds_vs_planes/progress_bar.hpp>
+#include <birds_vs_planes/run.hpp>
+
+#include <tern/core/check.hpp>
+
+#include <fmt/chrono.h>
+#include <nlohmann/json.hpp>
+
+#include <ctime>
+#include <filesystem>
+
+namespace birds_vs_planes {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+std::string now() { return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(std::time(nullptr))); }
+
+std::optional<std::string> checkpoint_place(const Options& options) {
+  if (options.checkpoint || !options.save) return options.checkpoint;
+  return *options.save + ".checkpoint";
+}
+
+json as_json(const EpochRecord& e) {
+  json object{{"epoch", e.epoch}, {"loss", e.loss}, {"seconds", e.seconds}, {"lr", e.lr}};
+  if (e.holdout_accuracy) object["holdout_accuracy"] = *e.holdout_accuracy;
+  if (e.val_accuracy) object["val_accuracy"] = *e.val_accuracy;
+  return object;
+}
+
+json as_json(const Accuracy& a) { return {{"accuracy", a.value()}, {"correct", a.correct}, {"total", a.total}}; }
+
+/// Where a run writes what it does: console, progress bar, log, TensorBoard, checkpoints.
+class Journal {
+ public:
+  Journal(Run& run, const Options& options)
+      : run_(run),
+        console_(options),
+        checkpoint_(checkpoint_place(options)),
+        bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), !console_.quiet()) {
+    if (options.log) log_.emplace(*options.log, run.history());
+    if (options.tensorboard) events_.emplace(*options.tensorboard, run.history());
+  }
+
+  void batch_done() { bar_.advance(fmt::format("Epoch {}/{}", run_.history().size() + 1, run_.recipe().epochs)); }
+
+  void epoch_done(const Epoch& epoch, std::optional<double> val_accuracy) {
+    bar_.clear();
+    run_.note(epoch, val_accuracy);
+    const EpochRecord& e = run_.history().back();
+    if (e.epoch == 1 || e.epoch % 10 == 0) console_.say("{} Epoch {}, Training loss {:.6f}", now(), e.epoch, e.loss);
+    if (e.holdout_accuracy) console_.say("{} Epoch {}, Hold-out accuracy {:.4f}", now(), e.epoch, *e.holdout_accuracy);
+    if (val_accuracy) console_.say("{} Epoch {}, Validation accuracy {:.4f}", now(), e.epoch, *val_accuracy);
+    console_.object(as_json(e).dump());
+    if (log_) log_->add(e);
+    if (events_) events_->add(e);
+    save_checkpoint();
+  }
+
+  void save_checkpoint() {
+    if (checkpoint_) tern::save_safetensors(*checkpoint_, run_.checkpoint());
+  }
+
+  void clear_bar() { bar_.clear(); }
+
+ private:
+  Run& run_;
+  Console console_;
+  std::optional<std::string> checkpoint_;
+  ProgressBar bar_;
+  std::optional<Log> log_;
+  std::optional<EventFile> events_;
+};
+
+/// Reads the checkpoint if there is one.
+void resume(Run& run, const Options& options, const Console& console) {
+  const auto place = checkpoint_place(options);
+  tern::check(place.has_value(), "resume: neither --checkpoint nor --save says where the checkpoint is");
+  if (!std::filesystem::exists(*place)) {
+    console.say("resume: no checkpoint {} yet, starting from the beginning", *place);
+    return;
+  }
+  run.resume(tern::load_safetensors(*place), *place);
+  console.say("resumed: {}, after {} of {} epochs", *place, run.history().size(), run.recipe().epochs);
+}
+
+/// Trains to the end, or throws what stopped it.
+void train(Run& run, const Options& options, tern::DataLoader& val_loader) {
+  Journal journal(run, options);
+  const auto kept = [&] {
+    const auto place = checkpoint_place(options);
+    return place && std::filesystem::exists(*place) ? fmt::format("; kept: {}", *place) : "; nothing was kept";
+  };
+  const InterruptGuard interrupts;
+  const TrainingEvents events{.batch_done = [&] { journal.batch_done(); },
+                              .epoch_done =
+                                  [&](const Epoch& epoch) {
+                                    const bool measure = options.eval_every && epoch.number % *options.eval_every == 0;
+                                    std::optional<double> val_accuracy;
+                                    if (measure)
+                                      val_accuracy =
+                                          accuracy(*run.judged().module, val_loader, run.device(), run.flips()).value();
+                                    journal.epoch_done(epoch, val_accuracy);
+                                  },
+                              .stop = [] { return InterruptGuard::signal() != 0; }};
+  try {
+    if (run.train(events)) return;
+    journal.save_checkpoint();
+  } catch (const Diverged& e) {
+    journal.clear_bar();
+    throw Diverged(e.what() + kept());
+  }
+  journal.clear_bar();
+  throw Interrupted(InterruptGuard::signal(),
+                    fmt::format("train: stopped by a signal after {} of {} steps{}", run.steps_done(),
+                                run.recipe().epochs * run.steps_per_epoch(), kept()));
+}
+
+tern::DataLoader measuring_loader(const tern::Dataset& images, const Options& options) {
+  return tern::DataLoader(images, {.batch_size = options.batch_size.value_or(64),
+                                   .shuffle = false,
+                                   .drop_last = options.drop_last_eval,
+                                   .num_workers = options.num_workers});
+}
+
+/// Measures and prints the accuracy on some images.
+Accuracy say_accuracy(const char* name, const tern::Dataset& images, const NamedModel& model, tern::Device device,
+                      const Options& options) {
+  tern::DataLoader loader = measuring_loader(images, options);
+  const Accuracy a = accuracy(*model.module, loader, device, model.flips());
+  Console(options).result("Accuracy {}: {:.4f} ({} of {})", name, a.value(), a.correct, a.total);
+  return a;
+}
+
+}  // namespace
+
+TrainingResult train(const Options& options) {
+  const Console console(options);
+  const Recipe recipe = make_recipe(options);
+  Setup setup(options, recipe.model);
+  if (options.save) check_writable(*options.save);
+  if (const auto place = checkpoint_place(options)) check_writable(*place);
+  const Data data = load_data(options.data ? *options.data : default_data_folder().string());
+  Run run(std::move(setup), options, recipe, data);
+  tern::DataLoader val_loader = measuring_loader(data.validation, options);
+
+  console.say("data: {}", data.description);
+  console.say("{}; seed: {}", run.setup().str(), options.seed);
+  if (run.holdout_images()) console.say("hold-out: {} of the training images", run.holdout_images()->size());
+  if (options.resume) resume(run, options, console);
+  train(run, options, val_loader);
+
+  NamedModel& model = run.result();
+  model.metadata = run.metadata();
+  TrainingResult result{.model = model.name,
+                        .parameters = model.module->num_parameters(),
+                        .loss = run.history().back().loss,
+                        .seconds = 0,
+                        .train = say_accuracy("train", run.train_images(), model, run.device(), options),
+                        .validation = say_accuracy("val", data.validation, model, run.device(), options),
+                        .holdout = {}};
+  for (const EpochRecord& e : run.history()) result.seconds += e.seconds;
+  if (run.holdout_images()) {
+    result.holdout = say_accuracy("hold-out", *run.holdout_images(), model, run.device(), options);
+    console.say("best on the hold-out: epoch {}", run.best_epoch());
+  }
+  json object{{"model", model.name},
+              {"parameters", result.parameters},
+              {"epochs", run.history().size()},
+              {"loss", result.loss},
+              {"seconds", result.seconds},
+              {"train", as_json(result.train)},
+              {"validation", as_json(result.validation)}};
+  if (result.holdout) object["holdout"] = as_json(*result.holdout);
+  if (options.save) {
+    save_model(*options.save, model, model.metadata);
+    console.say("saved: {}", *options.save);
+    object["saved"] = *options.save;
+  }
+  console.object(object.dump());
+  return result;
+}
+
+void evaluate(const Options& options) {
+  const Console console(options);
+  const Setup setup(options, "net");
+  const Data data = load_data(options.data ? *options.data : default_data_folder().string());
+  console.say("data: {}", data.description);
+  console.say("{}", setup.str());
+  const Accuracy train = say_accuracy("train", data.train, setup.model, setup.device, options);
+  const Accuracy validation = say_accuracy("val", data.validation, setup.model, setup.device, options);
+  console.object(
+      json{{"model", setup.model.name}, {"train", as_json(train)}, {"validation", as_json(validation)}}.dump());
+}
+
+}  // namespace birds_vs_planes

@@ -1,0 +1,202 @@
+/// What users get wrong, each with the message and the exit code that they get.
+
+#include "child.hpp"
+
+#include <birds_vs_planes/saved_model.hpp>
+
+#include <tern/core/device.hpp>
+#include <tern/core/safetensors.hpp>
+#include <tern/data/image.hpp>
+#include <tern/data/synthetic.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sys/wait.h>
+
+using namespace tern;
+using namespace tern::test;
+
+namespace {
+
+struct Mistake {
+  std::vector<std::string> arguments;
+  int code;
+  std::vector<std::string> message;  ///< parts of the one line on standard error
+  std::vector<std::string> environment = {};
+};
+
+/// Files to make mistakes with.
+struct Files {
+  TemporaryFolder folder;
+  std::string net = folder / "net", batchnorm = folder / "batchnorm", nameless = folder / "nameless",
+              text = folder / "text.png", cut = folder / "cut.png", bird = folder / "bird.png",
+              empty = folder / "empty", checkpoint = folder / "run.checkpoint", log = folder / "log.csv";
+
+  Files() {
+    birds_vs_planes::save_model(net, birds_vs_planes::fresh_model("net"), {});
+    birds_vs_planes::save_model(batchnorm, birds_vs_planes::fresh_model("batchnorm"), {});
+    save_safetensors(nameless, {load_safetensors(net).tensors, {}});
+    std::ofstream(text) << "no picture";
+    write_png(bird, synthetic_birds_and_planes(2).inputs()[1]);
+    std::ofstream(cut) << read_file(bird).substr(0, 500);
+    std::filesystem::create_directory(empty);
+    std::ofstream(log) << "a,b\n1,2\n";
+    REQUIRE(run_program(
+                {"train", "--data", "synthetic:64", "--epochs", "1", "--batch-size", "32", "--save", folder / "run"})
+                .code == 0);
+  }
+};
+
+std::vector<Mistake> mistakes(const Files& f) {
+  const std::string nowhere = f.folder / "nowhere";
+  const auto train = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"train", "--data", "synthetic:64", "--epochs", "1", "--batch-size", "32"});
+    return more;
+  };
+  const auto resume = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--checkpoint", f.checkpoint, "--resume"});
+    return train(more);
+  };
+  return {
+      // The command line.
+      {{}, 2, {"A subcommand is required"}},
+      {{"fly"}, 2, {"no command 'fly', expected one of train, evaluate, predict, info, show, compare, report"}},
+      {{"train", "--wings", "2"}, 2, {"--wings"}},
+      {{"train", "--epochs"}, 2, {"--epochs"}},
+      {{"train", "--epochs", "1", "--epochs", "2"}, 2, {"--epochs: At Most 1 required but received 2"}},
+      {{"train", "--epochs", "0"}, 2, {"--epochs", "0"}},
+      {{"train", "--epochs", "many"}, 2, {"--epochs", "many"}},
+      {{"train", "--lr", "-1"}, 2, {"--lr", "-1"}},
+      {{"train", "--momentum", "1.5"}, 2, {"--momentum", "1.5"}},
+      {{"train", "--seed", "-1"}, 2, {"--seed"}},
+      {{"train", "--threads", "0"}, 2, {"--threads"}},
+      {{"train", "--holdout", "-5"}, 2, {"--holdout"}},
+      {{"evaluate"}, 2, {"--load is required"}},
+      {{"predict", "--load", f.net}, 2, {"FILE is required"}},
+      {{"show"}, 2, {"N is required"}},
+      {{"show", "first"}, 2, {"first"}},
+      {{"report", "--load", f.net}, 2, {"--output is required"}},
+      // Names.
+      {train({"--model", "resnet"}), 1, {"model 'resnet': expected one of net, width, dropout, batchnorm, depth"}},
+      {train({"--recipe", "secret"}), 1, {"recipe 'secret': expected one of article, strong"}},
+      {train({"--recipe", "strong", "--momentum", "0"}), 1, {"recipe strong: momentum 0, expected more than 0"}},
+      {train({"--device", "tpu"}), 1, {"device 'tpu': expected"}},
+      {train({"--device", "cuda:7"}), 1, {"device cuda:7: "}},
+      {{"compare", "--data", "synthetic:64", "--models", "net", "vgg"}, 1, {"model 'vgg': expected one of net"}},
+      {{"show", "1", "--data", "synthetic", "--part", "test"}, 1, {"part 'test': expected train or validation"}},
+      {{"show", "1", "--data", "synthetic", "--colours", "cga"},
+       1,
+       {"colours 'cga': expected auto, true, 256 or none"}},
+      {{"show", "500", "--data", "synthetic"}, 1, {"show 500: there are 500 validation images, expected 0 to 499"}},
+      // Data.
+      {{"train", "--data", nowhere}, 1, {"no folder " + nowhere, "scripts/fetch_cifar10"}},
+      {{"train", "--data", f.empty}, 1, {"no file " + f.empty + "/data_batch_1.bin"}},
+      {{"evaluate", "--load", f.net}, 1, {"no folder " + nowhere + ";"}, {"TERN_DATA=" + nowhere}},
+      {{"train", "--data", "synthetic:7"}, 1, {"data 'synthetic:7': expected a number of images from 8 to 100000"}},
+      {{"train", "--data", "synthetic:all"}, 1, {"data 'synthetic:all': expected a number"}},
+      {{"train", "--data", "synthetic:64", "--batch-size", "65"},
+       1,
+       {"DataLoader: a dataset of 64 gives no batch of 65"}},
+      {train({"--holdout", "64"}), 1, {"holdout 64: expected fewer than the 64 training images"}},
+      // Weights.
+      {{"info", "--load", nowhere}, 1, {"load " + nowhere, "no such file"}},
+      {{"info", "--load", f.empty}, 1, {"load " + f.empty}},
+      {{"info", "--load", f.text}, 1, {"load " + f.text, "expected a whole safetensors file"}},
+      {{"info", "--load", f.nameless}, 1, {"load " + f.nameless, "its metadata name no model: name it with --model"}},
+      {{"info", "--load", f.batchnorm, "--model", "net"}, 1, {"it holds the model 'batchnorm', not 'net'"}},
+      {{"info", "--load", f.nameless, "--model", "res"}, 1, {"load " + f.nameless}},
+      {{"evaluate", "--data", "synthetic:64", "--load", f.checkpoint}, 1, {"load " + f.checkpoint, "name no model"}},
+      // Checkpoints.
+      {train({"--resume"}), 1, {"resume: neither --checkpoint nor --save says where the checkpoint is"}},
+      {resume({"--model", "batchnorm"}), 1, {"resume " + f.checkpoint + ": its run had model net, not batchnorm"}},
+      {resume({"--lr", "0.5"}), 1, {"its run had lr 0.01, not 0.5"}},
+      {resume({"--recipe", "strong"}), 1, {"resume " + f.checkpoint + ": its run had "}},
+      {resume({"--seed", "5"}), 1, {"its run had seed 0, not 5"}},
+      {resume({"--cutout", "4"}), 1, {"its run had cutout 0, not 4"}},
+      {train({"--checkpoint", f.net, "--resume"}), 1, {"resume " + f.net + ": it is no checkpoint"}},
+      {train({"--checkpoint", f.text, "--resume"}), 1, {f.text, "expected a whole safetensors file"}},
+      // Places to write to.
+      {train({"--save", nowhere + "/net"}), 1, {"save " + nowhere + "/net", "No such file or directory"}},
+      {train({"--save", f.empty}), 1, {"save " + f.empty + ": it is there and no regular file"}},
+      {train({"--save", ""}), 1, {"save '': expected the name of a file"}},
+      {train({"--checkpoint", "/proc/run"}), 1, {"save /proc/run: cannot create a file there"}},
+      {train({"--log", nowhere + "/log"}),
+       1,
+       {"log " + nowhere + "/log: cannot be written: No such file or directory"}},
+      {train({"--log", "/dev/full"}), 1, {"log /dev/full: cannot be written: No space left on device"}},
+      {train({"--tensorboard", f.text + "/events"}), 1, {"tensorboard " + f.text + "/events: cannot be made"}},
+      {{"show", "1", "--data", "synthetic", "--output", nowhere + "/x.png"}, 1, {"save " + nowhere + "/x.png"}},
+      {{"report", "--load", f.net, "--data", "synthetic:64", "--output", nowhere + "/x"},
+       1,
+       {"save " + nowhere + "/x"}},
+      // Reading what is not there or not what it should be.
+      {{"report", "--load", f.net, "--data", "synthetic:64", "--output", f.folder / "r", "--log", nowhere},
+       1,
+       {"log " + nowhere + ": cannot be read: No such file or directory"}},
+      {{"report", "--load", f.net, "--data", "synthetic:64", "--output", f.folder / "r", "--log", f.log},
+       1,
+       {"log " + f.log + ": its first line is not 'epoch,loss,seconds,lr,holdout_accuracy,val_accuracy'"}},
+      {{"predict", "--load", f.net, f.text}, 1, {f.text, "expected a JPEG, PNG or BMP picture"}},
+      {{"predict", "--load", f.net, f.cut, f.bird}, 1, {f.cut}},
+      {{"predict", "--load", f.net, nowhere}, 1, {nowhere, "No such file or directory"}},
+      {{"predict", "--load", f.net, f.empty}, 1, {"folder " + f.empty + " has no JPEG, PNG or BMP picture in it"}},
+      // A learning rate too high.
+      {train({"--lr", "1e39"}), 3, {"the loss is nan at step 2 of epoch 1", "conv1", "; nothing was kept"}},
+  };
+}
+
+/// One line on standard error with all the parts, nothing else.
+void check_message(const Outcome& outcome, int code, const std::vector<std::string>& parts) {
+  INFO(outcome.err);
+  CHECK(outcome.code == code);
+  CHECK(outcome.err.starts_with("birds_vs_planes: "));
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+  for (const std::string& part : parts) CHECK_THAT(outcome.err, Catch::Contains(part));
+}
+
+}  // namespace
+
+TEST_CASE("every mistake has its message and its exit code") {
+  const Files files;
+  const auto before = files.folder.contents();
+  for (const Mistake& mistake : mistakes(files)) {
+    std::string line = "birds_vs_planes";
+    for (const std::string& argument : mistake.arguments) line += " '" + argument + "'";
+    INFO(line);
+    check_message(run_program(mistake.arguments, mistake.environment), mistake.code, mistake.message);
+    CHECK(files.folder.contents() == before);
+  }
+}
+
+TEST_CASE("a CUDA device that is not there is said to be so, before anything else is done") {
+  try {
+    backend(Device::cuda);
+  } catch (const Error& e) {
+    const Outcome outcome = run_program({"train", "--data", "/nowhere", "--device", "cuda"});
+    check_message(outcome, 1, {e.what()});
+    CHECK(outcome.out == "");
+  }
+}
+
+TEST_CASE("a full disk is an error, and what was there before stays") {
+  // Files may not grow beyond a limit here, which fails a write halfway as a full disk does.
+  const TemporaryFolder folder;
+  const std::string saved = folder / "net", program = TERN_BIRDS_VS_PLANES;
+  const std::string train =
+      program + " train --data synthetic:64 --epochs 1 --batch-size 32 --threads 1 --save " + saved;
+  REQUIRE(std::system((train + " >" + (folder / "out")).c_str()) == 0);
+  const std::string weights = read_file(saved), checkpoint = read_file(saved + ".checkpoint");
+  const std::string limited =
+      "trap '' XFSZ; ulimit -f 40; " + train + " --seed 1 >" + (folder / "out") + " 2>" + (folder / "err");
+  const int status = std::system(("/bin/bash -c \"" + limited + "\"").c_str());
+  check_message({WEXITSTATUS(status), "", read_file(folder / "err")}, 1, {saved + ".checkpoint", "File too large"});
+  CHECK(read_file(saved) == weights);
+  CHECK(read_file(saved + ".checkpoint") == checkpoint);
+
+  const int full = std::system((program + " info >/dev/full 2>" + (folder / "err")).c_str());
+  check_message({WEXITSTATUS(full), "", read_file(folder / "err")}, 1,
+                {"standard output cannot be written: No space left on device"});
+}

@@ -1,0 +1,201 @@
+#include "child.hpp"
+
+#include <birds_vs_planes/data_url.hpp>
+#include <birds_vs_planes/models.hpp>
+#include <birds_vs_planes/report_data.hpp>
+
+#include <tern/core/safetensors.hpp>
+#include <tern/data/image.hpp>
+#include <tern/data/synthetic.hpp>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <random.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <regex>
+
+using namespace tern;
+using namespace tern::test;
+using namespace birds_vs_planes;
+
+namespace {
+
+Judgement random_judgement(Random& random) {
+  Judgement j;
+  const std::int64_t n = random.integer(1, 300);
+  for (std::int64_t i = 0; i < n; ++i) {
+    j.labels.push_back(static_cast<int>(random.integer(0, 1)));
+    j.probability.push_back(random.chance(0.1) ? random.pick({0.0, 0.5, 1.0}) : random.real(0, 1));
+  }
+  return j;
+}
+
+/// A report on a model trained for a moment, and the JSON in it.
+struct Report {
+  TemporaryFolder folder;
+  std::string page = folder / "report.html", html;
+  nlohmann::json data;
+
+  Report() {
+    for (const char* seed : {"1", "2"}) {
+      REQUIRE(run_program({"train",
+                           "--data",
+                           "synthetic:200",
+                           "--model",
+                           "res",
+                           "--threads",
+                           "1",
+                           "--epochs",
+                           "3",
+                           "--seed",
+                           seed,
+                           "--lr",
+                           "0.02",
+                           "--momentum",
+                           "0.9",
+                           "--eval-every",
+                           "1",
+                           "--save",
+                           folder / "net",
+                           "--log",
+                           folder / (std::string("run<!--<script>") + seed)})
+                  .code == 0);
+    }
+    const Outcome outcome = run_program({"report", "--data", "synthetic:200", "--load", folder / "net", "--log",
+                                         folder / "run<!--<script>1", folder / "run<!--<script>2", "--output", page});
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    html = read_file(page);
+    const std::string open = "<script id=\"data\" type=\"application/json\">";
+    const std::size_t start = html.find(open) + open.size();
+    data = nlohmann::json::parse(html.substr(start, html.find("</script>", start) - start));
+  }
+};
+
+const Report& made() {
+  static const Report once;
+  return once;
+}
+
+}  // namespace
+
+TEST_CASE("base64 gives the test vectors of RFC 4648") {
+  CHECK(base64("") == "");
+  CHECK(base64("f") == "Zg==");
+  CHECK(base64("fo") == "Zm8=");
+  CHECK(base64("foo") == "Zm9v");
+  CHECK(base64("foob") == "Zm9vYg==");
+  CHECK(base64("fooba") == "Zm9vYmE=");
+  CHECK(base64("foobar") == "Zm9vYmFy");
+  CHECK(base64("\xff\xfe\xfd") == "//79");
+}
+
+TEST_CASE("confusion, worst mistakes and calibration are what counting gives") {
+  for_each_case(30, [](Random& random) {
+    const Judgement j = random_judgement(random);
+    const auto n = j.confusion();
+    std::int64_t right = 0, counted = 0;
+    double distance = 0;
+    for (std::size_t i = 0; i < j.labels.size(); ++i) right += (j.probability[i] > 0.5) == (j.labels[i] == 1);
+    CHECK(n[0][0] + n[1][1] == right);
+    CHECK(n[0][1] + n[0][0] == std::count(j.labels.begin(), j.labels.end(), 0));
+    CHECK(n[0][0] + n[0][1] + n[1][0] + n[1][1] == static_cast<std::int64_t>(j.labels.size()));
+
+    const auto worst = j.worst(1000);
+    CHECK(static_cast<std::int64_t>(worst.size()) == n[0][1] + n[1][0]);
+    CHECK(j.worst(2).size() == std::min<std::size_t>(2, worst.size()));
+    for (std::size_t i = 0; i < worst.size(); ++i) {
+      const auto at = static_cast<std::size_t>(worst[i]);
+      CHECK((j.probability[at] > 0.5) != (j.labels[at] == 1));
+      if (i > 0) CHECK(j.confidence(at) <= j.confidence(static_cast<std::size_t>(worst[i - 1])));
+    }
+
+    const auto bins = calibration(j);
+    REQUIRE(bins.size() == 10);
+    for (const CalibrationBin& bin : bins) {
+      counted += bin.count;
+      distance += static_cast<double>(bin.count) * std::abs(bin.accuracy - bin.confidence);
+      if (bin.count > 0) CHECK((bin.from - 1e-9 <= bin.confidence && bin.confidence <= bin.to + 1e-9));
+    }
+    CHECK(counted == static_cast<std::int64_t>(j.labels.size()));
+    CHECK(calibration_error(bins) == Approx(distance / static_cast<double>(counted)).margin(1e-12));
+  });
+}
+
+TEST_CASE("a report's figures are those of the model, the data and the logs, and nothing is fetched") {
+  const Report& r = made();
+  auto model = load_model({}, r.folder / "net");
+  const TensorDataset images = synthetic_birds_and_planes(50, 2);
+  const Judgement j = judge(model, images, Device::cpu);
+  CHECK(r.data.at("confusion") == nlohmann::json(j.confusion()));
+  CHECK(r.data.at("images") == 50);
+  CHECK(r.data.at("command") == load_safetensors(r.folder / "net").metadata.at("command"));
+  CHECK(r.data.at("calibration_error") == calibration_error(calibration(j)));
+  REQUIRE(r.data.at("runs").size() == 2);
+  for (std::size_t run = 0; run < 2; ++run) {
+    const History rows = read_csv(r.folder / ("run<!--<script>" + std::to_string(run + 1)));
+    REQUIRE(r.data.at("runs")[run].at("epochs").size() == rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto& epoch = r.data.at("runs")[run].at("epochs")[i];
+      CHECK(epoch.at("loss") == rows[i].loss);
+      CHECK(epoch.at("val_accuracy") == *rows[i].val_accuracy);
+      CHECK(epoch.at("holdout_accuracy").is_null());
+    }
+  }
+  const auto worst = j.worst(24);
+  REQUIRE(r.data.at("mistakes").size() == worst.size());
+  for (std::size_t i = 0; i < worst.size(); ++i) {
+    CHECK(r.data.at("mistakes")[i].at("number") == worst[i]);
+    CHECK(r.data.at("mistakes")[i].at("image") == data_url(images.inputs()[worst[i]]));
+  }
+  CHECK(r.data.at("filters").size() == 32);
+  CHECK(r.data.at("features").size() == 33);
+  CHECK(r.data.at("layers").size() == 11);
+  std::string without_names = std::regex_replace(r.html, std::regex("http://www.w3.org/2000/svg"), "");
+  for (const char* fetches : {"http:", "https:", "src=\"", "@import", "url("})
+    CHECK(without_names.find(fetches) == std::string::npos);
+}
+
+TEST_CASE("a browser shows the report without an error, as wide as its window") {
+  if (std::system("command -v chromium >/dev/null") != 0) {
+    std::cout << "the report is not opened: no chromium\n";
+    return;
+  }
+  const Report& r = made();
+  // The page in a frame, since a window is never as narrow as a phone. It says whether it was drawn, and whether it is
+  // wider than the frame.
+  const std::string probe =
+      "<script>addEventListener('load', () => parent.postMessage(JSON.stringify({width: innerWidth, wide: "
+      "document.documentElement.scrollWidth > innerWidth, charts: document.querySelectorAll('svg').length, "
+      "pictures: [...document.images].filter(i => i.naturalWidth > 0).length, tables: "
+      "document.querySelectorAll('table').length}), '*'))</script></body>";
+  std::ofstream(r.folder / "probed.html") << std::regex_replace(r.html, std::regex("</body>"), probe);
+  for (const int width : {1280, 390}) {
+    for (const char* scheme : {"", " --force-dark-mode"}) {
+      INFO(width << scheme);
+      std::ofstream(r.folder / "frame.html")
+          << "<title></title><script>addEventListener('message', e => document.title = e.data)</script>"
+          << "<iframe src='probed.html' style='border: 0; height: 900px; width: " << width << "px'></iframe>";
+      const std::string command = "HOME=" + (r.folder / "home") +
+                                  " timeout 120 chromium --headless --no-sandbox --disable-gpu --enable-logging=stderr "
+                                  "--virtual-time-budget=5000 --dump-dom --window-size=1300,950" +
+                                  scheme + " 'file://" + (r.folder / "frame.html") + "' >" + (r.folder / "dom") +
+                                  " 2>" + (r.folder / "err");
+      REQUIRE(std::system(command.c_str()) == 0);
+      CHECK(read_file(r.folder / "err").find("CONSOLE") == std::string::npos);
+      const std::string dom = read_file(r.folder / "dom");
+      std::smatch title;
+      REQUIRE(std::regex_search(dom, title, std::regex("<title>([^<]*)</title>")));
+      const auto seen = nlohmann::json::parse(title[1].str());
+      CHECK(seen.at("width") == width);
+      CHECK(seen.at("wide") == false);
+      CHECK(seen.at("charts") == 4);
+      CHECK(seen.at("tables") == 3);
+      CHECK(seen.at("pictures") == r.data.at("mistakes").size() + 32 + 33);
+    }
+  }
+}

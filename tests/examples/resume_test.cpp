@@ -1,0 +1,163 @@
+/// A run that is killed, interrupted or diverges loses nothing: it goes on to the same weights, bit by bit.
+
+#include "child.hpp"
+
+#include <birds_vs_planes/history.hpp>
+
+#include <tern/core/safetensors.hpp>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <random.hpp>
+
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+
+using namespace tern;
+using namespace tern::test;
+
+namespace {
+
+/// Options of a run with everything in it that has a state, saved as `name`.
+std::vector<std::string> strong(const TemporaryFolder& folder, const std::string& name,
+                                const std::string& resume = "") {
+  std::vector<std::string> all{"train",
+                               "--data",
+                               "synthetic:240",
+                               "--recipe",
+                               "strong",
+                               "--model",
+                               "dropout",
+                               "--epochs",
+                               "3",
+                               "--holdout",
+                               "40",
+                               "--batch-size",
+                               "50",
+                               "--threads",
+                               "1",
+                               "--num-workers",
+                               "0",
+                               "--seed",
+                               "3",
+                               "--save",
+                               folder / name,
+                               "--log",
+                               folder / (name + ".csv"),
+                               "--tensorboard",
+                               folder / (name + ".events")};
+  if (!resume.empty()) all.push_back(resume);
+  return all;
+}
+
+void check_same_curves(const std::string& a, const std::string& b) {
+  const auto one = birds_vs_planes::read_csv(a), other = birds_vs_planes::read_csv(b);
+  REQUIRE(one.size() == other.size());
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    CHECK(one[i].epoch == other[i].epoch);
+    CHECK(one[i].loss == other[i].loss);
+    CHECK(one[i].lr == other[i].lr);
+    CHECK(one[i].holdout_accuracy == other[i].holdout_accuracy);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("killed at 20 random moments, in training and in saving, a run resumes to the same file") {
+  const TemporaryFolder folder;
+  REQUIRE(run_program(strong(folder, "unbroken")).code == 0);
+  const std::string expected = read_file(folder / "unbroken");
+  const long calls = run_traced(strong(folder, "counted"), false).calls;
+  const long file_calls = run_traced(strong(folder, "counted"), true).calls;
+  REQUIRE(read_file(folder / "counted") == expected);
+  REQUIRE(file_calls > 40);
+  REQUIRE(calls > file_calls);
+
+  int killed = 0;
+  for_each_case(20, [&](Random& random) {
+    const bool files_only = random.chance(0.7);
+    const long moment = random.integer(1, files_only ? file_calls : calls);
+    INFO("killed before " << (files_only ? "file " : "") << "system call " << moment);
+    const TemporaryFolder own;
+    const Traced broken = run_traced(strong(own, "run"), files_only, moment);
+    killed += broken.code == 128 + SIGKILL;
+    if (std::filesystem::exists(own / "run")) CHECK(read_file(own / "run") == expected);  // whole or not at all
+    const Outcome resumed = run_program(strong(own, "run", "--resume"));
+    INFO(resumed.err);
+    REQUIRE(resumed.code == 0);
+    CHECK(read_file(own / "run") == expected);
+    check_same_curves(own / "run.csv", folder / "unbroken.csv");
+  });
+  CHECK(killed >= 19);  // the last call may be one more than this run makes
+}
+
+TEST_CASE("a signal stops a run at its next step with a checkpoint, and it goes on to the same weights") {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const TemporaryFolder folder;
+    const auto arguments = [&](const std::string& name, int epochs, const char* more) {
+      return std::vector<std::string>{
+          "train",       "--data",   "synthetic:120",        "--model",   "dropout", "--batch-size",
+          "20",          "--epochs", std::to_string(epochs), "--threads", "1",       "--save",
+          folder / name, more};
+    };
+    Child child(arguments("run", 1000000, "--json"));
+    REQUIRE(nlohmann::json::parse(child.read_line()).at("epoch") == 1);
+    child.send(signal);
+    const Outcome stopped = child.wait();
+    INFO(stopped.err);
+    CHECK(stopped.code == 128 + signal);
+    CHECK_THAT(stopped.err, Catch::StartsWith("birds_vs_planes: train: stopped by a signal after ") &&
+                                Catch::EndsWith("; kept: " + (folder / "run.checkpoint") + "\n"));
+    CHECK_FALSE(std::filesystem::exists(folder / "run"));
+
+    const int epochs = std::stoi(load_safetensors(folder / "run.checkpoint").metadata.at("epoch")) + 2;
+    const Outcome resumed = run_program(arguments("run", epochs, "--resume"));
+    REQUIRE(resumed.code == 0);
+    CHECK_THAT(resumed.out, Catch::Contains("resumed: "));
+    REQUIRE(run_program(arguments("unbroken", epochs, "--quiet")).code == 0);
+    CHECK(read_file(folder / "run") == read_file(folder / "unbroken"));
+  }
+}
+
+TEST_CASE("a finished run that is resumed gives the same file, and may go on for longer") {
+  const TemporaryFolder folder;
+  const auto train = [&](const std::string& name, const char* epochs, const char* more) {
+    const Outcome outcome = run_program(
+        {"train", "--data", "synthetic:120", "--epochs", epochs, "--batch-size", "20", "--save", folder / name, more});
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    return read_file(folder / name);
+  };
+  const std::string two = train("run", "2", "--resume"), again = train("run", "2", "--resume");
+  CHECK(two == again);
+  CHECK(train("run", "4", "--resume") == train("four", "4", "--quiet"));
+  const Outcome fewer = run_program({"train", "--data", "synthetic:120", "--epochs", "3", "--batch-size", "20",
+                                     "--save", folder / "run", "--resume"});
+  CHECK(fewer.code == 1);
+  CHECK_THAT(fewer.err, Catch::Contains("its run has done 4 epochs, more than the 3 asked for"));
+}
+
+TEST_CASE("a run that diverges keeps its last good checkpoint") {
+  const TemporaryFolder folder;
+  const auto train = [&](const char* lr, const char* epochs) {
+    return run_program({"train", "--data", "synthetic:120", "--epochs", epochs, "--batch-size", "20", "--lr", lr,
+                        "--save", folder / "run", "--resume"});
+  };
+  REQUIRE(train("1e39", "1").code == 3);
+  CHECK(folder.contents().empty());
+  REQUIRE(train("0.01", "1").code == 0);
+  const std::string kept = read_file(folder / "run.checkpoint");
+
+  TensorFile file = load_safetensors(folder / "run.checkpoint");
+  file.tensors.at("model.fc2.weight").fill_(INFINITY);
+  save_safetensors(folder / "run.checkpoint", file);
+  const std::string spoiled = read_file(folder / "run.checkpoint");
+  CHECK(spoiled != kept);
+  const Outcome outcome = train("0.01", "3");
+  CHECK(outcome.code == 3);
+  CHECK_THAT(outcome.err, Catch::Contains("at step 1 of epoch 2") &&
+                              Catch::Contains("is that of fc2, Linear(32, 2), whose weight is not finite") &&
+                              Catch::EndsWith("; kept: " + (folder / "run.checkpoint") + "\n"));
+  CHECK(read_file(folder / "run.checkpoint") == spoiled);
+}
