@@ -47,9 +47,12 @@ std::vector<double> first_losses(Device device) {
     const TensorDataset batch(drawn.inputs().narrow(0, step * batch_size, batch_size).contiguous(),
                               drawn.targets().narrow(0, step * batch_size, batch_size).contiguous());
     DataLoader loader(batch, {.batch_size = batch_size, .num_workers = 0, .seed = base_seed()});
-    birds_vs_planes::training_loop(
-        1, optimizer, *model, CrossEntropyLoss(), loader, device, 0,
-        {.batch_done = [] {}, .epoch_done = [&](const birds_vs_planes::Epoch& e) { losses.push_back(e.loss); }});
+    birds_vs_planes::Training training{
+        .model = *model, .optimizer = optimizer, .loader = loader, .loss_fn = CrossEntropyLoss(), .device = device};
+    birds_vs_planes::training_loop(1, training,
+                                   {.batch_done = [] {},
+                                    .epoch_done = [&](const birds_vs_planes::Epoch& e) { losses.push_back(e.loss); },
+                                    .stop = [] { return false; }});
   }
   return losses;
 }
@@ -63,7 +66,7 @@ double logged_loss(const std::string& path) {
 }  // namespace
 
 TEST_CASE("the four models on every device are as on the reference: logits, loss, gradients, three steps") {
-  for (const std::string& kind : birds_vs_planes::model_names()) {
+  for (const std::string kind : {"net", "width", "dropout", "batchnorm"}) {
     Random random(base_seed(), 0);
     const Tensor images = tensor(random.between<double>(2 * 3 * 32 * 32, 0, 1)).reshape({2, 3, 32, 32});
     const Tensor labels = tensor<std::int64_t>({1, 0});
