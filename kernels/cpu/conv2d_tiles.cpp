@@ -1,6 +1,8 @@
 #include <tern/kernels/cpu/conv2d_tiles.hpp>
 #include <tern/kernels/cpu/simd.hpp>
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
@@ -146,8 +148,12 @@ HWY_INLINE void gradient_tile(const CorrelationGradient& s, int64_t k0, int64_t 
   const float* HWY_RESTRICT src[taps];
   for (int t = 0; t < taps; ++t) src[t] = s.src + s.offset[std::min(j0 + t, s.taps - 1)];
   const float* HWY_RESTRICT dy = s.dy + k0 * s.dy_channel;
+  // Planes are pages apart, where the processor's own prefetching stops: meanwhile one that the next channels need is
+  // fetched.
+  const float* HWY_RESTRICT next_dy = s.dy + std::min(k0 + channels + j0 / taps % channels, s.K - 1) * s.dy_channel;
   for (int64_t v = 0; v < s.vectors; ++v) {
     const PixelVector pixels = s.vector[v];
+    hwy::Prefetch(next_dy + pixels.dst);
     V x[taps];
     for (int t = 0; t < taps; ++t) x[t] = hn::LoadU(d, src[t] + pixels.src);
     for (int k = 0; k < channels; ++k) {
