@@ -8,6 +8,7 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
 #include <system_error>
 
@@ -37,8 +38,6 @@ std::string describe(const Data& data, const char* what) {
                      data.validation.size(), class_names[0], class_names[1]);
 }
 
-}  // namespace
-
 std::filesystem::path default_data_folder() {
   if (const char* folder = environment("TERN_DATA")) return folder;
   if (const char* cache = environment("XDG_CACHE_HOME")) return std::filesystem::path(cache) / "tern" / "cifar10";
@@ -46,15 +45,17 @@ std::filesystem::path default_data_folder() {
   tern::fail("data: no folder given, and none of TERN_DATA, XDG_CACHE_HOME and HOME is set");
 }
 
-Data load_data(const std::string& folder_or_synthetic) {
-  if (folder_or_synthetic == "synthetic" || folder_or_synthetic.starts_with("synthetic:")) {
-    const std::int64_t n = drawn_images(folder_or_synthetic);
-    Data data{tern::synthetic_birds_and_planes(n, 1), tern::synthetic_birds_and_planes(n / 4, 2), folder_or_synthetic,
-              ""};
+}  // namespace
+
+Data load_data(const std::optional<std::string>& folder_or_synthetic) {
+  const std::string place = folder_or_synthetic ? *folder_or_synthetic : default_data_folder().string();
+  if (place == "synthetic" || place.starts_with("synthetic:")) {
+    const std::int64_t n = drawn_images(place);
+    Data data{tern::synthetic_birds_and_planes(n, 1), tern::synthetic_birds_and_planes(n / 4, 2), place, ""};
     data.description = describe(data, "SYNTHETIC,") + ", drawn, not photographs";
     return data;
   }
-  const std::filesystem::path folder = folder_or_synthetic;
+  const std::filesystem::path folder = place;
   constexpr std::int64_t airplane = 0, bird = 2;
   const tern::Cifar10Options options{.classes = {airplane, bird}, .check_md5 = true};
   Data data{tern::Cifar10::load(folder, tern::Cifar10::train, options),

@@ -2,7 +2,7 @@
 
 #include <tern/data/dataset.hpp>
 
-#include <filesystem>
+#include <optional>
 #include <string>
 
 namespace birds_vs_planes {
@@ -13,13 +13,10 @@ struct Data {
   std::string description;  ///< for people: what it is, how much, from where
 };
 
-/// The folder that scripts/fetch_cifar10 fills: $TERN_DATA, else $XDG_CACHE_HOME/tern/cifar10, else
-/// ~/.cache/tern/cifar10. Throws tern::Error where the environment names none of them.
-std::filesystem::path default_data_folder();
-
 /// Airplanes (label 0) and birds (1) of CIFAR-10 from a folder, or drawn ones: for "synthetic" 2,000 to train on, for
-/// "synthetic:N" N, and a quarter as many to validate.
-/// Throws tern::Error where a file is missing or is not the published one.
-Data load_data(const std::string& folder_or_synthetic);
+/// "synthetic:N" N, and a quarter as many to validate. With nothing given, from the folder that scripts/fetch_cifar10
+/// fills: $TERN_DATA, else $XDG_CACHE_HOME/tern/cifar10, else ~/.cache/tern/cifar10.
+/// Throws tern::Error where a file is missing or is not the published one, and where nothing names a folder.
+Data load_data(const std::optional<std::string>& folder_or_synthetic);
 
 }  // namespace birds_vs_planes

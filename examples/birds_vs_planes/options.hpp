@@ -18,7 +18,7 @@ struct Options {
   std::string device = "auto";  ///< auto: cuda where it is there, else cpu
   std::optional<int> threads;   ///< all processors unless given
 
-  std::optional<std::string> data;         ///< a folder or "synthetic"; else default_data_folder()
+  std::optional<std::string> data;         ///< as load_data() takes it
   std::optional<std::int64_t> batch_size;  ///< for measuring: 64 unless given
   int num_workers = 1;
   bool drop_last_eval = false;

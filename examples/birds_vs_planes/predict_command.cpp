@@ -45,6 +45,12 @@ std::vector<std::string> pictures_in(const std::string& folder) {
 struct Answer {
   std::string file, error;            ///< error: why there is none
   std::vector<double> probabilities;  ///< of each class
+
+  /// The class that is most probable.
+  std::size_t best() const {
+    return static_cast<std::size_t>(std::max_element(probabilities.begin(), probabilities.end()) -
+                                    probabilities.begin());
+  }
 };
 
 Answer answer(const std::string& file, const Setup& setup) {
@@ -75,12 +81,11 @@ std::vector<Answer> answers(const Options& options, const Setup& setup) {
 
 json as_json(const Answer& a) {
   if (!a.error.empty()) return {{"file", a.file}, {"error", a.error}};
-  const auto best = std::max_element(a.probabilities.begin(), a.probabilities.end());
   json of_each;
   for (std::size_t c = 0; c < a.probabilities.size(); ++c) of_each[class_names[c]] = a.probabilities[c];
   return {{"file", a.file},
-          {"class", class_names[best - a.probabilities.begin()]},
-          {"probability", *best},
+          {"class", class_names[a.best()]},
+          {"probability", a.probabilities[a.best()]},
           {"probabilities", of_each}};
 }
 
@@ -102,8 +107,7 @@ int predict(const Options& options) {
       complain(a.error);
       continue;
     }
-    const auto best = std::max_element(a.probabilities.begin(), a.probabilities.end());
-    console.result("{:<{}}  {:<8}  {:.4f}", a.file, width, class_names[best - a.probabilities.begin()], *best);
+    console.result("{:<{}}  {:<8}  {:.4f}", a.file, width, class_names[a.best()], a.probabilities[a.best()]);
   }
   return failed;
 }

@@ -135,7 +135,7 @@ void report(const Options& options) {
   check_writable(*options.output);
   json runs = json::array();
   for (const std::string& log : options.logs) runs.push_back(curves(log));
-  const Data data = load_data(options.data ? *options.data : default_data_folder().string());
+  const Data data = load_data(options.data);
 
   const Judgement judgement = judge(setup.model, data.validation, setup.device);
   const auto n = judgement.confusion();

@@ -18,7 +18,7 @@ void show(const Options& options) {
   tern::check(options.part == "train" || options.part == "validation", "part '{}': expected train or validation",
               options.part);
   if (options.output) check_writable(*options.output);
-  const Data data = load_data(options.data ? *options.data : default_data_folder().string());
+  const Data data = load_data(options.data);
   const tern::TensorDataset& images = options.part == "train" ? data.train : data.validation;
   tern::check(options.number < images.size(), "show {}: there are {} {} images, expected 0 to {}", options.number,
               images.size(), options.part, images.size() - 1);

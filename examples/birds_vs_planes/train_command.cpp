@@ -145,7 +145,7 @@ TrainingResult train(const Options& options) {
   Setup setup(options, recipe.model);
   if (options.save) check_writable(*options.save);
   if (const auto place = checkpoint_place(options)) check_writable(*place);
-  const Data data = load_data(options.data ? *options.data : default_data_folder().string());
+  const Data data = load_data(options.data);
   Run run(std::move(setup), options, recipe, data);
   tern::DataLoader val_loader = measuring_loader(data.validation, options);
 
@@ -189,7 +189,7 @@ TrainingResult train(const Options& options) {
 void evaluate(const Options& options) {
   const Console console(options);
   const Setup setup(options, "net");
-  const Data data = load_data(options.data ? *options.data : default_data_folder().string());
+  const Data data = load_data(options.data);
   console.say("data: {}", data.description);
   console.say("{}", setup.str());
   const Accuracy train = say_accuracy("train", data.train, setup.model, setup.device, options);
