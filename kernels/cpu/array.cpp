@@ -5,6 +5,7 @@
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+#include <tern/kernels/strided.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -18,25 +19,10 @@ namespace {
 
 constexpr int64_t piece = 1 << 15;  // elements worth a thread's while
 
-/// The same walk without dimensions of size 1, and with neighbours merged where both operands step through them evenly.
-Strided simplified(const Strided& s) {
-  Strided t;
-  for (int d = 0; d < s.ndim; ++d) {
-    if (s.size[d] == 1) continue;
-    const int last = t.ndim - 1;
-    if (last >= 0 && t.a[last] == s.size[d] * s.a[d] && t.b[last] == s.size[d] * s.b[d]) {
-      t.size[last] *= s.size[d];
-      t.a[last] = s.a[d];
-      t.b[last] = s.b[d];
-    } else {
-      t.size[t.ndim] = s.size[d];
-      t.a[t.ndim] = s.a[d];
-      t.b[t.ndim] = s.b[d];
-      ++t.ndim;
-    }
-  }
-  if (t.ndim == 0) t = {.ndim = 1, .size = {1}, .a = {1}, .b = {1}};
-  return t;
+/// The same walk in as few dimensions as it takes, and at least one.
+Strided walk_of(const Strided& s) {
+  const Strided t = simplified(s);
+  return t.ndim > 0 ? t : Strided{.ndim = 1, .size = {1}, .a = {1}, .b = {1}};
 }
 
 /// Calls f(i, a, b, n) for runs of n elements along the last dimension of a simplified walk: the first is the i-th of
@@ -138,7 +124,7 @@ void CpuArray<T>::fill(int64_t n, T value, T* y) {
 
 template <class T>
 void CpuArray<T>::copy(const Strided& s, const T* a, T* b) {
-  const Strided t = simplified(s);
+  const Strided t = walk_of(s);
   const int64_t step_a = t.a[t.ndim - 1], step_b = t.b[t.ndim - 1];
   for_each_run(t, [&](int64_t, int64_t at_a, int64_t at_b, int64_t n) {
     const T* from = a + at_a;
@@ -155,7 +141,7 @@ void CpuArray<T>::copy(const Strided& s, const T* a, T* b) {
 
 template <class T>
 void CpuArray<T>::binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) {
-  const Strided t = simplified(s);
+  const Strided t = walk_of(s);
   const int64_t step_a = t.a[t.ndim - 1], step_b = t.b[t.ndim - 1];
   with_operation<T>(op, [&](auto f) {
     for_each_run(t, [&](int64_t i, int64_t at_a, int64_t at_b, int64_t n) {
