@@ -1,0 +1,468 @@
+/// The CPU backend's kernels, each followed by what PyTorch's training step calls in its place, at the shapes of the
+/// birds-and-planes nets and of ResNets on CIFAR, batch 64. A pair reads the same memory; both sides take the memory of
+/// their outputs anew in each call, tern from its pool and libtorch from its own, and a pair whose outputs differ ends
+/// the program. The number of threads is OMP_NUM_THREADS. bench/kernels/compare makes a table of it.
+
+#include "fma_peak.hpp"
+
+#include <tern/core/tensor.hpp>
+#include <tern/kernels/cpu/threads.hpp>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <benchmark/benchmark.h>
+#include <cblas.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <iostream>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace {
+
+using namespace tern::kernels;
+using benchmark::Counter;
+using benchmark::State;
+
+constexpr int64_t N = 64;
+
+struct Pair {
+  std::function<std::vector<tern::Tensor>()> tern;
+  std::function<std::vector<at::Tensor>()> torch;
+};
+
+struct Case {
+  std::string kernel, shape;
+  double flop;  ///< 0 where it is memory that a kernel waits for
+  std::function<Pair()> make;
+};
+
+FloatKernels<float>& kernels() { return cpu_backend().floating(float{}); }
+
+float* data(const at::Tensor& x) { return x.data_ptr<float>(); }
+float* data(const tern::Tensor& x) { return x.data<float>(); }
+tern::Tensor like(const at::Tensor& x) {
+  return tern::empty(tern::Shape(std::span(x.sizes().data(), x.sizes().size())));
+}
+
+std::string times(at::IntArrayRef sizes) {
+  std::string text;
+  for (int64_t size : sizes) text += (text.empty() ? "" : " x ") + std::to_string(size);
+  return text;
+}
+
+// The cases
+
+/// 3 x 3, padding 1.
+struct Convolution {
+  Convolution(int64_t C, int64_t K, int64_t HW)
+      : s{.N = N, .C = C, .H = HW, .W = HW, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1} {}
+
+  std::tuple<at::Tensor, at::Tensor, at::Tensor> torch_backward(std::array<bool, 3> wanted) const {
+    return at::convolution_backward(dy, x, w, at::IntArrayRef{s.K}, {1, 1}, {1, 1}, {1, 1}, false, {0, 0}, 1, wanted);
+  }
+
+  Conv2dShape s;
+  at::Tensor x = at::randn({N, s.C, s.H, s.W}), w = at::randn({s.K, s.C, 3, 3}), b = at::randn({s.K}),
+             dy = at::randn({N, s.K, s.H, s.W});
+};
+
+void add_convolution(std::vector<Case>& cases, int64_t C, int64_t K, int64_t HW) {
+  const auto forward = [=] {
+    const Convolution c(C, K, HW);
+    const auto ours = [c] {
+      const tern::Tensor y = like(c.dy);
+      kernels().conv2d(c.s, data(c.x), data(c.w), data(c.b), data(y));
+      return std::vector{y};
+    };
+    const auto theirs = [c] { return std::vector{at::conv2d(c.x, c.w, c.b, 1, 1)}; };
+    return Pair{ours, theirs};
+  };
+  const auto by_input = [=] {
+    const Convolution c(C, K, HW);
+    const auto ours = [c] {
+      const tern::Tensor dx = like(c.x);
+      kernels().conv2d_backward_input(c.s, data(c.w), data(c.dy), data(dx));
+      return std::vector{dx};
+    };
+    const auto theirs = [c] { return std::vector{std::get<0>(c.torch_backward({true, false, false}))}; };
+    return Pair{ours, theirs};
+  };
+  const auto by_weight = [=] {
+    const Convolution c(C, K, HW);
+    const auto ours = [c] {
+      const tern::Tensor dw = like(c.w), db = like(c.b);
+      kernels().conv2d_backward_weight(c.s, data(c.x), data(c.dy), data(dw), data(db));
+      return std::vector{dw, db};
+    };
+    const auto theirs = [c] {
+      const auto [dx, dw, db] = c.torch_backward({false, true, true});
+      return std::vector{dw, db};
+    };
+    return Pair{ours, theirs};
+  };
+  const std::string shape = std::to_string(C) + " to " + std::to_string(K) + ", " + times({HW, HW});
+  const double flop = 2.0 * 9 * static_cast<double>(N * C * K * HW * HW);
+  cases.push_back({"conv2d", shape, flop, forward});
+  if (C > 3) cases.push_back({"conv2d, gradient by input", shape, flop, by_input});  // nobody asks for an image's
+  cases.push_back({"conv2d, gradient by weight", shape, flop, by_weight});
+}
+
+/// A function of each element, from x, and its gradient, from the function's result y and the gradient by that.
+struct Elementwise {
+  const char* name;
+  void (FloatKernels<float>::*function)(int64_t, const float* x, float* y);
+  at::Tensor (*torch_function)(const at::Tensor& x);
+  void (FloatKernels<float>::*gradient)(int64_t, const float* y, const float* dy, float* dx);
+  at::Tensor (*torch_gradient)(const at::Tensor& y, const at::Tensor& dy);
+};
+
+const Elementwise tanh_pair{"tanh", &FloatKernels<float>::tanh, at::tanh, &FloatKernels<float>::tanh_backward,
+                            [](const at::Tensor& y, const at::Tensor& dy) { return at::tanh_backward(dy, y); }};
+const Elementwise relu_pair{"relu", &FloatKernels<float>::relu, at::relu, &FloatKernels<float>::relu_backward,
+                            [](const at::Tensor& y, const at::Tensor& dy) { return at::threshold_backward(dy, y, 0); }};
+
+void add_elementwise(std::vector<Case>& cases, const Elementwise& f, const std::vector<int64_t>& sizes) {
+  const auto function = [=] {
+    const at::Tensor x = at::randn(sizes);
+    const auto ours = [=] {
+      const tern::Tensor y = like(x);
+      (kernels().*f.function)(x.numel(), data(x), data(y));
+      return std::vector{y};
+    };
+    const auto theirs = [=] { return std::vector{f.torch_function(x)}; };
+    return Pair{ours, theirs};
+  };
+  const auto gradient = [=] {
+    const at::Tensor y = at::randn(sizes), dy = at::randn(sizes);
+    const auto ours = [=] {
+      const tern::Tensor dx = like(dy);
+      (kernels().*f.gradient)(dy.numel(), data(y), data(dy), data(dx));
+      return std::vector{dx};
+    };
+    const auto theirs = [=] { return std::vector{f.torch_gradient(y, dy)}; };
+    return Pair{ours, theirs};
+  };
+  cases.push_back({f.name, times(sizes), 0, function});
+  cases.push_back({std::string(f.name) + ", gradient", times(sizes), 0, gradient});
+}
+
+void add_addition(std::vector<Case>& cases, const std::vector<int64_t>& sizes) {
+  const auto make = [=] {
+    const at::Tensor a = at::randn(sizes), b = at::randn(sizes);
+    const auto ours = [=] {
+      const tern::Tensor y = like(a);
+      const Strided walk{.ndim = 1, .size = {a.numel()}, .a = {1}, .b = {1}};
+      cpu_backend().array(float{}).binary(BinaryOp::add, walk, data(a), data(b), data(y));
+      return std::vector{y};
+    };
+    const auto theirs = [=] { return std::vector{at::add(a, b)}; };
+    return Pair{ours, theirs};
+  };
+  cases.push_back({"add", times(sizes), 0, make});
+}
+
+Pool2dShape windows_of_2(int64_t C, int64_t HW) {
+  return {.N = N, .C = C, .H = HW, .W = HW, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
+}
+
+void add_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
+  const Pool2dShape s = windows_of_2(C, HW);
+  const auto forward = [=] {
+    const at::Tensor x = at::randn({N, C, HW, HW});
+    const auto ours = [=] {
+      const tern::Tensor y = tern::empty({N, C, HW / 2, HW / 2});
+      const tern::Tensor indices = tern::empty(y.shape(), {.dtype = tern::DType::int64});
+      kernels().max_pool2d(s, data(x), data(y), indices.data<int64_t>());
+      return std::vector{y};
+    };
+    const auto theirs = [=] { return std::vector{std::get<0>(at::max_pool2d_with_indices(x, 2, 2))}; };
+    return Pair{ours, theirs};
+  };
+  const auto gradient = [=] {
+    const at::Tensor x = at::randn({N, C, HW, HW}), dy = at::randn({N, C, HW / 2, HW / 2});
+    const at::Tensor indices = std::get<1>(at::max_pool2d_with_indices(x, 2, 2));
+    const auto ours = [=] {
+      const tern::Tensor dx = like(x);
+      kernels().max_pool2d_backward(s, indices.data_ptr<int64_t>(), data(dy), data(dx));
+      return std::vector{dx};
+    };
+    const auto theirs = [=] {
+      return std::vector{at::max_pool2d_with_indices_backward(dy, x, 2, 2, 0, 1, false, indices)};
+    };
+    return Pair{ours, theirs};
+  };
+  cases.push_back({"max_pool2d", times({N, C, HW, HW}), 0, forward});
+  cases.push_back({"max_pool2d, gradient", times({N, C, HW, HW}), 0, gradient});
+}
+
+/// In training.
+struct BatchNorm {
+  BatchNorm(int64_t C, int64_t hw) : s{.N = N, .C = C, .HW = hw * hw}, HW(hw) {}
+
+  std::tuple<at::Tensor, at::Tensor, at::Tensor> torch() const {
+    return at::native_batch_norm(x, w, b, running_mean, running_var, true, 0.1, s.eps);
+  }
+
+  BatchNorm2dShape s;
+  int64_t HW;
+  at::Tensor x = at::randn({N, s.C, HW, HW}), w = at::randn({s.C}), b = at::randn({s.C}),
+             running_mean = at::zeros({s.C}), running_var = at::ones({s.C});
+};
+
+void add_batch_norm(std::vector<Case>& cases, int64_t C, int64_t HW) {
+  const auto forward = [=] {
+    const BatchNorm n(C, HW);
+    const auto ours = [n] {
+      const tern::Tensor y = like(n.x), mean = like(n.w), invstd = like(n.w);
+      kernels().batch_norm2d(n.s, 0.1, data(n.x), data(n.w), data(n.b), data(n.running_mean), data(n.running_var),
+                             data(mean), data(invstd), data(y));
+      return std::vector{y, mean, invstd};
+    };
+    const auto theirs = [n] {
+      const auto [y, mean, invstd] = n.torch();
+      return std::vector{y, mean, invstd};
+    };
+    return Pair{ours, theirs};
+  };
+  const auto gradient = [=] {
+    const BatchNorm n(C, HW);
+    const auto [y, mean, invstd] = n.torch();
+    const at::Tensor dy = at::randn_like(y);
+    const auto ours = [=, mean = mean, invstd = invstd] {
+      const tern::Tensor dx = like(n.x), dw = like(n.w), db = like(n.w);
+      kernels().batch_norm2d_backward(n.s, true, data(n.x), data(n.w), data(mean), data(invstd), data(dy), data(dx),
+                                      data(dw), data(db));
+      return std::vector{dx, dw, db};
+    };
+    const auto theirs = [=, mean = mean, invstd = invstd] {
+      const auto [dx, dw, db] = at::native_batch_norm_backward(dy, n.x, n.w, n.running_mean, n.running_var, mean,
+                                                               invstd, true, n.s.eps, {true, true, true});
+      return std::vector{dx, dw, db};
+    };
+    return Pair{ours, theirs};
+  };
+  cases.push_back({"batch_norm2d", times({N, C, HW, HW}), 0, forward});
+  cases.push_back({"batch_norm2d, gradient", times({N, C, HW, HW}), 0, gradient});
+}
+
+/// tern's one kernel beside PyTorch's two.
+void add_batch_norm_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
+  const auto make = [=] {
+    const BatchNorm n(C, HW);
+    const auto ours = [=] {
+      const tern::Tensor mean = like(n.w), invstd = like(n.w);
+      const tern::Tensor y = tern::empty({N, C, HW / 2, HW / 2}), picked = empty_like(y);
+      const tern::Tensor indices = tern::empty(y.shape(), {.dtype = tern::DType::int64});
+      kernels().batch_norm2d_max_pool2d(windows_of_2(C, HW), n.s.eps, 0.1, data(n.x), data(n.w), data(n.b),
+                                        data(n.running_mean), data(n.running_var), data(mean), data(invstd),
+                                        data(picked), indices.data<int64_t>(), data(y));
+      return std::vector{y, mean, invstd};
+    };
+    const auto theirs = [n] {
+      const auto [y, mean, invstd] = n.torch();
+      return std::vector{std::get<0>(at::max_pool2d_with_indices(y, 2, 2)), mean, invstd};
+    };
+    return Pair{ours, theirs};
+  };
+  cases.push_back({"batch_norm2d_max_pool2d", times({N, C, HW, HW}), 0, make});
+}
+
+/// The products of a layer without bias: its result, and the gradients by its input and its weight.
+void add_linear(std::vector<Case>& cases, int64_t in, int64_t out) {
+  const auto add = [&](const char* kernel, const MatmulShape& s) {
+    const auto make = [s] {
+      const at::Tensor a = s.trans_a ? at::randn({s.k, s.m}) : at::randn({s.m, s.k});
+      const at::Tensor b = s.trans_b ? at::randn({s.n, s.k}) : at::randn({s.k, s.n});
+      const auto ours = [=] {
+        const tern::Tensor y = tern::empty({s.m, s.n});
+        kernels().matmul(s, data(a), data(b), data(y));
+        return std::vector{y};
+      };
+      const auto theirs = [=] { return std::vector{at::mm(s.trans_a ? a.t() : a, s.trans_b ? b.t() : b)}; };
+      return Pair{ours, theirs};
+    };
+    cases.push_back(
+        {kernel, std::to_string(in) + " to " + std::to_string(out), 2.0 * static_cast<double>(s.m * s.n * s.k), make});
+  };
+  add("linear", {.m = N, .n = out, .k = in, .trans_b = true});
+  add("linear, gradient by input", {.m = N, .n = in, .k = out});
+  add("linear, gradient by weight", {.m = out, .n = in, .k = N, .trans_a = true});
+}
+
+void add_cross_entropy(std::vector<Case>& cases, int64_t C) {
+  const CrossEntropyShape s{.N = N, .C = C};
+  const auto forward = [=] {
+    const at::Tensor logits = at::randn({N, C}), target = at::randint(C, {N}, at::kLong);
+    const auto ours = [=] {
+      const tern::Tensor log_prob = like(logits), norm = tern::empty({1}), loss = tern::empty({1});
+      kernels().cross_entropy(s, data(logits), target.data_ptr<int64_t>(), nullptr, data(log_prob), data(norm),
+                              data(loss));
+      return std::vector{loss};
+    };
+    const auto theirs = [=] { return std::vector{at::cross_entropy_loss(logits, target)}; };
+    return Pair{ours, theirs};
+  };
+  const auto gradient = [=] {
+    const at::Tensor log_prob = at::log_softmax(at::randn({N, C}), 1), target = at::randint(C, {N}, at::kLong);
+    const at::Tensor norm = at::full({}, static_cast<double>(N)), dloss = at::ones({});
+    const auto ours = [=] {
+      const tern::Tensor dlogits = like(log_prob);
+      kernels().cross_entropy_backward(s, data(log_prob), target.data_ptr<int64_t>(), nullptr, data(norm), data(dloss),
+                                       data(dlogits));
+      return std::vector{dlogits};
+    };
+    const auto theirs = [=] {
+      const at::Tensor dlog_prob =
+          at::nll_loss_backward(dloss, log_prob, target, {}, at::Reduction::Mean, s.ignore_index, norm);
+      return std::vector{at::_log_softmax_backward_data(dlog_prob, log_prob, 1, at::kFloat)};
+    };
+    return Pair{ours, theirs};
+  };
+  cases.push_back({"cross_entropy", times({N, C}), 0, forward});
+  cases.push_back({"cross_entropy, gradient", times({N, C}), 0, gradient});
+}
+
+/// A step of plain SGD. The outputs are the parameters, which both sides change in place.
+void add_sgd(std::vector<Case>& cases, const char* net, const std::vector<int64_t>& parameter_sizes) {
+  const auto make = [=] {
+    std::vector<at::Tensor> params, grads;
+    std::vector<tern::Tensor> copies;
+    for (int64_t size : parameter_sizes) {
+      params.push_back(at::randn({size}));
+      grads.push_back(at::randn({size}));
+      copies.push_back(like(params.back()));
+      std::copy_n(data(params.back()), size, data(copies.back()));
+    }
+    const auto ours = [=] {
+      std::vector<SgdParam<float>> updates;
+      for (std::size_t i = 0; i < copies.size(); ++i) {
+        updates.push_back({copies[i].numel(), data(copies[i]), data(grads[i]), nullptr, false});
+      }
+      kernels().sgd_step({1e-2, 0, 0, 0, false}, updates);
+      return copies;
+    };
+    const auto theirs = [=] {
+      for (std::size_t i = 0; i < params.size(); ++i) params[i].add_(grads[i], -1e-2);
+      return params;
+    };
+    return Pair{ours, theirs};
+  };
+  cases.push_back({"SGD", net, 0, make});
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  // Net and NetBatchNorm
+  add_convolution(cases, 3, 16, 32);
+  add_convolution(cases, 16, 8, 16);
+  add_convolution(cases, 3, 32, 32);
+  add_convolution(cases, 32, 16, 16);
+  add_elementwise(cases, tanh_pair, {N, 16, 16, 16});
+  add_elementwise(cases, tanh_pair, {N, 32, 32, 32});
+  add_max_pool(cases, 16, 32);
+  add_max_pool(cases, 32, 32);
+  add_batch_norm(cases, 32, 32);
+  add_batch_norm(cases, 16, 16);
+  add_batch_norm_max_pool(cases, 32, 32);
+  add_linear(cases, 512, 32);
+  add_linear(cases, 1024, 32);
+  add_linear(cases, 32, 2);
+  add_cross_entropy(cases, 2);
+  add_sgd(cases, "Net", {432, 16, 1152, 8, 16384, 32, 64, 2});
+  add_sgd(cases, "NetBatchNorm", {864, 32, 32, 32, 4608, 16, 16, 16, 32768, 32, 64, 2});
+  // ResNets
+  add_convolution(cases, 64, 64, 32);
+  add_convolution(cases, 128, 128, 16);
+  add_batch_norm(cases, 64, 32);
+  add_batch_norm(cases, 128, 16);
+  add_elementwise(cases, relu_pair, {N, 64, 32, 32});
+  add_elementwise(cases, relu_pair, {N, 128, 16, 16});
+  add_addition(cases, {N, 64, 32, 32});
+  add_addition(cases, {N, 128, 16, 16});
+  add_max_pool(cases, 64, 32);
+  add_cross_entropy(cases, 10);
+  return cases;
+}
+
+// Running them
+
+/// To a ten-thousandth of the largest element.
+bool agree(const tern::Tensor& ours, const at::Tensor& theirs) {
+  if (ours.numel() != theirs.numel()) return false;
+  const double largest = theirs.abs().max().item<double>();
+  return largest > 0 && at::allclose(at::from_blob(data(ours), theirs.sizes()), theirs, 0, 1e-4 * largest);
+}
+
+void check(const Case& c, const Pair& pair) {
+  const auto ours = pair.tern();
+  const auto theirs = pair.torch();
+  if (!std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end(), agree)) {
+    throw std::runtime_error(c.kernel + ", " + c.shape + ": tern's and torch's outputs differ");
+  }
+}
+
+/// The case's pair, made when another case's was used before.
+const Pair& pair_of(const Case& c) {
+  static const Case* current = nullptr;
+  static Pair pair;
+  if (current != &c) {
+    pair = c.make();
+    check(c, pair);
+    current = &c;
+  }
+  return pair;
+}
+
+template <class F>
+void measure(State& state, double flop, const F& f) {
+  for (auto _ : state) benchmark::DoNotOptimize(f());
+  if (flop > 0) {
+    state.counters["GFLOP/s"] = Counter(flop * static_cast<double>(state.iterations()) * 1e-9, Counter::kIsRate);
+  }
+}
+
+/// All threads at once, each some 0.2 ms a call.
+void peak(State& state) {
+  constexpr int64_t rounds = 1 << 17;
+  const int threads = tern::num_threads();
+  measure(state, static_cast<double>(threads * fused_multiply_adds(rounds)), [&] {
+    parallel_for(threads, 1, [](int64_t, int64_t) { fused_multiply_adds(rounds); });
+    return 0;
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const at::NoGradGuard no_grad;
+  const std::vector<Case> cases = all_cases();
+  benchmark::RegisterBenchmark("peak", peak)->UseRealTime()->Unit(benchmark::kMicrosecond);
+  for (const Case& c : cases) {
+    const auto add = [&](const char* side, auto run) {
+      benchmark::RegisterBenchmark((c.kernel + "/" + c.shape + "/" + side).c_str(), run)
+          ->UseRealTime()
+          ->Unit(benchmark::kMicrosecond);
+    };
+    add("tern", [&c](State& state) {
+      const Pair& pair = pair_of(c);
+      openblas_set_num_threads(1);  // as tern's backend wants it
+      measure(state, c.flop, pair.tern);
+    });
+    add("torch", [&c](State& state) {
+      const Pair& pair = pair_of(c);
+      openblas_set_num_threads(at::get_num_threads());
+      measure(state, c.flop, pair.torch);
+    });
+  }
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+} catch (const std::exception& e) {
+  std::cerr << "tern_torch_bench: " << e.what() << '\n';
+  return 1;
+}
