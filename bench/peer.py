@@ -20,8 +20,17 @@ def torch_version(python):
                           check=True).stdout.strip()
 
 
-def environment(threads):
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+def environment(threads, keep_memory=False):
+    """What a program is started with. keep_memory has malloc keep what is freed, as tern's pool does, where it would
+    give large blocks back and get them again page by page. It changes PyTorch's speed, which allocates by malloc."""
+    variables = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    if keep_memory:
+        variables |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+    return variables
+
+
+def add_keep_memory(parser):
+    parser.add_argument("--keep-memory", action="store_true", help="have PyTorch's malloc keep what is freed")
 
 
 def spread(ratios):

@@ -1,7 +1,8 @@
 /// The CPU backend's kernels, each followed by what PyTorch's training step calls in its place, at the shapes of the
 /// birds-and-planes nets and of ResNets on CIFAR, batch 64. A pair reads the same memory; both sides take the memory of
-/// their outputs anew in each call, tern from its pool and libtorch from its own, and a pair whose outputs differ ends
-/// the program. The number of threads is OMP_NUM_THREADS. bench/kernels/compare makes a table of it.
+/// their outputs anew in each call, tern from its pool and libtorch from malloc. A pair whose outputs differ ends the
+/// program. bench/kernels/compare makes a table of it, and sets what it takes from the environment: threads by
+/// OMP_NUM_THREADS, and that malloc keeps what is freed, as getting it again page by page can take longer than a kernel.
 
 #include "fma_peak.hpp"
 
