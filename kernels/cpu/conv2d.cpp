@@ -1,13 +1,15 @@
 /// Convolution and its gradients: 2 N K P Q (C / groups) R S FLOP each, for x, w and y moved once.
 ///
-/// All three are sums over taps (conv2d_tiles.hpp) of a copy of a few rows or a few images of x, small enough for the
-/// second-level cache, which takes borders and strides out of the inner loops. There are two such copies:
+/// All three are sums of products (conv2d_tiles.hpp) with a copy of a few rows or a few images of x, small enough for
+/// the second-level cache, which takes borders and strides out of the inner loops. Where the sums are over taps, there
+/// are two such copies:
 ///   - planes, where the width is a good fit for vectors and its stride is 1: the rows of x with zeros around them, and
 ///     tap (c, r, s) of a pixel lies some rows down and columns right of it; nothing is stored twice;
 ///   - columns, for all else: the matrix [C R S, pixels] of "im2col", over several images where these are small.
 /// The gradient by x is a convolution of dy with the filter turned by 180 degrees, where the stride is 1, and otherwise
 /// the product of the transposed filter matrix and dy, its columns added back to where they were taken from.
-/// The gradient by w is summed in fixed chunks of images and rows; these partial sums are then added up in order.
+/// The gradient by w is a sum over pixels, in vectors of taps: its copy has the channels last, so that taps are
+/// neighbours. It is summed in fixed chunks of images and rows; these partial sums are then added up in order.
 
 #include <tern/kernels/cpu/conv2d_tiles.hpp>
 #include <tern/kernels/cpu/cpu.hpp>
@@ -83,12 +85,6 @@ class InputCopy {
     }
   }
 
-  /// How many a channel of a block takes.
-  static int64_t elements_per_channel(const Conv2dShape& s, const Blocking& b, bool as_planes) {
-    const InputCopy one(s, b, 1, as_planes);
-    return as_planes ? b.images * one.image_ : one.columns_;
-  }
-
   int64_t elements() const { return elements_; }
   const int64_t* offset() const { return offset_.data(); }
   /// Columns: elements from tap to tap, a multiple of a vector. What is no pixel is zero.
@@ -115,13 +111,13 @@ class InputCopy {
     return list;
   }
 
-  /// From `count` channels of x, `first` on.
-  void fill(const Block& b, int64_t first, int64_t count, const float* x, float* copy) const {
+  /// From `count` channels of x, which starts at the block's first image and channel.
+  void fill(const Block& b, int64_t count, const float* x, float* copy) const {
     const int64_t HW = s_.H * s_.W;
     PaddedCopy padded{.planes = count,
                       .H = s_.H,
                       .W = s_.W,
-                      .src = x + (b.n * s_.C + first) * HW,
+                      .src = x,
                       .src_plane = HW,
                       .top = b.p * s_.stride_h - s_.pad_h,
                       .left = -s_.pad_w,
@@ -165,11 +161,12 @@ class InputCopy {
   std::vector<int64_t> offset_;
 };
 
-/// The block's pixels of K planes of dy, as [K][stride] with zeros at the end. dy starts at group g's first plane.
-void gather_pixels(const Conv2dShape& s, const Block& b, int64_t K, const float* dy, int64_t stride, float* pixels) {
+/// The block's pixels of a group of dy, as [K / groups][stride] with zeros at the end. dy starts at the block's first
+/// image.
+void gather_pixels(const Conv2dShape& s, const Block& b, const float* dy, int64_t stride, float* pixels) {
   const int64_t PQ = s.P() * s.Q(), n = b.rows * s.Q();
-  dy += b.n * s.K * PQ + b.p * s.Q();
-  for (int64_t k = 0; k < K; ++k, pixels += stride) {
+  dy += b.p * s.Q();
+  for (int64_t k = 0; k < s.K / s.groups; ++k, pixels += stride) {
     for (int64_t i = 0; i < b.images; ++i) std::copy_n(dy + (i * s.K + k) * PQ, n, pixels + i * n);
     std::fill(pixels + b.images * n, pixels + stride, 0.0f);
   }
@@ -220,7 +217,7 @@ void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, flo
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
       const Block b(s, blocking, task / s.groups);
-      copy.fill(b, g * C, C, x, src.data());
+      copy.fill(b, C, x + (b.n * s.C + g * C) * s.H * s.W, src.data());
 
       const auto vectors = copy.vectors(b);
       Correlation c{.K = K,
@@ -314,7 +311,7 @@ void backward_input_by_columns(const Conv2dShape& s, const float* w, const float
         if (r == 0) {
           for (int64_t i = 0; i < b.images; ++i) std::fill_n(dx_block + i * s.C * HW, C * HW, 0.0f);
         }
-        gather_pixels(s, b, K, dy + g * K * s.P() * s.Q(), stride, pixels.data());
+        gather_pixels(s, b, dy + (b.n * s.K + g * K) * s.P() * s.Q(), stride, pixels.data());
         conv2d_correlate({.K = taps,
                           .taps = K,
                           .tap_block = cache_taps,
@@ -334,6 +331,186 @@ void backward_input_by_columns(const Conv2dShape& s, const float* w, const float
       }
     }
   });
+}
+
+/// The gradient of a slice of C channels, in vectors of pixels. Its sums are [K][C][R][S].
+class GradientByPixels {
+ public:
+  GradientByPixels(const Conv2dShape& s, const Blocking& b, int64_t C)
+      : s_(s),
+        C_(C),
+        as_planes_(s.stride_w == 1 && s.Q() % conv2d_tile_sizes().lanes == 0),
+        copy_(s, b, C, as_planes_) {}
+
+  int64_t copied() const { return copy_.elements(); }  ///< of x
+  int64_t scratch() const { return copy_.elements() + (as_planes_ ? 0 : s_.K / s_.groups * copy_.stride()); }
+  int64_t row() const { return C_ * s_.R * s_.S; }
+  int64_t place(int64_t c, int64_t rs) const { return c * s_.R * s_.S + rs; }
+
+  /// Adds a block to the sums, in rows of sums_row elements; x and dy start at its first image and channel.
+  void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
+    copy_.fill(b, C_, x, scratch);
+    const auto vectors = copy_.vectors(b);
+    CorrelationGradient d{.K = s_.K / s_.groups,
+                          .taps = row(),
+                          .vectors = static_cast<int64_t>(vectors.size()),
+                          .vector = vectors.data(),
+                          .src = scratch,
+                          .offset = copy_.offset(),
+                          .dy = dy + b.p * s_.Q(),
+                          .dy_channel = s_.P() * s_.Q(),
+                          .dw = sums,
+                          .dw_channel = sums_row};
+    if (!as_planes_) {
+      gather_pixels(s_, b, dy, copy_.stride(), scratch + copy_.elements());
+      d.dy = scratch + copy_.elements();
+      d.dy_channel = copy_.stride();
+    }
+    conv2d_correlate_gradient(d);
+  }
+
+ private:
+  const Conv2dShape& s_;
+  int64_t C_;
+  bool as_planes_;
+  InputCopy copy_;
+};
+
+/// The same in vectors of taps, for which x is copied with its channels last. From pixel to pixel is an odd number of
+/// vectors, lest those of one channel meet in the same sets of the cache. The sums are [K][R][S][C], each C filled up
+/// to whole vectors.
+class GradientByTaps {
+ public:
+  GradientByTaps(const Conv2dShape& s, const Blocking& b, int64_t C)
+      : s_(s),
+        C_(C),
+        height_((b.rows - 1) * s.stride_h + s.dilation_h * (s.R - 1) + 1),
+        width_((s.Q() - 1) * s.stride_w + s.dilation_w * (s.S - 1) + 1),
+        lanes_(conv2d_tile_sizes().lanes),
+        pixel_((ceil_div(C, std::max<int64_t>(lanes_, 4)) | 1) * std::max<int64_t>(lanes_, 4)),
+        elements_(b.images * height_ * width_ * pixel_),
+        dy_channel_(round_up(b.images * b.rows * s.Q(), lanes_) + lanes_) {  // no multiple of a page
+    for (int64_t r = 0; r < s.R; ++r) {
+      for (int64_t t = 0; t < s.S; ++t) {
+        for (int64_t c = 0; c < C; c += lanes_) {
+          const int64_t at = (r * s.dilation_h * width_ + t * s.dilation_w) * pixel_ + c;
+          taps_.push_back({at, static_cast<int64_t>(taps_.size()) * lanes_});
+        }
+      }
+    }
+    for (int64_t i = 0; i < b.images; ++i) {
+      for (int64_t p = 0; p < b.rows; ++p) {
+        for (int64_t q = 0; q < s.Q(); ++q) {
+          pixels_.push_back(((i * height_ + p * s.stride_h) * width_ + q * s.stride_w) * pixel_);
+        }
+      }
+    }
+  }
+
+  int64_t copied() const { return elements_; }
+  int64_t scratch() const { return elements_ + s_.K / s_.groups * dy_channel_; }
+  int64_t row() const { return static_cast<int64_t>(taps_.size()) * lanes_; }
+  int64_t place(int64_t c, int64_t rs) const { return rs * round_up(C_, lanes_) + c; }
+
+  void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
+    PaddedCopy padded{.planes = C_,
+                      .H = s_.H,
+                      .W = s_.W,
+                      .src = x,
+                      .src_plane = s_.H * s_.W,
+                      .top = b.p * s_.stride_h - s_.pad_h,
+                      .left = -s_.pad_w,
+                      .rows = height_,
+                      .cols = width_,
+                      .dst = scratch};
+    for (int64_t i = 0; i < b.images; ++i) {
+      conv2d_padded_copy_channels_last(padded, pixel_);
+      padded.src += s_.C * s_.H * s_.W;
+      padded.dst += height_ * width_ * pixel_;
+    }
+    gather_pixels(s_, b, dy, dy_channel_, scratch + elements_);
+    const int64_t pixels = b.images * b.rows * s_.Q();  // the first of all
+    conv2d_correlate({.K = s_.K / s_.groups,
+                      .taps = pixels,
+                      .tap_block = pixels,
+                      .vectors = static_cast<int64_t>(taps_.size()),
+                      .vector = taps_.data(),
+                      .src = scratch,
+                      .offset = pixels_.data(),
+                      .w = scratch + elements_,
+                      .w_channel = dy_channel_,
+                      .dst = sums,
+                      .dst_channel = sums_row});
+  }
+
+ private:
+  const Conv2dShape& s_;
+  int64_t C_, height_, width_, lanes_;
+  int64_t pixel_;     ///< elements from pixel to pixel
+  int64_t elements_;  ///< of the copy
+  int64_t dy_channel_;
+  std::vector<PixelVector> taps_;
+  std::vector<int64_t> pixels_;
+};
+
+template <class Gradient>
+void backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw, float* dbias) {
+  const int64_t PQ = s.P() * s.Q(), C = s.C / s.groups, K = s.K / s.groups, RS = s.R * s.S;
+  const int64_t lanes = conv2d_tile_sizes().lanes;
+  const Blocking blocking(s, 1024);
+  // Channels of x are taken in slices that fit the cache, of whole vectors.
+  const int64_t fit = cache_elements / (Gradient(s, blocking, lanes).copied() / lanes);
+  const int64_t slice = std::min(std::max<int64_t>(1, C), std::max(lanes, fit / lanes * lanes));
+  const int64_t slices = ceil_div(std::max<int64_t>(1, C), slice);
+  const Gradient whole(s, blocking, slice), rest(s, blocking, C - (slices - 1) * slice);
+
+  // Chunks of blocks are summed apart, at most 16 and at most 32 MiB of them: [groups][slices][K][row], then dbias.
+  const int64_t row = whole.row(), weight_sums = s.groups * slices * K * row, sums = weight_sums + s.K;
+  const int64_t most = std::clamp<int64_t>((1 << 23) / sums, 1, 16);
+  const int64_t chunk = ceil_div(blocking.count(), most), chunks = ceil_div(blocking.count(), chunk);
+  Scratch<float> partial(chunks * sums);
+
+  const int64_t flop = blocking.flop(s) * chunk / slices;
+  parallel_for(chunks * s.groups * slices, grain_for(flop), [&](int64_t begin, int64_t end) {
+    Scratch<float> scratch(whole.scratch());
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t c = task / (s.groups * slices), g = task / slices % s.groups, i = task % slices;
+      const Gradient& gradient = i + 1 < slices ? whole : rest;
+      float* dw_chunk = partial.data() + c * sums + (g * slices + i) * K * row;
+      float* dbias_chunk = partial.data() + c * sums + weight_sums + g * K;
+      std::fill_n(dw_chunk, K * row, 0.0f);
+      if (i == 0) std::fill_n(dbias_chunk, K, 0.0f);
+      for (int64_t index = c * chunk; index < std::min((c + 1) * chunk, blocking.count()); ++index) {
+        const Block b(s, blocking, index);
+        const float* dy_block = dy + (b.n * s.K + g * K) * PQ;
+        gradient.add(b, x + (b.n * s.C + g * C + i * slice) * s.H * s.W, dy_block, scratch.data(), dw_chunk, row);
+        for (int64_t n = 0; dbias && i == 0 && n < b.images; ++n) {
+          conv2d_add_row_sums(K, b.rows * s.Q(), dy_block + n * s.K * PQ + b.p * s.Q(), PQ, dbias_chunk);
+        }
+      }
+    }
+  });
+
+  parallel_for(sums, 1 << 14, [&](int64_t begin, int64_t end) {
+    for (int64_t c = 1; c < chunks; ++c) {
+      const float* from = partial.data() + c * sums;
+      for (int64_t i = begin; i < end; ++i) partial.data()[i] += from[i];
+    }
+  });
+  std::vector<int64_t> place;  // of each tap in a group's sums
+  for (int64_t c = 0; c < C; ++c) {
+    const int64_t i = c / slice;
+    for (int64_t rs = 0; rs < RS; ++rs) {
+      place.push_back(i * K * row + (i + 1 < slices ? whole : rest).place(c - i * slice, rs));
+    }
+  }
+  parallel_for(s.K, std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, C * RS)), [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const float* from = partial.data() + (k / K * slices * K + k % K) * row;
+      for (std::size_t j = 0; j < place.size(); ++j) dw[k * C * RS + static_cast<int64_t>(j)] = from[place[j]];
+    }
+  });
+  if (dbias) std::copy_n(partial.data() + weight_sums, s.K, dbias);
 }
 
 }  // namespace
@@ -359,73 +536,17 @@ void CpuFloat32::conv2d_backward_input(const Conv2dShape& s, const float* w, con
 
 void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw,
                                         float* dbias) {
-  const int64_t Q = s.Q(), PQ = s.P() * Q, C = s.C / s.groups, K = s.K / s.groups, taps = C * s.R * s.S;
-  if (s.N * s.K * PQ == 0) {
-    std::fill_n(dw, s.K * taps, 0.0f);
+  if (s.N * s.K * s.P() * s.Q() == 0) {
+    std::fill_n(dw, s.K * (s.C / s.groups) * s.R * s.S, 0.0f);
     if (dbias) std::fill_n(dbias, s.K, 0.0f);
     return;
   }
-  const bool as_planes = s.stride_w == 1 && Q % conv2d_tile_sizes().lanes == 0;
-  const Blocking blocking(s, 1024);  // dy of a tile's channels stays in the first-level cache while the taps go by
-  // Channels of x are taken in slices that fit the cache.
-  const int64_t per_channel = InputCopy::elements_per_channel(s, blocking, as_planes);
-  const int64_t slice = std::clamp<int64_t>(2 * cache_elements / per_channel, 1, std::max<int64_t>(1, C));
-  const int64_t slices = std::max<int64_t>(1, ceil_div(C, slice));
-  const InputCopy copy(s, blocking, slice, as_planes);
-
-  // Chunks of blocks are summed apart, at most 16 and at most 32 MiB of them.
-  const int64_t sums = s.K * (taps + 1);
-  const int64_t most = std::clamp<int64_t>((1 << 23) / sums, 1, 16);
-  const int64_t chunk = ceil_div(blocking.count(), most), chunks = ceil_div(blocking.count(), chunk);
-  Scratch<float> partial(chunks * sums);
-
-  const int64_t flop = blocking.flop(s) * chunk / slices;
-  parallel_for(chunks * s.groups * slices, grain_for(flop), [&](int64_t begin, int64_t end) {
-    Scratch<float> src(copy.elements()), pixels(as_planes ? 0 : K * copy.stride());
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t c = task / (s.groups * slices), g = task / slices % s.groups;
-      const int64_t first = task % slices * slice, count = std::min(slice, C - first);  // channels of the group
-      float* dw_chunk = partial.data() + c * sums + g * K * taps + first * s.R * s.S;
-      float* dbias_chunk = dbias && first == 0 ? partial.data() + c * sums + s.K * taps + g * K : nullptr;
-      for (int64_t k = 0; k < K; ++k) std::fill_n(dw_chunk + k * taps, count * s.R * s.S, 0.0f);
-      if (dbias_chunk) std::fill_n(dbias_chunk, K, 0.0f);
-      for (int64_t i = c * chunk; i < std::min((c + 1) * chunk, blocking.count()); ++i) {
-        const Block b(s, blocking, i);
-        copy.fill(b, g * C + first, count, x, src.data());
-        const auto vectors = copy.vectors(b);
-        CorrelationGradient d{.K = K,
-                              .taps = count * s.R * s.S,
-                              .vectors = static_cast<int64_t>(vectors.size()),
-                              .vector = vectors.data(),
-                              .src = src.data(),
-                              .offset = copy.offset(),
-                              .dw = dw_chunk,
-                              .dw_channel = taps,
-                              .dbias = dbias_chunk};
-        if (as_planes) {
-          d.dy = dy + (b.n * s.K + g * K) * PQ + b.p * Q;
-          d.dy_channel = PQ;
-        } else {
-          gather_pixels(s, b, K, dy + g * K * PQ, copy.stride(), pixels.data());
-          d.dy = pixels.data();
-          d.dy_channel = copy.stride();
-        }
-        conv2d_correlate_gradient(d);
-      }
-    }
-  });
-
-  const auto add_chunks = [&](int64_t offset, int64_t n, float* to) {
-    parallel_for(n, 1 << 14, [&](int64_t begin, int64_t end) {
-      std::copy_n(partial.data() + offset + begin, end - begin, to + begin);
-      for (int64_t c = 1; c < chunks; ++c) {
-        const float* from = partial.data() + c * sums + offset;
-        for (int64_t i = begin; i < end; ++i) to[i] += from[i];
-      }
-    });
-  };
-  add_chunks(0, s.K * taps, dw);
-  if (dbias) add_chunks(s.K * taps, s.K, dbias);
+  const int64_t C = s.C / s.groups;
+  if (4 * C >= 3 * round_up(C, conv2d_tile_sizes().lanes)) {
+    backward_weight<GradientByTaps>(s, x, dy, dw, dbias);
+  } else {
+    backward_weight<GradientByPixels>(s, x, dy, dw, dbias);
+  }
 }
 
 }  // namespace tern::kernels

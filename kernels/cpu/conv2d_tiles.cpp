@@ -44,21 +44,23 @@ HWY_INLINE void with_block_channels(int64_t remaining, const F& f) {
 
 /// A tile of `channels` x (`vectors` vectors of pixels), over the taps [first, last): per tap one multiply-add for each
 /// of its accumulators, for `vectors` vectors and `channels` broadcast scalars loaded.
-template <int channels, int vectors>
+template <int channels, int vectors, bool packed>
 HWY_INLINE void correlate_tile(const Correlation& s, const float* HWY_RESTRICT w, int64_t used_channels, int64_t first,
                                int64_t last, const PixelVector* pixels, float* dst) {
   const D d;
   V acc[channels][vectors];
   for (int k = 0; k < channels; ++k) {
-    for (int v = 0; v < vectors; ++v) acc[k][v] = hn::Set(d, w[k]);
+    for (int v = 0; v < vectors; ++v) acc[k][v] = packed ? hn::Set(d, w[k]) : hn::Zero(d);
   }
-  if (first > 0) {
+  if (!packed || first > 0) {
     for (int k = 0; k < channels && k < used_channels; ++k) {
       for (int v = 0; v < vectors; ++v) acc[k][v] = hn::LoadU(d, dst + k * s.dst_channel + pixels[v].dst);
     }
   }
   const float* src[vectors];
   for (int v = 0; v < vectors; ++v) src[v] = s.src + pixels[v].src;
+  const float* HWY_RESTRICT row[channels];  // where the weights of channel k are, if not packed
+  for (int k = 0; k < channels; ++k) row[k] = w + std::min<int64_t>(k, used_channels - 1) * s.w_channel;
   const int64_t* HWY_RESTRICT offset = s.offset;
   w += first * channels;
   for (int64_t j = first; j < last; ++j) {
@@ -66,7 +68,7 @@ HWY_INLINE void correlate_tile(const Correlation& s, const float* HWY_RESTRICT w
     V x[vectors];
     for (int v = 0; v < vectors; ++v) x[v] = hn::LoadU(d, src[v] + offset[j]);
     for (int k = 0; k < channels; ++k) {
-      const V wk = hn::Set(d, w[k]);
+      const V wk = hn::Set(d, packed ? w[k] : row[k][j]);
       for (int v = 0; v < vectors; ++v) acc[k][v] = hn::MulAdd(wk, x[v], acc[k][v]);
     }
   }
@@ -80,8 +82,14 @@ HWY_INLINE void correlate_all_channels(const Correlation& s, int64_t first, int6
   const float* w = s.w;
   for (int64_t k = 0; k < s.K; k += tile_channels) {
     with_block_channels(s.K - k, [&](auto channels) HWY_ATTR {
-      correlate_tile<channels.value, vectors>(s, w, s.K - k, first, last, pixels, s.dst + k * s.dst_channel);
-      w += (1 + s.taps) * channels.value;
+      constexpr int n = channels.value;
+      if (s.w_channel > 0) {
+        correlate_tile<n, vectors, false>(s, w, s.K - k, first, last, pixels, s.dst + k * s.dst_channel);
+        w += n * s.w_channel;
+      } else {
+        correlate_tile<n, vectors, true>(s, w, s.K - k, first, last, pixels, s.dst + k * s.dst_channel);
+        w += (1 + s.taps) * n;
+      }
     });
   }
 }
@@ -173,19 +181,6 @@ void gradient_all_taps(const CorrelationGradient& s, int64_t k0) {
   int64_t j = 0;
   for (; j + gradient_taps <= s.taps; j += gradient_taps) gradient_tile<channels, gradient_taps>(s, k0, j);
   for (; j < s.taps; j += 3) gradient_tile<channels, 3>(s, k0, j);
-
-  if (s.dbias) {
-    const D d;
-    V sum[channels];
-    for (V& v : sum) v = hn::Zero(d);
-    const float* HWY_RESTRICT dy = s.dy + k0 * s.dy_channel;
-    for (int64_t v = 0; v < s.vectors; ++v) {
-      for (int k = 0; k < channels; ++k) {
-        sum[k] = hn::Add(sum[k], hn::LoadU(d, dy + s.vector[v].dst + k * s.dy_channel));
-      }
-    }
-    for (int k = 0; k < channels; ++k) s.dbias[k0 + k] += hn::GetLane(hn::SumOfLanes(d, sum[k]));
-  }
 }
 
 void correlate_gradient(const CorrelationGradient& s) {
@@ -194,6 +189,22 @@ void correlate_gradient(const CorrelationGradient& s) {
   for (; k + 4 <= s.K; k += 4) gradient_all_taps<4>(s, k);
   for (; k + 2 <= s.K; k += 2) gradient_all_taps<2>(s, k);
   for (; k < s.K; ++k) gradient_all_taps<1>(s, k);
+}
+
+void add_row_sums(int64_t K, int64_t n, const float* x, int64_t stride, float* sum) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  for (int64_t k = 0; k < K; ++k, x += stride) {
+    V partial[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    int64_t i = 0;
+    for (; i + 4 * lanes <= n; i += 4 * lanes) {
+      for (int v = 0; v < 4; ++v) partial[v] = hn::Add(partial[v], hn::LoadU(d, x + i + v * lanes));
+    }
+    for (; i + lanes <= n; i += lanes) partial[0] = hn::Add(partial[0], hn::LoadU(d, x + i));
+    for (; i < n; ++i) sum[k] += x[i];
+    const V all = hn::Add(hn::Add(partial[0], partial[1]), hn::Add(partial[2], partial[3]));
+    sum[k] += hn::GetLane(hn::SumOfLanes(d, all));
+  }
 }
 
 /// Zeros p[0 .. n), and what follows up to a whole vector. Most often one vector is all.
@@ -237,6 +248,59 @@ void padded_copy(const PaddedCopy& s) {
   }
 }
 
+/// Four pixels of four channels, channel c at src[c], to dst[i * stride + c]: turned round.
+HWY_INLINE void transpose_4x4(const float* const* src, int64_t at, float* dst, int64_t stride) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) {
+    for (int c = 0; c < 4; ++c) dst[i * stride + c] = src[c][at + i];
+  }
+#else
+  const hn::CappedTag<float, 4> d;
+  const auto a = hn::LoadU(d, src[0] + at), b = hn::LoadU(d, src[1] + at);
+  const auto c = hn::LoadU(d, src[2] + at), e = hn::LoadU(d, src[3] + at);
+  const auto ac_low = hn::InterleaveLower(d, a, c), ac_high = hn::InterleaveUpper(d, a, c);
+  const auto be_low = hn::InterleaveLower(d, b, e), be_high = hn::InterleaveUpper(d, b, e);
+  hn::StoreU(hn::InterleaveLower(d, ac_low, be_low), d, dst);
+  hn::StoreU(hn::InterleaveUpper(d, ac_low, be_low), d, dst + stride);
+  hn::StoreU(hn::InterleaveLower(d, ac_high, be_high), d, dst + 2 * stride);
+  hn::StoreU(hn::InterleaveUpper(d, ac_high, be_high), d, dst + 3 * stride);
+#endif
+}
+
+/// One row of `planes` planes, n pixels. Channels go in fours, the last planes again where these are no multiple of it.
+void interleave_row(const float* src, int64_t src_plane, int64_t planes, int64_t n, float* dst, int64_t dst_pixel) {
+  for (int64_t c = 0; c < planes; c += 4) {
+    const float* four[4];
+    for (int64_t i = 0; i < 4; ++i) four[i] = src + std::min(c + i, planes - 1) * src_plane;
+    if (n < 4) {
+      for (int64_t q = 0; q < n; ++q) {
+        for (int64_t i = 0; i < 4; ++i) dst[q * dst_pixel + c + i] = four[i][q];
+      }
+    } else {
+      for (int64_t q = 0; q < n; q += 4) {
+        const int64_t at = std::min(q, n - 4);
+        transpose_4x4(four, at, dst + at * dst_pixel + c, dst_pixel);
+      }
+    }
+  }
+}
+
+void padded_copy_channels_last(const PaddedCopy& s, int64_t dst_pixel) {
+  const int64_t left = std::clamp<int64_t>(-s.left, 0, s.cols);  // columns [left, right) exist in src
+  const int64_t right = std::clamp<int64_t>(s.W - s.left, left, s.cols);
+  float* dst = s.dst;
+  for (int64_t h = s.top; h < s.top + s.rows; ++h, dst += s.cols * dst_pixel) {
+    if (h < 0 || h >= s.H) {
+      std::fill_n(dst, s.cols * dst_pixel, 0.0f);
+      continue;
+    }
+    std::fill_n(dst, left * dst_pixel, 0.0f);
+    interleave_row(s.src + h * s.W + s.left + left, s.src_plane, s.planes, right - left, dst + left * dst_pixel,
+                   dst_pixel);
+    std::fill(dst + right * dst_pixel, dst + s.cols * dst_pixel, 0.0f);
+  }
+}
+
 /// Rows are stored as whole vectors, over the start of the next row, which is written afterwards.
 void unfold(const Unfold& s) {
   const D d;
@@ -272,14 +336,22 @@ HWY_EXPORT(tile_sizes);
 HWY_EXPORT(block_channels);
 HWY_EXPORT(correlate);
 HWY_EXPORT(correlate_gradient);
+HWY_EXPORT(add_row_sums);
 HWY_EXPORT(padded_copy);
+HWY_EXPORT(padded_copy_channels_last);
 HWY_EXPORT(unfold);
 
 TileSizes conv2d_tile_sizes() { return HWY_DYNAMIC_DISPATCH(tile_sizes)(); }
 int64_t conv2d_block_channels(int64_t remaining) { return HWY_DYNAMIC_DISPATCH(block_channels)(remaining); }
 void conv2d_correlate(const Correlation& s) { HWY_DYNAMIC_DISPATCH(correlate)(s); }
 void conv2d_correlate_gradient(const CorrelationGradient& s) { HWY_DYNAMIC_DISPATCH(correlate_gradient)(s); }
+void conv2d_add_row_sums(int64_t K, int64_t n, const float* x, int64_t stride, float* sum) {
+  HWY_DYNAMIC_DISPATCH(add_row_sums)(K, n, x, stride, sum);
+}
 void conv2d_padded_copy(const PaddedCopy& s) { HWY_DYNAMIC_DISPATCH(padded_copy)(s); }
+void conv2d_padded_copy_channels_last(const PaddedCopy& s, int64_t dst_pixel) {
+  HWY_DYNAMIC_DISPATCH(padded_copy_channels_last)(s, dst_pixel);
+}
 void conv2d_unfold(const Unfold& s) { HWY_DYNAMIC_DISPATCH(unfold)(s); }
 
 }  // namespace tern::kernels
