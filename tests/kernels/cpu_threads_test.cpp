@@ -82,7 +82,7 @@ TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
     Conv2dShape s;
     s.groups = random.pick<std::int64_t>({1, 1, 2});
     s.N = random.integer(1, 20);
-    s.C = s.groups * random.integer(1, 12);
+    s.C = s.groups * random.integer(1, 36);
     s.K = s.groups * random.integer(1, 20);
     s.H = random.integer(5, 40);
     s.W = random.integer(5, 40);
@@ -152,6 +152,32 @@ TEST_CASE("batch norm is the same for any number of threads", "[cpu]") {
                               out[3].data(), out[4].data());
       floating().batch_norm2d_backward(s, true, x.data(), w.data(), out[2].data(), out[3].data(), dy.data(),
                                        out[5].data(), out[6].data(), out[7].data());
+    });
+  });
+}
+
+TEST_CASE("batch norm with max-pooling is the same for any number of threads", "[cpu]") {
+  for_each_case(6, [](Random& random) {
+    const Pool2dShape s{.N = random.integer(1, 20),
+                        .C = random.integer(1, 20),
+                        .H = random.integer(2, 40),
+                        .W = random.integer(2, 40),
+                        .R = 2,
+                        .S = 2,
+                        .stride_h = 2,
+                        .stride_w = 2};
+    CAPTURE(s);
+    const std::int64_t nx = s.N * s.C * s.H * s.W, ny = s.N * s.C * s.P() * s.Q();
+    const auto x = random.values<float>(nx), dy = random.values<float>(ny), w = random.values<float>(s.C);
+    std::vector<std::int64_t> indices(ny);
+    check_same_bits({s.C, s.C, s.C, s.C, ny, ny, nx, s.C, s.C}, [&](Outputs& out) {
+      std::fill(out[0].begin(), out[0].end(), 0.0f);
+      std::fill(out[1].begin(), out[1].end(), 1.0f);
+      floating().batch_norm2d_max_pool2d(s, 1e-5, 0.1, x.data(), w.data(), w.data(), out[0].data(), out[1].data(),
+                                         out[2].data(), out[3].data(), out[4].data(), indices.data(), out[5].data());
+      floating().batch_norm2d_max_pool2d_backward(s, x.data(), w.data(), out[2].data(), out[3].data(), out[4].data(),
+                                                  indices.data(), dy.data(), out[6].data(), out[7].data(),
+                                                  out[8].data());
     });
   });
 }

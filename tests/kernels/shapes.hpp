@@ -138,6 +138,7 @@ inline Conv2dShape random_conv2d(Random& random) {
   s.N = random.pick<int64_t>({0, 1, 1, 2, 3, 4});
   s.groups = random.pick<int64_t>({1, 1, 1, 2, 3, 8});
   s.C = s.groups * (random.chance(0.4) ? 1 : random.integer(1, 5));
+  if (s.groups < 3 && random.chance(0.15)) s.C = s.groups * random.integer(12, 36);  // fills vectors
   s.K = s.groups * (random.chance(0.4) ? 1 : random.integer(1, 5));
   s.R = random.pick<int64_t>({1, 2, 3, 3, 3, 4, 5});
   s.S = square ? s.R : random.pick<int64_t>({1, 2, 3, 3, 5, 7});
