@@ -8,7 +8,9 @@
 #include <tern/data/augment.hpp>
 
 #include <charconv>
+#include <filesystem>
 #include <numeric>
+#include <system_error>
 #include <utility>
 
 namespace birds_vs_planes {
@@ -109,6 +111,16 @@ T number(const tern::TensorFile& file, const std::string& name) {
 }
 
 }  // namespace
+
+void Run::check_replaceable(const std::string& checkpoint) {
+  std::error_code absent;
+  if (!std::filesystem::exists(checkpoint, absent)) return;
+  std::map<std::string, std::string> found = tern::load_safetensors(checkpoint).metadata;
+  tern::check(found["kind"] == checkpoint_kind,
+              "train: {} is there and no checkpoint: delete it, or name another place", checkpoint);
+  tern::check(!found["epochs"].empty() && found["epoch"] == found["epochs"],
+              "train: {} is of a run that is not finished: --resume goes on with it, or delete it", checkpoint);
+}
 
 Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& data)
     : recipe_(recipe),
@@ -217,6 +229,7 @@ tern::TensorFile Run::checkpoint() const {
   const tern::kernels::PhiloxState generator = tern::default_generator().state();
   file.metadata = {{"kind", checkpoint_kind},
                    {"epoch", std::to_string(at.epoch)},
+                   {"epochs", std::to_string(recipe_.epochs)},
                    {"position", std::to_string(at.position)},
                    {"generator_seed", std::to_string(generator.seed)},
                    {"generator_offset", std::to_string(generator.offset)},

@@ -19,6 +19,10 @@ namespace birds_vs_planes {
 /// to bitwise the same weights.
 class Run {
  public:
+  /// Throws tern::Error, naming it, where a new run must not take that checkpoint's place: it is of a run that is not
+  /// finished, or no checkpoint at all.
+  static void check_replaceable(const std::string& checkpoint);
+
   /// Takes part of the training images for the hold-out. The data must outlive it.
   Run(Setup setup, const Options& options, const Recipe& recipe, const Data& data);
   Run(const Run&) = delete;

@@ -21,11 +21,6 @@ using json = nlohmann::ordered_json;
 
 std::string now() { return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(std::time(nullptr))); }
 
-std::optional<std::string> checkpoint_place(const Options& options) {
-  if (options.checkpoint || !options.save) return options.checkpoint;
-  return *options.save + ".checkpoint";
-}
-
 json as_json(const EpochRecord& e) {
   json object{{"epoch", e.epoch}, {"loss", e.loss}, {"seconds", e.seconds}, {"lr", e.lr}};
   if (e.holdout_accuracy) object["holdout_accuracy"] = *e.holdout_accuracy;
@@ -41,7 +36,7 @@ class Journal {
   Journal(Run& run, const Options& options)
       : run_(run),
         console_(options),
-        checkpoint_(checkpoint_place(options)),
+        checkpoint_(options.checkpoint_place()),
         bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), !console_.quiet()) {
     if (options.log) log_.emplace(*options.log, run.history());
     if (options.tensorboard) events_.emplace(*options.tensorboard, run.history());
@@ -79,7 +74,7 @@ class Journal {
 
 /// Reads the checkpoint if there is one.
 void resume(Run& run, const Options& options, const Console& console) {
-  const auto place = checkpoint_place(options);
+  const auto place = options.checkpoint_place();
   tern::check(place.has_value(), "resume: neither --checkpoint nor --save says where the checkpoint is");
   if (!std::filesystem::exists(*place)) {
     console.say("resume: no checkpoint {} yet, starting from the beginning", *place);
@@ -93,7 +88,7 @@ void resume(Run& run, const Options& options, const Console& console) {
 void train(Run& run, const Options& options, tern::DataLoader& val_loader) {
   Journal journal(run, options);
   const auto kept = [&] {
-    const auto place = checkpoint_place(options);
+    const auto place = options.checkpoint_place();
     return place && std::filesystem::exists(*place) ? fmt::format("; kept: {}", *place) : "; nothing was kept";
   };
   const InterruptGuard interrupts;
@@ -144,7 +139,10 @@ TrainingResult train(const Options& options) {
   const Recipe recipe = make_recipe(options);
   Setup setup(options, recipe.model);
   if (options.save) check_writable(*options.save);
-  if (const auto place = checkpoint_place(options)) check_writable(*place);
+  if (const auto place = options.checkpoint_place()) {
+    check_writable(*place);
+    if (!options.resume) Run::check_replaceable(*place);
+  }
   const Data data = load_data(options.data);
   Run run(std::move(setup), options, recipe, data);
   tern::DataLoader val_loader = measuring_loader(data.validation, options);

@@ -110,6 +110,9 @@ TEST_CASE("a signal stops a run at its next step with a checkpoint, and it goes 
     CHECK_THAT(stopped.err, Catch::StartsWith("birds_vs_planes: train: stopped by a signal after ") &&
                                 Catch::EndsWith("; kept: " + (folder / "run.checkpoint") + "\n"));
     CHECK_FALSE(std::filesystem::exists(folder / "run"));
+    const Outcome anew = run_program(arguments("run", 2, "--quiet"));
+    CHECK(anew.code == 1);
+    CHECK_THAT(anew.err, Catch::Contains((folder / "run.checkpoint") + " is of a run that is not finished: --resume"));
 
     const int epochs = std::stoi(load_safetensors(folder / "run.checkpoint").metadata.at("epoch")) + 2;
     const Outcome resumed = run_program(arguments("run", epochs, "--resume"));
@@ -118,6 +121,36 @@ TEST_CASE("a signal stops a run at its next step with a checkpoint, and it goes 
     REQUIRE(run_program(arguments("unbroken", epochs, "--quiet")).code == 0);
     CHECK(read_file(folder / "run") == read_file(folder / "unbroken"));
   }
+}
+
+TEST_CASE("a new run does not replace the checkpoint of one that is not finished") {
+  const TemporaryFolder folder;
+  const auto train = [&](const std::string& seed, const char* more) {
+    return run_program({"train", "--data", "synthetic:120", "--epochs", "1", "--batch-size", "20", "--seed", seed,
+                        "--save", folder / "run", "--log", folder / "log", "--tensorboard", folder / "events", more});
+  };
+  const auto files = [&] {
+    return std::vector{read_file(folder / "run.checkpoint"), read_file(folder / "log"),
+                       read_file(folder / "events/events.out.tfevents.birds_vs_planes")};
+  };
+  const auto refused = [&](const std::string& reason) {
+    const auto before = files();
+    const Outcome outcome = train("5", "--quiet");
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err == "birds_vs_planes: train: " + (folder / "run.checkpoint") + reason + "\n");
+    CHECK(files() == before);
+  };
+  REQUIRE(train("3", "--quiet").code == 0);
+  REQUIRE(train("4", "--quiet").code == 0);  // a finished one's place may be taken
+
+  TensorFile file = load_safetensors(folder / "run.checkpoint");
+  CHECK(file.metadata.at("epochs") == "1");
+  file.metadata["epochs"] = "2";
+  save_safetensors(folder / "run.checkpoint", file);
+  refused(" is of a run that is not finished: --resume goes on with it, or delete it");
+  file.metadata["kind"] = "something else";
+  save_safetensors(folder / "run.checkpoint", file);
+  refused(" is there and no checkpoint: delete it, or name another place");
 }
 
 TEST_CASE("a finished run that is resumed gives the same file, and may go on for longer") {
