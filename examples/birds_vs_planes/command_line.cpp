@@ -147,7 +147,7 @@ void declare_command_line(CLI::App& app, Options& options) {
                          "  birds_vs_planes report --load net.safetensors --log net.csv --output report.html");
   add_model_options(report, options, true);
   add_device_options(report, options);
-  add_data_options(report, options);
+  add_data_option(report, options);
   report.add_option("--log", options.logs, "CSV files that train --log wrote, one for each curve");
   report.add_option("--output", options.output, "The HTML file to write")->required();
 }

@@ -48,9 +48,11 @@ std::vector<tern::SGD::Group> parameter_groups(tern::Module& model, const Recipe
   return groups;
 }
 
-Setup prepared(Setup setup, const Recipe& recipe, const Data& data) {
+/// Normalised, where the recipe asks for it, by the images that are trained on.
+Setup prepared(Setup setup, const Recipe& recipe, const Data& data, std::int64_t holdout) {
   if (recipe.normalize && !setup.model.module->state_dict().contains("input_mean")) {
-    const tern::ChannelStatistics s = tern::channel_statistics(data.train.inputs());
+    const Tensor trained_on = tern::tensor(part_of(data.train.size(), holdout, false));
+    const tern::ChannelStatistics s = tern::channel_statistics(data.train.inputs().index_select(0, trained_on));
     normalize_input(setup.model, s.mean.to(setup.device), s.std.to(setup.device));
   }
   return setup;
@@ -59,11 +61,8 @@ Setup prepared(Setup setup, const Recipe& recipe, const Data& data) {
 /// A second model of the kind. Drawing its weights does not move the generator.
 NamedModel another(const Setup& setup) {
   const auto state = tern::default_generator().state();
-  NamedModel other = fresh_model(setup.model.name);
+  NamedModel other = fresh_model(setup.model.name, setup.model.module->state_dict().contains("input_mean"));
   tern::default_generator().set_state(state);
-  if (setup.model.module->state_dict().contains("input_mean")) {
-    normalize_input(other, tern::zeros({3}), tern::ones({3}));
-  }
   other.module->to(setup.device);
   return other;
 }
@@ -123,11 +122,10 @@ void Run::check_replaceable(const std::string& checkpoint) {
 }
 
 Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& data)
-    : recipe_(recipe),
-      seed_(options.seed),
-      loaded_(options.load.value_or("")),
+    : options_(options),
+      recipe_(recipe),
       data_name_(data.name),
-      setup_(prepared(std::move(setup), recipe, data)),
+      setup_(prepared(std::move(setup), recipe, data, options.holdout)),
       train_images_(data.train, part_of(data.train.size(), options.holdout, false)),
       holdout_(data.train, part_of(data.train.size(), options.holdout, true)),
       loader_(train_images_, {.batch_size = recipe.batch_size,
@@ -170,7 +168,7 @@ void Run::note(const Epoch& epoch, std::optional<double> val_accuracy) {
   EpochRecord record{epoch.number, epoch.loss, epoch.seconds, epoch.lr, {}, val_accuracy};
   if (holdout_.size() > 0) {
     tern::Module& model = *judged().module;
-    tern::DataLoader loader(holdout_, {.batch_size = 64, .shuffle = false, .drop_last = false, .num_workers = 0});
+    tern::DataLoader loader = measuring_loader(holdout_, options_);
     record.holdout_accuracy = accuracy(model, loader, setup_.device, recipe_.flips).value();
     if (best_.empty() || *record.holdout_accuracy >= best_accuracy_) {
       best_epoch_ = epoch.number;
@@ -184,11 +182,11 @@ void Run::note(const Epoch& epoch, std::optional<double> val_accuracy) {
 
 std::map<std::string, std::string> Run::settings() const {
   std::map<std::string, std::string> all = recipe_.settings();
-  all["seed"] = std::to_string(seed_);
+  all["seed"] = std::to_string(options_.seed);
   all["data"] = data_name_;
   all["holdout"] = std::to_string(holdout_.size());
   if (schedule_) all["epochs"] = std::to_string(recipe_.epochs);  // a constant rate may go on for longer
-  if (!loaded_.empty()) all["load"] = loaded_;
+  if (options_.load) all["load"] = *options_.load;
   return all;
 }
 
@@ -203,7 +201,7 @@ std::string Run::command() const {
 std::map<std::string, std::string> Run::metadata() const {
   std::map<std::string, std::string> all{{"data", data_name_},
                                          {"epochs", std::to_string(recipe_.epochs)},
-                                         {"seed", std::to_string(seed_)},
+                                         {"seed", std::to_string(options_.seed)},
                                          {"classes", fmt::format("{}", fmt::join(class_names, ","))},
                                          {"command", command()}};
   if (recipe_.flips) all["flips"] = "yes";

@@ -65,9 +65,9 @@ class Run {
  private:
   std::map<std::string, std::string> settings() const;
 
+  const Options options_;
   Recipe recipe_;
-  std::uint64_t seed_;
-  std::string loaded_, data_name_;
+  std::string data_name_;
   Setup setup_;
   tern::Subset train_images_, holdout_;
   tern::DataLoader loader_;

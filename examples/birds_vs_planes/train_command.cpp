@@ -116,17 +116,10 @@ void train(Run& run, const Options& options, tern::DataLoader& val_loader) {
                                 run.recipe().epochs * run.steps_per_epoch(), kept()));
 }
 
-tern::DataLoader measuring_loader(const tern::Dataset& images, const Options& options) {
-  return tern::DataLoader(images, {.batch_size = options.batch_size.value_or(64),
-                                   .shuffle = false,
-                                   .drop_last = options.drop_last_eval,
-                                   .num_workers = options.num_workers});
-}
-
 /// Measures and prints the accuracy on some images.
 Accuracy say_accuracy(const char* name, const tern::Dataset& images, const NamedModel& model, tern::Device device,
-                      const Options& options) {
-  tern::DataLoader loader = measuring_loader(images, options);
+                      const Options& options, bool drop_last) {
+  tern::DataLoader loader = measuring_loader(images, options, drop_last);
   const Accuracy a = accuracy(*model.module, loader, device, model.flips());
   Console(options).result("Accuracy {}: {:.4f} ({} of {})", name, a.value(), a.correct, a.total);
   return a;
@@ -145,7 +138,7 @@ TrainingResult train(const Options& options) {
   }
   const Data data = load_data(options.data);
   Run run(std::move(setup), options, recipe, data);
-  tern::DataLoader val_loader = measuring_loader(data.validation, options);
+  tern::DataLoader val_loader = measuring_loader(data.validation, options, options.drop_last_eval);
 
   console.say("data: {}", data.description);
   console.say("{}; seed: {}", run.setup().str(), options.seed);
@@ -155,16 +148,23 @@ TrainingResult train(const Options& options) {
 
   NamedModel& model = run.result();
   model.metadata = run.metadata();
+  if (options.save) {
+    save_model(*options.save, model, model.metadata);
+    console.say("saved: {}", *options.save);
+  }
+  const auto measured = [&](const char* name, const tern::Dataset& images, bool drop_last) {
+    return say_accuracy(name, images, model, run.device(), options, drop_last);
+  };
   TrainingResult result{.model = model.name,
                         .parameters = model.module->num_parameters(),
                         .loss = run.history().back().loss,
                         .seconds = 0,
-                        .train = say_accuracy("train", run.train_images(), model, run.device(), options),
-                        .validation = say_accuracy("val", data.validation, model, run.device(), options),
+                        .train = measured("train", run.train_images(), options.drop_last_eval),
+                        .validation = measured("val", data.validation, options.drop_last_eval),
                         .holdout = {}};
   for (const EpochRecord& e : run.history()) result.seconds += e.seconds;
   if (run.holdout_images()) {
-    result.holdout = say_accuracy("hold-out", *run.holdout_images(), model, run.device(), options);
+    result.holdout = measured("hold-out", *run.holdout_images(), false);
     console.say("best on the hold-out: epoch {}", run.best_epoch());
   }
   json object{{"model", model.name},
@@ -175,11 +175,7 @@ TrainingResult train(const Options& options) {
               {"train", as_json(result.train)},
               {"validation", as_json(result.validation)}};
   if (result.holdout) object["holdout"] = as_json(*result.holdout);
-  if (options.save) {
-    save_model(*options.save, model, model.metadata);
-    console.say("saved: {}", *options.save);
-    object["saved"] = *options.save;
-  }
+  if (options.save) object["saved"] = *options.save;
   console.object(object.dump());
   return result;
 }
@@ -190,8 +186,11 @@ void evaluate(const Options& options) {
   const Data data = load_data(options.data);
   console.say("data: {}", data.description);
   console.say("{}", setup.str());
-  const Accuracy train = say_accuracy("train", data.train, setup.model, setup.device, options);
-  const Accuracy validation = say_accuracy("val", data.validation, setup.model, setup.device, options);
+  const auto measured = [&](const char* name, const tern::Dataset& images) {
+    return say_accuracy(name, images, setup.model, setup.device, options, options.drop_last_eval);
+  };
+  const Accuracy train = measured("train", data.train);
+  const Accuracy validation = measured("val", data.validation);
   console.object(
       json{{"model", setup.model.name}, {"train", as_json(train)}, {"validation", as_json(validation)}}.dump());
 }

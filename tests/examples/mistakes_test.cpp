@@ -79,6 +79,7 @@ std::vector<Mistake> mistakes(const Files& f) {
       {{"show"}, 2, {"N is required"}},
       {{"show", "first"}, 2, {"first"}},
       {{"report", "--load", f.net}, 2, {"--output is required"}},
+      {{"report", "--load", f.net, "--output", "x", "--drop-last-eval"}, 2, {"--drop-last-eval"}},
       // Names.
       {train({"--model", "resnet"}), 1, {"model 'resnet': expected one of net, width, dropout, batchnorm, depth"}},
       {train({"--recipe", "secret"}), 1, {"recipe 'secret': expected one of article, strong"}},

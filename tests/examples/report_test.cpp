@@ -130,7 +130,8 @@ TEST_CASE("a report's figures are those of the model, the data and the logs, and
   const Report& r = made();
   auto model = load_model({}, r.folder / "net");
   const TensorDataset images = synthetic_birds_and_planes(50, 2);
-  const Judgement j = judge(model, images, Device::cpu);
+  DataLoader loader(images, {.batch_size = 7, .shuffle = false, .drop_last = false});
+  const Judgement j = judge(model, loader, Device::cpu);
   CHECK(r.data.at("confusion") == nlohmann::json(j.confusion()));
   CHECK(r.data.at("images") == 50);
   CHECK(r.data.at("command") == load_safetensors(r.folder / "net").metadata.at("command"));
