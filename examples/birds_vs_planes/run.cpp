@@ -7,9 +7,14 @@
 #include <tern/core/generator.hpp>
 #include <tern/data/augment.hpp>
 
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <filesystem>
 #include <numeric>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -90,6 +95,23 @@ StateDict part(const StateDict& all, const std::string& prefix) {
     if (name.starts_with(prefix)) found[name.substr(prefix.size())] = x;
   }
   return found;
+}
+
+/// The text with U+FFFD for what is not UTF-8, as metadata must be.
+std::string as_utf8(const std::string& text) {
+  using nlohmann::json;
+  return json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+}
+
+/// As a shell takes it for one word.
+std::string quoted(const std::string& word) {
+  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("%+,-./:=@_").find(static_cast<char>(c)) != std::string_view::npos;
+  });
+  if (plain) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
 }
 
 /// The value of that name in a checkpoint's metadata.
@@ -186,14 +208,15 @@ std::map<std::string, std::string> Run::settings() const {
   all["data"] = data_name_;
   all["holdout"] = std::to_string(holdout_.size());
   if (schedule_) all["epochs"] = std::to_string(recipe_.epochs);  // a constant rate may go on for longer
-  if (options_.load) all["load"] = *options_.load;
+  if (options_.load) all["load"] = as_utf8(*options_.load);
+  all["device"] = tern::Device(setup_.device.kind).str();  // those of a kind give the same bits
   return all;
 }
 
 std::string Run::command() const {
   std::string text = "birds_vs_planes train";
   for (const auto& [name, value] : settings()) {
-    if (name != "data" || value.starts_with("synthetic")) text += fmt::format(" --{} {}", name, value);
+    if (name != "data" || value.starts_with("synthetic")) text += fmt::format(" --{} {}", name, quoted(value));
   }
   return schedule_ ? text : fmt::format("{} --epochs {}", text, recipe_.epochs);
 }
@@ -270,7 +293,8 @@ void Run::resume(const tern::TensorFile& file, const std::string& name) {
     best_epoch_ = number<int>(file, "best_epoch");
     best_accuracy_ = number<double>(file, "best_accuracy");
     history_ = from_csv(text(file, "history"), name);
-    if (schedule_) schedule_->set_epoch(steps_done());
+    tern::check(static_cast<std::int64_t>(history_.size()) == epochs, "its history is of {} epochs, expected {}",
+                history_.size(), epochs);
   } catch (const tern::Error& e) {
     tern::fail("resume {}: {}", name, e.what());
   }

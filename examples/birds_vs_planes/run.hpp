@@ -57,7 +57,7 @@ class Run {
   /// Of the best epoch on the hold-out so far; 0 before one is measured.
   int best_epoch() const { return best_epoch_; }
 
-  /// The command that trains the same weights anywhere: no paths, threads or devices.
+  /// The command, for a shell, that trains the same weights again: no threads, and no paths but that of loaded weights.
   std::string command() const;
   /// What is saved beside the weights.
   std::map<std::string, std::string> metadata() const;

@@ -171,6 +171,26 @@ TEST_CASE("a finished run that is resumed gives the same file, and may go on for
   CHECK_THAT(fewer.err, Catch::Contains("its run has done 4 epochs, more than the 3 asked for"));
 }
 
+TEST_CASE("a checkpoint whose history is not that of its epochs is an error") {
+  const TemporaryFolder folder;
+  const auto train = [&](const char* more) {
+    return run_program({"train", "--data", "synthetic:120", "--epochs", "1", "--batch-size", "20", "--checkpoint",
+                        folder / "checkpoint", more});
+  };
+  REQUIRE(train("--quiet").code == 0);
+  TensorFile file = load_safetensors(folder / "checkpoint");
+  const std::string history = file.metadata.at("history"), header = history.substr(0, history.find('\n') + 1);
+  for (const auto& [text, message] :
+       {std::pair<std::string, std::string>{header, "its history is of 0 epochs, expected 1"},
+        {header + "inf,1,1,1,,\n", "line 2 is 'inf,1,1,1,,', expected an epoch and five numbers"}}) {
+    file.metadata["history"] = text;
+    save_safetensors(folder / "checkpoint", file);
+    const Outcome outcome = train("--resume");
+    CHECK(outcome.code == 1);
+    CHECK_THAT(outcome.err, Catch::StartsWith("birds_vs_planes: resume ") && Catch::Contains(message));
+  }
+}
+
 TEST_CASE("a run that diverges keeps its last good checkpoint") {
   const TemporaryFolder folder;
   const auto train = [&](const char* lr, const char* epochs) {
