@@ -149,7 +149,7 @@ void report(const Options& options) {
            {"data", data.name},
            {"parameters", setup.model.module->num_parameters()},
            {"images", judgement.labels.size()},
-           {"accuracy", share(n[0][0] + n[1][1], data.validation.size())},
+           {"accuracy", share(n[0][0] + n[1][1], static_cast<std::int64_t>(judgement.labels.size()))},
            {"confusion", n},
            {"classes", classes(judgement)},
            {"calibration", calibration_bins(bins)},
@@ -161,7 +161,7 @@ void report(const Options& options) {
            {"runs", runs}};
   tern::write_file(*options.output, page(all));
   console.say("saved: {}", *options.output);
-  console.object(json{{"saved", *options.output}, {"accuracy", all["accuracy"]}}.dump());
+  console.object(json{{"saved", *options.output}, {"accuracy", all["accuracy"]}});
 }
 
 }  // namespace birds_vs_planes

@@ -12,6 +12,7 @@
 
 #include <ctime>
 #include <filesystem>
+#include <system_error>
 
 namespace birds_vs_planes {
 
@@ -37,7 +38,7 @@ class Journal {
       : run_(run),
         console_(options),
         checkpoint_(options.checkpoint_place()),
-        bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), !console_.quiet()) {
+        bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), !(options.quiet || options.json)) {
     if (options.log) log_.emplace(*options.log, run.history());
     if (options.tensorboard) events_.emplace(*options.tensorboard, run.history());
   }
@@ -51,7 +52,7 @@ class Journal {
     if (e.epoch == 1 || e.epoch % 10 == 0) console_.say("{} Epoch {}, Training loss {:.6f}", now(), e.epoch, e.loss);
     if (e.holdout_accuracy) console_.say("{} Epoch {}, Hold-out accuracy {:.4f}", now(), e.epoch, *e.holdout_accuracy);
     if (val_accuracy) console_.say("{} Epoch {}, Validation accuracy {:.4f}", now(), e.epoch, *val_accuracy);
-    console_.object(as_json(e).dump());
+    console_.object(as_json(e));
     if (log_) log_->add(e);
     if (events_) events_->add(e);
     save_checkpoint();
@@ -73,15 +74,14 @@ class Journal {
 };
 
 /// Reads the checkpoint if there is one.
-void resume(Run& run, const Options& options, const Console& console) {
-  const auto place = options.checkpoint_place();
-  tern::check(place.has_value(), "resume: neither --checkpoint nor --save says where the checkpoint is");
-  if (!std::filesystem::exists(*place)) {
-    console.say("resume: no checkpoint {} yet, starting from the beginning", *place);
+void resume(Run& run, const std::string& place, const Console& console) {
+  std::error_code absent;
+  if (!std::filesystem::exists(place, absent)) {
+    console.say("resume: no checkpoint {} yet, starting from the beginning", place);
     return;
   }
-  run.resume(tern::load_safetensors(*place), *place);
-  console.say("resumed: {}, after {} of {} epochs", *place, run.history().size(), run.recipe().epochs);
+  run.resume(tern::load_safetensors(place), place);
+  console.say("resumed: {}, after {} of {} epochs", place, run.history().size(), run.recipe().epochs);
 }
 
 /// Trains to the end, or throws what stopped it.
@@ -89,7 +89,8 @@ void train(Run& run, const Options& options, tern::DataLoader& val_loader) {
   Journal journal(run, options);
   const auto kept = [&] {
     const auto place = options.checkpoint_place();
-    return place && std::filesystem::exists(*place) ? fmt::format("; kept: {}", *place) : "; nothing was kept";
+    std::error_code absent;
+    return place && std::filesystem::exists(*place, absent) ? fmt::format("; kept: {}", *place) : "; nothing was kept";
   };
   const InterruptGuard interrupts;
   const TrainingEvents events{.batch_done = [&] { journal.batch_done(); },
@@ -143,7 +144,7 @@ TrainingResult train(const Options& options) {
   console.say("data: {}", data.description);
   console.say("{}; seed: {}", run.setup().str(), options.seed);
   if (run.holdout_images()) console.say("hold-out: {} of the training images", run.holdout_images()->size());
-  if (options.resume) resume(run, options, console);
+  if (options.resume) resume(run, options.checkpoint_place().value(), console);
   train(run, options, val_loader);
 
   NamedModel& model = run.result();
@@ -176,7 +177,7 @@ TrainingResult train(const Options& options) {
               {"validation", as_json(result.validation)}};
   if (result.holdout) object["holdout"] = as_json(*result.holdout);
   if (options.save) object["saved"] = *options.save;
-  console.object(object.dump());
+  console.object(object);
   return result;
 }
 
@@ -191,8 +192,7 @@ void evaluate(const Options& options) {
   };
   const Accuracy train = measured("train", data.train);
   const Accuracy validation = measured("val", data.validation);
-  console.object(
-      json{{"model", setup.model.name}, {"train", as_json(train)}, {"validation", as_json(validation)}}.dump());
+  console.object(json{{"model", setup.model.name}, {"train", as_json(train)}, {"validation", as_json(validation)}});
 }
 
 }  // namespace birds_vs_planes
