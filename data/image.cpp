@@ -1,6 +1,7 @@
 #include <tern/data/image.hpp>
 
 #include <tern/core/check.hpp>
+#include <tern/core/safetensors.hpp>
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -19,10 +20,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace tern {
@@ -67,7 +68,8 @@ std::string png_bytes(const char* op, const Tensor& image) {
 
 Tensor read_image(const std::filesystem::path& path) {
   const std::string name = path.string();
-  check(!std::filesystem::is_directory(path), "read_image: {} is a folder, expected a picture", name);
+  std::error_code unknown;
+  check(!std::filesystem::is_directory(path, unknown), "read_image: {} is a folder, expected a picture", name);
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(name.c_str(), "rb"), std::fclose);
   check(file != nullptr, "read_image: {}: {}", name, std::strerror(errno));
 
@@ -88,10 +90,7 @@ Tensor read_image(const std::filesystem::path& path) {
 std::string encode_png(const Tensor& image) { return png_bytes("encode_png", image); }
 
 void write_png(const std::filesystem::path& path, const Tensor& image) {
-  const std::string bytes = png_bytes("write_png", image);
-  std::ofstream file(path, std::ios::binary);
-  file << bytes << std::flush;
-  check(file.good(), "write_png: {} cannot be written: {}", path.string(), std::strerror(errno));
+  write_file(path, png_bytes("write_png", image));
 }
 
 Tensor resize(const Tensor& image, std::int64_t height, std::int64_t width) {

@@ -13,7 +13,8 @@ namespace tern {
 /// wrong with it.
 Tensor read_image(const std::filesystem::path& path);
 
-/// Writes a uint8 [3, H, W] or [1, H, W] picture. Throws Error for another shape or where it cannot write.
+/// Writes a uint8 [3, H, W] or [1, H, W] picture, to a file that appears whole or not at all. Throws Error for another
+/// shape or where it cannot write.
 void write_png(const std::filesystem::path& path, const Tensor& image);
 
 /// The bytes of such a file. Throws Error for another shape.

@@ -1,15 +1,61 @@
 #include <birds_vs_planes/command_line.hpp>
 
+#include <birds_vs_planes/models.hpp>
+#include <birds_vs_planes/recipe.hpp>
+
+#include <tern/core/check.hpp>
+#include <tern/core/device.hpp>
+
 #include <CLI/CLI.hpp>
 
+#include <filesystem>
 #include <limits>
 #include <string>
+#include <system_error>
+#include <utility>
 
 namespace birds_vs_planes {
 
 namespace {
 
 const CLI::Range any_positive_integer(1, std::numeric_limits<int>::max());
+
+/// What is wrong with the name of a device; nothing if it is one, here or on another machine.
+std::string check_device(const std::string& name) {
+  try {
+    if (name != "auto") tern::Device::parse(name);
+    return "";
+  } catch (const tern::Error& e) {
+    return e.what();
+  }
+}
+
+bool same_file(const std::string& a, const std::string& b) {
+  namespace fs = std::filesystem;
+  std::error_code absent;
+  return fs::equivalent(a, b, absent) ||
+         fs::absolute(a, absent).lexically_normal() == fs::absolute(b, absent).lexically_normal();
+}
+
+/// Throws where a run would write over what it reads, or two things to one file.
+void check_files(const Options& options) {
+  using File = std::pair<const char*, std::optional<std::string>>;
+  const File load{"--load", options.load}, save{"--save", options.save}, log{"--log", options.log},
+      checkpoint{"--checkpoint", options.checkpoint_place()};
+  for (const auto& [one, other] :
+       {std::pair(load, checkpoint), {save, checkpoint}, {load, log}, {save, log}, {checkpoint, log}}) {
+    if (one.second && other.second && same_file(*one.second, *other.second)) {
+      throw CLI::ValidationError(one.first, fmt::format("{} is the file of {} too", *one.second, other.first));
+    }
+  }
+}
+
+void check_train(const Options& options) {
+  if (options.resume && !options.checkpoint_place()) {
+    throw CLI::ValidationError("--resume", "neither --checkpoint nor --save says where the checkpoint is");
+  }
+  check_files(options);
+}
 
 CLI::App& add(CLI::App& app, Options& options, const char* name, const char* what, const char* examples) {
   CLI::App& command = *app.add_subcommand(name, what);
@@ -20,15 +66,15 @@ CLI::App& add(CLI::App& app, Options& options, const char* name, const char* wha
 }
 
 void add_model_options(CLI::App& command, Options& options, bool load_required) {
-  command.add_option(
-      "--model", options.model,
-      "net, width, dropout, batchnorm, depth, res, resdeep or resstrong; net unless a file or recipe says "
-      "otherwise");
+  command.add_option("--model", options.model, "net unless a file or recipe says otherwise")
+      ->check(CLI::IsMember(model_names()));
   command.add_option("--load", options.load, "Weights to start from, a safetensors file")->required(load_required);
 }
 
 void add_device_options(CLI::App& command, Options& options) {
-  command.add_option("--device", options.device, "auto, cpu, cuda or reference")->capture_default_str();
+  command.add_option("--device", options.device, "auto, cpu, cuda or reference")
+      ->check(check_device)
+      ->capture_default_str();
   command.add_option("--threads", options.threads, "Threads of the cpu device; the result does not depend on them")
       ->check(CLI::Range(1, 1024));
 }
@@ -47,12 +93,11 @@ void add_data_options(CLI::App& command, Options& options) {
   command.add_flag("--drop-last-eval", options.drop_last_eval, "Leave the last incomplete batch out of the accuracies");
 }
 
-void add_seed_and_epochs(CLI::App& command, Options& options) {
+void add_seed_and_epochs(CLI::App& command, Options& options, const char* epochs) {
   command.add_option("--seed", options.seed, "Of the first weights, the order and changes of the images, and dropout")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command.add_option("--epochs", options.epochs, "100, with --recipe strong 60, unless given")
-      ->check(any_positive_integer);
+  command.add_option("--epochs", options.epochs, epochs)->check(any_positive_integer);
 }
 
 void add_recipe_options(CLI::App& command, Options& options) {
@@ -60,8 +105,9 @@ void add_recipe_options(CLI::App& command, Options& options) {
       .add_option("--recipe", options.recipe,
                   "article, or strong: normalised input, flips and shifts, momentum with Nesterov, weight decay but "
                   "for biases and norms, warm-up and cosine, label smoothing, averaged weights, flips in judging")
+      ->check(CLI::IsMember(recipe_names()))
       ->capture_default_str();
-  add_seed_and_epochs(command, options);
+  add_seed_and_epochs(command, options, "100, with --recipe strong 60, unless given");
   command.add_option("--lr", options.lr, "Learning rate; the recipe's unless given, like the next three")
       ->check(CLI::PositiveNumber);
   command.add_option("--momentum", options.momentum)->check(CLI::Range(0.0, 1.0));
@@ -93,6 +139,7 @@ void add_train(CLI::App& app, Options& options) {
   train.add_flag("--resume", options.resume, "Go on from the checkpoint, if there is one");
   train.add_option("--log", options.log, "Where to put each epoch's figures, a CSV file");
   train.add_option("--tensorboard", options.tensorboard, "The folder for an event file for TensorBoard");
+  train.callback([&options] { check_train(options); });
 }
 
 }  // namespace
@@ -130,8 +177,12 @@ void declare_command_line(CLI::App& app, Options& options) {
                        "  birds_vs_planes show 7 --part train --output bird.png");
   show.add_option("N", options.number, "The image's number, from 0")->required()->check(CLI::NonNegativeNumber);
   add_data_option(show, options);
-  show.add_option("--part", options.part, "train or validation")->capture_default_str();
-  show.add_option("--colours", options.colours, "auto, true, 256 or none")->capture_default_str();
+  show.add_option("--part", options.part, "The images it is of")
+      ->check(CLI::IsMember({"train", "validation"}))
+      ->capture_default_str();
+  show.add_option("--colours", options.colours, "What the terminal can show")
+      ->check(CLI::IsMember({"auto", "true", "256", "none"}))
+      ->capture_default_str();
   show.add_option("--output", options.output, "A PNG file to write instead");
 
   CLI::App& compare = add(app, options, "compare", "Train models for the same number of epochs and write one table",
@@ -139,15 +190,16 @@ void declare_command_line(CLI::App& app, Options& options) {
                           "  birds_vs_planes compare --epochs 5 --models net res resstrong");
   add_device_options(compare, options);
   add_data_options(compare, options);
-  add_seed_and_epochs(compare, options);
-  compare.add_option("--models", options.models, "Those to train; all unless given");
+  add_seed_and_epochs(compare, options, "20 unless given");
+  compare.add_option("--models", options.models, "Those to train; all unless given")
+      ->check(CLI::IsMember(model_names()));
   compare.add_option("--output", options.output, "Where to put the table, in Markdown; else it is printed");
 
   CLI::App& report = add(app, options, "report", "Write a page on a saved model and its training",
                          "  birds_vs_planes report --load net.safetensors --log net.csv --output report.html");
   add_model_options(report, options, true);
   add_device_options(report, options);
-  add_data_options(report, options);
+  add_data_option(report, options);
   report.add_option("--log", options.logs, "CSV files that train --log wrote, one for each curve");
   report.add_option("--output", options.output, "The HTML file to write")->required();
 }

@@ -37,7 +37,7 @@ void info(const Options& options);
 /// Draws an image of the data set on the terminal, or writes it as PNG.
 void show(const Options& options);
 
-/// Trains models one after the other for the same number of epochs and writes one table, in Markdown.
+/// Trains models one after the other for the same number of epochs and writes one table, in Markdown, row by row.
 void compare(const Options& options);
 
 /// Writes a page in HTML on a saved model and the runs whose logs are given.

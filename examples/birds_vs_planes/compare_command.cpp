@@ -4,12 +4,10 @@
 #include <birds_vs_planes/recipe.hpp>
 #include <birds_vs_planes/saved_model.hpp>
 
-#include <tern/core/check.hpp>
 #include <tern/core/safetensors.hpp>
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -33,45 +31,43 @@ void compare(const Options& asked) {
   Options options = asked;
   if (!options.epochs) options.epochs = 20;
   std::vector<std::string> models = options.models.empty() ? model_names() : options.models;
-  for (const std::string& model : models) {
-    const auto known = model_names();
-    tern::check(std::find(known.begin(), known.end(), model) != known.end(), "model '{}': expected one of {}", model,
-                fmt::join(known, ", "));
-  }
   if (options.output) check_writable(*options.output);
+  options.quiet = console.quiet();
   options.json = false;
   options.silent = true;
 
-  std::string table = fmt::format(
-      "| model | recipe | parameters | loss after {} epochs | training accuracy | validation "
-      "accuracy | seconds an epoch |\n| --- | --- | --- | --- | --- | --- | --- |\n",
-      *options.epochs);
+  std::string table;
+  const auto add = [&](const std::string& rows) {
+    table += rows + '\n';
+    if (options.output) {
+      tern::write_file(*options.output, table);
+    } else {
+      console.result("{}", rows);
+    }
+  };
+  add(
+      fmt::format("| model | recipe | parameters | loss after {} epochs | training accuracy | validation "
+                  "accuracy | seconds an epoch |\n| --- | --- | --- | --- | --- | --- | --- |",
+                  *options.epochs));
   for (const std::string& model : models) {
     const Options one = for_model(options, model);
-    console.say("training {}", model);
+    if (options.output) console.say("training {}", model);
     const TrainingResult r = train(one);
     const Recipe recipe = make_recipe(one);
-    console.object(nlohmann::ordered_json{
-        {"model", r.model},
-        {"recipe", recipe.name},
-        {"parameters", r.parameters},
-        {"loss", r.loss},
-        {"train_accuracy", r.train.value()},
-        {"val_accuracy", r.validation.value()},
-        {"seconds",
-         r.seconds}}.dump());
     std::string how = recipe.name;
     if (recipe.name == "article" && recipe.momentum > 0) how += fmt::format(", momentum {}", recipe.momentum);
     if (recipe.l2 > 0) how += fmt::format(", l2 {}", recipe.l2);
-    table += fmt::format("| {} | {} | {} | {:.4f} | {:.4f} | {:.4f} | {:.2f} |\n", r.model, how, r.parameters, r.loss,
-                         r.train.value(), r.validation.value(), r.seconds / *options.epochs);
+    add(fmt::format("| {} | {} | {} | {:.4f} | {:.4f} | {:.4f} | {:.2f} |", r.model, how, r.parameters, r.loss,
+                    r.train.value(), r.validation.value(), r.seconds / *options.epochs));
+    console.object(nlohmann::ordered_json{{"model", r.model},
+                                          {"recipe", recipe.name},
+                                          {"parameters", r.parameters},
+                                          {"loss", r.loss},
+                                          {"train_accuracy", r.train.value()},
+                                          {"val_accuracy", r.validation.value()},
+                                          {"seconds", r.seconds}});
   }
-  if (options.output) {
-    tern::write_file(*options.output, table);
-    console.say("saved: {}", *options.output);
-  } else {
-    console.result("{}", table.substr(0, table.size() - 1));
-  }
+  if (options.output) console.say("saved: {}", *options.output);
 }
 
 }  // namespace birds_vs_planes

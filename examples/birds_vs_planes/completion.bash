@@ -27,7 +27,7 @@ _birds_vs_planes() {
         info) options="--model --load" ;;
         show) options="--data --part --colours --output" ;;
         compare) options="--device --threads $data --seed --epochs --models --output" ;;
-        report) options="--model --load --device --threads $data --log --output" ;;
+        report) options="--model --load --device --threads --data --log --output" ;;
         *) return ;;
       esac
       if [[ $command == predict && $word != -* ]]; then

@@ -3,6 +3,7 @@
 #include <birds_vs_planes/options.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json_fwd.hpp>
 
 #include <cstdio>
 #include <string>
@@ -32,10 +33,8 @@ class Console {
   void result(fmt::format_string<Args...> format, Args&&... args) const {
     if (!json_ && !silent_) line(fmt::format(format, std::forward<Args>(args)...));
   }
-  /// An object in JSON, for --json alone.
-  void object(const std::string& text) const {
-    if (json_) line(text);
-  }
+  /// An object in JSON, for --json alone; what in it is not UTF-8 becomes U+FFFD.
+  void object(const nlohmann::ordered_json& what) const;
 
  private:
   static void line(const std::string& text);
@@ -43,7 +42,7 @@ class Console {
   bool quiet_, json_, silent_;
 };
 
-/// One line on standard error: "birds_vs_planes: message".
+/// One line on standard error, "birds_vs_planes: message", if it can be written.
 void complain(const std::string& message);
 
 }  // namespace birds_vs_planes

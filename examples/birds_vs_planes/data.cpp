@@ -60,7 +60,9 @@ Data load_data(const std::optional<std::string>& folder_or_synthetic) {
   const tern::Cifar10Options options{.classes = {airplane, bird}, .check_md5 = true};
   Data data{tern::Cifar10::load(folder, tern::Cifar10::train, options),
             tern::Cifar10::load(folder, tern::Cifar10::test, options), "CIFAR-10", ""};
-  data.description = describe(data, "CIFAR-10,") + ", " + std::filesystem::absolute(folder).lexically_normal().string();
+  std::error_code nowhere;
+  data.description =
+      describe(data, "CIFAR-10,") + ", " + std::filesystem::absolute(folder, nowhere).lexically_normal().string();
   return data;
 }
 

@@ -4,6 +4,7 @@
 #include <tern/data/image.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 namespace birds_vs_planes {
@@ -27,10 +28,18 @@ std::string data_url(const tern::Tensor& image) { return "data:image/png;base64,
 
 tern::Tensor stretched(const tern::Tensor& x) {
   const auto values = x.to_vector<double>();
-  const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  const double range = std::max(*high - *low, 1e-12);
+  double low = INFINITY, high = -INFINITY;
+  for (const double v : values) {
+    if (!std::isfinite(v)) continue;
+    low = std::min(low, v);
+    high = std::max(high, v);
+  }
+  const double range = std::max(high - low, 1e-12);
   std::vector<std::uint8_t> pixels;
-  for (const double v : values) pixels.push_back(static_cast<std::uint8_t>((v - *low) / range * 255 + 0.5));
+  for (const double v : values) {
+    const double share = (v - low) / range;
+    pixels.push_back(share > 0 ? static_cast<std::uint8_t>(std::min(share, 1.0) * 255 + 0.5) : std::uint8_t{0});
+  }
   return tern::tensor(pixels).reshape(x.shape());
 }
 

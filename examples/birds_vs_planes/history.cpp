@@ -3,10 +3,13 @@
 #include <tern/core/check.hpp>
 
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <sstream>
+#include <system_error>
 
 namespace birds_vs_planes {
 
@@ -21,7 +24,8 @@ std::string row(const EpochRecord& e) {
                      str(e.val_accuracy));
 }
 
-/// The numbers of a line, none where a field is empty. Nothing unless there are six fields and all are numbers.
+/// The numbers of a line, none where a field is empty. Nothing unless there are six fields, all are finite numbers, and
+/// the first is an epoch's.
 std::optional<std::vector<std::optional<double>>> fields(const std::string& line) {
   std::vector<std::optional<double>> all;
   std::istringstream text(line + ',');
@@ -32,9 +36,11 @@ std::optional<std::vector<std::optional<double>>> fields(const std::string& line
     }
     char* end = nullptr;
     all.emplace_back(std::strtod(field.c_str(), &end));
-    if (*end != '\0') return std::nullopt;
+    if (*end != '\0' || !std::isfinite(*all.back())) return std::nullopt;
   }
   if (all.size() != 6 || !all[0] || !all[1] || !all[2] || !all[3]) return std::nullopt;
+  const double epoch = *all[0];
+  if (epoch < 1 || epoch > std::numeric_limits<int>::max() || epoch != std::floor(epoch)) return std::nullopt;
   return all;
 }
 
@@ -55,7 +61,7 @@ History from_csv(const std::string& text, const std::string& from) {
   History history;
   for (int number = 2; std::getline(lines, line); ++number) {
     const auto f = fields(line);
-    tern::check(f.has_value(), "log {}: line {} is '{}', expected six numbers", from, number, line);
+    tern::check(f.has_value(), "log {}: line {} is '{}', expected an epoch and five numbers", from, number, line);
     history.push_back({static_cast<int>(*(*f)[0]), *(*f)[1], *(*f)[2], *(*f)[3], (*f)[4], (*f)[5]});
   }
   return history;
@@ -63,8 +69,9 @@ History from_csv(const std::string& text, const std::string& from) {
 
 History read_csv(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  tern::check(file.is_open() && !std::filesystem::is_directory(path), "log {}: cannot be read: {}", path.string(),
-              file.is_open() ? "it is a folder" : std::strerror(errno));
+  std::error_code unknown;
+  tern::check(file.is_open() && !std::filesystem::is_directory(path, unknown), "log {}: cannot be read: {}",
+              path.string(), file.is_open() ? "it is a folder" : std::strerror(errno));
   return from_csv({std::istreambuf_iterator<char>(file), {}}, path.string());
 }
 

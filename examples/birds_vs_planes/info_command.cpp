@@ -36,7 +36,7 @@ void info(const Options& options) {
                       {"mult_adds", row.mult_adds}});
   }
   console.object(
-      json{{"model", model.name}, {"metadata", model.metadata}, {"parameters", parameters}, {"layers", layers}}.dump());
+      json{{"model", model.name}, {"metadata", model.metadata}, {"parameters", parameters}, {"layers", layers}});
 }
 
 }  // namespace birds_vs_planes

@@ -1,32 +1,41 @@
 #include <birds_vs_planes/interrupt.hpp>
 
+#include <array>
 #include <csignal>
 
 namespace birds_vs_planes {
 
 namespace {
 
+constexpr std::array<int, 2> signals{SIGINT, SIGTERM};
+
 volatile std::sig_atomic_t noted = 0;
+std::array<struct sigaction, 2> before;  ///< what the signals did before the guard
 
-void note(int signal) { noted = signal; }
+void restore() {
+  for (std::size_t i = 0; i < signals.size(); ++i) sigaction(signals[i], &before[i], nullptr);
+}
 
-void handle(int signal, void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-  sigaction(signal, &action, nullptr);
+/// Whichever comes next does what it did before.
+void note(int signal) {
+  noted = signal;
+  restore();
 }
 
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
   noted = 0;
-  for (const int signal : {SIGINT, SIGTERM}) handle(signal, note);
+  for (std::size_t i = 0; i < signals.size(); ++i) sigaction(signals[i], nullptr, &before[i]);
+  struct sigaction action {};
+  action.sa_handler = note;
+  action.sa_flags = SA_RESTART;
+  for (std::size_t i = 0; i < signals.size(); ++i) {
+    if (before[i].sa_handler != SIG_IGN) sigaction(signals[i], &action, nullptr);
+  }
 }
 
-InterruptGuard::~InterruptGuard() {
-  for (const int signal : {SIGINT, SIGTERM}) handle(signal, SIG_DFL);
-}
+InterruptGuard::~InterruptGuard() { restore(); }
 
 int InterruptGuard::signal() { return noted; }
 

@@ -32,6 +32,10 @@ struct Options {
   std::optional<int> eval_every;
   std::optional<std::string> save, checkpoint, log, tensorboard;
   bool resume = false;
+  /// Where the state of the run goes: beside the weights unless given.
+  std::optional<std::string> checkpoint_place() const {
+    return checkpoint || !save ? checkpoint : *save + ".checkpoint";
+  }
 
   std::vector<std::string> images;  ///< predict: files and folders
 

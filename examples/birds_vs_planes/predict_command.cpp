@@ -28,20 +28,6 @@ bool is_picture(const fs::path& file) {
   return ending == ".jpg" || ending == ".jpeg" || ending == ".png" || ending == ".bmp";
 }
 
-/// The pictures in a folder and those below it, by name. Throws where there is none.
-std::vector<std::string> pictures_in(const std::string& folder) {
-  std::vector<std::string> files;
-  std::error_code error;
-  fs::recursive_directory_iterator at(folder, error);
-  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
-    if (at->is_regular_file() && is_picture(at->path())) files.push_back(at->path().string());
-  }
-  tern::check(!error, "predict: folder {}: {}", folder, error.message());
-  tern::check(!files.empty(), "predict: folder {} has no JPEG, PNG or BMP picture in it", folder);
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 struct Answer {
   std::string file, error;            ///< error: why there is none
   std::vector<double> probabilities;  ///< of each class
@@ -52,6 +38,30 @@ struct Answer {
                                     probabilities.begin());
   }
 };
+
+/// Adds the pictures in a folder and those below it, yet to be answered, and folders that cannot be read.
+void add_pictures(const fs::path& folder, std::vector<Answer>& all) {
+  std::error_code error, unknown;
+  fs::directory_iterator at(folder, error);
+  for (; !error && at != fs::directory_iterator(); at.increment(error)) {
+    if (fs::is_directory(at->symlink_status(unknown))) {
+      add_pictures(at->path(), all);
+    } else if (is_picture(at->path()) && (at->is_regular_file(unknown) || unknown)) {
+      all.push_back({at->path().string(), "", {}});
+    }
+  }
+  if (error)
+    all.push_back({folder.string(), fmt::format("predict: folder {}: {}", folder.string(), error.message()), {}});
+}
+
+/// What is to be answered of a folder, by name.
+std::vector<Answer> pictures_in(const std::string& folder) {
+  std::vector<Answer> all;
+  add_pictures(folder, all);
+  if (all.empty()) all.push_back({folder, "predict: folder " + folder + " has no JPEG, PNG or BMP picture in it", {}});
+  std::sort(all.begin(), all.end(), [](const Answer& a, const Answer& b) { return a.file < b.file; });
+  return all;
+}
 
 Answer answer(const std::string& file, const Setup& setup) {
   try {
@@ -66,14 +76,13 @@ Answer answer(const std::string& file, const Setup& setup) {
 std::vector<Answer> answers(const Options& options, const Setup& setup) {
   std::vector<Answer> all;
   for (const std::string& path : options.images) {
-    if (!fs::is_directory(path)) {
+    std::error_code unknown;
+    if (!fs::is_directory(path, unknown)) {
       all.push_back(answer(path, setup));
       continue;
     }
-    try {
-      for (const std::string& file : pictures_in(path)) all.push_back(answer(file, setup));
-    } catch (const tern::Error& e) {
-      all.push_back({path, e.what(), {}});
+    for (const Answer& found : pictures_in(path)) {
+      all.push_back(found.error.empty() ? answer(found.file, setup) : found);
     }
   }
   return all;
@@ -101,7 +110,7 @@ int predict(const Options& options) {
   console.say("{:<{}}  class     probability", "file", width);
   int failed = 0;
   for (const Answer& a : all) {
-    console.object(as_json(a).dump(-1, ' ', false, json::error_handler_t::replace));
+    console.object(as_json(a));
     if (!a.error.empty()) {
       ++failed;
       complain(a.error);

@@ -22,15 +22,16 @@ void ProgressBar::advance(const std::string& label) {
   const double rate = static_cast<double>(done_ - done_before_) / elapsed;
   const auto left = static_cast<std::int64_t>(static_cast<double>(steps_ - done_) / rate);
   const bool green = may_colour(stdout);
-  fmt::print("\r{} [{}{}{}{}] {:3}%, {:.1f} steps/s, {}:{:02} left\x1b[K", label, green ? "\x1b[32m" : "",
-             std::string(static_cast<std::size_t>(filled), '#'), green ? "\x1b[0m" : "",
-             std::string(static_cast<std::size_t>(width - filled), '.'), 100 * done_ / steps_, rate, left / 60,
-             left % 60);
+  const std::string line = fmt::format(
+      "\r{} [{}{}{}{}] {:3}%, {:.1f} steps/s, {}:{:02} left\x1b[K", label, green ? "\x1b[32m" : "",
+      std::string(static_cast<std::size_t>(filled), '#'), green ? "\x1b[0m" : "",
+      std::string(static_cast<std::size_t>(width - filled), '.'), 100 * done_ / steps_, rate, left / 60, left % 60);
+  std::fputs(line.c_str(), stdout);
   std::fflush(stdout);
 }
 
 void ProgressBar::clear() {
-  if (on_terminal_) fmt::print("\r\x1b[K");
+  if (on_terminal_) std::fputs("\r\x1b[K", stdout);
 }
 
 }  // namespace birds_vs_planes

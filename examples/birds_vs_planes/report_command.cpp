@@ -2,6 +2,7 @@
 #include <birds_vs_planes/console.hpp>
 #include <birds_vs_planes/data.hpp>
 #include <birds_vs_planes/data_url.hpp>
+#include <birds_vs_planes/evaluate.hpp>
 #include <birds_vs_planes/models.hpp>
 #include <birds_vs_planes/report_data.hpp>
 #include <birds_vs_planes/report_template.hpp>
@@ -137,7 +138,8 @@ void report(const Options& options) {
   for (const std::string& log : options.logs) runs.push_back(curves(log));
   const Data data = load_data(options.data);
 
-  const Judgement judgement = judge(setup.model, data.validation, setup.device);
+  tern::DataLoader loader = measuring_loader(data.validation, options);
+  const Judgement judgement = judge(setup.model, loader, setup.device);
   const auto n = judgement.confusion();
   const FirstLayer first = first_layer(options, data.validation.inputs()[0]);
   const std::vector<CalibrationBin> bins = calibration(judgement);
@@ -147,7 +149,7 @@ void report(const Options& options) {
            {"data", data.name},
            {"parameters", setup.model.module->num_parameters()},
            {"images", judgement.labels.size()},
-           {"accuracy", share(n[0][0] + n[1][1], data.validation.size())},
+           {"accuracy", share(n[0][0] + n[1][1], static_cast<std::int64_t>(judgement.labels.size()))},
            {"confusion", n},
            {"classes", classes(judgement)},
            {"calibration", calibration_bins(bins)},
@@ -159,7 +161,7 @@ void report(const Options& options) {
            {"runs", runs}};
   tern::write_file(*options.output, page(all));
   console.say("saved: {}", *options.output);
-  console.object(json{{"saved", *options.output}, {"accuracy", all["accuracy"]}}.dump());
+  console.object(json{{"saved", *options.output}, {"accuracy", all["accuracy"]}});
 }
 
 }  // namespace birds_vs_planes

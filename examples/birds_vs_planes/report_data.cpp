@@ -1,8 +1,9 @@
+#include <birds_vs_planes/divergence.hpp>
 #include <birds_vs_planes/evaluate.hpp>
 #include <birds_vs_planes/report_data.hpp>
 
+#include <tern/core/check.hpp>
 #include <tern/core/ops.hpp>
-#include <tern/data/data_loader.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -29,11 +30,11 @@ std::vector<std::int64_t> Judgement::worst(std::size_t at_most) const {
   return wrong;
 }
 
-Judgement judge(NamedModel& model, const tern::Dataset& images, tern::Device device) {
-  tern::DataLoader loader(images, {.batch_size = 64, .shuffle = false, .drop_last = false});
+Judgement judge(NamedModel& model, tern::DataLoader& loader, tern::Device device) {
   Judgement all;
   for (const auto& [input, target] : loader) {
     const tern::Tensor p = probabilities(*model.module, input.to(device), model.flips());
+    tern::check(all_finite(p), "judge: the model's output for an image is no number: its weights are spoiled");
     for (const double bird : p.select(1, 1).contiguous().to_vector<double>()) all.probability.push_back(bird);
     for (const std::int64_t label : target.to_vector<std::int64_t>()) all.labels.push_back(static_cast<int>(label));
   }

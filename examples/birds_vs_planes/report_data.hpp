@@ -5,7 +5,7 @@
 #include <birds_vs_planes/saved_model.hpp>
 
 #include <tern/core/device.hpp>
-#include <tern/data/dataset.hpp>
+#include <tern/data/data_loader.hpp>
 
 #include <array>
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace birds_vs_planes {
 /// What a model makes of labelled images.
 struct Judgement {
   std::vector<int> labels;          ///< of each image: what it is
-  std::vector<double> probability;  ///< that it is a bird, as the model has it
+  std::vector<double> probability;  ///< that it is a bird, as the model has it; from 0 to 1
   int predicted(std::size_t i) const { return probability[i] > 0.5; }
   double confidence(std::size_t i) const { return predicted(i) ? probability[i] : 1 - probability[i]; }
 
@@ -27,7 +27,8 @@ struct Judgement {
   std::vector<std::int64_t> worst(std::size_t at_most) const;
 };
 
-Judgement judge(NamedModel& model, const tern::Dataset& images, tern::Device device);
+/// Of all the loader's images. Throws tern::Error where a probability is no number.
+Judgement judge(NamedModel& model, tern::DataLoader& loader, tern::Device device);
 
 /// The images of which the model was between `from` and `to` sure.
 struct CalibrationBin {

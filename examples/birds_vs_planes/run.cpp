@@ -7,8 +7,15 @@
 #include <tern/core/generator.hpp>
 #include <tern/data/augment.hpp>
 
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cctype>
 #include <charconv>
+#include <filesystem>
 #include <numeric>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace birds_vs_planes {
@@ -46,9 +53,11 @@ std::vector<tern::SGD::Group> parameter_groups(tern::Module& model, const Recipe
   return groups;
 }
 
-Setup prepared(Setup setup, const Recipe& recipe, const Data& data) {
+/// Normalised, where the recipe asks for it, by the images that are trained on.
+Setup prepared(Setup setup, const Recipe& recipe, const Data& data, std::int64_t holdout) {
   if (recipe.normalize && !setup.model.module->state_dict().contains("input_mean")) {
-    const tern::ChannelStatistics s = tern::channel_statistics(data.train.inputs());
+    const Tensor trained_on = tern::tensor(part_of(data.train.size(), holdout, false));
+    const tern::ChannelStatistics s = tern::channel_statistics(data.train.inputs().index_select(0, trained_on));
     normalize_input(setup.model, s.mean.to(setup.device), s.std.to(setup.device));
   }
   return setup;
@@ -57,11 +66,8 @@ Setup prepared(Setup setup, const Recipe& recipe, const Data& data) {
 /// A second model of the kind. Drawing its weights does not move the generator.
 NamedModel another(const Setup& setup) {
   const auto state = tern::default_generator().state();
-  NamedModel other = fresh_model(setup.model.name);
+  NamedModel other = fresh_model(setup.model.name, setup.model.module->state_dict().contains("input_mean"));
   tern::default_generator().set_state(state);
-  if (setup.model.module->state_dict().contains("input_mean")) {
-    normalize_input(other, tern::zeros({3}), tern::ones({3}));
-  }
   other.module->to(setup.device);
   return other;
 }
@@ -91,6 +97,23 @@ StateDict part(const StateDict& all, const std::string& prefix) {
   return found;
 }
 
+/// The text with U+FFFD for what is not UTF-8, as metadata must be.
+std::string as_utf8(const std::string& text) {
+  using nlohmann::json;
+  return json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+}
+
+/// As a shell takes it for one word.
+std::string quoted(const std::string& word) {
+  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("%+,-./:=@_").find(static_cast<char>(c)) != std::string_view::npos;
+  });
+  if (plain) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
 /// The value of that name in a checkpoint's metadata.
 const std::string& text(const tern::TensorFile& file, const std::string& name) {
   const auto found = file.metadata.find(name);
@@ -110,12 +133,21 @@ T number(const tern::TensorFile& file, const std::string& name) {
 
 }  // namespace
 
+void Run::check_replaceable(const std::string& checkpoint) {
+  std::error_code absent;
+  if (!std::filesystem::exists(checkpoint, absent)) return;
+  std::map<std::string, std::string> found = tern::load_safetensors(checkpoint).metadata;
+  tern::check(found["kind"] == checkpoint_kind,
+              "train: {} is there and no checkpoint: delete it, or name another place", checkpoint);
+  tern::check(!found["epochs"].empty() && found["epoch"] == found["epochs"],
+              "train: {} is of a run that is not finished: --resume goes on with it, or delete it", checkpoint);
+}
+
 Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& data)
-    : recipe_(recipe),
-      seed_(options.seed),
-      loaded_(options.load.value_or("")),
+    : options_(options),
+      recipe_(recipe),
       data_name_(data.name),
-      setup_(prepared(std::move(setup), recipe, data)),
+      setup_(prepared(std::move(setup), recipe, data, options.holdout)),
       train_images_(data.train, part_of(data.train.size(), options.holdout, false)),
       holdout_(data.train, part_of(data.train.size(), options.holdout, true)),
       loader_(train_images_, {.batch_size = recipe.batch_size,
@@ -158,7 +190,7 @@ void Run::note(const Epoch& epoch, std::optional<double> val_accuracy) {
   EpochRecord record{epoch.number, epoch.loss, epoch.seconds, epoch.lr, {}, val_accuracy};
   if (holdout_.size() > 0) {
     tern::Module& model = *judged().module;
-    tern::DataLoader loader(holdout_, {.batch_size = 64, .shuffle = false, .drop_last = false, .num_workers = 0});
+    tern::DataLoader loader = measuring_loader(holdout_, options_);
     record.holdout_accuracy = accuracy(model, loader, setup_.device, recipe_.flips).value();
     if (best_.empty() || *record.holdout_accuracy >= best_accuracy_) {
       best_epoch_ = epoch.number;
@@ -172,18 +204,19 @@ void Run::note(const Epoch& epoch, std::optional<double> val_accuracy) {
 
 std::map<std::string, std::string> Run::settings() const {
   std::map<std::string, std::string> all = recipe_.settings();
-  all["seed"] = std::to_string(seed_);
+  all["seed"] = std::to_string(options_.seed);
   all["data"] = data_name_;
   all["holdout"] = std::to_string(holdout_.size());
   if (schedule_) all["epochs"] = std::to_string(recipe_.epochs);  // a constant rate may go on for longer
-  if (!loaded_.empty()) all["load"] = loaded_;
+  if (options_.load) all["load"] = as_utf8(*options_.load);
+  all["device"] = tern::Device(setup_.device.kind).str();  // those of a kind give the same bits
   return all;
 }
 
 std::string Run::command() const {
   std::string text = "birds_vs_planes train";
   for (const auto& [name, value] : settings()) {
-    if (name != "data" || value.starts_with("synthetic")) text += fmt::format(" --{} {}", name, value);
+    if (name != "data" || value.starts_with("synthetic")) text += fmt::format(" --{} {}", name, quoted(value));
   }
   return schedule_ ? text : fmt::format("{} --epochs {}", text, recipe_.epochs);
 }
@@ -191,7 +224,7 @@ std::string Run::command() const {
 std::map<std::string, std::string> Run::metadata() const {
   std::map<std::string, std::string> all{{"data", data_name_},
                                          {"epochs", std::to_string(recipe_.epochs)},
-                                         {"seed", std::to_string(seed_)},
+                                         {"seed", std::to_string(options_.seed)},
                                          {"classes", fmt::format("{}", fmt::join(class_names, ","))},
                                          {"command", command()}};
   if (recipe_.flips) all["flips"] = "yes";
@@ -217,6 +250,7 @@ tern::TensorFile Run::checkpoint() const {
   const tern::kernels::PhiloxState generator = tern::default_generator().state();
   file.metadata = {{"kind", checkpoint_kind},
                    {"epoch", std::to_string(at.epoch)},
+                   {"epochs", std::to_string(recipe_.epochs)},
                    {"position", std::to_string(at.position)},
                    {"generator_seed", std::to_string(generator.seed)},
                    {"generator_offset", std::to_string(generator.offset)},
@@ -259,7 +293,8 @@ void Run::resume(const tern::TensorFile& file, const std::string& name) {
     best_epoch_ = number<int>(file, "best_epoch");
     best_accuracy_ = number<double>(file, "best_accuracy");
     history_ = from_csv(text(file, "history"), name);
-    if (schedule_) schedule_->set_epoch(steps_done());
+    tern::check(static_cast<std::int64_t>(history_.size()) == epochs, "its history is of {} epochs, expected {}",
+                history_.size(), epochs);
   } catch (const tern::Error& e) {
     tern::fail("resume {}: {}", name, e.what());
   }

@@ -19,6 +19,10 @@ namespace birds_vs_planes {
 /// to bitwise the same weights.
 class Run {
  public:
+  /// Throws tern::Error, naming it, where a new run must not take that checkpoint's place: it is of a run that is not
+  /// finished, or no checkpoint at all.
+  static void check_replaceable(const std::string& checkpoint);
+
   /// Takes part of the training images for the hold-out. The data must outlive it.
   Run(Setup setup, const Options& options, const Recipe& recipe, const Data& data);
   Run(const Run&) = delete;
@@ -53,7 +57,7 @@ class Run {
   /// Of the best epoch on the hold-out so far; 0 before one is measured.
   int best_epoch() const { return best_epoch_; }
 
-  /// The command that trains the same weights anywhere: no paths, threads or devices.
+  /// The command, for a shell, that trains the same weights again: no threads, and no paths but that of loaded weights.
   std::string command() const;
   /// What is saved beside the weights.
   std::map<std::string, std::string> metadata() const;
@@ -61,9 +65,9 @@ class Run {
  private:
   std::map<std::string, std::string> settings() const;
 
+  const Options options_;
   Recipe recipe_;
-  std::uint64_t seed_;
-  std::string loaded_, data_name_;
+  std::string data_name_;
   Setup setup_;
   tern::Subset train_images_, holdout_;
   tern::DataLoader loader_;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -21,7 +22,11 @@ bool NamedModel::flips() const {
   return found != metadata.end() && found->second == "yes";
 }
 
-NamedModel fresh_model(const std::string& name) { return {name, make_model(name)}; }
+NamedModel fresh_model(const std::string& name, bool normalized) {
+  NamedModel model{name, make_model(name)};
+  if (normalized) normalize_input(model, tern::zeros({3}), tern::ones({3}));
+  return model;
+}
 
 void normalize_input(NamedModel& model, const tern::Tensor& mean, const tern::Tensor& std) {
   model.module = std::make_unique<Normalized>(std::move(model.module), mean, std);
@@ -34,15 +39,14 @@ NamedModel load_model(const std::optional<std::string>& name, const fs::path& fi
   tern::check(says || name, "load {}: its metadata name no model: name it with --model", file.string());
   tern::check(!says || !name || *name == found->second, "load {}: it holds the model '{}', not '{}'", file.string(),
               says ? found->second : "", name.value_or(""));
-  NamedModel model{name ? *name : found->second, nullptr, saved.metadata};
   try {
-    model.module = make_model(model.name);
-    if (saved.tensors.contains("input_mean")) normalize_input(model, tern::zeros({3}), tern::ones({3}));
+    NamedModel model = fresh_model(name ? *name : found->second, saved.tensors.contains("input_mean"));
     model.module->load_state_dict(saved.tensors);
+    model.metadata = saved.metadata;
+    return model;
   } catch (const tern::Error& e) {
     tern::fail("load {}: {}", file.string(), e.what());
   }
-  return model;
 }
 
 void save_model(const fs::path& file, const NamedModel& model, const std::map<std::string, std::string>& metadata) {
@@ -54,10 +58,12 @@ void save_model(const fs::path& file, const NamedModel& model, const std::map<st
 
 void check_writable(const fs::path& file) {
   tern::check(file.has_filename(), "save '{}': expected the name of a file", file.string());
-  const fs::file_status status = fs::status(file);
+  std::error_code unknown;
+  const fs::file_status status = fs::status(file, unknown);
   if (fs::exists(status)) {
     tern::check(fs::is_regular_file(status), "save {}: it is there and no regular file", file.string());
-    tern::check(access(file.c_str(), W_OK) == 0, "save {}: {}", file.string(), std::strerror(errno));
+    const bool may_write = access(file.c_str(), W_OK) == 0;
+    tern::check(may_write, "save {}: {}", file.string(), std::strerror(errno));
   }
   // Whether its folder takes a new file shows only when one is made.
   std::string probe = file.string() + ".XXXXXX";

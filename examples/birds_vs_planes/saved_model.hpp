@@ -19,8 +19,9 @@ struct NamedModel {
   bool flips() const;
 };
 
-/// A fresh model of that name. Throws tern::Error for an unknown one.
-NamedModel fresh_model(const std::string& name);
+/// A fresh model of that name; with `normalized` one with the buffers to normalise its input by, mean 0 and std 1 as
+/// yet. Throws tern::Error for an unknown name.
+NamedModel fresh_model(const std::string& name, bool normalized = false);
 
 /// The model that a safetensors file holds. Its metadata name it; `name` is needed where they do not.
 /// Throws tern::Error, naming the file, where it is damaged, holds another model's weights, or contradicts `name`.

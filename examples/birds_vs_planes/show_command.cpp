@@ -15,8 +15,6 @@ namespace birds_vs_planes {
 void show(const Options& options) {
   const Console console(options);
   const Colours colours = choose_colours(options.colours);
-  tern::check(options.part == "train" || options.part == "validation", "part '{}': expected train or validation",
-              options.part);
   if (options.output) check_writable(*options.output);
   const Data data = load_data(options.data);
   const tern::TensorDataset& images = options.part == "train" ? data.train : data.validation;
@@ -29,13 +27,13 @@ void show(const Options& options) {
   nlohmann::ordered_json object{{"part", options.part},
                                 {"number", options.number},
                                 {"class", class_names[images.targets()[options.number].item<std::int64_t>()]}};
-  if (options.output) object["saved"] = *options.output;
-  console.object(object.dump());
   if (options.output) {
     tern::write_png(*options.output, image);
     console.say("saved: {}", *options.output);
-    return;
+    object["saved"] = *options.output;
   }
+  console.object(object);
+  if (options.output) return;
   const std::string text = terminal_image(image, colours);
   console.result("{}", text.substr(0, text.size() - 1));
 }

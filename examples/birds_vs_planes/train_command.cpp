@@ -12,6 +12,7 @@
 
 #include <ctime>
 #include <filesystem>
+#include <system_error>
 
 namespace birds_vs_planes {
 
@@ -20,11 +21,6 @@ namespace {
 using json = nlohmann::ordered_json;
 
 std::string now() { return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(std::time(nullptr))); }
-
-std::optional<std::string> checkpoint_place(const Options& options) {
-  if (options.checkpoint || !options.save) return options.checkpoint;
-  return *options.save + ".checkpoint";
-}
 
 json as_json(const EpochRecord& e) {
   json object{{"epoch", e.epoch}, {"loss", e.loss}, {"seconds", e.seconds}, {"lr", e.lr}};
@@ -41,8 +37,8 @@ class Journal {
   Journal(Run& run, const Options& options)
       : run_(run),
         console_(options),
-        checkpoint_(checkpoint_place(options)),
-        bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), !console_.quiet()) {
+        checkpoint_(options.checkpoint_place()),
+        bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), !(options.quiet || options.json)) {
     if (options.log) log_.emplace(*options.log, run.history());
     if (options.tensorboard) events_.emplace(*options.tensorboard, run.history());
   }
@@ -56,7 +52,7 @@ class Journal {
     if (e.epoch == 1 || e.epoch % 10 == 0) console_.say("{} Epoch {}, Training loss {:.6f}", now(), e.epoch, e.loss);
     if (e.holdout_accuracy) console_.say("{} Epoch {}, Hold-out accuracy {:.4f}", now(), e.epoch, *e.holdout_accuracy);
     if (val_accuracy) console_.say("{} Epoch {}, Validation accuracy {:.4f}", now(), e.epoch, *val_accuracy);
-    console_.object(as_json(e).dump());
+    console_.object(as_json(e));
     if (log_) log_->add(e);
     if (events_) events_->add(e);
     save_checkpoint();
@@ -78,23 +74,23 @@ class Journal {
 };
 
 /// Reads the checkpoint if there is one.
-void resume(Run& run, const Options& options, const Console& console) {
-  const auto place = checkpoint_place(options);
-  tern::check(place.has_value(), "resume: neither --checkpoint nor --save says where the checkpoint is");
-  if (!std::filesystem::exists(*place)) {
-    console.say("resume: no checkpoint {} yet, starting from the beginning", *place);
+void resume(Run& run, const std::string& place, const Console& console) {
+  std::error_code absent;
+  if (!std::filesystem::exists(place, absent)) {
+    console.say("resume: no checkpoint {} yet, starting from the beginning", place);
     return;
   }
-  run.resume(tern::load_safetensors(*place), *place);
-  console.say("resumed: {}, after {} of {} epochs", *place, run.history().size(), run.recipe().epochs);
+  run.resume(tern::load_safetensors(place), place);
+  console.say("resumed: {}, after {} of {} epochs", place, run.history().size(), run.recipe().epochs);
 }
 
 /// Trains to the end, or throws what stopped it.
 void train(Run& run, const Options& options, tern::DataLoader& val_loader) {
   Journal journal(run, options);
   const auto kept = [&] {
-    const auto place = checkpoint_place(options);
-    return place && std::filesystem::exists(*place) ? fmt::format("; kept: {}", *place) : "; nothing was kept";
+    const auto place = options.checkpoint_place();
+    std::error_code absent;
+    return place && std::filesystem::exists(*place, absent) ? fmt::format("; kept: {}", *place) : "; nothing was kept";
   };
   const InterruptGuard interrupts;
   const TrainingEvents events{.batch_done = [&] { journal.batch_done(); },
@@ -121,17 +117,10 @@ void train(Run& run, const Options& options, tern::DataLoader& val_loader) {
                                 run.recipe().epochs * run.steps_per_epoch(), kept()));
 }
 
-tern::DataLoader measuring_loader(const tern::Dataset& images, const Options& options) {
-  return tern::DataLoader(images, {.batch_size = options.batch_size.value_or(64),
-                                   .shuffle = false,
-                                   .drop_last = options.drop_last_eval,
-                                   .num_workers = options.num_workers});
-}
-
 /// Measures and prints the accuracy on some images.
 Accuracy say_accuracy(const char* name, const tern::Dataset& images, const NamedModel& model, tern::Device device,
-                      const Options& options) {
-  tern::DataLoader loader = measuring_loader(images, options);
+                      const Options& options, bool drop_last) {
+  tern::DataLoader loader = measuring_loader(images, options, drop_last);
   const Accuracy a = accuracy(*model.module, loader, device, model.flips());
   Console(options).result("Accuracy {}: {:.4f} ({} of {})", name, a.value(), a.correct, a.total);
   return a;
@@ -144,29 +133,39 @@ TrainingResult train(const Options& options) {
   const Recipe recipe = make_recipe(options);
   Setup setup(options, recipe.model);
   if (options.save) check_writable(*options.save);
-  if (const auto place = checkpoint_place(options)) check_writable(*place);
+  if (const auto place = options.checkpoint_place()) {
+    check_writable(*place);
+    if (!options.resume) Run::check_replaceable(*place);
+  }
   const Data data = load_data(options.data);
   Run run(std::move(setup), options, recipe, data);
-  tern::DataLoader val_loader = measuring_loader(data.validation, options);
+  tern::DataLoader val_loader = measuring_loader(data.validation, options, options.drop_last_eval);
 
   console.say("data: {}", data.description);
   console.say("{}; seed: {}", run.setup().str(), options.seed);
   if (run.holdout_images()) console.say("hold-out: {} of the training images", run.holdout_images()->size());
-  if (options.resume) resume(run, options, console);
+  if (options.resume) resume(run, options.checkpoint_place().value(), console);
   train(run, options, val_loader);
 
   NamedModel& model = run.result();
   model.metadata = run.metadata();
+  if (options.save) {
+    save_model(*options.save, model, model.metadata);
+    console.say("saved: {}", *options.save);
+  }
+  const auto measured = [&](const char* name, const tern::Dataset& images, bool drop_last) {
+    return say_accuracy(name, images, model, run.device(), options, drop_last);
+  };
   TrainingResult result{.model = model.name,
                         .parameters = model.module->num_parameters(),
                         .loss = run.history().back().loss,
                         .seconds = 0,
-                        .train = say_accuracy("train", run.train_images(), model, run.device(), options),
-                        .validation = say_accuracy("val", data.validation, model, run.device(), options),
+                        .train = measured("train", run.train_images(), options.drop_last_eval),
+                        .validation = measured("val", data.validation, options.drop_last_eval),
                         .holdout = {}};
   for (const EpochRecord& e : run.history()) result.seconds += e.seconds;
   if (run.holdout_images()) {
-    result.holdout = say_accuracy("hold-out", *run.holdout_images(), model, run.device(), options);
+    result.holdout = measured("hold-out", *run.holdout_images(), false);
     console.say("best on the hold-out: epoch {}", run.best_epoch());
   }
   json object{{"model", model.name},
@@ -177,12 +176,8 @@ TrainingResult train(const Options& options) {
               {"train", as_json(result.train)},
               {"validation", as_json(result.validation)}};
   if (result.holdout) object["holdout"] = as_json(*result.holdout);
-  if (options.save) {
-    save_model(*options.save, model, model.metadata);
-    console.say("saved: {}", *options.save);
-    object["saved"] = *options.save;
-  }
-  console.object(object.dump());
+  if (options.save) object["saved"] = *options.save;
+  console.object(object);
   return result;
 }
 
@@ -192,10 +187,12 @@ void evaluate(const Options& options) {
   const Data data = load_data(options.data);
   console.say("data: {}", data.description);
   console.say("{}", setup.str());
-  const Accuracy train = say_accuracy("train", data.train, setup.model, setup.device, options);
-  const Accuracy validation = say_accuracy("val", data.validation, setup.model, setup.device, options);
-  console.object(
-      json{{"model", setup.model.name}, {"train", as_json(train)}, {"validation", as_json(validation)}}.dump());
+  const auto measured = [&](const char* name, const tern::Dataset& images) {
+    return say_accuracy(name, images, setup.model, setup.device, options, options.drop_last_eval);
+  };
+  const Accuracy train = measured("train", data.train);
+  const Accuracy validation = measured("val", data.validation);
+  console.object(json{{"model", setup.model.name}, {"train", as_json(train)}, {"validation", as_json(validation)}});
 }
 
 }  // namespace birds_vs_planes

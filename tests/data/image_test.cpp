@@ -123,6 +123,8 @@ TEST_CASE("read_image says which file is wrong, and how") {
   const std::string missing = (folder / "missing.png").string();
   CHECK_THROWS_WITH(tern::read_image(missing), Contains(missing) && Contains("No such file"));
   CHECK_THROWS_WITH(tern::read_image(folder.path()), Contains(folder.path().string()) && Contains("is a folder"));
+  const std::string too_long(300, 'x');
+  CHECK_THROWS_WITH(tern::read_image(too_long), Contains("read_image: " + too_long + ": File name too long"));
   CHECK_THROWS_WITH(tern::read_image(write("text.jpg", "Not a picture at all, just words.")),
                     Contains("text.jpg") && Contains("expected a JPEG, PNG or BMP"));
   CHECK_THROWS_WITH(tern::read_image(write("empty.png", "")), Contains("empty.png"));
@@ -138,11 +140,18 @@ TEST_CASE("read_image says which file is wrong, and how") {
 TEST_CASE("write_png refuses what it cannot write") {
   const TemporaryFolder folder;
   const Tensor image = tern::zeros({3, 4, 4}, {.dtype = tern::DType::uint8});
-  CHECK_THROWS_WITH(tern::write_png(folder / "no" / "image.png", image), Contains("image.png cannot be written"));
+  CHECK_THROWS_WITH(tern::write_png(folder / "no" / "image.png", image),
+                    Contains("image.png: cannot create a file there"));
   CHECK_THROWS_WITH(tern::write_png(folder / "image.png", image.narrow(0, 0, 2)), Contains("[2, 4, 4]"));
   CHECK_THROWS_WITH(tern::write_png(folder / "image.png", tern::zeros({3, 4, 4})), Contains("float32"));
   CHECK_THROWS_AS(tern::write_png(folder / "image.png", image.narrow(1, 0, 0)), tern::Error);
   CHECK_FALSE(std::filesystem::exists(folder / "image.png"));
+  // The old picture's file is replaced, not written into: who has it open still sees it.
+  tern::write_png(folder / "image.png", image);
+  std::filesystem::create_hard_link(folder / "image.png", folder / "old.png");
+  tern::write_png(folder / "image.png", tern::full({3, 4, 4}, 9, {.dtype = tern::DType::uint8}));
+  CHECK(distance(tern::read_image(folder / "old.png"), image) == 0);
+  CHECK(distance(tern::read_image(folder / "image.png"), image) == 9);
 }
 
 TEST_CASE("resize is the mean over areas where it shrinks and linear where it grows") {

@@ -79,17 +79,17 @@ std::vector<Mistake> mistakes(const Files& f) {
       {{"show"}, 2, {"N is required"}},
       {{"show", "first"}, 2, {"first"}},
       {{"report", "--load", f.net}, 2, {"--output is required"}},
+      {{"report", "--load", f.net, "--output", "x", "--drop-last-eval"}, 2, {"--drop-last-eval"}},
       // Names.
-      {train({"--model", "resnet"}), 1, {"model 'resnet': expected one of net, width, dropout, batchnorm, depth"}},
-      {train({"--recipe", "secret"}), 1, {"recipe 'secret': expected one of article, strong"}},
+      {train({"--model", "resnet"}), 2, {"--model: resnet not in {net,width,dropout,batchnorm,depth"}},
+      {{"evaluate", "--load", nowhere, "--model", "resnet"}, 2, {"--model: resnet not in"}},
+      {train({"--recipe", "secret"}), 2, {"--recipe: secret not in {article,strong}"}},
       {train({"--recipe", "strong", "--momentum", "0"}), 1, {"recipe strong: momentum 0, expected more than 0"}},
-      {train({"--device", "tpu"}), 1, {"device 'tpu': expected"}},
+      {train({"--device", "tpu"}), 2, {"device 'tpu': expected"}},
       {train({"--device", "cuda:7"}), 1, {"device cuda:7: "}},
-      {{"compare", "--data", "synthetic:64", "--models", "net", "vgg"}, 1, {"model 'vgg': expected one of net"}},
-      {{"show", "1", "--data", "synthetic", "--part", "test"}, 1, {"part 'test': expected train or validation"}},
-      {{"show", "1", "--data", "synthetic", "--colours", "cga"},
-       1,
-       {"colours 'cga': expected auto, true, 256 or none"}},
+      {{"compare", "--data", "synthetic:64", "--models", "net", "vgg"}, 2, {"--models: vgg not in {net"}},
+      {{"show", "1", "--data", "synthetic", "--part", "test"}, 2, {"--part: test not in {train,validation}"}},
+      {{"show", "1", "--data", "synthetic", "--colours", "cga"}, 2, {"--colours: cga not in {auto,true,256,none}"}},
       {{"show", "500", "--data", "synthetic"}, 1, {"show 500: there are 500 validation images, expected 0 to 499"}},
       // Data.
       {{"train", "--data", nowhere}, 1, {"no folder " + nowhere, "scripts/fetch_cifar10"}},
@@ -110,7 +110,7 @@ std::vector<Mistake> mistakes(const Files& f) {
       {{"info", "--load", f.nameless, "--model", "res"}, 1, {"load " + f.nameless}},
       {{"evaluate", "--data", "synthetic:64", "--load", f.checkpoint}, 1, {"load " + f.checkpoint, "name no model"}},
       // Checkpoints.
-      {train({"--resume"}), 1, {"resume: neither --checkpoint nor --save says where the checkpoint is"}},
+      {train({"--resume"}), 2, {"--resume: neither --checkpoint nor --save says where the checkpoint is"}},
       {resume({"--model", "batchnorm"}), 1, {"resume " + f.checkpoint + ": its run had model net, not batchnorm"}},
       {resume({"--lr", "0.5"}), 1, {"its run had lr 0.01, not 0.5"}},
       {resume({"--recipe", "strong"}), 1, {"resume " + f.checkpoint + ": its run had "}},
@@ -118,6 +118,10 @@ std::vector<Mistake> mistakes(const Files& f) {
       {resume({"--cutout", "4"}), 1, {"its run had cutout 0, not 4"}},
       {train({"--checkpoint", f.net, "--resume"}), 1, {"resume " + f.net + ": it is no checkpoint"}},
       {train({"--checkpoint", f.text, "--resume"}), 1, {f.text, "expected a whole safetensors file"}},
+      {resume({"--device", "reference"}), 1, {"its run had device cpu, not reference"}},
+      {train({"--load", f.net, "--checkpoint", f.folder / "./net"}), 2, {"--load: " + f.net + " is the file of --che"}},
+      {train({"--save", nowhere, "--checkpoint", f.folder / "x/../nowhere"}), 2, {"--save: " + nowhere + " is the fi"}},
+      {train({"--load", f.net, "--log", f.net}), 2, {"--load: " + f.net + " is the file of --log"}},
       // Places to write to.
       {train({"--save", nowhere + "/net"}), 1, {"save " + nowhere + "/net", "No such file or directory"}},
       {train({"--save", f.empty}), 1, {"save " + f.empty + ": it is there and no regular file"}},
@@ -195,6 +199,9 @@ TEST_CASE("a full disk is an error, and what was there before stays") {
   check_message({WEXITSTATUS(status), "", read_file(folder / "err")}, 1, {saved + ".checkpoint", "File too large"});
   CHECK(read_file(saved) == weights);
   CHECK(read_file(saved + ".checkpoint") == checkpoint);
+
+  const int unsaid = std::system((program + " fly 2>/dev/full").c_str());
+  CHECK(WEXITSTATUS(unsaid) == 2);
 
   const int full = std::system((program + " info >/dev/full 2>" + (folder / "err")).c_str());
   check_message({WEXITSTATUS(full), "", read_file(folder / "err")}, 1,

@@ -13,6 +13,7 @@
 #include <random.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -94,6 +95,31 @@ TEST_CASE("base64 gives the test vectors of RFC 4648") {
   CHECK(base64("\xff\xfe\xfd") == "//79");
 }
 
+TEST_CASE("a picture of numbers spans from the least finite one to the largest") {
+  CHECK(stretched(tensor<float>({1, 3, 2, 5}).reshape({1, 2, 2})).to_vector<std::int64_t>() ==
+        std::vector<std::int64_t>{0, 128, 64, 255});
+  CHECK(stretched(tensor<float>({NAN, INFINITY, -INFINITY, 1, 2, 2}).reshape({1, 2, 3})).to_vector<std::int64_t>() ==
+        std::vector<std::int64_t>{0, 255, 0, 0, 255, 255});
+  CHECK(stretched(full({1, 2, 2}, NAN)).to_vector<std::int64_t>() == std::vector<std::int64_t>{0, 0, 0, 0});
+}
+
+TEST_CASE("a log has epochs and finite numbers") {
+  const std::string header = "epoch,loss,seconds,lr,holdout_accuracy,val_accuracy\n";
+  CHECK(from_csv(header + "2147483647,1,1,1,,0.5\n", "log").at(0).epoch == 2147483647);
+  for (const char* line : {"nan,1,1,1,,", "inf,1,1,1,,", "1e300,1,1,1,,", "0,1,1,1,,", "1.5,1,1,1,,", "1,nan,1,1,,"}) {
+    INFO(line);
+    CHECK_THROWS_WITH(from_csv(header + line + "\n", "log"), Catch::Contains("expected an epoch and five numbers"));
+  }
+}
+
+TEST_CASE("a model whose answers are no numbers is not reported on") {
+  auto model = fresh_model("net");
+  model.module->state_dict().at("fc2.weight").detach().fill_(NAN);
+  const TensorDataset images = synthetic_birds_and_planes(8, 1);
+  DataLoader loader(images, {.batch_size = 8, .shuffle = false});
+  CHECK_THROWS_WITH(judge(model, loader, Device::cpu), Catch::Contains("no number"));
+}
+
 TEST_CASE("confusion, worst mistakes and calibration are what counting gives") {
   for_each_case(30, [](Random& random) {
     const Judgement j = random_judgement(random);
@@ -130,7 +156,8 @@ TEST_CASE("a report's figures are those of the model, the data and the logs, and
   const Report& r = made();
   auto model = load_model({}, r.folder / "net");
   const TensorDataset images = synthetic_birds_and_planes(50, 2);
-  const Judgement j = judge(model, images, Device::cpu);
+  DataLoader loader(images, {.batch_size = 64, .shuffle = false, .drop_last = false});
+  const Judgement j = judge(model, loader, Device::cpu);
   CHECK(r.data.at("confusion") == nlohmann::json(j.confusion()));
   CHECK(r.data.at("images") == 50);
   CHECK(r.data.at("command") == load_safetensors(r.folder / "net").metadata.at("command"));

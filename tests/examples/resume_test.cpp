@@ -110,6 +110,9 @@ TEST_CASE("a signal stops a run at its next step with a checkpoint, and it goes 
     CHECK_THAT(stopped.err, Catch::StartsWith("birds_vs_planes: train: stopped by a signal after ") &&
                                 Catch::EndsWith("; kept: " + (folder / "run.checkpoint") + "\n"));
     CHECK_FALSE(std::filesystem::exists(folder / "run"));
+    const Outcome anew = run_program(arguments("run", 2, "--quiet"));
+    CHECK(anew.code == 1);
+    CHECK_THAT(anew.err, Catch::Contains((folder / "run.checkpoint") + " is of a run that is not finished: --resume"));
 
     const int epochs = std::stoi(load_safetensors(folder / "run.checkpoint").metadata.at("epoch")) + 2;
     const Outcome resumed = run_program(arguments("run", epochs, "--resume"));
@@ -118,6 +121,36 @@ TEST_CASE("a signal stops a run at its next step with a checkpoint, and it goes 
     REQUIRE(run_program(arguments("unbroken", epochs, "--quiet")).code == 0);
     CHECK(read_file(folder / "run") == read_file(folder / "unbroken"));
   }
+}
+
+TEST_CASE("a new run does not replace the checkpoint of one that is not finished") {
+  const TemporaryFolder folder;
+  const auto train = [&](const std::string& seed, const char* more) {
+    return run_program({"train", "--data", "synthetic:120", "--epochs", "1", "--batch-size", "20", "--seed", seed,
+                        "--save", folder / "run", "--log", folder / "log", "--tensorboard", folder / "events", more});
+  };
+  const auto files = [&] {
+    return std::vector{read_file(folder / "run.checkpoint"), read_file(folder / "log"),
+                       read_file(folder / "events/events.out.tfevents.birds_vs_planes")};
+  };
+  const auto refused = [&](const std::string& reason) {
+    const auto before = files();
+    const Outcome outcome = train("5", "--quiet");
+    CHECK(outcome.code == 1);
+    CHECK(outcome.err == "birds_vs_planes: train: " + (folder / "run.checkpoint") + reason + "\n");
+    CHECK(files() == before);
+  };
+  REQUIRE(train("3", "--quiet").code == 0);
+  REQUIRE(train("4", "--quiet").code == 0);  // a finished one's place may be taken
+
+  TensorFile file = load_safetensors(folder / "run.checkpoint");
+  CHECK(file.metadata.at("epochs") == "1");
+  file.metadata["epochs"] = "2";
+  save_safetensors(folder / "run.checkpoint", file);
+  refused(" is of a run that is not finished: --resume goes on with it, or delete it");
+  file.metadata["kind"] = "something else";
+  save_safetensors(folder / "run.checkpoint", file);
+  refused(" is there and no checkpoint: delete it, or name another place");
 }
 
 TEST_CASE("a finished run that is resumed gives the same file, and may go on for longer") {
@@ -136,6 +169,26 @@ TEST_CASE("a finished run that is resumed gives the same file, and may go on for
                                      "--save", folder / "run", "--resume"});
   CHECK(fewer.code == 1);
   CHECK_THAT(fewer.err, Catch::Contains("its run has done 4 epochs, more than the 3 asked for"));
+}
+
+TEST_CASE("a checkpoint whose history is not that of its epochs is an error") {
+  const TemporaryFolder folder;
+  const auto train = [&](const char* more) {
+    return run_program({"train", "--data", "synthetic:120", "--epochs", "1", "--batch-size", "20", "--checkpoint",
+                        folder / "checkpoint", more});
+  };
+  REQUIRE(train("--quiet").code == 0);
+  TensorFile file = load_safetensors(folder / "checkpoint");
+  const std::string history = file.metadata.at("history"), header = history.substr(0, history.find('\n') + 1);
+  for (const auto& [text, message] :
+       {std::pair<std::string, std::string>{header, "its history is of 0 epochs, expected 1"},
+        {header + "inf,1,1,1,,\n", "line 2 is 'inf,1,1,1,,', expected an epoch and five numbers"}}) {
+    file.metadata["history"] = text;
+    save_safetensors(folder / "checkpoint", file);
+    const Outcome outcome = train("--resume");
+    CHECK(outcome.code == 1);
+    CHECK_THAT(outcome.err, Catch::StartsWith("birds_vs_planes: resume ") && Catch::Contains(message));
+  }
 }
 
 TEST_CASE("a run that diverges keeps its last good checkpoint") {

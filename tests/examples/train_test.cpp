@@ -111,6 +111,57 @@ TEST_CASE("an epoch's loss is the mean over its batches") {
   CHECK(train({.lr = 1e-30, .l2 = 0.25}).epochs[0].loss == Approx(loss + 0.25 * squares).epsilon(1e-5));
 }
 
+TEST_CASE("a stop that is asked for while an epoch is measured, the last one too, is not lost") {
+  const TensorDataset images = synthetic_birds_and_planes(64, test::base_seed());
+  const auto model = make_model("net");
+  DataLoader loader(images, {.batch_size = 32, .num_workers = 0});
+  SGD optimizer(model->parameters(), {.lr = 0.01});
+  birds_vs_planes::Training training{
+      .model = *model, .optimizer = optimizer, .loader = loader, .loss_fn = CrossEntropyLoss()};
+  int batches = 0, epochs = 0;
+  bool stop = false;
+  const birds_vs_planes::TrainingEvents events{.batch_done = [&] { ++batches; },
+                                               .epoch_done =
+                                                   [&](const birds_vs_planes::Epoch&) {
+                                                     ++epochs;
+                                                     stop = true;
+                                                   },
+                                               .stop = [&] { return stop; }};
+  for (int epoch = 1; epoch <= 2; ++epoch) {
+    stop = false;
+    CHECK_FALSE(birds_vs_planes::training_loop(2, training, events));
+    CHECK(epochs == epoch);
+    CHECK(batches == 2 * epoch);
+  }
+  CHECK(birds_vs_planes::training_loop(2, training, events));
+  CHECK(batches == 4);
+}
+
+TEST_CASE("an epoch's learning rate is that of its last step, also where the run stopped after that step") {
+  const TensorDataset images = synthetic_birds_and_planes(64, test::base_seed());
+  for (const bool stops : {false, true}) {
+    const auto model = make_model("net");
+    DataLoader loader(images, {.batch_size = 16, .num_workers = 0});
+    SGD optimizer(model->parameters(), {.lr = 0.01});
+    WarmupCosineLR schedule(optimizer, 6, 12);
+    birds_vs_planes::Training training{.model = *model,
+                                       .optimizer = optimizer,
+                                       .loader = loader,
+                                       .loss_fn = CrossEntropyLoss(),
+                                       .schedule = &schedule};
+    std::vector<double> lr;
+    const birds_vs_planes::TrainingEvents events{
+        .batch_done = [] {},
+        .epoch_done = [&](const birds_vs_planes::Epoch& epoch) { lr.push_back(epoch.lr); },
+        .stop = [&] { return stops; }};
+    while (!birds_vs_planes::training_loop(2, training, events)) {
+    }
+    REQUIRE(lr.size() == 2);
+    CHECK(lr[0] == Approx(0.01 * 4 / 6));
+    CHECK(lr[1] == Approx(0.01 * (1 + std::cos(M_PI / 6)) / 2));
+  }
+}
+
 TEST_CASE("the loss falls") {
   const Trained trained = train({.epochs = 20});
   CHECK(trained.epochs.back().loss < 0.98 * trained.epochs.front().loss);
