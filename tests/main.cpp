@@ -1,8 +1,11 @@
 #define CATCH_CONFIG_RUNNER
 #include <catch2/catch.hpp>
 
+#include <tern/kernels/cuda/devices.hpp>
+
 #include <random.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 
@@ -22,9 +25,28 @@ std::uint64_t base_seed() {
 extern "C" const char* __asan_default_options();
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
 
+namespace {
+
+/// Leaves out the cases tagged [cuda], which test nothing without a device, so that they do not pass.
+void skip_cuda(Catch::ConfigData& config) {
+  const std::vector<Catch::TestCase>& all = Catch::getAllTestCasesSorted(Catch::Config());
+  const auto count = std::count_if(all.begin(), all.end(), [](const Catch::TestCase& test) {
+    return std::find(test.tags.begin(), test.tags.end(), "cuda") != test.tags.end();
+  });
+  if (count == 0) return;
+  config.testsOrTags.push_back("~[cuda]");
+  std::cerr << count << (count == 1 ? " test case is" : " test cases are")
+            << " skipped: no CUDA device was found; TERN_CUDA=EMULATE runs them on the host" << std::endl;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   Catch::StringMaker<float>::precision = 9;
   Catch::StringMaker<double>::precision = 17;
   std::cout << "TERN_TEST_SEED=" << tern::test::base_seed() << std::endl;
-  return Catch::Session().run(argc, argv);
+  Catch::Session session;
+  if (const int status = session.applyCommandLine(argc, argv)) return status;
+  if (!tern::kernels::cuda::is_available()) skip_cuda(session.configData());
+  return session.run();
 }

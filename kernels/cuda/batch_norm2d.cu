@@ -14,8 +14,9 @@
 /// picks; the gradient's sums are taken over the picked elements, and a thread of pooled_input_gradient gathers the dy
 /// of the windows that picked its element. Neither the normalised tensor nor its gradient is written.
 ///
-/// Bytes: x twice and y once (three times 4 * N * C * HW), backward x and dy twice and dx once (five times).
-/// Arithmetic: some 10 operations an element. The limit is bandwidth.
+/// Bytes: x and y once, backward x, dy and dx once, as long as the second kernel finds in the L2 cache what the first
+/// has read; else x and dy once more. With pooling, y and dy have the size of the windows, and so have indices and
+/// picked. Arithmetic: some 10 operations an element. The limit is bandwidth.
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/pool2d.cuh>
@@ -61,7 +62,7 @@ struct Runs {
 
 /// means and squares [C, runs]: of each run its mean, and the sum of the squared deviations from it.
 template <class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     moments(Runs runs, const T* __restrict__ x, T* __restrict__ means, T* __restrict__ squares) {
   for (int64_t work = blockIdx.x; work < runs.C * runs.count; work += gridDim.x) {
     const int64_t c = work / runs.count, run = work % runs.count;
@@ -163,7 +164,7 @@ __global__ void __launch_bounds__(block_size)
 /// dx = (dy - mean of dy - xhat * mean of dy * xhat) * invstd * weight. In training the batch's mean and variance
 /// depend on x as well, which takes dy's mean and its slope along xhat away; else sum_dy and sum_dy_xhat are null.
 template <int width, class I, class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     input_gradient(I packs, I HW, I C, T elements, const T* __restrict__ x, const T* __restrict__ weight,
                    const T* __restrict__ mean, const T* __restrict__ invstd, const T* __restrict__ sum_dy,
                    const T* __restrict__ sum_dy_xhat, const T* __restrict__ dy, T* __restrict__ dx) {

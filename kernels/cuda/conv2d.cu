@@ -56,7 +56,7 @@ struct Conv {
 };
 
 template <class I, class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 2)
     direct_forward(Conv<I> s, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ bias,
                    T* __restrict__ y) {
   for (I e = grid_thread<I>(); e < s.N * s.K * s.P * s.Q; e += grid_threads<I>()) {

@@ -35,7 +35,7 @@ struct Transposition {
 
 /// A block copies one tile of 32 rows and 32 columns, at each place of the walk over the other dimensions in turn.
 template <class T>
-__global__ void __launch_bounds__(tile_size* tile_rows)
+__global__ void __launch_bounds__(tile_size* tile_rows, 4)
     copy_transposed(Transposition t, int64_t tiles, int64_t n, Walk<int64_t> others, const T* a, T* b) {
   __shared__ T tile[tile_size][tile_size + 1];  // an odd distance: 32 rows of a column lie in 32 banks
   const int64_t tiles_across = ceil_div(t.columns, tile_size);

@@ -53,7 +53,7 @@ struct Normalizer {
 
 /// losses and weights [N]: of each row its loss, and the weight of its target, 0 where that is ignored.
 template <class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     row_losses(Settings<T> s, const T* __restrict__ logits, const int64_t* __restrict__ target,
                const T* __restrict__ weight, T* __restrict__ log_prob, T* __restrict__ losses,
                T* __restrict__ weights) {
@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(1) set_to_one(T* norm) {
 
 /// `each` says that dloss is [N].
 template <class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     row_gradients(Settings<T> s, bool each, const T* __restrict__ log_prob, const int64_t* __restrict__ target,
                   const T* __restrict__ weight, const T* __restrict__ norm, const T* __restrict__ dloss,
                   T* __restrict__ dlogits) {

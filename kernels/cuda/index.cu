@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(block_size, 4)
 constexpr int columns_per_lane = 4, columns_per_warp = columns_per_lane * warp_threads;
 
 template <class I, class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     select_backward(Select<I> s, const int64_t* __restrict__ index, const T* __restrict__ dy, T* __restrict__ dx) {
   const I columns = s.outer * s.inner, tiles = static_cast<I>(ceil_div(columns, columns_per_warp));
   const I lane = static_cast<I>(threadIdx.x % warp_threads);

@@ -39,7 +39,9 @@ __global__ void __launch_bounds__(block_size) avg_pool(Pool<I> s, const T* __res
   s.for_each_window([&](I window, I plane, I top, I bottom, I left, I right) {
     const T* const in = x + plane * s.H * s.W;
     T total = 0;
+#pragma unroll 1
     for (I h = top; h < bottom; ++h) {
+#pragma unroll 1
       for (I w = left; w < right; ++w) total += in[h * s.W + w];
     }
     y[window] = total / static_cast<T>(s.R * s.S);

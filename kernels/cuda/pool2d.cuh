@@ -65,7 +65,9 @@ struct Pool {
       const I from_p = max(h + pad_h - R + stride_h, I{0}) / stride_h, to_p = min((h + pad_h) / stride_h + 1, P);
       const I from_q = max(w + pad_w - S + stride_w, I{0}) / stride_w, to_q = min((w + pad_w) / stride_w + 1, Q);
       T total = 0;
+#pragma unroll 1
       for (I p = from_p; p < to_p; ++p) {
+#pragma unroll 1
         for (I q = from_q; q < to_q; ++q) total += part((plane * P + p) * Q + q, h * W + w);
       }
       f(e, plane, total);

@@ -23,14 +23,25 @@ double dot(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-std::string gradcheck(const Function& function, const std::vector<Tensor>& inputs, Random& random) {
-  std::vector<Tensor> leaves;
-  for (const Tensor& x : inputs) leaves.push_back(x.clone().set_requires_grad());
+std::string gradcheck(const Function& function, const std::vector<Tensor>& inputs_, Random& random, Device device) {
+  std::vector<Tensor> leaves, inputs;
+  for (const Tensor& x : inputs_) leaves.push_back(x.to(device).clone().set_requires_grad());
   const Tensor y = function(leaves);
-  const Tensor projection = random_view(random, y.shape(), DType::float64, y.device());
+  Tensor projection = random_view(random, y.shape(), DType::float64, device);
   y.backward(projection);
 
   NoGradGuard no_grad;
+  const Device host = device.on_host() ? device : Device(Device::reference);
+  for (const Tensor& x : inputs_) inputs.push_back(x.to(host));
+  projection = projection.to(host);
+  if (!device.on_host()) {
+    const std::vector<double> want = function(inputs).to_vector<double>(), got = y.detach().to_vector<double>();
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      if (!(std::abs(got[i] - want[i]) <= 1e-12 * std::max(1.0, std::abs(want[i])))) {
+        return text("output ", i, " is ", got[i], ", expected ", want[i]);
+      }
+    }
+  }
   for (std::size_t k = 0; k < inputs.size(); ++k) {
     if (!leaves[k].grad().defined()) return text("input ", k, " got no gradient");
     const std::vector<double> gradient = leaves[k].grad().to_vector<double>();

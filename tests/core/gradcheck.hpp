@@ -29,8 +29,9 @@ struct OpCase {
 /// Every op of core/ops.hpp and every view, with fresh shapes, layouts and values at each call of make.
 const std::vector<OpCase>& op_cases();
 
-/// Compares the gradients of a random projection of function(inputs), all float64, with its differences. Empty where
-/// all agree to 1e-6 of their size, else one line on the first that does not.
-std::string gradcheck(const Function& function, const std::vector<Tensor>& inputs, Random& random);
+/// Compares the gradients of a random projection of function(inputs) on the device, all float64, with differences:
+/// those of the device itself where it is the host, else, for an emulated one is slow, those of the reference, whose
+/// output it must then have. Empty where all agree to 1e-6 of their size, else one line on the first that does not.
+std::string gradcheck(const Function& function, const std::vector<Tensor>& inputs, Random& random, Device device);
 
 }  // namespace tern::test

@@ -40,7 +40,7 @@ TEST_CASE("more elements than a grid has threads") {
 }
 
 TEST_CASE("an upload leaves the host's memory at once") {
-  const std::size_t n = 2'500'000;  // more than all places of the staging memory hold
+  const std::size_t n = 2'500'000;  // of more than one place in the staging memory
   const std::vector<float> values = random_floats(n, 1);
   std::vector<float> host = values;
   const DeviceBuffer<float> device(n);

@@ -25,6 +25,11 @@ const std::vector<Subject>& subjects() {
   return all;
 }
 
+const std::vector<Subject>& cpu_alone() {
+  static const std::vector<Subject> all{{"cpu", &cpu_backend()}};
+  return all;
+}
+
 namespace {
 
 std::string list(const Dims& dims) {

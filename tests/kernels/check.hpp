@@ -46,6 +46,8 @@ struct Subject {
 
 /// Every backend of this build that has a device here, the reference first.
 const std::vector<Subject>& subjects();
+/// The CPU's alone.
+const std::vector<Subject>& cpu_alone();
 
 /// What a kernel wrote, wide enough for each dtype.
 struct Output {
@@ -165,11 +167,11 @@ class Run {
 };
 
 template <class Truth, class T, class F>
-void check_against(Random& random, const Tolerance* tolerance, F call) {
+void check_against(Random& random, const Tolerance* tolerance, F call, const std::vector<Subject>& backends) {
   Run<Truth> truth(reference_backend(), random);
   call(truth);
   const std::vector<Output> want = truth.finish();
-  for (const Subject& subject : subjects()) {
+  for (const Subject& subject : backends) {
     INFO("backend " << subject.name);
     Run<T> run(*subject.backend, random);
     call(run);
@@ -181,13 +183,14 @@ void check_against(Random& random, const Tolerance* tolerance, F call) {
 /// The outputs equal the reference's, which runs in T as well.
 template <class T, class F>
 void check_exact(Random& random, F call) {
-  check_against<T, T>(random, nullptr, call);
+  check_against<T, T>(random, nullptr, call, subjects());
 }
 
 /// The outputs are as close to the reference's as `tolerance` says; integers are equal.
 template <class T, class F>
-void check_close(Random& random, const Tolerance& tolerance, F call) {
-  check_against<std::conditional_t<std::is_floating_point_v<T>, double, T>, T>(random, &tolerance, call);
+void check_close(Random& random, const Tolerance& tolerance, F call,
+                 const std::vector<Subject>& backends = subjects()) {
+  check_against<std::conditional_t<std::is_floating_point_v<T>, double, T>, T>(random, &tolerance, call, backends);
 }
 
 }  // namespace tern::test

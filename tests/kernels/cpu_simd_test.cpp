@@ -79,16 +79,25 @@ TEST_CASE("every instruction set is as the reference", "[cpu]") {
       const auto x = random.values<float>(c.N * c.C * c.H * c.W), b = random.values<float>(c.K);
       const auto w = random.values<float>(c.K * c.C / c.groups * c.R * c.S);
       const auto dy = random.values<float>(c.N * c.K * c.P() * c.Q());
-      check_close<float>(random, whole, [&](auto& run) {
-        run.floating().conv2d(c, run.in(x), run.in(w), run.in(b), run.out("y", {c.N, c.K, c.P(), c.Q()}));
-      });
-      check_close<float>(random, whole, [&](auto& run) {
-        run.floating().conv2d_backward_input(c, run.in(w), run.in(dy), run.out("dx", {c.N, c.C, c.H, c.W}));
-      });
-      check_close<float>(random, whole_or_one, [&](auto& run) {
-        run.floating().conv2d_backward_weight(c, run.in(x), run.in(dy), run.out("dw", {c.K, c.C / c.groups, c.R, c.S}),
-                                              run.out("db", {c.K}));
-      });
+      check_close<float>(
+          random, whole,
+          [&](auto& run) {
+            run.floating().conv2d(c, run.in(x), run.in(w), run.in(b), run.out("y", {c.N, c.K, c.P(), c.Q()}));
+          },
+          cpu_alone());
+      check_close<float>(
+          random, whole,
+          [&](auto& run) {
+            run.floating().conv2d_backward_input(c, run.in(w), run.in(dy), run.out("dx", {c.N, c.C, c.H, c.W}));
+          },
+          cpu_alone());
+      check_close<float>(
+          random, whole_or_one,
+          [&](auto& run) {
+            run.floating().conv2d_backward_weight(c, run.in(x), run.in(dy),
+                                                  run.out("dw", {c.K, c.C / c.groups, c.R, c.S}), run.out("db", {c.K}));
+          },
+          cpu_alone());
 
       auto special = random.values<float>(c.N * c.C * c.H * c.W);
       random.spoil(special);

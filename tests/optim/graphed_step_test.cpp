@@ -103,8 +103,7 @@ TEST_CASE("GraphedStep: replayed steps are the steps themselves, bit by bit, wit
       [](const std::vector<Tensor>& params) { return std::make_unique<AdamW>(params, AdamWOptions{.lr = 0.01}); });
 }
 
-TEST_CASE("GraphedStep: follows a model that is moved, and gives its memory back") {
-  if (!cuda::is_available()) return;
+TEST_CASE("GraphedStep: follows a model that is moved, and gives its memory back", "[cuda]") {
   for_each_case(1, [](Random& random) {
     const Batch batch = random_batch(random, 2);
     const std::size_t before = cuda::memory_allocated();
@@ -130,8 +129,7 @@ TEST_CASE("GraphedStep: follows a model that is moved, and gives its memory back
   });
 }
 
-TEST_CASE("a whole training step waits for nothing: it can be recorded as a graph, and replayed") {
-  if (!cuda::is_available()) return;
+TEST_CASE("a whole training step waits for nothing: it can be recorded as a graph, and replayed", "[cuda]") {
   for_each_case(1, [](Random& random) {
     const Batch batch = random_batch(random, 3);
     const Tensor input = batch.input.to(Device::cuda), target = batch.target.to(Device::cuda);
@@ -160,8 +158,7 @@ TEST_CASE("a whole training step waits for nothing: it can be recorded as a grap
   });
 }
 
-TEST_CASE("a graph keeps what its work lets go of") {
-  if (!cuda::is_available()) return;
+TEST_CASE("a graph keeps what its work lets go of", "[cuda]") {
   const TensorOptions on_device{.device = Device::cuda};
   const std::size_t before = cuda::memory_allocated();
   {
@@ -179,8 +176,7 @@ TEST_CASE("a graph keeps what its work lets go of") {
   CHECK(cuda::memory_allocated() == before);
 }
 
-TEST_CASE("a graph refuses what a replay could not do again") {
-  if (!cuda::is_available()) return;
+TEST_CASE("a graph refuses what a replay could not do again", "[cuda]") {
   const Tensor x = ones({4}, {.device = Device::cuda, .requires_grad = true});
   Generator own(1);
   const kernels::PhiloxState start = default_generator().state();

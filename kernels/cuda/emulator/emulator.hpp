@@ -20,6 +20,7 @@ void set_seed(std::uint64_t seed);
 
 /// What warps asked of memory. An access is that of a whole warp, or of those of its lanes that take part.
 struct MemoryCounts {
+  std::uint64_t partial_accesses = 0;  ///< to either memory, that some lanes of the warp take no part in
   std::uint64_t global_accesses = 0;
   std::uint64_t global_bytes = 0;    ///< asked for by all lanes
   std::uint64_t global_sectors = 0;  ///< of 32 bytes, touched by an access: what the memory has to move without a cache

@@ -9,6 +9,7 @@
 namespace tern::emulator {
 
 MemoryCounts& MemoryCounts::operator+=(const MemoryCounts& other) {
+  partial_accesses += other.partial_accesses;
   global_accesses += other.global_accesses;
   global_bytes += other.global_bytes;
   global_sectors += other.global_sectors;
@@ -18,7 +19,9 @@ MemoryCounts& MemoryCounts::operator+=(const MemoryCounts& other) {
 }
 
 void WarpTraces::count(MemoryCounts& counts) {
-  for (std::vector<Access>& trace : traces_) {
+  for (std::size_t warp = 0; warp < traces_.size(); ++warp) {
+    std::vector<Access>& trace = traces_[warp];
+    const auto lanes = static_cast<std::ptrdiff_t>(std::min<std::size_t>(32, threads_ - 32 * warp));
     std::ranges::stable_sort(trace, {}, [](const Access& a) { return std::tuple(a.call, a.lane); });
     for (std::size_t i = 1; i < trace.size(); ++i)
       if (trace[i].call == trace[i - 1].call && trace[i].lane == trace[i - 1].lane)
@@ -28,6 +31,7 @@ void WarpTraces::count(MemoryCounts& counts) {
       const auto last = std::find_if(first, trace.end(), [&](const Access& a) {
         return a.call != first->call || a.time != first->time || a.is_shared != first->is_shared;
       });
+      if (last - first < lanes) ++counts.partial_accesses;
       if (first->is_shared)
         count_shared({first, last}, counts);
       else
@@ -78,13 +82,16 @@ std::string profile_table() {
   const std::vector<KernelProfile> kernels = profile();
   std::size_t width = 0;
   for (const KernelProfile& kernel : kernels) width = std::max(width, kernel.name.size());
-  std::string table = fmt::format("{:<{}} {:>9} {:>14} {:>14} {:>10} {:>12} {:>10}\n", "kernel", width, "launches",
-                                  "global bytes", "sector bytes", "used", "shared", "conflicts");
+  std::string table = fmt::format("{:<{}} {:>9} {:>14} {:>14} {:>10} {:>12} {:>10} {:>8}\n", "kernel", width,
+                                  "launches", "global bytes", "sector bytes", "used", "shared", "conflicts", "partial");
   for (const auto& [name, launches, counts] : kernels) {
     const std::uint64_t moved = 32 * counts.global_sectors;
     const double used = moved == 0 ? 1 : static_cast<double>(counts.global_bytes) / static_cast<double>(moved);
-    table += fmt::format("{:<{}} {:>9} {:>14} {:>14} {:>9.0f}% {:>12} {:>10}\n", name, width, launches,
-                         counts.global_bytes, moved, 100 * used, counts.shared_accesses, counts.bank_conflicts);
+    const std::uint64_t accesses = std::max<std::uint64_t>(1, counts.global_accesses + counts.shared_accesses);
+    const double partial = static_cast<double>(counts.partial_accesses) / static_cast<double>(accesses);
+    table += fmt::format("{:<{}} {:>9} {:>14} {:>14} {:>9.0f}% {:>12} {:>10} {:>7.0f}%\n", name, width, launches,
+                         counts.global_bytes, moved, 100 * used, counts.shared_accesses, counts.bank_conflicts,
+                         100 * partial);
   }
   return table;
 }

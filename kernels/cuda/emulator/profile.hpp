@@ -13,7 +13,10 @@ namespace tern::emulator {
 /// by the same instruction.
 class WarpTraces {
  public:
-  void begin_block(unsigned threads) { traces_.resize((threads + 31) / 32); }
+  void begin_block(unsigned threads) {
+    threads_ = threads;
+    traces_.resize((threads + 31) / 32);
+  }
   void note(unsigned thread, const volatile void* p, std::size_t bytes, bool is_shared, const void* call) {
     traces_[thread / 32].push_back({call, address_of(p), 0, static_cast<std::uint32_t>(bytes), thread % 32, is_shared});
   }
@@ -33,6 +36,7 @@ class WarpTraces {
   static void count_global(std::span<const Access> warp, MemoryCounts& counts);
   static void count_shared(std::span<const Access> warp, MemoryCounts& counts);
 
+  std::size_t threads_ = 0;
   std::vector<std::vector<Access>> traces_;
 };
 

@@ -434,14 +434,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return report(runtime.finish(*runtime.resolve(stream)->queue));
 }
 
-/// Work that waits is done by the asking, so that a loop which asks until it is done comes to an end.
+/// Each asking does one piece of the work that waits, so that a loop which asks until all is done comes to an end.
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (auto refused = em::refused_by_capture("cudaStreamQuery")) return report(*refused);
   em::Queue& queue = *runtime.resolve(stream)->queue;
   const bool done = queue.done == queue.submitted;
-  const cudaError_t error = report(runtime.finish(queue));
+  const cudaError_t error = done ? cudaSuccess : report(runtime.finish(queue, queue.done + 1));
   return error == cudaSuccess && !done ? cudaErrorNotReady : error;
 }
 
@@ -493,12 +493,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return event->queue ? report(runtime.finish(*event->queue, event->at)) : cudaSuccess;
 }
 
+/// As with cudaStreamQuery.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (auto refused = em::refused_by_capture("cudaEventQuery")) return report(*refused);
   const bool done = !event->queue || event->queue->done >= event->at;
-  const cudaError_t error = done ? cudaSuccess : report(runtime.finish(*event->queue, event->at));
+  const cudaError_t error = done ? cudaSuccess : report(runtime.finish(*event->queue, event->queue->done + 1));
   return error == cudaSuccess && !done ? cudaErrorNotReady : error;
 }
 

@@ -3,6 +3,7 @@
 #include <tern/kernels/backend.hpp>
 #include <tern/kernels/cuda/emulator/emulator.hpp>
 #include <tern/kernels/cuda/launch.hpp>
+#include <tern/kernels/cuda/staging.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -58,14 +59,43 @@ TEST_CASE("deferred: work waits for a synchronisation") {
   CHECK(x.download() == std::vector<int>(4, 2));
 }
 
-TEST_CASE("deferred: an upload from any memory waits for nothing") {
-  std::vector<float> host(100'000, 1);
-  const DeviceBuffer<float> x(host.size());
+TEST_CASE("deferred: uploads from any memory wait for nothing, whatever their size") {
+  const std::size_t n = GENERATE(100'000, 3'000'000);  // 0.4 and 12 MB
+  const int kernels = 100, uploads = 3;
+  const DeviceBuffer<int> counts(std::vector<int>(4, 0)), x(n), y(n);
   const Deferred deferred;
-  tern::kernels::cuda_backend(0).upload(host.size() * sizeof(float), host.data(), x.data());
-  std::fill(host.begin(), host.end(), 2.0f);
-  CHECK(cudaStreamQuery(current_stream()) == cudaErrorNotReady);
-  CHECK(x.download() == std::vector<float>(host.size(), 1));
+  emulator::clear_profile();
+  for (int i = 0; i < kernels; ++i) launch(increment, 1, 4, 0, current_stream(), counts.data());
+  std::vector<int> host(n);
+  for (int i = 0; i < uploads; ++i) {
+    std::iota(host.begin(), host.end(), i);
+    tern::kernels::cuda_backend(0).upload(n * sizeof(int), host.data(), i == 0 ? x.data() : y.data());
+  }
+  std::fill(host.begin(), host.end(), -1);
+  // To ask whether some work is done has the emulator do a piece of it; to wait would have it do all.
+  std::uint64_t done = 0;
+  for (const auto& kernel : emulator::profile()) done += kernel.launches;
+  CHECK(done < kernels);
+  std::iota(host.begin(), host.end(), 0);
+  CHECK(x.download() == host);
+  std::iota(host.begin(), host.end(), uploads - 1);
+  CHECK(y.download() == host);
+}
+
+TEST_CASE("deferred: the staging memory has an end, where the host waits and nothing is lost") {
+  const std::size_t n = 1'500'000, max_bytes = GENERATE(std::size_t{1} << 20, std::size_t{4} << 20);
+  const DeviceBuffer<int> counts(std::vector<int>(4, 0)), x(n);
+  std::vector<int> values(n);
+  std::iota(values.begin(), values.end(), 0);
+  std::vector<int> host = values;
+  const Deferred deferred;
+  Staging staging(max_bytes);
+  emulator::clear_profile();
+  for (int i = 0; i < 100; ++i) launch(increment, 1, 4, 0, current_stream(), counts.data());
+  staging.upload(n * sizeof(int), host.data(), x.data());
+  CHECK(emulator::profile().at(0).launches == 100);
+  std::fill(host.begin(), host.end(), -1);
+  CHECK(x.download() == values);
 }
 
 TEST_CASE("deferred: a fault surfaces at the synchronisation, and names its kernel") {

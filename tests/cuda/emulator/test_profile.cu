@@ -31,6 +31,14 @@ __global__ void transpose(float* y) {
   y[threadIdx.x] = sum;
 }
 
+/// Each of n threads writes an element; in the warps that `mixed` names, the even lanes write theirs twice.
+__global__ void diverge(int n, unsigned mixed, float* y) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i >= n) return;
+  if ((mixed >> i / 32 & 1) != 0 && i % 2 == 0) y[i] = 1;
+  y[i] = 2;
+}
+
 /// What `launch` counts for its one kernel.
 template <class Launch>
 emulator::KernelProfile profile_of(Launch&& launch_it) {
@@ -90,4 +98,19 @@ TEST_CASE("profile: bank conflicts") {
   CHECK(padded.memory.shared_accesses == 64);
   CHECK(padded.memory.bank_conflicts == 0);
   CHECK_THAT(emulator::profile_table(), Catch::Contains("transpose<33>"));
+}
+
+TEST_CASE("profile: accesses that not all lanes of a warp take part in") {
+  if (!emulator::is_checked()) return;
+  const DeviceBuffer<float> y(160);
+  const auto partial = [&](int threads, int n, unsigned mixed) {
+    const auto counted = profile_of([&] { launch(diverge, 1, threads, 0, current_stream(), n, mixed, y.data()); });
+    return counted.memory.partial_accesses;
+  };
+  CHECK(partial(128, 128, 0) == 0);
+  CHECK(partial(128, 128, 0b0101) == 2);
+  CHECK(partial(128, 100, 0) == 1);  // the last warp has lanes that returned
+  CHECK(partial(128, 96, 0) == 0);   // or none that did not
+  CHECK(partial(100, 100, 0) == 0);  // a warp of 4 lanes is whole
+  CHECK(partial(100, 100, 0b1001) == 2);
 }
