@@ -121,8 +121,7 @@ TEST_CASE("the losses of the first 50 steps are those of the CPU") {
   }
 }
 
-TEST_CASE("the program trains on the CUDA device as on the CPU", "[slow]") {
-  if (std::find(devices().begin(), devices().end(), Device(Device::cuda)) == devices().end()) return;
+TEST_CASE("the program trains on the CUDA device as on the CPU", "[slow][cuda]") {
   const TemporaryFolder folder;
   const auto train = [&](const std::string& device) {
     const Outcome outcome = run_program({"train", "--data", "synthetic", "--device", device, "--epochs", "1", "--seed",
