@@ -1,10 +1,10 @@
 /// Batch normalisation in two passes each way: statistics plane by plane, then the result. Forward moves 12 bytes to an
 /// element, backward 20, for about ten operations.
 ///
-/// Sums and the forward result are computed in double, the gradient by x, which has the most to move, in float. All sums
-/// have an order that depends on the shape alone. The variance is summed around the first element of each plane, in the
-/// same pass as the mean, and put together from the planes as in Chan, Golub, LeVeque, "Updating formulae and a pairwise
-/// algorithm for computing sample variances", 1979: a mean far from zero costs no digits.
+/// Statistics are summed in double. All sums have an order that depends on the shape alone. The variance is summed
+/// around the first element of each plane, in the same pass as the mean, and put together from the planes as in Chan,
+/// Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979: a mean far from
+/// zero costs no digits. Nor does it in the results, which are computed in float: the mean is taken off in two parts.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
@@ -44,6 +44,7 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+using D32 = hn::ScalableTag<float>;
 using D64 = hn::ScalableTag<double>;
 
 /// The two sums over i in [0, n) that f(d, i, first, second) adds to: the terms of as many elements from i on as d has
@@ -89,52 +90,65 @@ Moments moments(int64_t n, const float* x) {
   return {origin + sums.first / n, sums.second - sums.first * sums.first / n};
 }
 
-/// The sums of dy and of dy * (x - mean).
-Slope slopes(int64_t n, const float* x, double mean, const float* dy) {
-  const TwoSums sums = sum_two(n, [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
-    const auto v = hn::Sub(hn::PromoteTo(d, load(d, x + i)), hn::Set(d, mean));
-    const auto g = hn::PromoteTo(d, load(d, dy + i));
-    sum = hn::Add(sum, g);
-    product = hn::MulAdd(g, v, product);
-  });
-  return {sums.first, sums.second};
+/// The sums of dy and of dy * (x - mean). A block's terms are added in float, a few to each lane.
+Slope slopes(int64_t n, const float* x, float mean, const float* dy) {
+  const D32 d;
+  const hn::CappedTag<float, 1> d1;
+  constexpr int64_t block = 1024;
+  const int64_t lanes = hn::Lanes(d);
+  Slope total;
+  for (int64_t begin = 0; begin < n; begin += block) {
+    const int64_t end = std::min(n, begin + block);
+    hn::Vec<D32> sum[2] = {hn::Zero(d), hn::Zero(d)}, product[2] = {hn::Zero(d), hn::Zero(d)};
+    const auto add = [&](auto tag, int64_t i, auto& to_sum, auto& to_product) HWY_ATTR {
+      const auto g = hn::LoadU(tag, dy + i);
+      to_sum = hn::Add(to_sum, g);
+      to_product = hn::MulAdd(g, hn::Sub(hn::LoadU(tag, x + i), hn::Set(tag, mean)), to_product);
+    };
+    int64_t i = begin;
+    for (; i + 2 * lanes <= end; i += 2 * lanes) {
+      for (int u = 0; u < 2; ++u) add(d, i + u * lanes, sum[u], product[u]);
+    }
+    for (; i + lanes <= end; i += lanes) add(d, i, sum[0], product[0]);
+    hn::Vec<decltype(d1)> last_sum = hn::Zero(d1), last_product = hn::Zero(d1);
+    for (; i < end; ++i) add(d1, i, last_sum, last_product);
+    total.dy += hn::GetLane(hn::SumOfLanes(d, hn::Add(sum[0], sum[1])));
+    total.dy += hn::GetLane(last_sum);
+    total.product += hn::GetLane(hn::SumOfLanes(d, hn::Add(product[0], product[1])));
+    total.product += hn::GetLane(last_product);
+  }
+  return total;
 }
 
-/// y[i] = f(d, i) for i in [0, n), as many doubles at a time as d has lanes.
+/// y[i] = f(d, i) for i in [0, n), as many at a time as d has lanes.
 template <class F>
 HWY_INLINE void fill(int64_t n, float* y, const F& f) {
-  const D64 d;
+  const D32 d;
   const int64_t lanes = hn::Lanes(d);
-  const auto step = [&](auto tag, int64_t i) HWY_ATTR {
-    const hn::Rebind<float, decltype(tag)> d32;
-    hn::StoreU(hn::DemoteTo(d32, f(tag, i)), d32, y + i);
-  };
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) step(d, i);
-  for (; i < n; ++i) step(hn::CappedTag<double, 1>(), i);
+  for (; i + lanes <= n; i += lanes) hn::StoreU(f(d, i), d, y + i);
+  const hn::CappedTag<float, 1> d1;
+  for (; i < n; ++i) hn::StoreU(f(d1, i), d1, y + i);
 }
 
 /// y = (x - mean) * gain + shift.
 void normalize(int64_t n, const float* x, double mean, double gain, double shift, float* y) {
+  const float high = static_cast<float>(mean), low = static_cast<float>(mean - high);
+  const float by = static_cast<float>(gain), plus = static_cast<float>(shift);
   fill(n, y, [=](auto d, int64_t i) HWY_ATTR {
-    const auto v = hn::Sub(hn::PromoteTo(d, load(d, x + i)), hn::Set(d, mean));
-    return hn::MulAdd(v, hn::Set(d, gain), hn::Set(d, shift));
+    const auto v = hn::Sub(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, high)), hn::Set(d, low));
+    return hn::MulAdd(v, hn::Set(d, by), hn::Set(d, plus));
   });
 }
 
 /// dx = (dy - mean_dy + slope * (x - mean)) * gain. dx may be dy.
 void combine(int64_t n, const float* x, float mean, const float* dy, float mean_dy, float slope, float gain,
              float* dx) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = hn::Lanes(d);
-  const auto step = [=](auto tag, int64_t i) HWY_ATTR {
-    const auto v = hn::Sub(hn::LoadU(tag, x + i), hn::Set(tag, mean));
-    const auto g = hn::Sub(hn::LoadU(tag, dy + i), hn::Set(tag, mean_dy));
-    hn::StoreU(hn::Mul(hn::MulAdd(v, hn::Set(tag, slope), g), hn::Set(tag, gain)), tag, dx + i);
-  };
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) step(d, i);
-  for (; i < n; ++i) step(hn::CappedTag<float, 1>(), i);
+  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR {
+    const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean));
+    const auto g = hn::Sub(hn::LoadU(d, dy + i), hn::Set(d, mean_dy));
+    return hn::Mul(hn::MulAdd(v, hn::Set(d, slope), g), hn::Set(d, gain));
+  });
 }
 
 }  // namespace
