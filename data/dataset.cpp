@@ -71,6 +71,20 @@ Batch TensorDataset::get(std::span<const std::int64_t> indices) const {
   return batch;
 }
 
+Batch ConcatDataset::get(std::span<const std::int64_t> indices) const {
+  check_indices("ConcatDataset", indices, size());
+  std::vector<std::int64_t> of_first, of_second, place;  // place: of each example, in what was gathered one by one
+  for (const std::int64_t i : indices) (i < first_.size() ? of_first : of_second).push_back(i);
+  std::int64_t next_first = 0, next_second = static_cast<std::int64_t>(of_first.size());
+  for (const std::int64_t i : indices) place.push_back(i < first_.size() ? next_first++ : next_second++);
+  for (std::int64_t& i : of_second) i -= first_.size();
+  if (of_second.empty()) return first_.get(of_first);
+  if (of_first.empty()) return second_.get(of_second);
+  const Batch a = first_.get(of_first), b = second_.get(of_second);
+  const Tensor order = tensor(place);
+  return {cat({a.input, b.input}, 0).index_select(0, order), cat({a.target, b.target}, 0).index_select(0, order)};
+}
+
 Subset::Subset(const Dataset& dataset, std::vector<std::int64_t> indices)
     : dataset_(dataset), indices_(std::move(indices)) {
   check_indices("Subset", indices_, dataset_.size());

@@ -42,6 +42,21 @@ class TensorDataset : public Dataset {
   Tensor inputs_, targets_;
 };
 
+/// One dataset after another: the first's examples come first. They must outlive it.
+class ConcatDataset : public Dataset {
+ public:
+  /// get() throws Error where what it gathers from the two differs in shape or type but for the first dimension.
+  ConcatDataset(const Dataset& first, const Dataset& second) : first_(first), second_(second) {}
+  ConcatDataset(const Dataset&& first, const Dataset& second) = delete;
+  ConcatDataset(const Dataset& first, const Dataset&& second) = delete;
+
+  std::int64_t size() const override { return first_.size() + second_.size(); }
+  Batch get(std::span<const std::int64_t> indices) const override;
+
+ private:
+  const Dataset &first_, &second_;
+};
+
 /// Some examples of another dataset, which must outlive it; index i stands for indices[i] there.
 class Subset : public Dataset {
  public:

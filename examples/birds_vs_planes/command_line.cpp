@@ -102,18 +102,25 @@ void add_seed_and_epochs(CLI::App& command, Options& options, const char* epochs
 
 void add_recipe_options(CLI::App& command, Options& options) {
   command
-      .add_option("--recipe", options.recipe,
-                  "article, or strong: normalised input, flips and shifts, momentum with Nesterov, weight decay but "
-                  "for biases and norms, warm-up and cosine, label smoothing, averaged weights, flips in judging")
+      .add_option(
+          "--recipe", options.recipe,
+          "article, or strong: normalised input, flips and shifts, momentum with Nesterov, weight decay but "
+          "for biases and norms, warm-up and cosine, label smoothing, averaged weights, flips in judging, and the "
+          "images of CIFAR-10's other classes")
       ->check(CLI::IsMember(recipe_names()))
       ->capture_default_str();
-  add_seed_and_epochs(command, options, "100, with --recipe strong 60, unless given");
+  add_seed_and_epochs(command, options, "100, with --recipe strong 15, unless given");
   command.add_option("--lr", options.lr, "Learning rate; the recipe's unless given, like the next three")
       ->check(CLI::PositiveNumber);
   command.add_option("--momentum", options.momentum)->check(CLI::Range(0.0, 1.0));
   command.add_option("--weight-decay", options.weight_decay, "Of the optimiser")->check(CLI::NonNegativeNumber);
   command.add_option("--l2", options.l2, "Adds this times the sum of all squared parameters to the loss")
       ->check(CLI::NonNegativeNumber);
+  command
+      .add_option("--classes", options.classes,
+                  "10 to train on the images of CIFAR-10's other classes too, 2 on airplanes and birds alone; 10 with "
+                  "--recipe strong, else 2")
+      ->check(CLI::IsMember({2, 10}));
   command.add_option("--cutout", options.cutout, "Grey a square of so many pixels a side in each training image")
       ->check(CLI::Range(0, 32));
   command

@@ -15,12 +15,16 @@ namespace birds_vs_planes {
 
 namespace {
 
-/// How each model is trained: the article's as there, the book's alike with momentum, the last by its recipe.
+/// How each model is trained: the article's as there, the book's alike with momentum, the last by its recipe; all on
+/// the same images.
 Options for_model(Options options, const std::string& model) {
   options.model = model;
   if (model == "batchnorm") options.l2 = 0.001;
   if (model == "depth" || model == "res" || model == "resdeep") options.momentum = 0.9;
-  if (model == "resstrong") options.recipe = "strong";
+  if (model == "resstrong") {
+    options.recipe = "strong";
+    options.classes = 2;
+  }
   return options;
 }
 

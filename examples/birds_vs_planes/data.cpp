@@ -47,7 +47,7 @@ std::filesystem::path default_data_folder() {
 
 }  // namespace
 
-Data load_data(const std::optional<std::string>& folder_or_synthetic) {
+Data load_data(const std::optional<std::string>& folder_or_synthetic, bool with_others) {
   const std::string place = folder_or_synthetic ? *folder_or_synthetic : default_data_folder().string();
   if (place == "synthetic" || place.starts_with("synthetic:")) {
     const std::int64_t n = drawn_images(place);
@@ -60,6 +60,10 @@ Data load_data(const std::optional<std::string>& folder_or_synthetic) {
   const tern::Cifar10Options options{.classes = {airplane, bird}, .check_md5 = true};
   Data data{tern::Cifar10::load(folder, tern::Cifar10::train, options),
             tern::Cifar10::load(folder, tern::Cifar10::test, options), "CIFAR-10", ""};
+  if (with_others) {
+    const auto others = tern::Cifar10::load(folder, tern::Cifar10::train, {.classes = {1, 3, 4, 5, 6, 7, 8, 9}});
+    data.others.emplace(others.inputs(), others.targets() + 2);
+  }
   std::error_code nowhere;
   data.description =
       describe(data, "CIFAR-10,") + ", " + std::filesystem::absolute(folder, nowhere).lexically_normal().string();

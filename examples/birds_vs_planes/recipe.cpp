@@ -9,7 +9,7 @@ namespace {
 Recipe strong() {
   return {.name = "strong",
           .model = "resstrong",
-          .epochs = 60,
+          .epochs = 15,
           .batch_size = 64,
           .lr = 0.05,
           .momentum = 0.9,
@@ -21,6 +21,7 @@ Recipe strong() {
           .average_decay = 0.998,
           .normalize = true,
           .shift = 4,
+          .classes = 10,
           .flips = true};
 }
 
@@ -34,7 +35,8 @@ std::map<std::string, std::string> Recipe::settings() const {
           {"momentum", fmt::format("{}", momentum)},
           {"weight-decay", fmt::format("{}", weight_decay)},
           {"l2", fmt::format("{}", l2)},
-          {"cutout", std::to_string(cutout)}};
+          {"cutout", std::to_string(cutout)},
+          {"classes", std::to_string(classes)}};
 }
 
 std::vector<std::string> recipe_names() { return {"article", "strong"}; }
@@ -51,6 +53,10 @@ Recipe make_recipe(const Options& options) {
   if (options.weight_decay) recipe.weight_decay = *options.weight_decay;
   if (options.l2) recipe.l2 = *options.l2;
   recipe.cutout = options.cutout;
+  const bool tells_ten = recipe.model == "resstrong";
+  recipe.classes = options.classes.value_or(tells_ten ? recipe.classes : 2);
+  tern::check(recipe.classes == 2 || tells_ten, "classes {}: model {} tells two apart, expected resstrong",
+              recipe.classes, recipe.model);
   tern::check(!recipe.nesterov || recipe.momentum > 0, "recipe strong: momentum {}, expected more than 0",
               recipe.momentum);
   return recipe;

@@ -24,6 +24,7 @@ struct Recipe {
   bool normalize = false;      ///< by the training images' mean and standard deviation
   int shift = -1;              ///< flip images, and move them by up to so many pixels; -1: neither
   std::int64_t cutout = 0;     ///< grey a square of so many pixels a side, anywhere in the image
+  int classes = 2;             ///< 10: trains on the images of CIFAR-10's other classes too
   bool flips = false;          ///< judge an image and its mirror image, and take the mean
 
   /// All of it, in words, by the options' names where there is one: what a resumed run must share.
@@ -33,7 +34,8 @@ struct Recipe {
 /// "article", "strong".
 std::vector<std::string> recipe_names();
 
-/// The recipe that the options name, with what else they say. Throws tern::Error for an unknown name.
+/// The recipe that the options name, with what else they say. Throws tern::Error for an unknown name, and for ten
+/// classes with a model that tells two apart.
 Recipe make_recipe(const Options& options);
 
 }  // namespace birds_vs_planes

@@ -53,7 +53,14 @@ std::vector<tern::SGD::Group> parameter_groups(tern::Module& model, const Recipe
   return groups;
 }
 
-/// Normalised, where the recipe asks for it, by the images that are trained on.
+/// The images of the other classes, where the recipe asks for them and the data have any; else none.
+const tern::Dataset& others(const Recipe& recipe, const Data& data) {
+  static const tern::TensorDataset none(tern::empty({0, 3, 32, 32}, {.dtype = tern::DType::uint8}),
+                                        tern::empty({0}, {.dtype = tern::DType::int64}));
+  return recipe.classes == 10 && data.others ? *data.others : none;
+}
+
+/// Normalised, where the recipe asks for it, by the images of airplanes and birds that are trained on.
 Setup prepared(Setup setup, const Recipe& recipe, const Data& data, std::int64_t holdout) {
   if (recipe.normalize && !setup.model.module->state_dict().contains("input_mean")) {
     const Tensor trained_on = tern::tensor(part_of(data.train.size(), holdout, false));
@@ -150,11 +157,12 @@ Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& 
       setup_(prepared(std::move(setup), recipe, data, options.holdout)),
       train_images_(data.train, part_of(data.train.size(), options.holdout, false)),
       holdout_(data.train, part_of(data.train.size(), options.holdout, true)),
-      loader_(train_images_, {.batch_size = recipe.batch_size,
-                              .shuffle = true,
-                              .drop_last = true,
-                              .num_workers = options.num_workers,
-                              .seed = options.seed}),
+      examples_(train_images_, others(recipe, data)),
+      loader_(examples_, {.batch_size = recipe.batch_size,
+                          .shuffle = true,
+                          .drop_last = true,
+                          .num_workers = options.num_workers,
+                          .seed = options.seed}),
       optimizer_(parameter_groups(*setup_.model.module, recipe)),
       schedule_(make_schedule(optimizer_, recipe, loader_.size())),
       average_(make_average(*setup_.model.module, recipe)),
@@ -168,9 +176,7 @@ Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& 
                 .shift = recipe.shift >= 0 ? std::optional<std::int64_t>(recipe.shift) : std::nullopt,
                 .cutout = recipe.cutout,
                 .schedule = schedule_.get(),
-                .average = average_.get()} {
-  recipe_.model = setup_.model.name;
-}
+                .average = average_.get()} {}
 
 std::int64_t Run::steps_done() const { return loader_.state().epoch * loader_.size() + loader_.state().position; }
 

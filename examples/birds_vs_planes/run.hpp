@@ -70,6 +70,7 @@ class Run {
   std::string data_name_;
   Setup setup_;
   tern::Subset train_images_, holdout_;
+  tern::ConcatDataset examples_;  ///< what is trained on: those images, and others
   tern::DataLoader loader_;
   tern::SGD optimizer_;
   std::unique_ptr<tern::LRScheduler> schedule_;   ///< null for a constant rate

@@ -130,18 +130,21 @@ Accuracy say_accuracy(const char* name, const tern::Dataset& images, const Named
 
 TrainingResult train(const Options& options) {
   const Console console(options);
-  const Recipe recipe = make_recipe(options);
-  Setup setup(options, recipe.model);
+  Setup setup(options, make_recipe(options).model);
+  Options named = options;
+  named.model = setup.model.name;  // which a loaded file says
+  const Recipe recipe = make_recipe(named);
   if (options.save) check_writable(*options.save);
   if (const auto place = options.checkpoint_place()) {
     check_writable(*place);
     if (!options.resume) Run::check_replaceable(*place);
   }
-  const Data data = load_data(options.data);
+  const Data data = load_data(options.data, recipe.classes == 10);
   Run run(std::move(setup), options, recipe, data);
   tern::DataLoader val_loader = measuring_loader(data.validation, options, options.drop_last_eval);
 
   console.say("data: {}", data.description);
+  if (data.others) console.say("and {} training images of the other classes", data.others->size());
   console.say("{}; seed: {}", run.setup().str(), options.seed);
   if (run.holdout_images()) console.say("hold-out: {} of the training images", run.holdout_images()->size());
   if (options.resume) resume(run, options.checkpoint_place().value(), console);

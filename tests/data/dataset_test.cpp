@@ -70,6 +70,28 @@ TEST_CASE("TensorDataset takes views as they are seen") {
   CHECK(dataset.get(indices).target.to_vector<std::int64_t>() == std::vector<std::int64_t>{5, 3});
 }
 
+TEST_CASE("ConcatDataset is one dataset after another, in any order of asking") {
+  const tern::TensorDataset letters(tern::tensor({1.0, 2.0, 3.0}).reshape({3, 1}),
+                                    tern::tensor(std::vector<std::int64_t>{10, 20, 30}));
+  const tern::TensorDataset more(tern::tensor({4.0, 5.0}).reshape({2, 1}),
+                                 tern::tensor(std::vector<std::int64_t>{40, 50}));
+  const tern::ConcatDataset all(letters, more);
+  REQUIRE(all.size() == 5);
+  for (const std::vector<std::int64_t>& asked : {std::vector<std::int64_t>{4, 0, 3, 2, 2, 1}, {1, 0}, {4, 3}, {}}) {
+    const tern::Batch batch = all.get(asked);
+    const auto x = batch.input.to_vector<double>();
+    const auto y = batch.target.to_vector<std::int64_t>();
+    REQUIRE(x.size() == asked.size());
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+      CHECK(x[i] == static_cast<double>(asked[i] + 1));
+      CHECK(y[i] == 10 * (asked[i] + 1));
+    }
+  }
+  for (const std::int64_t bad : {-1, 5}) {
+    CHECK_THROWS_WITH(all.get({&bad, 1}), Contains("ConcatDataset: index " + std::to_string(bad)));
+  }
+}
+
 TEST_CASE("Subset renumbers, and subsets nest") {
   const tern::TensorDataset dataset(tern::tensor<float>({0, 10, 20, 30, 40}), labels_up_to(5));
   const tern::Subset odd(dataset, {3, 1, 3}), one(odd, {2});

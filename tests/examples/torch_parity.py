@@ -99,7 +99,7 @@ class ResDeep(nn.Module):
 class ResStrong(nn.Module):
     def __init__(self):
         super().__init__()
-        self.stem, self.fc = ConvNorm(3, 16), nn.Linear(128, 2)
+        self.stem, self.fc = ConvNorm(3, 16), nn.Linear(128, 10)
         self.widen1, self.widen2, self.widen3 = ConvNorm(16, 32), ConvNorm(32, 64), ConvNorm(64, 128)
         self.block1, self.block2, self.block3 = DoubleResBlock(32), DoubleResBlock(64), DoubleResBlock(128)
 
@@ -107,7 +107,8 @@ class ResStrong(nn.Module):
         x = torch.relu(self.stem(x))
         for widen, block in ((self.widen1, self.block1), (self.widen2, self.block2), (self.widen3, self.block3)):
             x = block(F.max_pool2d(torch.relu(widen(x)), 2))
-        return self.fc(x.mean((2, 3)))
+        x = self.fc(x.mean((2, 3)))
+        return x if self.training else x[:, :2]
 
 
 def make(kind):
