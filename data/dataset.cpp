@@ -1,6 +1,7 @@
 #include <tern/data/dataset.hpp>
 
 #include <tern/core/check.hpp>
+#include <tern/core/ops.hpp>
 
 #include <cstring>
 #include <utility>

@@ -22,6 +22,7 @@ struct Normalized : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
+    net->train(is_training());  // its modules are members here, it is none itself
     return (*net)((x - input_mean.reshape({1, -1, 1, 1})) / input_std.reshape({1, -1, 1, 1}));
   }
 

@@ -201,7 +201,8 @@ TEST_CASE("info shows the file's metadata and layers") {
   CHECK(info.out ==
         "model: net\n"
         "classes: airplane,bird\n"
-        "command: birds_vs_planes train --batch-size 64 --cutout 0 --data synthetic --device cpu --holdout 0 --l2 0 "
+        "command: birds_vs_planes train --batch-size 64 --classes 2 --cutout 0 --data synthetic --device cpu --holdout "
+        "0 --l2 0 "
         "--lr 0.05 --model net --momentum 0.9 --recipe article --seed 1 --weight-decay 0 --epochs 5\n"
         "data: synthetic\n"
         "epochs: 5\n"

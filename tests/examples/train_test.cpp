@@ -1,6 +1,7 @@
 #include <birds_vs_planes/divergence.hpp>
 #include <birds_vs_planes/evaluate.hpp>
 #include <birds_vs_planes/models.hpp>
+#include <birds_vs_planes/run.hpp>
 #include <birds_vs_planes/train.hpp>
 
 #include <tern/core/autograd.hpp>
@@ -238,6 +239,38 @@ TEST_CASE("probabilities with flips are the mean over an image and its mirror im
     CHECK(one.to_vector<float>() != both);
     for (std::size_t i = 0; i < both.size(); ++i) CHECK(both[i] == Approx(expected[i]).margin(1e-6));
   });
+}
+
+TEST_CASE("with ten classes a run learns from the images of the others, and is judged by two") {
+  using namespace birds_vs_planes;
+  Data data = load_data("synthetic:64");
+  const Tensor drawn = synthetic_birds_and_planes(128, 3).inputs();
+  data.others.emplace(drawn, full({128}, 9, {.dtype = DType::int64}));
+  Options options;
+  options.recipe = "strong";
+  options.epochs = 1;
+  options.batch_size = options.holdout = 16;
+  for (const int classes : {10, 2}) {
+    options.classes = classes;
+    const Recipe recipe = make_recipe(options);
+    Run run(Setup(options, recipe.model), options, recipe, data);
+    CHECK(run.train_images().size() == 48);
+    CHECK(run.steps_per_epoch() == (classes == 10 ? 48 + 128 : 48) / 16);
+    Module& model = *run.setup().model.module;
+    const Tensor before = model.state_dict().at("fc.weight").clone();
+    REQUIRE(run.train({.batch_done = [] {}, .epoch_done = [](const Epoch&) {}, .stop = [] { return false; }}));
+    model.train();
+    CHECK(model(data.train.get(std::vector<std::int64_t>{0, 1}).input).size(1) == 10);
+    model.eval();
+    CHECK(model(data.train.get(std::vector<std::int64_t>{0, 1}).input).size(1) == 2);
+    // The logit of class 9 has learnt to stand out where its images are there, else to stay below.
+    model.train();
+    const NoGradGuard no_grad;
+    const auto logits = model(data.others->get(std::vector<std::int64_t>{0, 1, 2, 3}).input)
+                            .mean({0})
+                            .to_vector<float>();
+    CHECK((logits[9] > logits[8]) == (classes == 10));
+  }
 }
 
 TEST_CASE("accuracy counts in evaluation mode, with or without the last batch") {
