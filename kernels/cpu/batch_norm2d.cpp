@@ -47,30 +47,30 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D32 = hn::ScalableTag<float>;
 using D64 = hn::ScalableTag<double>;
 
-/// The two sums over i in [0, n) that f(d, i, first, second) adds to: the terms of as many elements from i on as d has
-/// lanes.
+/// The two sums over i in [0, n) that f(d, i, first, second) adds to, as many elements from i on as d has lanes. They
+/// are kept in d's type until the end.
 struct TwoSums {
   double first = 0, second = 0;
 };
-template <class F>
-HWY_INLINE TwoSums sum_two(int64_t n, const F& f) {
-  const D64 d;
+template <class D, class F>
+HWY_INLINE TwoSums sum_two(D d, int64_t n, const F& f) {
   constexpr int unroll = 4;  // covers the latency of an addition
   const int64_t lanes = hn::Lanes(d);
-  hn::Vec<D64> first[unroll], second[unroll];
+  hn::Vec<D> first[unroll], second[unroll];
   for (int u = 0; u < unroll; ++u) first[u] = second[u] = hn::Zero(d);
   int64_t i = 0;
   for (; i + unroll * lanes <= n; i += unroll * lanes) {
     for (int u = 0; u < unroll; ++u) f(d, i + u * lanes, first[u], second[u]);
   }
   for (; i + lanes <= n; i += lanes) f(d, i, first[0], second[0]);
-  const hn::CappedTag<double, 1> d1;
+  const hn::CappedTag<hn::TFromD<D>, 1> d1;
   hn::Vec<decltype(d1)> last_first = hn::Zero(d1), last_second = hn::Zero(d1);
   for (; i < n; ++i) f(d1, i, last_first, last_second);
-  const auto total = [&](const hn::Vec<D64>* v) HWY_ATTR {
-    return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3]))));
+  const auto total = [&](const hn::Vec<D>* v, auto last) HWY_ATTR {
+    const auto whole = hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3]))));
+    return static_cast<double>(whole) + static_cast<double>(hn::GetLane(last));
   };
-  return {total(first) + hn::GetLane(last_first), total(second) + hn::GetLane(last_second)};
+  return {total(first, last_first), total(second, last_second)};
 }
 
 /// As many floats as d has doubles.
@@ -82,7 +82,7 @@ HWY_INLINE hn::Vec<hn::Rebind<float, D>> load(D, const float* p) {
 /// The mean of n >= 1 elements, and the sum of squares around it.
 Moments moments(int64_t n, const float* x) {
   const double origin = *x;
-  const TwoSums sums = sum_two(n, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
+  const TwoSums sums = sum_two(D64(), n, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
     const auto v = hn::Sub(hn::PromoteTo(d, load(d, x + i)), hn::Set(d, origin));
     sum = hn::Add(sum, v);
     squares = hn::MulAdd(v, v, squares);
@@ -92,30 +92,17 @@ Moments moments(int64_t n, const float* x) {
 
 /// The sums of dy and of dy * (x - mean). A block's terms are added in float, a few to each lane.
 Slope slopes(int64_t n, const float* x, float mean, const float* dy) {
-  const D32 d;
-  const hn::CappedTag<float, 1> d1;
   constexpr int64_t block = 1024;
-  const int64_t lanes = hn::Lanes(d);
   Slope total;
-  for (int64_t begin = 0; begin < n; begin += block) {
-    const int64_t end = std::min(n, begin + block);
-    hn::Vec<D32> sum[2] = {hn::Zero(d), hn::Zero(d)}, product[2] = {hn::Zero(d), hn::Zero(d)};
-    const auto add = [&](auto tag, int64_t i, auto& to_sum, auto& to_product) HWY_ATTR {
-      const auto g = hn::LoadU(tag, dy + i);
-      to_sum = hn::Add(to_sum, g);
-      to_product = hn::MulAdd(g, hn::Sub(hn::LoadU(tag, x + i), hn::Set(tag, mean)), to_product);
-    };
-    int64_t i = begin;
-    for (; i + 2 * lanes <= end; i += 2 * lanes) {
-      for (int u = 0; u < 2; ++u) add(d, i + u * lanes, sum[u], product[u]);
-    }
-    for (; i + lanes <= end; i += lanes) add(d, i, sum[0], product[0]);
-    hn::Vec<decltype(d1)> last_sum = hn::Zero(d1), last_product = hn::Zero(d1);
-    for (; i < end; ++i) add(d1, i, last_sum, last_product);
-    total.dy += hn::GetLane(hn::SumOfLanes(d, hn::Add(sum[0], sum[1])));
-    total.dy += hn::GetLane(last_sum);
-    total.product += hn::GetLane(hn::SumOfLanes(d, hn::Add(product[0], product[1])));
-    total.product += hn::GetLane(last_product);
+  for (int64_t begin = 0; begin < n; begin += block, x += block, dy += block) {
+    const TwoSums sums =
+        sum_two(D32(), std::min(n - begin, block), [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
+          const auto g = hn::LoadU(d, dy + i);
+          sum = hn::Add(sum, g);
+          product = hn::MulAdd(g, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), product);
+        });
+    total.dy += sums.first;
+    total.product += sums.second;
   }
   return total;
 }

@@ -62,6 +62,28 @@ struct Block {
   }
 };
 
+/// The rows and columns of x, borders included, under `rows` rows of output, and under all columns.
+int64_t input_rows(const Conv2dShape& s, int64_t rows) {
+  return (rows - 1) * s.stride_h + s.dilation_h * (s.R - 1) + 1;
+}
+int64_t input_columns(const Conv2dShape& s) { return (s.Q() - 1) * s.stride_w + s.dilation_w * (s.S - 1) + 1; }
+
+/// The copy of `planes` channels, from the image and channel that x starts at: of each `rows` rows from the block's
+/// first.
+PaddedCopy padded_input(const Conv2dShape& s, const Block& b, int64_t planes, int64_t rows, const float* x,
+                        float* copy) {
+  return {.planes = planes,
+          .H = s.H,
+          .W = s.W,
+          .src = x,
+          .src_plane = s.H * s.W,
+          .top = b.p * s.stride_h - s.pad_h,
+          .left = -s.pad_w,
+          .rows = rows,
+          .cols = input_columns(s),
+          .dst = copy};
+}
+
 /// The copy of some channels of x for one block, as planes or as columns, and where its output's pixels are found.
 class InputCopy {
  public:
@@ -69,8 +91,8 @@ class InputCopy {
   InputCopy(const Conv2dShape& s, const Blocking& b, int64_t C, bool as_planes)
       : s_(s),
         as_planes_(as_planes),
-        height_((b.rows - 1) * s.stride_h + s.dilation_h * (s.R - 1) + 1),
-        width_((s.Q() - 1) * s.stride_w + s.dilation_w * (s.S - 1) + 1),
+        height_(input_rows(s, b.rows)),
+        width_(input_columns(s)),
         lanes_(conv2d_tile_sizes().lanes),
         stride_(round_up(b.images * b.rows * s.Q(), lanes_)),
         image_(C * height_ * width_),
@@ -114,16 +136,7 @@ class InputCopy {
   /// From `count` channels of x, which starts at the block's first image and channel.
   void fill(const Block& b, int64_t count, const float* x, float* copy) const {
     const int64_t HW = s_.H * s_.W;
-    PaddedCopy padded{.planes = count,
-                      .H = s_.H,
-                      .W = s_.W,
-                      .src = x,
-                      .src_plane = HW,
-                      .top = b.p * s_.stride_h - s_.pad_h,
-                      .left = -s_.pad_w,
-                      .rows = height_,
-                      .cols = width_,
-                      .dst = copy};
+    PaddedCopy padded = padded_input(s_, b, count, height_, x, copy);
     if (as_planes_) {
       for (int64_t i = 0; i < b.images; ++i, padded.src += s_.C * HW, padded.dst += image_) conv2d_padded_copy(padded);
       return;
@@ -384,8 +397,8 @@ class GradientByTaps {
   GradientByTaps(const Conv2dShape& s, const Blocking& b, int64_t C)
       : s_(s),
         C_(C),
-        height_((b.rows - 1) * s.stride_h + s.dilation_h * (s.R - 1) + 1),
-        width_((s.Q() - 1) * s.stride_w + s.dilation_w * (s.S - 1) + 1),
+        height_(input_rows(s, b.rows)),
+        width_(input_columns(s)),
         lanes_(conv2d_tile_sizes().lanes),
         pixel_((ceil_div(C, std::max<int64_t>(lanes_, 4)) | 1) * std::max<int64_t>(lanes_, 4)),
         elements_(b.images * height_ * width_ * pixel_),
@@ -413,16 +426,7 @@ class GradientByTaps {
   int64_t place(int64_t c, int64_t rs) const { return rs * round_up(C_, lanes_) + c; }
 
   void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
-    PaddedCopy padded{.planes = C_,
-                      .H = s_.H,
-                      .W = s_.W,
-                      .src = x,
-                      .src_plane = s_.H * s_.W,
-                      .top = b.p * s_.stride_h - s_.pad_h,
-                      .left = -s_.pad_w,
-                      .rows = height_,
-                      .cols = width_,
-                      .dst = scratch};
+    PaddedCopy padded = padded_input(s_, b, C_, height_, x, scratch);
     for (int64_t i = 0; i < b.images; ++i) {
       conv2d_padded_copy_channels_last(padded, pixel_);
       padded.src += s_.C * s_.H * s_.W;

@@ -23,16 +23,16 @@ double dot(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-std::string gradcheck(const Function& function, const std::vector<Tensor>& inputs_, Random& random, Device device) {
+std::string gradcheck(const Function& function, const std::vector<Tensor>& given, Random& random, Device device) {
   std::vector<Tensor> leaves, inputs;
-  for (const Tensor& x : inputs_) leaves.push_back(x.to(device).clone().set_requires_grad());
+  for (const Tensor& x : given) leaves.push_back(x.to(device).clone().set_requires_grad());
   const Tensor y = function(leaves);
   Tensor projection = random_view(random, y.shape(), DType::float64, device);
   y.backward(projection);
 
   NoGradGuard no_grad;
   const Device host = device.on_host() ? device : Device(Device::reference);
-  for (const Tensor& x : inputs_) inputs.push_back(x.to(host));
+  for (const Tensor& x : given) inputs.push_back(x.to(host));
   projection = projection.to(host);
   if (!device.on_host()) {
     const std::vector<double> want = function(inputs).to_vector<double>(), got = y.detach().to_vector<double>();

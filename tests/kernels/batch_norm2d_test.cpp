@@ -91,14 +91,7 @@ TEMPLATE_TEST_CASE("batch_norm2d_max_pool2d", "[batch_norm2d][pool2d]", float, d
   for_each_case(100, [](Random& random) {
     Pool2dShape s = random_pool2d(random);
     if (random.chance(0.3)) {
-      s = {.N = 2,
-           .C = 3,
-           .H = random.integer(2, 40),
-           .W = random.integer(2, 70),
-           .R = 2,
-           .S = 2,
-           .stride_h = 2,
-           .stride_w = 2};
+      s = windows_of_2({.N = 2, .C = 3, .H = random.integer(2, 40), .W = random.integer(2, 70)});
     }
     s.N = std::max<int64_t>(s.N, s.H * s.W == 1 ? 2 : 1);
     const int64_t n = s.N * s.C * s.H * s.W;

@@ -158,14 +158,10 @@ TEST_CASE("batch norm is the same for any number of threads", "[cpu]") {
 
 TEST_CASE("batch norm with max-pooling is the same for any number of threads", "[cpu]") {
   for_each_case(6, [](Random& random) {
-    const Pool2dShape s{.N = random.integer(1, 20),
-                        .C = random.integer(1, 20),
-                        .H = random.integer(2, 40),
-                        .W = random.integer(2, 40),
-                        .R = 2,
-                        .S = 2,
-                        .stride_h = 2,
-                        .stride_w = 2};
+    const Pool2dShape s = windows_of_2({.N = random.integer(1, 20),
+                                        .C = random.integer(1, 20),
+                                        .H = random.integer(2, 40),
+                                        .W = random.integer(2, 40)});
     CAPTURE(s);
     const std::int64_t nx = s.N * s.C * s.H * s.W, ny = s.N * s.C * s.P() * s.Q();
     const auto x = random.values<float>(nx), dy = random.values<float>(ny), w = random.values<float>(s.C);

@@ -157,6 +157,12 @@ inline Conv2dShape random_conv2d(Random& random) {
   return s;
 }
 
+/// The same images under windows of 2 x 2, side by side.
+inline Pool2dShape windows_of_2(Pool2dShape s) {
+  s.R = s.S = s.stride_h = s.stride_w = 2;
+  return s;
+}
+
 inline Pool2dShape random_pool2d(Random& random) {
   Pool2dShape s;
   const bool square = random.chance(0.4);
