@@ -57,7 +57,7 @@ void compare(const Options& asked) {
     const Options one = for_model(options, model);
     if (options.output) console.say("training {}", model);
     const TrainingResult r = train(one);
-    const Recipe recipe = make_recipe(one);
+    const Recipe recipe = make_recipe(one, model);
     std::string how = recipe.name;
     if (recipe.name == "article" && recipe.momentum > 0) how += fmt::format(", momentum {}", recipe.momentum);
     if (recipe.l2 > 0) how += fmt::format(", l2 {}", recipe.l2);

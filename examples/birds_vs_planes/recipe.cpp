@@ -25,6 +25,12 @@ Recipe strong() {
           .flips = true};
 }
 
+Recipe recipe_named(const std::string& name) {
+  tern::check(name == "article" || name == "strong", "recipe '{}': expected one of {}", name,
+              fmt::join(recipe_names(), ", "));
+  return name == "strong" ? strong() : Recipe{};
+}
+
 }  // namespace
 
 std::map<std::string, std::string> Recipe::settings() const {
@@ -41,11 +47,11 @@ std::map<std::string, std::string> Recipe::settings() const {
 
 std::vector<std::string> recipe_names() { return {"article", "strong"}; }
 
-Recipe make_recipe(const Options& options) {
-  tern::check(options.recipe == "article" || options.recipe == "strong", "recipe '{}': expected one of {}",
-              options.recipe, fmt::join(recipe_names(), ", "));
-  Recipe recipe = options.recipe == "strong" ? strong() : Recipe{};
-  if (options.model) recipe.model = *options.model;
+std::string model_for(const std::string& recipe) { return recipe_named(recipe).model; }
+
+Recipe make_recipe(const Options& options, const std::string& model) {
+  Recipe recipe = recipe_named(options.recipe);
+  recipe.model = model;
   if (options.epochs) recipe.epochs = *options.epochs;
   if (options.batch_size) recipe.batch_size = *options.batch_size;
   if (options.lr) recipe.lr = *options.lr;

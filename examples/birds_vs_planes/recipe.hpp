@@ -34,8 +34,11 @@ struct Recipe {
 /// "article", "strong".
 std::vector<std::string> recipe_names();
 
-/// The recipe that the options name, with what else they say. Throws tern::Error for an unknown name, and for ten
-/// classes with a model that tells two apart.
-Recipe make_recipe(const Options& options);
+/// The model that the recipe of that name is for. Throws tern::Error for an unknown name.
+std::string model_for(const std::string& recipe);
+
+/// The recipe that the options name, with what else they say, for that model. Throws tern::Error for an unknown name,
+/// and for ten classes with a model that tells two apart.
+Recipe make_recipe(const Options& options, const std::string& model);
 
 }  // namespace birds_vs_planes

@@ -130,10 +130,8 @@ Accuracy say_accuracy(const char* name, const tern::Dataset& images, const Named
 
 TrainingResult train(const Options& options) {
   const Console console(options);
-  Setup setup(options, make_recipe(options).model);
-  Options named = options;
-  named.model = setup.model.name;  // which a loaded file says
-  const Recipe recipe = make_recipe(named);
+  Setup setup(options, model_for(options.recipe));
+  const Recipe recipe = make_recipe(options, setup.model.name);
   if (options.save) check_writable(*options.save);
   if (const auto place = options.checkpoint_place()) {
     check_writable(*place);

@@ -252,7 +252,10 @@ TEST_CASE("with ten classes a run learns from the images of the others, and is j
   options.batch_size = options.holdout = 16;
   for (const int classes : {10, 2}) {
     options.classes = classes;
-    const Recipe recipe = make_recipe(options);
+    Options article = options;
+    article.recipe = "article";
+    CHECK(make_recipe(article, "resstrong").classes == classes);  // as where a file that is loaded names it
+    const Recipe recipe = make_recipe(options, model_for("strong"));
     Run run(Setup(options, recipe.model), options, recipe, data);
     CHECK(run.train_images().size() == 48);
     CHECK(run.steps_per_epoch() == (classes == 10 ? 48 + 128 : 48) / 16);
@@ -266,9 +269,8 @@ TEST_CASE("with ten classes a run learns from the images of the others, and is j
     // The logit of class 9 has learnt to stand out where its images are there, else to stay below.
     model.train();
     const NoGradGuard no_grad;
-    const auto logits = model(data.others->get(std::vector<std::int64_t>{0, 1, 2, 3}).input)
-                            .mean({0})
-                            .to_vector<float>();
+    const auto logits =
+        model(data.others->get(std::vector<std::int64_t>{0, 1, 2, 3}).input).mean({0}).to_vector<float>();
     CHECK((logits[9] > logits[8]) == (classes == 10));
   }
 }
