@@ -229,14 +229,14 @@ class FloatKernels {
 
   /// max_pool2d of batch_norm2d in training, whose result is never written. Of each window it takes the largest element
   /// of x where weight[c] is not negative, else the smallest; the first of equals, and NaN before any number.
-  /// picked, indices, y [N, C, P, Q] = that element, its place h * W + w, and what batch_norm2d makes of it.
+  /// picked and y [N, C, P, Q] = that element, and what batch_norm2d makes of it.
   virtual void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x, const T* weight,
                                        const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* picked,
-                                       int64_t* indices, T* y) = 0;
-  /// Each output may be null.
+                                       T* y) = 0;
+  /// dy of a window goes to its first element that equals picked. Each output may be null.
   virtual void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
-                                                const T* invstd, const T* picked, const int64_t* indices, const T* dy,
-                                                T* dx, T* dweight, T* dbias) = 0;
+                                                const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
+                                                T* dbias) = 0;
 
   /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
   ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;

@@ -2,7 +2,8 @@
 /// birds-and-planes nets and of ResNets on CIFAR, batch 64. A pair reads the same memory; both sides take the memory of
 /// their outputs anew in each call, tern from its pool and libtorch from malloc. A pair whose outputs differ ends the
 /// program. bench/kernels/compare makes a table of it, and sets what it takes from the environment: threads by
-/// OMP_NUM_THREADS, and that malloc keeps what is freed, as getting it again page by page can take longer than a kernel.
+/// OMP_NUM_THREADS, and that malloc keeps what is freed, as getting it again page by page can take longer than a
+/// kernel.
 
 #include "fma_peak.hpp"
 
@@ -259,10 +260,9 @@ void add_batch_norm_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
     const auto ours = [=] {
       const tern::Tensor mean = like(n.w), invstd = like(n.w);
       const tern::Tensor y = tern::empty({N, C, HW / 2, HW / 2}), picked = empty_like(y);
-      const tern::Tensor indices = tern::empty(y.shape(), {.dtype = tern::DType::int64});
       kernels().batch_norm2d_max_pool2d(windows_of_2(C, HW), n.s.eps, 0.1, data(n.x), data(n.w), data(n.b),
                                         data(n.running_mean), data(n.running_var), data(mean), data(invstd),
-                                        data(picked), indices.data<int64_t>(), data(y));
+                                        data(picked), data(y));
       return std::vector{y, mean, invstd};
     };
     const auto theirs = [n] {

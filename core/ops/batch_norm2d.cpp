@@ -85,27 +85,26 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
   const Tensor x = in.contiguous();
   const TensorOptions like{.dtype = x.dtype(), .device = x.device()};
   const Tensor mean = empty({s.C}, like), invstd = empty({s.C}, like), y = empty({s.N, s.C, s.P(), s.Q()}, like);
-  const Tensor picked = empty_like(y), indices = empty(y.shape(), {.dtype = DType::int64, .device = x.device()});
+  const Tensor picked = empty_like(y);
   for_floating("batch_norm2d_max_pool2d", x, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.batch_norm2d_max_pool2d(s, options.eps, options.momentum, x.data<T>(), data_or_null<T>(weight),
                               data_or_null<T>(bias), data_or_null<T>(running_mean), data_or_null<T>(running_var),
-                              mean.data<T>(), invstd.data<T>(), picked.data<T>(), indices.data<std::int64_t>(),
-                              y.data<T>());
+                              mean.data<T>(), invstd.data<T>(), picked.data<T>(), y.data<T>());
   });
   bump_versions(running_mean, running_var);
   const bool need_x = x.requires_grad(), need_w = weight.defined() && weight.requires_grad(),
              need_b = bias.defined() && bias.requires_grad();
   return record("batch_norm2d_max_pool2d", {x, weight, bias}, y,
                 [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd),
-                 picked = Saved(picked), indices = Saved(indices)](const Tensor& gradient) {
+                 picked = Saved(picked)](const Tensor& gradient) {
                   const Tensor g = gradient.contiguous();
                   Grads grads{need_x ? empty_like(*x) : Tensor(), need_w ? empty({s.C}, like) : Tensor(),
                               need_b ? empty({s.C}, like) : Tensor()};
                   for_floating("batch_norm2d_max_pool2d", g, [&]<class T>(kernels::FloatKernels<T>& k) {
-                    k.batch_norm2d_max_pool2d_backward(
-                        s, (*x).data<T>(), data_or_null<T>(*weight), (*mean).data<T>(), (*invstd).data<T>(),
-                        (*picked).data<T>(), (*indices).data<std::int64_t>(), g.data<T>(), data_or_null<T>(grads[0]),
-                        data_or_null<T>(grads[1]), data_or_null<T>(grads[2]));
+                    k.batch_norm2d_max_pool2d_backward(s, (*x).data<T>(), data_or_null<T>(*weight), (*mean).data<T>(),
+                                                       (*invstd).data<T>(), (*picked).data<T>(), g.data<T>(),
+                                                       data_or_null<T>(grads[0]), data_or_null<T>(grads[1]),
+                                                       data_or_null<T>(grads[2]));
                   });
                   return grads;
                 });

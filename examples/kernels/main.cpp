@@ -181,18 +181,16 @@ void add_batch_norm2d(std::vector<Case>& cases, Numbers& numbers) {
   const int64_t windows = n / 4;
   std::vector<float> mu(static_cast<std::size_t>(s.C)), invstd(mu.size()), picked(static_cast<std::size_t>(windows)),
       y(picked.size());
-  std::vector<int64_t> places(picked.size());
   reference_backend().floating(float{}).batch_norm2d_max_pool2d(pool, s.eps, 0.1, x.data(), weight.data(), bias.data(),
                                                                 nullptr, nullptr, mu.data(), invstd.data(),
-                                                                picked.data(), places.data(), y.data());
+                                                                picked.data(), y.data());
   add(cases, "batch_norm2d_max_pool2d", [=](auto& c) {
     c.kernels().batch_norm2d_max_pool2d(pool, s.eps, 0.1, c.in(x), c.in(weight), c.in(bias), c.inout(mean),
-                                        c.inout(var), c.out(s.C), c.out(s.C), c.out(windows),
-                                        c.template out<int64_t>(windows), c.out(windows));
+                                        c.inout(var), c.out(s.C), c.out(s.C), c.out(windows), c.out(windows));
   });
   add(cases, "batch_norm2d_max_pool2d_backward", [=](auto& c) {
     c.kernels().batch_norm2d_max_pool2d_backward(pool, c.in(x), c.in(weight), c.in(mu), c.in(invstd), c.in(picked),
-                                                 c.in(places), c.in(y), c.out(n), c.out(s.C), c.out(s.C));
+                                                 c.in(y), c.out(n), c.out(s.C), c.out(s.C));
   });
 }
 

@@ -12,6 +12,8 @@
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -27,6 +29,11 @@ struct Moments {
 /// The sums of dy and of dy * (x - mean).
 struct Slope {
   double dy = 0, product = 0;
+};
+
+/// dx = (dy - mean_dy + slope * (x - mean)) * gain.
+struct InputGradient {
+  float mean, mean_dy, slope, gain;
 };
 
 }  // namespace tern::kernels
@@ -128,14 +135,70 @@ void normalize(int64_t n, const float* x, double mean, double gain, double shift
   });
 }
 
-/// dx = (dy - mean_dy + slope * (x - mean)) * gain. dx may be dy.
-void combine(int64_t n, const float* x, float mean, const float* dy, float mean_dy, float slope, float gain,
-             float* dx) {
-  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR {
-    const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean));
-    const auto g = hn::Sub(hn::LoadU(d, dy + i), hn::Set(d, mean_dy));
-    return hn::Mul(hn::MulAdd(v, hn::Set(d, slope), g), hn::Set(d, gain));
-  });
+template <class D>
+HWY_INLINE hn::Vec<D> gradient(D d, const InputGradient& of, hn::Vec<D> x, hn::Vec<D> dy) {
+  const auto v = hn::Sub(x, hn::Set(d, of.mean)), g = hn::Sub(dy, hn::Set(d, of.mean_dy));
+  return hn::Mul(hn::MulAdd(v, hn::Set(d, of.slope), g), hn::Set(d, of.gain));
+}
+
+/// dx may be dy.
+void input_gradient(int64_t n, const InputGradient& of, const float* x, const float* dy, float* dx) {
+  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR { return gradient(d, of, hn::LoadU(d, x + i), hn::LoadU(d, dy + i)); });
+}
+
+/// Two rows of dx below the windows [0, Q) that fill whole vectors; returns how many.
+template <class D>
+HWY_INLINE int64_t input_gradient_rows(D d, int64_t Q, int64_t W, const InputGradient& of, const float* x,
+                                       const float* picked, const float* dy, float* dx) {
+  const int64_t lanes = hn::Lanes(d);
+  int64_t q = 0;
+  for (; q + lanes <= Q; q += lanes) {
+    hn::Vec<D> left, right, below, last;
+    hn::LoadInterleaved2(d, x + 2 * q, left, right);
+    hn::LoadInterleaved2(d, x + W + 2 * q, below, last);
+    const auto wanted = hn::LoadU(d, picked + q);
+    auto g = hn::LoadU(d, dy + q);  // until it has found its element
+    const auto take = [&](hn::Vec<D> v) HWY_ATTR {
+      const auto here = hn::Eq(v, wanted);
+      const auto dx_here = gradient(d, of, v, hn::IfThenElseZero(here, g));
+      g = hn::IfThenZeroElse(here, g);
+      return dx_here;
+    };
+    left = take(left), right = take(right), below = take(below), last = take(last);
+    hn::StoreInterleaved2(left, right, d, dx + 2 * q);
+    hn::StoreInterleaved2(below, last, d, dx + W + 2 * q);
+  }
+  return q;
+}
+
+/// One plane, under windows of 2 x 2. Rows shorter than the longest vector go by shorter ones. The next plane is
+/// fetched meanwhile: the processor's own prefetching stops at the end of a page.
+void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const float* x, const float* picked,
+                        const float* dy, float* dx) {
+  const int64_t P = s.P(), Q = s.Q(), W = s.W;
+  const auto in_no_window = [&](int64_t from, int64_t to) HWY_ATTR {
+    fill(to - from, dx + from,
+         [&](auto d, int64_t i) HWY_ATTR { return gradient(d, of, hn::LoadU(d, x + from + i), hn::Zero(d)); });
+  };
+  for (int64_t p = 0; p < P; ++p) {
+    const int64_t above = 2 * p * W;
+    for (int64_t i = above; i < above + 2 * W; i += 16) {
+      hwy::Prefetch(x + s.H * W + i);
+      hwy::Prefetch(dx + s.H * W + i);
+    }
+    int64_t q = 0;
+    const auto rows = [&](auto d) HWY_ATTR {
+      const int64_t at = above + 2 * q, window = p * Q + q;
+      q += input_gradient_rows(d, Q - q, W, of, x + at, picked + window, dy + window, dx + at);
+    };
+    rows(D32());
+    rows(hn::CappedTag<float, 8>());
+    rows(hn::CappedTag<float, 4>());
+    rows(hn::CappedTag<float, 1>());
+    in_no_window(above + 2 * Q, above + W);
+    in_no_window(above + W + 2 * Q, above + 2 * W);
+  }
+  in_no_window(2 * P * W, s.H * W);
 }
 
 }  // namespace
@@ -149,7 +212,8 @@ namespace tern::kernels {
 HWY_EXPORT(moments);
 HWY_EXPORT(slopes);
 HWY_EXPORT(normalize);
-HWY_EXPORT(combine);
+HWY_EXPORT(input_gradient);
+HWY_EXPORT(input_gradient_2x2);
 
 namespace {
 
@@ -162,13 +226,10 @@ void for_each_plane(const BatchNorm2dShape& s, const F& f) {
   });
 }
 
-/// What batch_norm2d says of mean, invstd and the running statistics; mu and inv are the former two, unrounded.
-void batch_statistics(const BatchNorm2dShape& s, double momentum, const float* x, float* running_mean,
+/// What batch_norm2d says of mean, invstd and the running statistics, from the moments of all planes; mu and inv are
+/// the former two, unrounded.
+void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments* plane_moments, float* running_mean,
                       float* running_var, float* mean, float* invstd, double* mu, double* inv) {
-  const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
-  Scratch<Moments> plane_moments(s.N * s.C);
-  for_each_plane(s, [&](int64_t plane, int64_t) { plane_moments[plane] = moments_of(s.HW, x + plane * s.HW); });
-
   const double count = static_cast<double>(s.N * s.HW);
   for (int64_t c = 0; c < s.C; ++c) {
     double sum = 0, squares = 0;
@@ -207,16 +268,29 @@ void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean
   }
 }
 
-/// dx of one plane, of `count` elements to a channel; the slopes are zero in evaluation.
+/// Of a channel of `count` elements; the slopes are zero in evaluation.
 ///
 /// In training the mean and the variance depend on x as well: with xhat = (x - mean) * invstd,
 /// dx = (dy - mean of dy - xhat * mean of dy * xhat) * invstd * weight.
-void input_gradient(int64_t HW, int64_t count, const float* x, double mean, double invstd, double weight,
-                    const Slope& total, const float* dy, float* dx) {
-  const double n = static_cast<double>(count), slope = -invstd * invstd * total.product / n;
-  HWY_DYNAMIC_DISPATCH(combine)
-  (HW, x, static_cast<float>(mean), dy, static_cast<float>(total.dy / n), static_cast<float>(slope),
-   static_cast<float>(invstd * weight), dx);
+InputGradient input_gradient_of(int64_t count, double mean, double invstd, double weight, const Slope& total) {
+  const double n = static_cast<double>(count);
+  return {.mean = static_cast<float>(mean),
+          .mean_dy = static_cast<float>(total.dy / n),
+          .slope = static_cast<float>(-invstd * invstd * total.product / n),
+          .gain = static_cast<float>(invstd * weight)};
+}
+
+/// dx = the sum of dy over the windows that picked the element, in one plane.
+void spread(const Pool2dShape& s, const float* x, const float* picked, const float* dy, float* dx) {
+  std::fill_n(dx, s.H * s.W, 0.0f);
+  for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
+    for (int64_t h = h0; h < h1; ++h) {
+      const float *const row = x + h * s.W, *const at = std::find(row + w0, row + w1, picked[window]);
+      if (at == row + w1) continue;
+      dx[at - x] += dy[window];
+      return;
+    }
+  });
 }
 
 }  // namespace
@@ -228,9 +302,12 @@ void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const 
     return ReferenceFloat<float>::batch_norm2d(s, momentum, x, weight, bias, running_mean, running_var, mean, invstd,
                                                y);
   }
-  Scratch<double> mu(s.C), inv(s.C);
-  batch_statistics(s, momentum, x, running_mean, running_var, mean, invstd, mu.data(), inv.data());
+  const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
   const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
+  Scratch<Moments> plane_moments(s.N * s.C);
+  Scratch<double> mu(s.C), inv(s.C);
+  for_each_plane(s, [&](int64_t plane, int64_t) { plane_moments[plane] = moments_of(s.HW, x + plane * s.HW); });
+  batch_statistics(s, momentum, plane_moments.data(), running_mean, running_var, mean, invstd, mu.data(), inv.data());
   for_each_plane(s, [&](int64_t plane, int64_t c) {
     normalize_plane(s.HW, x + plane * s.HW, mu[c], inv[c] * (weight ? weight[c] : 1), bias ? bias[c] : 0,
                     y + plane * s.HW);
@@ -257,45 +334,56 @@ void CpuFloat32::batch_norm2d_backward(const BatchNorm2dShape& s, bool training,
   Scratch<Slope> total(s.C);
   channel_slopes(s, x, mean, invstd, dy, dweight, dbias, total.data());
   if (!dx) return;
+  const auto gradient_of_plane = HWY_DYNAMIC_DISPATCH(input_gradient);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
-    input_gradient(s.HW, s.N * s.HW, x + plane * s.HW, mean[c], invstd[c], weight ? weight[c] : 1,
-                   training ? total[c] : Slope{}, dy + plane * s.HW, dx + plane * s.HW);
+    const InputGradient of =
+        input_gradient_of(s.N * s.HW, mean[c], invstd[c], weight ? weight[c] : 1, training ? total[c] : Slope{});
+    gradient_of_plane(s.HW, of, x + plane * s.HW, dy + plane * s.HW, dx + plane * s.HW);
   });
 }
 
 void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const float* x,
                                          const float* weight, const float* bias, float* running_mean,
-                                         float* running_var, float* mean, float* invstd, float* picked,
-                                         int64_t* indices, float* y) {
+                                         float* running_var, float* mean, float* invstd, float* picked, float* y) {
   const BatchNorm2dShape all{s.N, s.C, s.H * s.W, eps};
   const int64_t PQ = s.P() * s.Q();
   if (s.N == 0) {
     return ReferenceFloat<float>::batch_norm2d_max_pool2d(s, eps, momentum, x, weight, bias, running_mean, running_var,
-                                                          mean, invstd, picked, indices, y);
+                                                          mean, invstd, picked, y);
   }
-  Scratch<double> mu(s.C), inv(s.C);
-  batch_statistics(all, momentum, x, running_mean, running_var, mean, invstd, mu.data(), inv.data());
+  const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
   const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
+  Scratch<Moments> plane_moments(s.N * s.C);
+  Scratch<double> mu(s.C), inv(s.C);
   for_each_plane(all, [&](int64_t plane, int64_t c) {
-    const float w = weight ? weight[c] : 1;
-    max_pool2d_plane(s, w < 0, x + plane * all.HW, picked + plane * PQ, indices + plane * PQ);
-    normalize_plane(PQ, picked + plane * PQ, mu[c], inv[c] * w, bias ? bias[c] : 0, y + plane * PQ);
+    const float* const in = x + plane * all.HW;
+    plane_moments[plane] = moments_of(all.HW, in);
+    max_pool2d_plane(s, weight && weight[c] < 0, in, picked + plane * PQ, nullptr);  // while x is in the cache
+  });
+  batch_statistics(all, momentum, plane_moments.data(), running_mean, running_var, mean, invstd, mu.data(), inv.data());
+  for_each_plane(all, [&](int64_t plane, int64_t c) {
+    normalize_plane(PQ, picked + plane * PQ, mu[c], inv[c] * (weight ? weight[c] : 1), bias ? bias[c] : 0,
+                    y + plane * PQ);
   });
 }
 
 void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const float* x, const float* weight,
                                                   const float* mean, const float* invstd, const float* picked,
-                                                  const int64_t* indices, const float* dy, float* dx, float* dweight,
-                                                  float* dbias) {
+                                                  const float* dy, float* dx, float* dweight, float* dbias) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
   Scratch<Slope> total(s.C);
   channel_slopes({s.N, s.C, PQ}, picked, mean, invstd, dy, dweight, dbias, total.data());
   if (!dx) return;
+  const bool windows_of_2 = is_2x2(s);
+  const auto gradient_2x2 = HWY_DYNAMIC_DISPATCH(input_gradient_2x2);
+  const auto gradient_of_plane = HWY_DYNAMIC_DISPATCH(input_gradient);
   for_each_plane({s.N, s.C, HW}, [&](int64_t plane, int64_t c) {
+    const InputGradient of = input_gradient_of(s.N * HW, mean[c], invstd[c], weight ? weight[c] : 1, total[c]);
+    const float *const x_plane = x + plane * HW, *const wanted = picked + plane * PQ, *const g = dy + plane * PQ;
     float* const dx_plane = dx + plane * HW;
-    max_pool2d_plane_backward(s, indices + plane * PQ, dy + plane * PQ, dx_plane);  // in the cache until it is used
-    input_gradient(HW, s.N * HW, x + plane * HW, mean[c], invstd[c], weight ? weight[c] : 1, total[c], dx_plane,
-                   dx_plane);
+    if (windows_of_2) return gradient_2x2(s, of, x_plane, wanted, g, dx_plane);
+    spread(s, x_plane, wanted, g, dx_plane);
+    gradient_of_plane(HW, of, x_plane, dx_plane, dx_plane);
   });
 }
 

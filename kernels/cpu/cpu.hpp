@@ -58,10 +58,10 @@ class CpuFloat32 : public ReferenceFloat<float> {
                              float* dbias) override;
   void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const float* x, const float* weight,
                                const float* bias, float* running_mean, float* running_var, float* mean, float* invstd,
-                               float* picked, int64_t* indices, float* y) override;
+                               float* picked, float* y) override;
   void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const float* x, const float* weight, const float* mean,
-                                        const float* invstd, const float* picked, const int64_t* indices,
-                                        const float* dy, float* dx, float* dweight, float* dbias) override;
+                                        const float* invstd, const float* picked, const float* dy, float* dx,
+                                        float* dweight, float* dbias) override;
 
   // dropout.cpp
   void dropout(const DropoutShape& s, PhiloxState state, const float* x, float* y) override;

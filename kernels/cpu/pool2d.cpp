@@ -52,7 +52,7 @@ HWY_INLINE hn::Vec<DI> load_int64(DI di, const int64_t* from) {
     return hn::BitCast(di, hn::Combine(d32, hn::TruncateTo(half, hn::LoadU(d64, p + hn::Lanes(d64))), lower));
   } else
 #endif
-  if constexpr (hn::MaxLanes(DI()) == hn::MaxLanes(hn::ScalableTag<uint64_t>())) {
+      if constexpr (hn::MaxLanes(DI()) == hn::MaxLanes(hn::ScalableTag<uint64_t>())) {
     return hn::BitCast(di, hn::TruncateTo(half, hn::LoadU(d64, p)));
   } else {
     HWY_ALIGN uint32_t part[hn::MaxLanes(DI())];
@@ -162,11 +162,6 @@ HWY_EXPORT(max_2x2_backward);
 
 namespace {
 
-bool is_2x2(const Pool2dShape& s) {
-  return s.R == 2 && s.S == 2 && s.stride_h == 2 && s.stride_w == 2 && s.pad_h == 0 && s.pad_w == 0 &&
-         s.H * s.W < (int64_t{1} << 31);
-}
-
 /// Calls f(plane) for all planes.
 template <class F>
 void for_each_plane(const Pool2dShape& s, const F& f) {
@@ -174,19 +169,6 @@ void for_each_plane(const Pool2dShape& s, const F& f) {
   parallel_for(s.N * s.C, grain, [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) f(plane);
   });
-}
-
-/// Calls f(window, h0, h1, w0, w1) for each window of a plane: the rows and columns of it that are not padding.
-template <class F>
-void for_each_window(const Pool2dShape& s, const F& f) {
-  const int64_t P = s.P(), Q = s.Q();
-  for (int64_t p = 0; p < P; ++p) {
-    const int64_t top = p * s.stride_h - s.pad_h, h0 = std::max<int64_t>(0, top), h1 = std::min(s.H, top + s.R);
-    for (int64_t q = 0; q < Q; ++q) {
-      const int64_t left = q * s.stride_w - s.pad_w;
-      f(p * Q + q, h0, h1, std::max<int64_t>(0, left), std::min(s.W, left + s.S));
-    }
-  }
 }
 
 }  // namespace
@@ -207,12 +189,6 @@ void max_pool2d_plane(const Pool2dShape& s, bool smallest, const float* x, float
   });
 }
 
-void max_pool2d_plane_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) {
-  if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2_backward)(s, indices, dy, dx);
-  std::fill_n(dx, s.H * s.W, 0.0f);
-  for (int64_t i = 0; i < s.P() * s.Q(); ++i) dx[indices[i]] += dy[i];
-}
-
 void CpuFloat32::max_pool2d(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
   for_each_plane(s, [&](int64_t plane) {
@@ -222,8 +198,15 @@ void CpuFloat32::max_pool2d(const Pool2dShape& s, const float* x, float* y, int6
 
 void CpuFloat32::max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
-  for_each_plane(
-      s, [&](int64_t plane) { max_pool2d_plane_backward(s, indices + plane * PQ, dy + plane * PQ, dx + plane * HW); });
+  const bool windows_of_2 = is_2x2(s);
+  for_each_plane(s, [&](int64_t plane) {
+    const int64_t* const index = indices + plane * PQ;
+    const float* const in = dy + plane * PQ;
+    float* const out = dx + plane * HW;
+    if (windows_of_2) return HWY_DYNAMIC_DISPATCH(max_2x2_backward)(s, index, in, out);
+    std::fill_n(out, HW, 0.0f);
+    for (int64_t i = 0; i < PQ; ++i) out[index[i]] += in[i];
+  });
 }
 
 void CpuFloat32::avg_pool2d(const Pool2dShape& s, const float* x, float* y) {

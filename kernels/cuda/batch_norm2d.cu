@@ -12,11 +12,12 @@
 ///
 /// Where pooling follows, a thread of normalize_picked looks through one window of x and normalises the element that it
 /// picks; the gradient's sums are taken over the picked elements, and a thread of pooled_input_gradient gathers the dy
-/// of the windows that picked its element. Neither the normalised tensor nor its gradient is written.
+/// of the windows that picked its element, which it knows by its value and, among equals, by being the first.
+/// Neither the normalised tensor nor its gradient is written.
 ///
 /// Bytes: x and y once, backward x, dy and dx once, as long as the second kernel finds in the L2 cache what the first
-/// has read; else x and dy once more. With pooling, y and dy have the size of the windows, and so have indices and
-/// picked. Arithmetic: some 10 operations an element. The limit is bandwidth.
+/// has read; else x and dy once more. With pooling, y and dy have the size of the windows, and so has picked.
+/// Arithmetic: some 10 operations an element. The limit is bandwidth.
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/pool2d.cuh>
@@ -121,21 +122,20 @@ __global__ void __launch_bounds__(block_size)
   }
 }
 
-/// max_pool2d of normalize's result: of each window the picked element of x, its place, and y. The pick is by x itself,
+/// max_pool2d of normalize's result: of each window the picked element of x, and y. The pick is by x itself,
 /// turned round where the weight is negative. A thread computes one window.
 template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     normalize_picked(Pool<I> s, I C, const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias,
                      const T* __restrict__ mean, const T* __restrict__ invstd, T* __restrict__ picked,
-                     int64_t* __restrict__ indices, T* __restrict__ y) {
-  s.for_each_window([&](I window, I plane, I top, I bottom, I left, I right) {
+                     T* __restrict__ y) {
+  s.for_each_window([&](I e, I plane, Window<I> window) {
     const I c = plane % C;
     const T w = weight ? weight[c] : T{1}, shift = bias ? bias[c] : T{0};
     const T* const in = x + plane * s.H * s.W;
-    const I best = s.pick(in, w < 0 ? T{-1} : T{1}, top, bottom, left, right);
-    picked[window] = in[best];
-    indices[window] = best;
-    y[window] = (in[best] - mean[c]) * (invstd[c] * w) + shift;
+    const T v = in[s.pick(in, w < 0 ? T{-1} : T{1}, window)];
+    picked[e] = v;
+    y[e] = (v - mean[c]) * (invstd[c] * w) + shift;
   });
 }
 
@@ -182,18 +182,22 @@ __global__ void __launch_bounds__(block_size, 4)
 
 /// input_gradient in training, where dy is the sum of those of the windows that picked the element.
 template <class I, class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     pooled_input_gradient(Pool<I> s, I C, T elements, const T* __restrict__ x, const T* __restrict__ weight,
                           const T* __restrict__ mean, const T* __restrict__ invstd, const T* __restrict__ sum_dy,
-                          const T* __restrict__ sum_dy_xhat, const int64_t* __restrict__ indices,
-                          const T* __restrict__ dy, T* __restrict__ dx) {
-  s.template gather<T>([&](I window, I at) { return indices[window] == at ? dy[window] : T{0}; },
-                       [&](I e, I plane, T total) {
-                         const I c = plane % C;
-                         const T inv = invstd[c], scale = weight ? inv * weight[c] : inv;
-                         const T mean_dy = sum_dy[c] / elements, slope = sum_dy_xhat[c] / elements * inv;
-                         dx[e] = (total - mean_dy - (x[e] - mean[c]) * slope) * scale;
-                       });
+                          const T* __restrict__ sum_dy_xhat, const T* __restrict__ picked, const T* __restrict__ dy,
+                          T* __restrict__ dx) {
+  const auto part = [&](I out, I plane, I at, Window<I> window) {
+    const T* const in = x + plane * s.H * s.W;
+    if (in[at] != picked[out]) return T{0};
+    return s.first(in, in[at], window) == at ? dy[out] : T{0};
+  };
+  s.template gather<T>(part, [&](I e, I plane, T total) {
+    const I c = plane % C;
+    const T inv = invstd[c], scale = weight ? inv * weight[c] : inv;
+    const T mean_dy = sum_dy[c] / elements, slope = sum_dy_xhat[c] / elements * inv;
+    dx[e] = (total - mean_dy - (x[e] - mean[c]) * slope) * scale;
+  });
 }
 
 /// Calls f(the kernel's width as a constant, I{}): wide where a channel's plane and all pointers allow it.
@@ -287,19 +291,19 @@ void CudaFloat<T>::batch_norm2d_backward(const BatchNorm2dShape& s, bool trainin
 template <class T>
 void CudaFloat<T>::batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x,
                                            const T* weight, const T* bias, T* running_mean, T* running_var, T* mean,
-                                           T* invstd, T* picked, int64_t* indices, T* y) {
+                                           T* invstd, T* picked, T* y) {
   const DeviceGuard guard(device_);
   launch_statistics({s.N, s.C, s.H * s.W, eps}, momentum, x, running_mean, running_var, mean, invstd);
   with_pool(s, [&]<class I>(const Pool<I>& pool) {
     launch(normalize_picked<I, T>, grid_for(elements_out(s)), block_size, 0, current_stream(), pool, s.C, x, weight,
-           bias, mean, invstd, picked, indices, y);
+           bias, mean, invstd, picked, y);
   });
 }
 
 template <class T>
 void CudaFloat<T>::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
-                                                    const T* invstd, const T* picked, const int64_t* indices,
-                                                    const T* dy, T* dx, T* dweight, T* dbias) {
+                                                    const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
+                                                    T* dbias) {
   const DeviceGuard guard(device_);
   const Scratch<T> totals(dx ? 2 * s.C : 0);
   launch_gradient_sums<T>({s.N, s.C, s.P() * s.Q()}, picked, mean, invstd, dy, dx ? totals.data() : nullptr, dweight,
@@ -307,7 +311,7 @@ void CudaFloat<T>::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const 
   if (!dx) return;
   with_pool(s, [&]<class I>(const Pool<I>& pool) {
     launch(pooled_input_gradient<I, T>, grid_for(elements_in(s)), block_size, 0, current_stream(), pool, s.C,
-           static_cast<T>(s.N * s.H * s.W), x, weight, mean, invstd, totals.data(), totals.data() + s.C, indices, dy,
+           static_cast<T>(s.N * s.H * s.W), x, weight, mean, invstd, totals.data(), totals.data() + s.C, picked, dy,
            dx);
   });
 }
@@ -327,17 +331,15 @@ template void CudaFloat<double>::batch_norm2d_backward(const BatchNorm2dShape&, 
                                                        double*);
 
 template void CudaFloat<float>::batch_norm2d_max_pool2d(const Pool2dShape&, double, double, const float*, const float*,
-                                                        const float*, float*, float*, float*, float*, float*, int64_t*,
-                                                        float*);
+                                                        const float*, float*, float*, float*, float*, float*, float*);
 template void CudaFloat<float>::batch_norm2d_max_pool2d_backward(const Pool2dShape&, const float*, const float*,
-                                                                 const float*, const float*, const float*,
-                                                                 const int64_t*, const float*, float*, float*, float*);
+                                                                 const float*, const float*, const float*, const float*,
+                                                                 float*, float*, float*);
 template void CudaFloat<double>::batch_norm2d_max_pool2d(const Pool2dShape&, double, double, const double*,
                                                          const double*, const double*, double*, double*, double*,
-                                                         double*, double*, int64_t*, double*);
+                                                         double*, double*, double*);
 template void CudaFloat<double>::batch_norm2d_max_pool2d_backward(const Pool2dShape&, const double*, const double*,
                                                                   const double*, const double*, const double*,
-                                                                  const int64_t*, const double*, double*, double*,
-                                                                  double*);
+                                                                  const double*, double*, double*, double*);
 
 }  // namespace tern::kernels

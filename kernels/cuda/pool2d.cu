@@ -19,39 +19,39 @@ using namespace cuda;
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     max_pool(Pool<I> s, const T* __restrict__ x, T* __restrict__ y, int64_t* __restrict__ indices) {
-  s.for_each_window([&](I window, I plane, I top, I bottom, I left, I right) {
+  s.for_each_window([&](I e, I plane, Window<I> window) {
     const T* const in = x + plane * s.H * s.W;
-    const I best = s.pick(in, T{1}, top, bottom, left, right);
-    y[window] = in[best];
-    if (indices) indices[window] = best;
+    const I best = s.pick(in, T{1}, window);
+    y[e] = in[best];
+    if (indices) indices[e] = best;
   });
 }
 
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     max_pool_backward(Pool<I> s, const int64_t* __restrict__ indices, const T* __restrict__ dy, T* __restrict__ dx) {
-  s.template gather<T>([&](I window, I at) { return indices[window] == at ? dy[window] : T{0}; },
+  s.template gather<T>([&](I out, I, I at, Window<I>) { return indices[out] == at ? dy[out] : T{0}; },
                        [&](I e, I, T total) { dx[e] = total; });
 }
 
 template <class I, class T>
 __global__ void __launch_bounds__(block_size) avg_pool(Pool<I> s, const T* __restrict__ x, T* __restrict__ y) {
-  s.for_each_window([&](I window, I plane, I top, I bottom, I left, I right) {
+  s.for_each_window([&](I e, I plane, Window<I> window) {
     const T* const in = x + plane * s.H * s.W;
     T total = 0;
 #pragma unroll 1
-    for (I h = top; h < bottom; ++h) {
+    for (I h = window.top; h < window.bottom; ++h) {
 #pragma unroll 1
-      for (I w = left; w < right; ++w) total += in[h * s.W + w];
+      for (I w = window.left; w < window.right; ++w) total += in[h * s.W + w];
     }
-    y[window] = total / static_cast<T>(s.R * s.S);
+    y[e] = total / static_cast<T>(s.R * s.S);
   });
 }
 
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     avg_pool_backward(Pool<I> s, const T* __restrict__ dy, T* __restrict__ dx) {
-  s.template gather<T>([&](I window, I) { return dy[window] / static_cast<T>(s.R * s.S); },
+  s.template gather<T>([&](I out, I, I, Window<I>) { return dy[out] / static_cast<T>(s.R * s.S); },
                        [&](I e, I, T total) { dx[e] = total; });
 }
 

@@ -9,6 +9,12 @@
 
 namespace tern::kernels::cuda {
 
+/// The elements of one plane that a window covers, without its padding.
+template <class I>
+struct Window {
+  I top, bottom, left, right;
+};
+
 /// Pool2dShape with its numbers in I, x being `planes` of [H, W].
 template <class I>
 struct Pool {
@@ -27,24 +33,28 @@ struct Pool {
         pad_h(static_cast<I>(s.pad_h)),
         pad_w(static_cast<I>(s.pad_w)) {}
 
-  /// Calls f(y's number, x's plane, top, bottom, left, right), the window without its padding, for this thread's.
+  __device__ Window<I> window(I p, I q) const {
+    const I top = p * stride_h - pad_h, left = q * stride_w - pad_w;
+    return {max(top, I{0}), min(top + R, H), max(left, I{0}), min(left + S, W)};
+  }
+
+  /// Calls f(y's number, x's plane, the window), for this thread's.
   template <class F>
   __device__ void for_each_window(F f) const {
     for (I e = grid_thread<I>(); e < planes * P * Q; e += grid_threads<I>()) {
       const I row = e / Q, q = e - row * Q, plane = row / P, p = row - plane * P;
-      const I top = p * stride_h - pad_h, left = q * stride_w - pad_w;
-      f(e, plane, max(top, I{0}), min(top + R, H), max(left, I{0}), min(left + S, W));
+      f(e, plane, window(p, q));
     }
   }
 
   /// The place in the plane `in` of the window's largest element, or with a sign of -1 of its smallest: the first of
   /// equals, and NaN before any number.
   template <class T>
-  __device__ I pick(const T* in, T sign, I top, I bottom, I left, I right) const {
-    I best = top * W + left;
+  __device__ I pick(const T* in, T sign, Window<I> of) const {
+    I best = of.top * W + of.left;
     T largest = sign * in[best];
-    for (I h = top; h < bottom; ++h) {
-      for (I w = left; w < right; ++w) {
+    for (I h = of.top; h < of.bottom; ++h) {
+      for (I w = of.left; w < of.right; ++w) {
         const T v = sign * in[h * W + w];
         if (v > largest || (v != v && largest == largest)) {
           largest = v;
@@ -55,8 +65,21 @@ struct Pool {
     return best;
   }
 
-  /// Calls f(e, x's plane, the sum of part(window, place in the plane) over the windows that cover element e of x), for
-  /// this thread's.
+  /// The first place of the plane `in` within the window that holds v. There is one.
+  template <class T>
+  __device__ I first(const T* in, T v, Window<I> window) const {
+    I h = window.top, w = window.left;
+    while (in[h * W + w] != v) {
+      if (++w == window.right) {
+        w = window.left;
+        ++h;
+      }
+    }
+    return h * W + w;
+  }
+
+  /// Calls f(e, x's plane, the sum of part(y's number, x's plane, place in it, the window) over the windows that cover
+  /// element e of x), for this thread's.
   template <class T, class Part, class F>
   __device__ void gather(Part part, F f) const {
     for (I e = grid_thread<I>(); e < planes * H * W; e += grid_threads<I>()) {
@@ -68,7 +91,9 @@ struct Pool {
 #pragma unroll 1
       for (I p = from_p; p < to_p; ++p) {
 #pragma unroll 1
-        for (I q = from_q; q < to_q; ++q) total += part((plane * P + p) * Q + q, h * W + w);
+        for (I q = from_q; q < to_q; ++q) {
+          total += part((plane * P + p) * Q + q, plane, h * W + w, window(p, q));
+        }
       }
       f(e, plane, total);
     }

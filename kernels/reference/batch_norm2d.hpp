@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tern/kernels/reference/pool2d.hpp>
 #include <tern/kernels/reference/reference.hpp>
 
 #include <cmath>
@@ -75,15 +76,16 @@ void ReferenceFloat<T>::batch_norm2d_backward(const BatchNorm2dShape& s, bool tr
 template <class T>
 void ReferenceFloat<T>::batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x,
                                                 const T* weight, const T* bias, T* running_mean, T* running_var,
-                                                T* mean, T* invstd, T* picked, int64_t* indices, T* y) {
+                                                T* mean, T* invstd, T* picked, T* y) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
   std::vector<T> normalized(s.N * s.C * HW), turned(x, x + s.N * s.C * HW);
+  std::vector<int64_t> indices(s.N * s.C * PQ);
   batch_norm2d({s.N, s.C, HW, eps}, momentum, x, weight, bias, running_mean, running_var, mean, invstd,
                normalized.data());
   for (int64_t i = 0; i < s.N * s.C * HW; ++i) {
     if (weight && weight[i / HW % s.C] < 0) turned[i] = -turned[i];
   }
-  max_pool2d(s, turned.data(), y, indices);
+  max_pool2d(s, turned.data(), y, indices.data());
   for (int64_t i = 0; i < s.N * s.C * PQ; ++i) {
     const int64_t at = i / PQ * HW + indices[i];
     picked[i] = x[at];
@@ -93,11 +95,14 @@ void ReferenceFloat<T>::batch_norm2d_max_pool2d(const Pool2dShape& s, double eps
 
 template <class T>
 void ReferenceFloat<T>::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight,
-                                                         const T* mean, const T* invstd, const T*,
-                                                         const int64_t* indices, const T* dy, T* dx, T* dweight,
-                                                         T* dbias) {
+                                                         const T* mean, const T* invstd, const T* picked, const T* dy,
+                                                         T* dx, T* dweight, T* dbias) {
+  std::vector<int64_t> indices(s.N * s.C * s.P() * s.Q(), -1);
+  for_each_window_element(s, [&](int64_t window, int64_t plane, int64_t at) {
+    if (indices[window] < 0 && x[plane * s.H * s.W + at] == picked[window]) indices[window] = at;
+  });
   std::vector<T> dnormalized(s.N * s.C * s.H * s.W);
-  max_pool2d_backward(s, indices, dy, dnormalized.data());
+  max_pool2d_backward(s, indices.data(), dy, dnormalized.data());
   batch_norm2d_backward({s.N, s.C, s.H * s.W}, true, x, weight, mean, invstd, dnormalized.data(), dx, dweight, dbias);
 }
 

@@ -73,10 +73,10 @@ class ReferenceFloat : public FloatKernels<T> {
                              const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) override;
   void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x, const T* weight,
                                const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* picked,
-                               int64_t* indices, T* y) override;
+                               T* y) override;
   void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
-                                        const T* invstd, const T* picked, const int64_t* indices, const T* dy, T* dx,
-                                        T* dweight, T* dbias) override;
+                                        const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
+                                        T* dbias) override;
 
   // cross_entropy.hpp
   void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* log_prob,
