@@ -61,9 +61,9 @@ HWY_INLINE hn::Vec<DI> load_int64(DI di, const int64_t* from) {
   }
 }
 
-/// y[q] and index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p at `place`.
-/// With a sign of -0 the smallest elements win, with 0 the largest.
-template <class D>
+/// y[q] and, if wanted, index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p at
+/// `place`. With a sign of -0 the smallest elements win, with 0 the largest.
+template <bool want_index, class D>
 HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, float sign, const float* row, int64_t place, float* y,
                            int64_t* index) {
   const hn::RebindToSigned<D> di;
@@ -83,13 +83,13 @@ HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, float sign, const float* r
     const auto take = [&](hn::Vec<D> value, hn::Vec<decltype(di)> where) HWY_ATTR {
       const auto keep = hn::Or(hn::Le(value, best), hn::IsNaN(best));
       best = hn::IfThenElse(keep, best, value);
-      at = hn::IfThenElse(hn::RebindMask(di, keep), at, where);
+      if constexpr (want_index) at = hn::IfThenElse(hn::RebindMask(di, keep), at, where);
     };
     take(turn(right), hn::Add(at, one));
     take(turn(below), at_below);
     take(turn(last), hn::Add(at_below, one));
     hn::StoreU(turn(best), d, y + q);
-    if (index) store_int64(di, at, index + q);
+    if constexpr (want_index) store_int64(di, at, index + q);
   }
   return q;
 }
@@ -116,20 +116,24 @@ HWY_INLINE int64_t spread_row(D d, int64_t Q, int64_t W, const int64_t* index, c
 }
 
 /// One plane. Rows shorter than the longest vector go by shorter ones.
-void max_2x2(const Pool2dShape& s, float sign, const float* x, float* y, int64_t* indices) {
+template <bool want_index>
+void max_2x2_rows(const Pool2dShape& s, float sign, const float* x, float* y, int64_t* indices) {
   const int64_t P = s.P(), Q = s.Q();
   for (int64_t p = 0; p < P; ++p, y += Q) {
     const int64_t place = 2 * p * s.W;
-    const float* row = x + place;
-    int64_t* index = indices ? indices + p * Q : nullptr;
-    int64_t q = max_row(hn::ScalableTag<float>(), Q, s.W, sign, row, place, y, index);
-    const auto rest = [&](auto d) HWY_ATTR {
-      q += max_row(d, Q - q, s.W, sign, row + 2 * q, place + 2 * q, y + q, index ? index + q : nullptr);
+    int64_t q = 0;
+    const auto windows = [&](auto d) HWY_ATTR {
+      int64_t* const index = want_index ? indices + p * Q + q : nullptr;
+      q += max_row<want_index>(d, Q - q, s.W, sign, x + place + 2 * q, place + 2 * q, y + q, index);
     };
-    rest(hn::CappedTag<float, 8>());
-    rest(hn::CappedTag<float, 4>());
-    rest(hn::CappedTag<float, 1>());
+    windows(hn::ScalableTag<float>());
+    windows(hn::CappedTag<float, 8>());
+    windows(hn::CappedTag<float, 4>());
+    windows(hn::CappedTag<float, 1>());
   }
+}
+void max_2x2(const Pool2dShape& s, float sign, const float* x, float* y, int64_t* indices) {
+  return indices ? max_2x2_rows<true>(s, sign, x, y, indices) : max_2x2_rows<false>(s, sign, x, y, nullptr);
 }
 
 /// One plane.
