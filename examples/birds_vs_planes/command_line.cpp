@@ -104,12 +104,11 @@ void add_recipe_options(CLI::App& command, Options& options) {
   command
       .add_option(
           "--recipe", options.recipe,
-          "article, or strong: normalised input, flips and shifts, momentum with Nesterov, weight decay but "
-          "for biases and norms, warm-up and cosine, label smoothing, averaged weights, flips in judging, and the "
-          "images of CIFAR-10's other classes")
+          "article, or strong: normalised input, flips, shifts and cutout, momentum with Nesterov, weight decay but "
+          "for biases and norms, warm-up and cosine, label smoothing, averaged weights, and flips in judging")
       ->check(CLI::IsMember(recipe_names()))
       ->capture_default_str();
-  add_seed_and_epochs(command, options, "100, with --recipe strong 15, unless given");
+  add_seed_and_epochs(command, options, "100, with --recipe strong 65, unless given");
   command.add_option("--lr", options.lr, "Learning rate; the recipe's unless given, like the next three")
       ->check(CLI::PositiveNumber);
   command.add_option("--momentum", options.momentum)->check(CLI::Range(0.0, 1.0));
@@ -118,10 +117,12 @@ void add_recipe_options(CLI::App& command, Options& options) {
       ->check(CLI::NonNegativeNumber);
   command
       .add_option("--classes", options.classes,
-                  "10 to train on the images of CIFAR-10's other classes too, 2 on airplanes and birds alone; 10 with "
-                  "--recipe strong, else 2")
+                  "10 to train on the images of CIFAR-10's other classes too, with resstrong; 2, on airplanes and "
+                  "birds alone, unless given")
       ->check(CLI::IsMember({2, 10}));
-  command.add_option("--cutout", options.cutout, "Grey a square of so many pixels a side in each training image")
+  command
+      .add_option("--cutout", options.cutout,
+                  "Grey a square of so many pixels a side in each training image; 10 with --recipe strong, else 0")
       ->check(CLI::Range(0, 32));
   command
       .add_option("--holdout", options.holdout,
@@ -132,10 +133,12 @@ void add_recipe_options(CLI::App& command, Options& options) {
 }
 
 void add_train(CLI::App& app, Options& options) {
-  CLI::App& train = add(app, options, "train", "Train a model",
-                        "  birds_vs_planes train --epochs 3 --save net.safetensors\n"
-                        "  birds_vs_planes train --recipe strong --save strong.safetensors --log strong.csv\n"
-                        "  birds_vs_planes train --recipe strong --save strong.safetensors --resume");
+  CLI::App& train =
+      add(app, options, "train", "Train a model",
+          "  birds_vs_planes train --epochs 3 --save net.safetensors\n"
+          "  birds_vs_planes train --recipe strong --save strong.safetensors --log strong.csv\n"
+          "  birds_vs_planes train --recipe strong --save strong.safetensors --resume\n"
+          "  birds_vs_planes train --recipe strong --classes 10 --cutout 0 --epochs 48 --save best.safetensors");
   add_model_options(train, options, false);
   add_device_options(train, options);
   add_data_options(train, options);

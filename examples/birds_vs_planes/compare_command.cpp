@@ -21,10 +21,7 @@ Options for_model(Options options, const std::string& model) {
   options.model = model;
   if (model == "batchnorm") options.l2 = 0.001;
   if (model == "depth" || model == "res" || model == "resdeep") options.momentum = 0.9;
-  if (model == "resstrong") {
-    options.recipe = "strong";
-    options.classes = 2;
-  }
+  if (model == "resstrong") options.recipe = "strong";
   return options;
 }
 

@@ -27,9 +27,9 @@ struct Options {
   std::uint64_t seed = 0;
   std::optional<int> epochs;
   std::optional<double> lr, momentum, weight_decay, l2;
-  std::optional<int> classes;  ///< to train on: 2, or 10 for those of CIFAR-10
-  std::int64_t cutout = 0;     ///< the side of a square to grey in each training image
-  std::int64_t holdout = 0;    ///< training images to measure on instead
+  std::optional<int> classes;          ///< to train on: 2, or 10 for those of CIFAR-10
+  std::optional<std::int64_t> cutout;  ///< the side of a square to grey in each training image
+  std::int64_t holdout = 0;            ///< training images to measure on instead
   std::optional<int> eval_every;
   std::optional<std::string> save, checkpoint, log, tensorboard;
   bool resume = false;

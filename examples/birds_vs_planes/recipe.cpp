@@ -9,7 +9,7 @@ namespace {
 Recipe strong() {
   return {.name = "strong",
           .model = "resstrong",
-          .epochs = 15,
+          .epochs = 65,
           .batch_size = 64,
           .lr = 0.05,
           .momentum = 0.9,
@@ -21,7 +21,7 @@ Recipe strong() {
           .average_decay = 0.998,
           .normalize = true,
           .shift = 4,
-          .classes = 10,
+          .cutout = 10,
           .flips = true};
 }
 
@@ -58,11 +58,10 @@ Recipe make_recipe(const Options& options, const std::string& model) {
   if (options.momentum) recipe.momentum = *options.momentum;
   if (options.weight_decay) recipe.weight_decay = *options.weight_decay;
   if (options.l2) recipe.l2 = *options.l2;
-  recipe.cutout = options.cutout;
-  const bool tells_ten = recipe.model == "resstrong";
-  recipe.classes = options.classes.value_or(tells_ten ? recipe.classes : 2);
-  tern::check(recipe.classes == 2 || tells_ten, "classes {}: model {} tells two apart, expected resstrong",
-              recipe.classes, recipe.model);
+  if (options.cutout) recipe.cutout = *options.cutout;
+  if (options.classes) recipe.classes = *options.classes;
+  tern::check(recipe.classes == 2 || recipe.model == "resstrong",
+              "classes {}: model {} tells two apart, expected resstrong", recipe.classes, recipe.model);
   tern::check(!recipe.nesterov || recipe.momentum > 0, "recipe strong: momentum {}, expected more than 0",
               recipe.momentum);
   return recipe;

@@ -241,6 +241,23 @@ TEST_CASE("probabilities with flips are the mean over an image and its mirror im
   });
 }
 
+TEST_CASE("options go before the recipe") {
+  using namespace birds_vs_planes;
+  Options options;
+  options.recipe = "strong";
+  const Recipe strong = make_recipe(options, "resstrong");
+  CHECK(strong.cutout > 0);
+  CHECK(strong.classes == 2);
+  options.cutout = 0;
+  options.classes = 10;
+  options.lr = 0.25;
+  const Recipe changed = make_recipe(options, "resstrong");
+  CHECK(changed.cutout == 0);
+  CHECK(changed.classes == 10);
+  CHECK(changed.lr == 0.25);
+  CHECK(changed.momentum == strong.momentum);
+}
+
 TEST_CASE("with ten classes a run learns from the images of the others, and is judged by two") {
   using namespace birds_vs_planes;
   Data data = load_data("synthetic:64");
