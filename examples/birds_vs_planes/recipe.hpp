@@ -19,7 +19,7 @@ struct Recipe {
   bool nesterov = false;
   bool decay_all = true;       ///< else weight decay spares biases and batch normalisation
   double warmup = 0;           ///< the share of all steps over which the learning rate rises; then it falls as a cosine
-  double label_smoothing = 0;  ///< the share of the target that is spread over both classes
+  double label_smoothing = 0;  ///< the share of the target that is spread over all classes
   double average_decay = 0;    ///< of the weights' moving average, which is what is saved; 0: none
   bool normalize = false;      ///< by the training images' mean and standard deviation
   int shift = -1;              ///< flip images, and move them by up to so many pixels; -1: neither

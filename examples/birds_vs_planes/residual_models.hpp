@@ -101,8 +101,8 @@ struct DoubleResBlock : tern::Module {
 
 /// The network for `--recipe strong`: a stem, then three stages that each widen, halve height and width, and end in a
 /// residual block; the mean over what is left of the image; one linear layer. In training it tells all ten classes of
-/// CIFAR-10 apart, airplane and bird first, so that the other eight can teach it what they have in common with these;
-/// in evaluation the logits of airplane and bird are left.
+/// CIFAR-10 apart, airplane and bird first: with `--classes 10` the other eight teach it what they have in common with
+/// these. In evaluation the logits of airplane and bird are left.
 struct NetResStrong : tern::Module {
   ConvNorm stem{3, 16};
   ConvNormPool widen1{16, 32}, widen2{32, 64}, widen3{64, 128};
