@@ -1,8 +1,9 @@
-/// Convolution and its gradients: 2 N K P Q (C / groups) R S FLOP each, for x, w and y moved once.
+/// Convolution and its gradients: 2 N K P Q (C / groups) R S FLOP each, for x, w and y moved once; 4/9 of that by
+/// Winograd's tiles (winograd.hpp), which is how 3 x 3 filters at stride 1 go to outputs of even size.
 ///
-/// All three are sums of products (conv2d_tiles.hpp) with a copy of a few rows or a few images of x, small enough for
-/// the second-level cache, which takes borders and strides out of the inner loops. Where the sums are over taps, there
-/// are two such copies:
+/// Else all three are sums of products (conv2d_tiles.hpp) with a copy of a few rows or a few images of x, small enough
+/// for the second-level cache, which takes borders and strides out of the inner loops. Where the sums are over taps,
+/// there are two such copies:
 ///   - planes, where the width is a good fit for vectors and its stride is 1: the rows of x with zeros around them, and
 ///     tap (c, r, s) of a pixel lies some rows down and columns right of it; nothing is stored twice;
 ///   - columns, for all else: the matrix [C R S, pixels] of "im2col", over several images where these are small.
@@ -15,6 +16,9 @@
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+#include <tern/kernels/cpu/winograd.hpp>
+
+#include <hwy/cache_control.h>
 
 #include <algorithm>
 #include <vector>
@@ -30,37 +34,40 @@ constexpr int64_t piece_flop = 1 << 20;      // worth a thread's while
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-/// The part of the output that one copy of x serves: some rows of one image, or all rows of some images.
+/// The part of N images of P x Q pixels of output (or tiles of them) that one copy of x serves: some rows of one image,
+/// or all rows of some images.
 struct Blocking {
+  int64_t N, P, Q;
   int64_t images, rows;  ///< of a block
   int64_t image_blocks, row_blocks;
 
-  /// About `pixels` output pixels to a block.
-  Blocking(const Conv2dShape& s, int64_t pixels) {
-    const int64_t P = s.P(), Q = s.Q();
+  /// About `pixels` pixels to a block.
+  Blocking(int64_t all_images, int64_t height, int64_t width, int64_t pixels) : N(all_images), P(height), Q(width) {
     row_blocks = std::min(P, ceil_div(P * Q, std::max(pixels, Q)));
     rows = ceil_div(P, row_blocks);
     row_blocks = ceil_div(P, rows);
-    images = row_blocks > 1 ? 1 : std::clamp<int64_t>(pixels / (P * Q), 1, s.N);
-    image_blocks = ceil_div(s.N, images);
+    images = row_blocks > 1 ? 1 : std::clamp<int64_t>(pixels / (P * Q), 1, N);
+    image_blocks = ceil_div(N, images);
   }
+  Blocking(const Conv2dShape& s, int64_t pixels) : Blocking(s.N, s.P(), s.Q(), pixels) {}
 
   int64_t count() const { return image_blocks * row_blocks; }
-  int64_t flop(const Conv2dShape& s) const {
-    return 2 * images * rows * s.Q() * (s.K / s.groups) * (s.C / s.groups) * s.R * s.S;
-  }
+  int64_t pixels() const { return images * rows * Q; }
 };
 
 struct Block {
   int64_t n, images, p, rows;
 
-  Block(const Conv2dShape& s, const Blocking& b, int64_t index) {
+  Block(const Blocking& b, int64_t index) {
     n = index / b.row_blocks * b.images;
-    images = std::min(b.images, s.N - n);
+    images = std::min(b.images, b.N - n);
     p = index % b.row_blocks * b.rows;
-    rows = std::min(b.rows, s.P() - p);
+    rows = std::min(b.rows, b.P - p);
   }
 };
+
+/// Of one image's pixel in one group.
+int64_t flop_per_pixel(const Conv2dShape& s) { return 2 * (s.K / s.groups) * (s.C / s.groups) * s.R * s.S; }
 
 /// The rows and columns of x, borders included, under `rows` rows of output, and under all columns.
 int64_t input_rows(const Conv2dShape& s, int64_t rows) {
@@ -185,11 +192,12 @@ void gather_pixels(const Conv2dShape& s, const Block& b, const float* dy, int64_
   }
 }
 
-/// The weights of all groups as Correlation wants them. weight(g, k, j) is that of channel k and tap j of group g.
+/// The weights of all groups as Correlation wants them: bias(g, k) is that of channel k of group g, and weight(g, k, j)
+/// that of its tap j.
 class PackedWeights {
  public:
-  template <class Weight>
-  PackedWeights(int64_t groups, int64_t K, int64_t taps, const float* bias, const Weight& weight)
+  template <class Bias, class Weight>
+  PackedWeights(int64_t groups, int64_t K, int64_t taps, const Bias& bias, const Weight& weight)
       : group_(round_up(K, conv2d_tile_sizes().channels) * (1 + taps)), data_(groups * group_) {
     const int64_t most = conv2d_tile_sizes().channels, blocks = ceil_div(K, most);
     const int64_t grain = std::max<int64_t>(1, (1 << 15) / (most * (1 + taps)));
@@ -199,7 +207,7 @@ class PackedWeights {
         float* to = data_.data() + g * group_ + k0 * (1 + taps);
         for (int64_t k = 0; k < n; ++k) {
           const bool real = k0 + k < K;
-          to[k] = real && bias ? bias[g * K + k0 + k] : 0;
+          to[k] = real ? bias(g, k0 + k) : 0;
           for (int64_t j = 0; j < taps; ++j) to[(1 + j) * n + k] = real ? weight(g, k0 + k, j) : 0;
         }
       }
@@ -215,6 +223,8 @@ class PackedWeights {
 
 int64_t grain_for(int64_t flop) { return std::max<int64_t>(1, piece_flop / std::max<int64_t>(1, flop)); }
 
+float no_bias(int64_t, int64_t) { return 0; }
+
 /// y from x with weights that are packed already.
 void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, float* y) {
   const int64_t Q = s.Q(), PQ = s.P() * Q, K = s.K / s.groups, taps = s.C / s.groups * s.R * s.S;
@@ -225,38 +235,104 @@ void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, flo
   const Blocking blocking(s, as_planes ? std::max(cache_elements / std::max<int64_t>(1, C), 6 * lanes) : 12 * lanes);
   const InputCopy copy(s, blocking, C, as_planes);
 
-  parallel_for(blocking.count() * s.groups, grain_for(blocking.flop(s)), [&](int64_t begin, int64_t end) {
-    Scratch<float> src(copy.elements());
+  parallel_for(blocking.count() * s.groups, grain_for(blocking.pixels() * flop_per_pixel(s)),
+               [&](int64_t begin, int64_t end) {
+                 Scratch<float> src(copy.elements());
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int64_t g = task % s.groups;
+                   const Block b(blocking, task / s.groups);
+                   copy.fill(b, C, x + (b.n * s.C + g * C) * s.H * s.W, src.data());
+
+                   const auto vectors = copy.vectors(b);
+                   Correlation c{.K = K,
+                                 .taps = taps,
+                                 .tap_block = as_planes ? taps : cache_taps,
+                                 .vectors = static_cast<int64_t>(vectors.size()),
+                                 .vector = vectors.data(),
+                                 .src = src.data(),
+                                 .offset = copy.offset(),
+                                 .w = w.group(g)};
+                   float* dst = y + (b.n * s.K + g * K) * PQ + b.p * Q;
+                   if (as_planes) {
+                     c.dst = dst;
+                     c.dst_channel = PQ;
+                     conv2d_correlate(c);
+                   } else {
+                     const int64_t pixels = b.rows * Q;
+                     Scratch<float> columns(K * copy.stride());
+                     c.dst = columns.data();
+                     c.dst_channel = copy.stride();
+                     conv2d_correlate(c);
+                     for (int64_t i = 0; i < b.images; ++i) {
+                       for (int64_t k = 0; k < K; ++k) {
+                         std::copy_n(columns.data() + k * copy.stride() + i * pixels, pixels, dst + (i * s.K + k) * PQ);
+                       }
+                     }
+                   }
+                 }
+               });
+}
+
+/// Whether to convolve by Winograd's tiles: they must be whole, and with few channels the transforms cost more than the
+/// multiplications that they save.
+bool suits_winograd(const Conv2dShape& s) {
+  const bool filter =
+      s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
+  const bool tiles = s.P() % 2 == 0 && s.Q() % 2 == 0 && s.Q() >= 2 * winograd_least_cols;
+  return filter && tiles && s.C / s.groups >= 2 && s.K / s.groups >= 4;
+}
+
+/// The borders that some rows of tiles see.
+PaddedCopy tiles_input(const Conv2dShape& s, const Block& b, int64_t planes, const float* x, float* copy) {
+  Block pixels = b;
+  pixels.p *= 2;
+  return padded_input(s, pixels, planes, 2 * b.rows + 2, x, copy);
+}
+
+/// y from x by Winograd's tiles. weight(g, k, c) points to a filter, whose elements are taken from the last to the
+/// first if it is `turned`.
+template <class Weight>
+void correlate_by_tiles(const Conv2dShape& s, const float* x, bool turned, const Weight& weight, const float* bias,
+                        float* y) {
+  const int64_t C = s.C / s.groups, K = s.K / s.groups, cols = s.Q() / 2, PQ = s.P() * s.Q();
+  const int64_t lanes = conv2d_tile_sizes().lanes, most = winograd_channels(), filters = C * winograd_places;
+  Scratch<float> packed(s.K * filters);
+  parallel_for(s.K, std::max<int64_t>(1, (1 << 13) / C), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t g = i / K, k = i % K, first = k / most * most, block = std::min(most, K - first);
+      float* to = packed.data() + (g * K + first) * filters + k - first;
+      for (int64_t c = 0; c < C; ++c) {
+        const float* w = weight(g, k, c);
+        float filter[9], u[winograd_places];
+        for (int j = 0; j < 9; ++j) filter[j] = w[turned ? 8 - j : j];
+        winograd_filter(filter, u);
+        for (int64_t j = 0; j < winograd_places; ++j) to[(j % 4 * C * 4 + c * 4 + j / 4) * block] = u[j];
+      }
+    }
+  });
+  Scratch<float> biases(s.K);
+  for (int64_t k = 0; k < s.K; ++k) biases[k] = bias ? bias[k] : 0;
+
+  const Blocking blocking(s.N, s.P() / 2, cols, cache_elements / (4 * C));
+  const int64_t flop = 2 * filters * K * blocking.pixels();
+  parallel_for(blocking.count() * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
+    Scratch<float> copy(C * (2 * blocking.rows + 2) * (s.Q() + 2) + lanes), scratch(filters * lanes);
+    std::fill_n(scratch.data(), filters * lanes, 0.0f);  // also where no tile comes
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
-      const Block b(s, blocking, task / s.groups);
-      copy.fill(b, C, x + (b.n * s.C + g * C) * s.H * s.W, src.data());
-
-      const auto vectors = copy.vectors(b);
-      Correlation c{.K = K,
-                    .taps = taps,
-                    .tap_block = as_planes ? taps : cache_taps,
-                    .vectors = static_cast<int64_t>(vectors.size()),
-                    .vector = vectors.data(),
-                    .src = src.data(),
-                    .offset = copy.offset(),
-                    .w = w.group(g)};
-      float* dst = y + (b.n * s.K + g * K) * PQ + b.p * Q;
-      if (as_planes) {
-        c.dst = dst;
-        c.dst_channel = PQ;
-        conv2d_correlate(c);
-      } else {
-        const int64_t pixels = b.rows * Q;
-        Scratch<float> columns(K * copy.stride());
-        c.dst = columns.data();
-        c.dst_channel = copy.stride();
-        conv2d_correlate(c);
-        for (int64_t i = 0; i < b.images; ++i) {
-          for (int64_t k = 0; k < K; ++k) {
-            std::copy_n(columns.data() + k * copy.stride() + i * pixels, pixels, dst + (i * s.K + k) * PQ);
-          }
-        }
+      const Block b(blocking, task / s.groups);
+      for (int64_t n = b.n; n < b.n + b.images; ++n) {
+        conv2d_padded_copy(tiles_input(s, b, C, x + (n * s.C + g * C) * s.H * s.W, copy.data()));
+        winograd_correlate({.C = C,
+                            .K = K,
+                            .rows = b.rows,
+                            .cols = cols,
+                            .src = copy.data(),
+                            .w = packed.data() + g * K * filters,
+                            .bias = biases.data() + g * K,
+                            .scratch = scratch.data(),
+                            .dst = y + (n * s.K + g * K) * PQ + 2 * b.p * s.Q(),
+                            .dst_channel = PQ});
       }
     }
   });
@@ -277,7 +353,11 @@ void backward_input_unit_stride(const Conv2dShape& s, const float* w, const floa
                            .dilation_w = s.dilation_w,
                            .groups = s.groups};
   const int64_t C = s.C / s.groups, K = s.K / s.groups, RS = s.R * s.S;
-  const PackedWeights packed(s.groups, C, K * RS, nullptr, [&](int64_t g, int64_t c, int64_t j) {
+  if (suits_winograd(turned)) {
+    const auto weight = [&](int64_t g, int64_t c, int64_t k) { return w + ((g * K + k) * C + c) * RS; };
+    return correlate_by_tiles(turned, dy, true, weight, nullptr, dx);
+  }
+  const PackedWeights packed(s.groups, C, K * RS, no_bias, [&](int64_t g, int64_t c, int64_t j) {
     return w[((g * K + j / RS) * C + c) * RS + (RS - 1 - j % RS)];
   });
   correlate(turned, dy, packed, dx);
@@ -304,7 +384,7 @@ void add_columns(const Conv2dShape& s, const Block& b, const float* columns, int
 void backward_input_by_columns(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
   const int64_t C = s.C / s.groups, K = s.K / s.groups, taps = C * s.R * s.S, HW = s.H * s.W;
   const int64_t lanes = conv2d_tile_sizes().lanes;
-  const PackedWeights packed(s.groups, taps, K, nullptr,
+  const PackedWeights packed(s.groups, taps, K, no_bias,
                              [&](int64_t g, int64_t j, int64_t k) { return w[(g * K + k) * taps + j]; });
   const Blocking blocking(s, 12 * lanes);
   const int64_t stride = round_up(blocking.images * blocking.rows * s.Q(), lanes);
@@ -313,13 +393,13 @@ void backward_input_by_columns(const Conv2dShape& s, const float* w, const float
   std::vector<PixelVector> vectors;
   for (int64_t at = 0; at < stride; at += lanes) vectors.push_back({at, at});
 
-  const int64_t flop = blocking.flop(s) * blocking.row_blocks;
+  const int64_t flop = blocking.pixels() * flop_per_pixel(s) * blocking.row_blocks;
   parallel_for(blocking.image_blocks * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
     Scratch<float> pixels(K * stride), columns(taps * stride);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
       for (int64_t r = 0; r < blocking.row_blocks; ++r) {
-        const Block b(s, blocking, task / s.groups * blocking.row_blocks + r);
+        const Block b(blocking, task / s.groups * blocking.row_blocks + r);
         float* dx_block = dx + (b.n * s.C + g * C) * HW;
         if (r == 0) {
           for (int64_t i = 0; i < b.images; ++i) std::fill_n(dx_block + i * s.C * HW, C * HW, 0.0f);
@@ -358,7 +438,9 @@ class GradientByPixels {
   int64_t copied() const { return copy_.elements(); }  ///< of x
   int64_t scratch() const { return copy_.elements() + (as_planes_ ? 0 : s_.K / s_.groups * copy_.stride()); }
   int64_t row() const { return C_ * s_.R * s_.S; }
-  int64_t place(int64_t c, int64_t rs) const { return c * s_.R * s_.S + rs; }
+  static Blocking blocking(const Conv2dShape& s) { return {s, 1024}; }
+  /// dw of the slice, from the sums of one channel of dy.
+  void weights(const float* sums, float* dw) const { std::copy_n(sums, row(), dw); }
 
   /// Adds a block to the sums, in rows of sums_row elements; x and dy start at its first image and channel.
   void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
@@ -423,7 +505,12 @@ class GradientByTaps {
   int64_t copied() const { return elements_; }
   int64_t scratch() const { return elements_ + s_.K / s_.groups * dy_channel_; }
   int64_t row() const { return static_cast<int64_t>(taps_.size()) * lanes_; }
-  int64_t place(int64_t c, int64_t rs) const { return rs * round_up(C_, lanes_) + c; }
+  static Blocking blocking(const Conv2dShape& s) { return {s, 1024}; }
+  void weights(const float* sums, float* dw) const {
+    for (int64_t c = 0; c < C_; ++c) {
+      for (int64_t rs = 0; rs < s_.R * s_.S; ++rs) *dw++ = sums[rs * round_up(C_, lanes_) + c];
+    }
+  }
 
   void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
     PaddedCopy padded = padded_input(s_, b, C_, height_, x, scratch);
@@ -457,11 +544,76 @@ class GradientByTaps {
   std::vector<int64_t> pixels_;
 };
 
+/// The gradient by Winograd's tiles, in vectors of channels. The sums are [K][places][C], each C filled up to whole
+/// vectors.
+class GradientByTiles {
+ public:
+  GradientByTiles(const Conv2dShape& s, const Blocking& b, int64_t C)
+      : s_(s),
+        C_(C),
+        cols_(b.Q),
+        lanes_(conv2d_tile_sizes().lanes),
+        tile_(round_up(C, std::max<int64_t>(lanes_, 4))),
+        pixel_((tile_ / std::max<int64_t>(lanes_, 4) | 1) * std::max<int64_t>(lanes_, 4)),
+        image_((2 * b.rows + 2) * (2 * b.Q + 2) * pixel_),
+        place_(b.pixels() * tile_ + lanes_),
+        dy_channel_((ceil_div(b.pixels(), lanes_) | 1) * lanes_),
+        dy_place_((s.K / s.groups | 1) * dy_channel_) {
+    for (int64_t c = 0; c < C; c += lanes_) channels_.push_back({c, c});
+    for (int64_t t = 0; t < b.pixels(); ++t) tiles_.push_back(t * tile_);
+  }
+
+  static Blocking blocking(const Conv2dShape& s) { return {s.N, s.P() / 2, s.Q() / 2, 64}; }
+  int64_t copied() const { return image_ + winograd_places * place_; }
+  int64_t scratch() const { return copied() + winograd_places * dy_place_; }
+  int64_t row() const { return winograd_places * tile_; }
+  void weights(const float* sums, float* dw) const {
+    for (int64_t c = 0; c < C_; ++c, dw += 9) winograd_filter_gradient(sums + c, tile_, dw);
+  }
+
+  void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
+    const int64_t K = s_.K / s_.groups, PQ = s_.P() * s_.Q();
+    float *in = scratch + image_, *out = in + winograd_places * place_;
+    for (int64_t i = 0; i < b.images; ++i) {
+      const int64_t at = i * b.rows * cols_;
+      conv2d_padded_copy_channels_last(tiles_input(s_, b, C_, x + i * s_.C * s_.H * s_.W, scratch), pixel_);
+      winograd_input_channels_last(scratch, pixel_, C_, b.rows, cols_, in + at * tile_, place_, tile_);
+      for (int64_t k = 0; k < K; ++k) {
+        const float* plane = dy + (i * s_.K + k) * PQ + 2 * b.p * s_.Q();
+        for (int64_t j = 0; k + 1 < K && j < 2 * b.rows * s_.Q(); j += 16) hwy::Prefetch(plane + PQ + j);
+        winograd_output_gradient(plane, b.rows, cols_, out + k * dy_channel_ + at, dy_place_);
+      }
+    }
+    for (int64_t place = 0; place < winograd_places; ++place) {
+      conv2d_correlate({.K = K,
+                        .taps = b.images * b.rows * cols_,
+                        .tap_block = b.images * b.rows * cols_,
+                        .vectors = static_cast<int64_t>(channels_.size()),
+                        .vector = channels_.data(),
+                        .src = in + place * place_,
+                        .offset = tiles_.data(),
+                        .w = out + place * dy_place_,
+                        .w_channel = dy_channel_,
+                        .dst = sums + place * tile_,
+                        .dst_channel = sums_row});
+    }
+  }
+
+ private:
+  const Conv2dShape& s_;
+  int64_t C_, cols_, lanes_;
+  int64_t tile_, pixel_;  ///< elements from tile to tile, and from pixel to pixel of the copy
+  int64_t image_;         ///< elements of the copy of one image
+  int64_t place_, dy_channel_, dy_place_;
+  std::vector<PixelVector> channels_;
+  std::vector<int64_t> tiles_;
+};
+
 template <class Gradient>
 void backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw, float* dbias) {
   const int64_t PQ = s.P() * s.Q(), C = s.C / s.groups, K = s.K / s.groups, RS = s.R * s.S;
   const int64_t lanes = conv2d_tile_sizes().lanes;
-  const Blocking blocking(s, 1024);
+  const Blocking blocking = Gradient::blocking(s);
   // Channels of x are taken in slices that fit the cache, of whole vectors.
   const int64_t fit = cache_elements / (Gradient(s, blocking, lanes).copied() / lanes);
   const int64_t slice = std::min(std::max<int64_t>(1, C), std::max(lanes, fit / lanes * lanes));
@@ -474,7 +626,7 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
   const int64_t chunk = ceil_div(blocking.count(), most), chunks = ceil_div(blocking.count(), chunk);
   Scratch<float> partial(chunks * sums);
 
-  const int64_t flop = blocking.flop(s) * chunk / slices;
+  const int64_t flop = blocking.pixels() * flop_per_pixel(s) * chunk / slices;
   parallel_for(chunks * s.groups * slices, grain_for(flop), [&](int64_t begin, int64_t end) {
     Scratch<float> scratch(whole.scratch());
     for (int64_t task = begin; task < end; ++task) {
@@ -485,11 +637,12 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
       std::fill_n(dw_chunk, K * row, 0.0f);
       if (i == 0) std::fill_n(dbias_chunk, K, 0.0f);
       for (int64_t index = c * chunk; index < std::min((c + 1) * chunk, blocking.count()); ++index) {
-        const Block b(s, blocking, index);
+        const Block b(blocking, index);
         const float* dy_block = dy + (b.n * s.K + g * K) * PQ;
         gradient.add(b, x + (b.n * s.C + g * C + i * slice) * s.H * s.W, dy_block, scratch.data(), dw_chunk, row);
         for (int64_t n = 0; dbias && i == 0 && n < b.images; ++n) {
-          conv2d_add_row_sums(K, b.rows * s.Q(), dy_block + n * s.K * PQ + b.p * s.Q(), PQ, dbias_chunk);
+          const int64_t tall = s.P() / blocking.P;  // rows of pixels to one of the blocking's
+          conv2d_add_row_sums(K, b.rows * tall * s.Q(), dy_block + n * s.K * PQ + b.p * tall * s.Q(), PQ, dbias_chunk);
         }
       }
     }
@@ -501,17 +654,12 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
       for (int64_t i = begin; i < end; ++i) partial.data()[i] += from[i];
     }
   });
-  std::vector<int64_t> place;  // of each tap in a group's sums
-  for (int64_t c = 0; c < C; ++c) {
-    const int64_t i = c / slice;
-    for (int64_t rs = 0; rs < RS; ++rs) {
-      place.push_back(i * K * row + (i + 1 < slices ? whole : rest).place(c - i * slice, rs));
-    }
-  }
   parallel_for(s.K, std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, C * RS)), [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
-      const float* from = partial.data() + (k / K * slices * K + k % K) * row;
-      for (std::size_t j = 0; j < place.size(); ++j) dw[k * C * RS + static_cast<int64_t>(j)] = from[place[j]];
+      for (int64_t i = 0; i < slices; ++i) {
+        const float* from = partial.data() + ((k / K * slices + i) * K + k % K) * row;
+        (i + 1 < slices ? whole : rest).weights(from, dw + (k * C + i * slice) * RS);
+      }
     }
   });
   if (dbias) std::copy_n(partial.data() + weight_sums, s.K, dbias);
@@ -521,9 +669,14 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
 
 void CpuFloat32::conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
   if (s.N * s.K * s.P() * s.Q() == 0) return;
-  const int64_t K = s.K / s.groups, taps = s.C / s.groups * s.R * s.S;
-  const PackedWeights packed(s.groups, K, taps, bias,
-                             [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
+  const int64_t K = s.K / s.groups, C = s.C / s.groups, taps = C * s.R * s.S;
+  if (suits_winograd(s)) {
+    const auto weight = [&](int64_t g, int64_t k, int64_t c) { return w + ((g * K + k) * C + c) * s.R * s.S; };
+    return correlate_by_tiles(s, x, false, weight, bias, y);
+  }
+  const PackedWeights packed(
+      s.groups, K, taps, [&](int64_t g, int64_t k) { return bias ? bias[g * K + k] : 0; },
+      [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
   correlate(s, x, packed, y);
 }
 
@@ -546,7 +699,9 @@ void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, co
     return;
   }
   const int64_t C = s.C / s.groups;
-  if (4 * C >= 3 * round_up(C, conv2d_tile_sizes().lanes)) {
+  if (suits_winograd(s) && C >= 8) {
+    backward_weight<GradientByTiles>(s, x, dy, dw, dbias);
+  } else if (4 * C >= 3 * round_up(C, conv2d_tile_sizes().lanes)) {
     backward_weight<GradientByTaps>(s, x, dy, dw, dbias);
   } else {
     backward_weight<GradientByPixels>(s, x, dy, dw, dbias);

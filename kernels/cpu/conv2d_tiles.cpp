@@ -268,10 +268,15 @@ HWY_INLINE void transpose_4x4(const float* const* src, int64_t at, float* dst, i
 }
 
 /// One row of `planes` planes, n pixels. Channels go in fours, the last planes again where these are no multiple of it.
-void interleave_row(const float* src, int64_t src_plane, int64_t planes, int64_t n, float* dst, int64_t dst_pixel) {
+/// Planes may be pages apart, where the processor's own prefetching stops: meanwhile the next row is fetched.
+void interleave_row(const float* src, int64_t src_plane, int64_t src_row, int64_t planes, int64_t n, float* dst,
+                    int64_t dst_pixel) {
   for (int64_t c = 0; c < planes; c += 4) {
     const float* four[4];
-    for (int64_t i = 0; i < 4; ++i) four[i] = src + std::min(c + i, planes - 1) * src_plane;
+    for (int64_t i = 0; i < 4; ++i) {
+      four[i] = src + std::min(c + i, planes - 1) * src_plane;
+      for (int64_t q = 0; q < n; q += 16) hwy::Prefetch(four[i] + src_row + q);
+    }
     if (n < 4) {
       for (int64_t q = 0; q < n; ++q) {
         for (int64_t i = 0; i < 4; ++i) dst[q * dst_pixel + c + i] = four[i][q];
@@ -295,7 +300,7 @@ void padded_copy_channels_last(const PaddedCopy& s, int64_t dst_pixel) {
       continue;
     }
     std::fill_n(dst, left * dst_pixel, 0.0f);
-    interleave_row(s.src + h * s.W + s.left + left, s.src_plane, s.planes, right - left, dst + left * dst_pixel,
+    interleave_row(s.src + h * s.W + s.left + left, s.src_plane, s.W, s.planes, right - left, dst + left * dst_pixel,
                    dst_pixel);
     std::fill(dst + right * dst_pixel, dst + s.cols * dst_pixel, 0.0f);
   }

@@ -38,6 +38,21 @@ TEMPLATE_TEST_CASE("conv2d by filters of 3 by 3", "[conv2d]", float, double) {
   });
 }
 
+/// The CPU has Winograd's algorithm for these.
+TEMPLATE_TEST_CASE("conv2d by filters of 3 by 3 to even sizes", "[conv2d]", float, double) {
+  for_each_case(20, [](Random& random) {
+    Conv2dShape s{.N = random.integer(1, 4), .R = 3, .S = 3};
+    s.groups = random.pick<int64_t>({1, 1, 2});
+    s.C = s.groups * random.integer(1, random.pick({9, 40}));
+    s.K = s.groups * random.integer(3, random.pick({9, 40}));
+    s.pad_h = random.integer(0, 2);
+    s.pad_w = random.integer(0, 2);
+    s.H = std::max<int64_t>(1, 2 * random.integer(1, random.pick({4, 12})) + 2 - 2 * s.pad_h);
+    s.W = 2 * random.integer(4, random.pick({9, 20})) + 2 - 2 * s.pad_w;
+    check_conv2d<TestType>(random, s);
+  });
+}
+
 TEMPLATE_TEST_CASE("conv2d without channels", "[conv2d]", float, double) {
   for_each_case(4, [](Random& random) {
     Conv2dShape s{.N = 2, .C = 3, .H = 5, .W = 4, .K = 2, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};

@@ -75,6 +75,14 @@ TEST_CASE("every instruction set is as the reference", "[cpu]") {
       c.dilation_w = random.integer(1, 2);
       c.H = random.integer(5, 20);
       c.W = random.integer(5, 40);
+      if (random.chance(0.3)) {  // as Winograd's algorithm takes them
+        c.C = c.groups * random.integer(2, 20);
+        c.K = c.groups * random.integer(4, 20);
+        c.R = c.S = 3;
+        c.stride_h = c.stride_w = c.dilation_w = c.pad_h = c.pad_w = 1;
+        c.H = 2 * random.integer(1, 9);
+        c.W = 2 * random.integer(4, 20);
+      }
       CAPTURE(c);
       const auto x = random.values<float>(c.N * c.C * c.H * c.W), b = random.values<float>(c.K);
       const auto w = random.values<float>(c.K * c.C / c.groups * c.R * c.S);

@@ -90,6 +90,12 @@ TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
     s.S = random.integer(1, 3);
     s.stride_h = s.stride_w = random.integer(1, 2);
     s.pad_h = s.pad_w = random.integer(0, 1);
+    if (random.chance(0.4)) {  // as Winograd's algorithm takes them
+      s.R = s.S = 3;
+      s.stride_h = s.stride_w = 1;
+      s.H = 2 * random.integer(3, 20);
+      s.W = 2 * random.integer(5, 20);
+    }
     CAPTURE(s);
     const std::int64_t nx = s.N * s.C * s.H * s.W, nw = s.K * s.C / s.groups * s.R * s.S,
                        ny = s.N * s.K * s.P() * s.Q();
