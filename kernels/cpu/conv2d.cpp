@@ -323,11 +323,8 @@ void correlate_by_tiles(const Conv2dShape& s, const float* x, bool turned, const
       const Block b(blocking, task / s.groups);
       for (int64_t n = b.n; n < b.n + b.images; ++n) {
         conv2d_padded_copy(tiles_input(s, b, C, x + (n * s.C + g * C) * s.H * s.W, copy.data()));
-        winograd_correlate({.C = C,
+        winograd_correlate({.x = {.C = C, .rows = b.rows, .cols = cols, .src = copy.data()},
                             .K = K,
-                            .rows = b.rows,
-                            .cols = cols,
-                            .src = copy.data(),
                             .w = packed.data() + g * K * filters,
                             .bias = biases.data() + g * K,
                             .scratch = scratch.data(),
@@ -609,6 +606,40 @@ class GradientByTiles {
   std::vector<int64_t> tiles_;
 };
 
+/// The gradient by Winograd's tiles, in vectors of tiles, which few channels have to be. The sums are [K][places][C].
+class GradientByTileRows {
+ public:
+  GradientByTileRows(const Conv2dShape& s, const Blocking& b, int64_t C)
+      : s_(s), C_(C), cols_(b.Q), tiles_(b.rows * b.Q), copy_(round_up(C * (2 * b.rows + 2) * (s.Q() + 2) + 16, 16)) {}
+
+  static Blocking blocking(const Conv2dShape& s) { return {s.N, s.P() / 2, s.Q() / 2, 256}; }
+  int64_t copied() const { return copy_ + winograd_places * C_ * tiles_; }
+  int64_t scratch() const { return copied() + 4 * winograd_channels() * tiles_; }
+  int64_t row() const { return winograd_places * C_; }
+  void weights(const float* sums, float* dw) const {
+    for (int64_t c = 0; c < C_; ++c, dw += 9) winograd_filter_gradient(sums + c, C_, dw);
+  }
+
+  void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
+    for (int64_t i = 0; i < b.images; ++i) {
+      conv2d_padded_copy(tiles_input(s_, b, C_, x + i * s_.C * s_.H * s_.W, scratch));
+      winograd_gradient({.x = {.C = C_, .rows = b.rows, .cols = cols_, .src = scratch},
+                         .K = s_.K / s_.groups,
+                         .dy = dy + i * s_.K * s_.P() * s_.Q() + 2 * b.p * s_.Q(),
+                         .dy_channel = s_.P() * s_.Q(),
+                         .scratch = scratch + copy_,
+                         .dw = sums,
+                         .dw_channel = sums_row});
+    }
+  }
+
+ private:
+  const Conv2dShape& s_;
+  int64_t C_, cols_;
+  int64_t tiles_;  ///< of one image
+  int64_t copy_;   ///< elements of the copy
+};
+
 template <class Gradient>
 void backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw, float* dbias) {
   const int64_t PQ = s.P() * s.Q(), C = s.C / s.groups, K = s.K / s.groups, RS = s.R * s.S;
@@ -701,6 +732,8 @@ void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, co
   const int64_t C = s.C / s.groups;
   if (suits_winograd(s) && C >= 8) {
     backward_weight<GradientByTiles>(s, x, dy, dw, dbias);
+  } else if (suits_winograd(s) && s.Q() % (2 * conv2d_tile_sizes().lanes) == 0) {
+    backward_weight<GradientByTileRows>(s, x, dy, dw, dbias);
   } else if (4 * C >= 3 * round_up(C, conv2d_tile_sizes().lanes)) {
     backward_weight<GradientByTaps>(s, x, dy, dw, dbias);
   } else {

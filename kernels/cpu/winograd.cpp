@@ -11,6 +11,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <tern/kernels/cpu/sum_lanes-inl.hpp>
+
 HWY_BEFORE_NAMESPACE();
 namespace tern::kernels {
 namespace HWY_NAMESPACE {
@@ -160,7 +162,7 @@ struct Tiles {
 
 /// Their transformed input, to in[column][C][row][lanes].
 template <class D>
-HWY_INLINE void input_of_tiles(D d, const WinogradCorrelation& s, const Tiles& t, float* in) {
+HWY_INLINE void input_of_tiles(D d, const WinogradInput& s, const Tiles& t, float* in) {
   const int64_t lanes = hn::Lanes(d), width = 2 * s.cols + 2, plane = (2 * s.rows + 2) * width;
   const int64_t column = s.C * 4 * lanes;
   const float* src = s.src + 2 * t.row * width + 2 * t.col;
@@ -182,11 +184,11 @@ HWY_INLINE void input_of_tiles(D d, const WinogradCorrelation& s, const Tiles& t
 /// Twice the lanes of pixels, those of even and of odd columns, of a row of y; dst_row from one row of tiles to the
 /// next.
 template <class D>
-HWY_INLINE void store_pixels(D d, hn::Vec<D> even, hn::Vec<D> odd, const WinogradCorrelation& s, const Tiles& t,
-                             float* dst, int64_t dst_row) {
-  if (s.cols >= static_cast<int64_t>(hn::Lanes(d))) return hn::StoreInterleaved2(even, odd, d, dst);
+HWY_INLINE void store_pixels(D d, hn::Vec<D> even, hn::Vec<D> odd, int64_t cols, const Tiles& t, float* dst,
+                             int64_t dst_row) {
+  if (cols >= static_cast<int64_t>(hn::Lanes(d))) return hn::StoreInterleaved2(even, odd, d, dst);
 #if HWY_TARGET != HWY_SCALAR
-  if (2 * s.cols == static_cast<int64_t>(hn::Lanes(d))) {
+  if (2 * cols == static_cast<int64_t>(hn::Lanes(d))) {
     const hn::Half<D> half;
     hn::StoreInterleaved2(hn::LowerHalf(half, even), hn::LowerHalf(half, odd), half, dst);
     if (t.count == 2) hn::StoreInterleaved2(hn::UpperHalf(half, even), hn::UpperHalf(half, odd), half, dst + dst_row);
@@ -196,8 +198,8 @@ HWY_INLINE void store_pixels(D d, hn::Vec<D> even, hn::Vec<D> odd, const Winogra
   HWY_ALIGN float pixels[2 * hn::MaxLanes(D())];
   hn::StoreInterleaved2(even, odd, d, pixels);
   const float* from = pixels;
-  for (int64_t i = 0; i < t.count; ++i, from += 2 * s.cols, dst += dst_row) {
-    for_each_vector(d, 2 * s.cols,
+  for (int64_t i = 0; i < t.count; ++i, from += 2 * cols, dst += dst_row) {
+    for_each_vector(d, 2 * cols,
                     [=](auto part, int64_t at) HWY_ATTR { hn::StoreU(hn::LoadU(part, from + at), part, dst + at); });
   }
 }
@@ -210,7 +212,7 @@ void correlate_tile(const WinogradCorrelation& s, const Tiles& t, const float* H
                     const float* HWY_RESTRICT bias, float* HWY_RESTRICT dst) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
-  const int64_t lanes = hn::Lanes(d), width = 2 * s.cols;
+  const int64_t lanes = hn::Lanes(d), width = 2 * s.x.cols;
   dst += 2 * t.row * width + 2 * t.col;
   for (int k = 0; k < channels; ++k) {
     const float* next = dst + (channels + k) * s.dst_channel;
@@ -226,7 +228,7 @@ void correlate_tile(const WinogradCorrelation& s, const Tiles& t, const float* H
     for (int k = 0; k < channels; ++k) {
       for (int r = 0; r < 4; ++r) sum[k][r] = column == 1 && r == 1 ? hn::Set(d, bias[k]) : hn::Zero(d);
     }
-    for (int64_t c = 0; c < s.C; ++c) {
+    for (int64_t c = 0; c < s.x.C; ++c) {
       for (int r = 0; r < 4; ++r, x += lanes, w += channels) {
         const V v = hn::Load(d, x);
         for (int k = 0; k < channels; ++k) sum[k][r] = hn::MulAdd(hn::Set(d, w[k]), v, sum[k][r]);
@@ -245,17 +247,17 @@ void correlate_tile(const WinogradCorrelation& s, const Tiles& t, const float* H
     }
   }
   for (int k = 0; k < channels; ++k, dst += s.dst_channel) {
-    for (int r = 0; r < 2; ++r) store_pixels(d, y[k][r][0], y[k][r][1], s, t, dst + r * width, 2 * width);
+    for (int r = 0; r < 2; ++r) store_pixels(d, y[k][r][0], y[k][r][1], s.x.cols, t, dst + r * width, 2 * width);
   }
 }
 
 void correlate_tiles(const WinogradCorrelation& s, const Tiles& t) {
-  input_of_tiles(hn::ScalableTag<float>(), s, t, s.scratch);
+  input_of_tiles(hn::ScalableTag<float>(), s.x, t, s.scratch);
   const float* w = s.w;
   for (int64_t k = 0; k < s.K; k += tile_channels) {
     const auto tile = [&](auto channels) HWY_ATTR {
       correlate_tile<channels.value>(s, t, w, s.bias + k, s.dst + k * s.dst_channel);
-      w += channels.value * winograd_places * s.C;
+      w += channels.value * winograd_places * s.x.C;
     };
     switch (std::min<int64_t>(s.K - k, tile_channels)) {
       case 1:
@@ -275,14 +277,120 @@ void correlate_tiles(const WinogradCorrelation& s, const Tiles& t) {
 
 void correlate(const WinogradCorrelation& s) {
   const int64_t lanes = hn::Lanes(hn::ScalableTag<float>());
-  if (s.cols < lanes) {
-    const int64_t rows = lanes / s.cols;
-    for (int64_t i = 0; i < s.rows; i += rows) correlate_tiles(s, {i, 0, std::min(rows, s.rows - i)});
+  if (s.x.cols < lanes) {
+    const int64_t rows = lanes / s.x.cols;
+    for (int64_t i = 0; i < s.x.rows; i += rows) correlate_tiles(s, {i, 0, std::min(rows, s.x.rows - i)});
   } else {
-    for (int64_t i = 0; i < s.rows; ++i) {
-      for (int64_t j = 0; j < s.cols; j += lanes) correlate_tiles(s, {i, std::min(j, s.cols - lanes), 1});
+    for (int64_t i = 0; i < s.x.rows; ++i) {
+      for (int64_t j = 0; j < s.x.cols; j += lanes) correlate_tiles(s, {i, std::min(j, s.x.cols - lanes), 1});
     }
   }
+}
+
+/// A dy A^T but for its additions, for `channels` planes and a vector of tiles after the other: the even and the odd
+/// columns of the upper pixels, then of the lower ones, with the signs that A and A^T give to what they only move:
+/// out[channel][tiles][4][lanes].
+template <int channels>
+HWY_INLINE void split_pixels(const WinogradGradient& s, const float* dy, float* HWY_RESTRICT out) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = hn::Lanes(d), width = 2 * s.x.cols;
+  for (int k = 0; k < channels; ++k) {
+    for (int64_t i = 0; i < s.x.rows; ++i) {
+      const float* HWY_RESTRICT row = dy + k * s.dy_channel + 2 * i * width;
+      for (int64_t j = 0; j < width; j += 2 * lanes, out += 4 * lanes) {
+        hn::Vec<decltype(d)> even[2], odd[2];
+        for (int r = 0; r < 2; ++r) hn::LoadInterleaved2(d, row + r * width + j, even[r], odd[r]);
+        hn::Store(even[0], d, out);
+        hn::Store(hn::Neg(odd[0]), d, out + lanes);
+        hn::Store(hn::Neg(even[1]), d, out + 2 * lanes);
+        hn::Store(odd[1], d, out + 3 * lanes);
+      }
+    }
+  }
+}
+
+/// The sums of two rows of one column of places, the outer or the inner ones, for `channels` x `inputs` planes. Planes
+/// of dy may be pages apart: meanwhile an eighth of those that come next is fetched.
+template <int channels, int inputs, int column, bool outer>
+HWY_INLINE void gradient_tile(const WinogradGradient& s, const float* HWY_RESTRICT in, const float* HWY_RESTRICT out,
+                              const float* next_dy, int64_t c0, float* dw) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = hn::Lanes(d), tiles = s.x.rows * s.x.cols / lanes;
+  constexpr int rows[2] = {outer ? 0 : 1, outer ? 3 : 2}, sums = (2 * channels * inputs + 3) / 4 * 4;
+  constexpr int pass = 2 * column + outer;
+  in += (column * s.x.C + c0) * 4 * lanes;
+  V sum[sums];
+  for (V& v : sum) v = hn::Zero(d);
+  for (int64_t t = 0; t < tiles; ++t, in += winograd_places * s.x.C * lanes) {
+    V x[inputs][2];
+    for (int c = 0; c < inputs; ++c) {
+      for (int r = 0; r < 2; ++r) x[c][r] = hn::Load(d, in + (4 * c + rows[r]) * lanes);
+    }
+    for (int k = 0; k < channels; ++k) {
+      if (k % 2 == pass % 2) hwy::Prefetch(next_dy + k * s.dy_channel + (pass / 2 * tiles + t) * lanes);
+      V y[2];
+      for (int r = 0; r < 2; ++r) {
+        const float* HWY_RESTRICT from = out + ((k * tiles + t) * 4 + 2 * r) * lanes;
+        if (column == 0) y[r] = hn::Load(d, from);
+        if (column == 1) y[r] = hn::Sub(hn::Load(d, from), hn::Load(d, from + lanes));
+        if (column == 2) y[r] = hn::Add(hn::Load(d, from), hn::Load(d, from + lanes));
+        if (column == 3) y[r] = hn::Load(d, from + lanes);
+      }
+      const V place[2] = {outer ? y[0] : hn::Sub(y[0], y[1]), outer ? y[1] : hn::Add(y[0], y[1])};
+      for (int c = 0; c < inputs; ++c) {
+        for (int r = 0; r < 2; ++r) {
+          V& to = sum[(k * inputs + c) * 2 + r];
+          to = hn::MulAdd(x[c][r], place[r], to);
+        }
+      }
+    }
+  }
+  float total[sums];
+  for (int i = 0; i < sums; i += 4) sum_lanes_of_four(sum + i, total + i);
+  for (int k = 0; k < channels; ++k) {
+    for (int c = 0; c < inputs; ++c) {
+      for (int r = 0; r < 2; ++r) {
+        dw[k * s.dw_channel + (4 * rows[r] + column) * s.x.C + c0 + c] += total[(k * inputs + c) * 2 + r];
+      }
+    }
+  }
+}
+
+template <int channels, int inputs>
+HWY_INLINE void gradient_places(const WinogradGradient& s, const float* in, const float* out, const float* next_dy,
+                                int64_t c0, float* dw) {
+  gradient_tile<channels, inputs, 0, false>(s, in, out, next_dy, c0, dw);
+  gradient_tile<channels, inputs, 0, true>(s, in, out, next_dy, c0, dw);
+  gradient_tile<channels, inputs, 1, false>(s, in, out, next_dy, c0, dw);
+  gradient_tile<channels, inputs, 1, true>(s, in, out, next_dy, c0, dw);
+  gradient_tile<channels, inputs, 2, false>(s, in, out, next_dy, c0, dw);
+  gradient_tile<channels, inputs, 2, true>(s, in, out, next_dy, c0, dw);
+  gradient_tile<channels, inputs, 3, false>(s, in, out, next_dy, c0, dw);
+  gradient_tile<channels, inputs, 3, true>(s, in, out, next_dy, c0, dw);
+}
+
+template <int channels>
+void gradient_channels(const WinogradGradient& s, const float* in, float* out, int64_t k) {
+  const float* dy = s.dy + k * s.dy_channel;
+  float* dw = s.dw + k * s.dw_channel;
+  split_pixels<channels>(s, dy, out);
+  const float* next_dy = s.dy + std::min<int64_t>(k + channels, s.K - 1) * s.dy_channel;
+  int64_t c = 0;
+  for (; c + 3 <= s.x.C; c += 3) gradient_places<channels, 3>(s, in, out, next_dy, c, dw);
+  for (; c < s.x.C; ++c) gradient_places<channels, 1>(s, in, out, next_dy, c, dw);
+}
+
+void gradient(const WinogradGradient& s) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = hn::Lanes(d), tiles = s.x.rows * s.x.cols;
+  float *in = s.scratch, *out = in + winograd_places * s.x.C * tiles;
+  for (int64_t t = 0; t < tiles; t += lanes) {
+    input_of_tiles(d, s.x, {t / s.x.cols, t % s.x.cols, 1}, in + winograd_places * s.x.C * t);
+  }
+  int64_t k = 0;
+  for (; k + tile_channels <= s.K; k += tile_channels) gradient_channels<tile_channels>(s, in, out, k);
+  for (; k < s.K; ++k) gradient_channels<1>(s, in, out, k);
 }
 
 int64_t channels_of_tile() { return tile_channels; }
@@ -299,6 +407,7 @@ HWY_EXPORT(input_channels_last);
 HWY_EXPORT(output_gradient);
 HWY_EXPORT(correlate);
 HWY_EXPORT(channels_of_tile);
+HWY_EXPORT(gradient);
 
 void winograd_input_channels_last(const float* src, int64_t src_pixel, int64_t channels, int64_t rows, int64_t cols,
                                   float* dst, int64_t dst_place, int64_t dst_tile) {
@@ -309,6 +418,7 @@ void winograd_output_gradient(const float* dy, int64_t rows, int64_t cols, float
 }
 
 void winograd_correlate(const WinogradCorrelation& s) { HWY_DYNAMIC_DISPATCH(correlate)(s); }
+void winograd_gradient(const WinogradGradient& s) { HWY_DYNAMIC_DISPATCH(gradient)(s); }
 int64_t winograd_channels() { return HWY_DYNAMIC_DISPATCH(channels_of_tile)(); }
 
 void winograd_filter(const float* g, float* u) {

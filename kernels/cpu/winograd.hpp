@@ -21,10 +21,16 @@ constexpr int64_t winograd_least_cols = 4;
 /// u[place] = G g G^T of a filter g[3][3].
 void winograd_filter(const float* g, float* u);
 
-/// K planes of output from C of input.
+/// C planes of input.
+struct WinogradInput {
+  int64_t C = 0, rows = 0, cols = 0;
+  const float* src = nullptr;
+};
+
+/// K planes of output from those of input.
 struct WinogradCorrelation {
-  int64_t C = 0, K = 0, rows = 0, cols = 0;
-  const float* src = nullptr;   ///< [C] planes of input
+  WinogradInput x;
+  int64_t K = 0;
   const float* w = nullptr;     ///< the filters, by blocks of winograd_channels() of K: [column][C][row][the block's]
   const float* bias = nullptr;  ///< [K]
   float* scratch = nullptr;     ///< C * winograd_places vectors, aligned
@@ -33,6 +39,19 @@ struct WinogradCorrelation {
 };
 void winograd_correlate(const WinogradCorrelation& s);
 int64_t winograd_channels();
+
+/// dw[K][place][C] += the sums of products of A dy A^T and B^T d B, for few channels C and rows of whole vectors of
+/// tiles.
+struct WinogradGradient {
+  WinogradInput x;
+  int64_t K = 0;
+  const float* dy = nullptr;  ///< K planes of output
+  int64_t dy_channel = 0;
+  float* scratch = nullptr;  ///< 16 C + 4 winograd_channels() elements for each tile, aligned
+  float* dw = nullptr;
+  int64_t dw_channel = 0;
+};
+void winograd_gradient(const WinogradGradient& s);
 
 /// B^T d B of planes with the channels last, pixels src_pixel apart, which is at least `channels` rounded up to a
 /// multiple of a vector: dst[place * dst_place + tile * dst_tile + channel].
