@@ -192,12 +192,11 @@ void gather_pixels(const Conv2dShape& s, const Block& b, const float* dy, int64_
   }
 }
 
-/// The weights of all groups as Correlation wants them: bias(g, k) is that of channel k of group g, and weight(g, k, j)
-/// that of its tap j.
+/// The weights of all groups as Correlation wants them. weight(g, k, j) is that of channel k and tap j of group g.
 class PackedWeights {
  public:
-  template <class Bias, class Weight>
-  PackedWeights(int64_t groups, int64_t K, int64_t taps, const Bias& bias, const Weight& weight)
+  template <class Weight>
+  PackedWeights(int64_t groups, int64_t K, int64_t taps, const float* bias, const Weight& weight)
       : group_(round_up(K, conv2d_tile_sizes().channels) * (1 + taps)), data_(groups * group_) {
     const int64_t most = conv2d_tile_sizes().channels, blocks = ceil_div(K, most);
     const int64_t grain = std::max<int64_t>(1, (1 << 15) / (most * (1 + taps)));
@@ -207,7 +206,7 @@ class PackedWeights {
         float* to = data_.data() + g * group_ + k0 * (1 + taps);
         for (int64_t k = 0; k < n; ++k) {
           const bool real = k0 + k < K;
-          to[k] = real ? bias(g, k0 + k) : 0;
+          to[k] = real && bias ? bias[g * K + k0 + k] : 0;
           for (int64_t j = 0; j < taps; ++j) to[(1 + j) * n + k] = real ? weight(g, k0 + k, j) : 0;
         }
       }
@@ -223,8 +222,6 @@ class PackedWeights {
 
 int64_t grain_for(int64_t flop) { return std::max<int64_t>(1, piece_flop / std::max<int64_t>(1, flop)); }
 
-float no_bias(int64_t, int64_t) { return 0; }
-
 /// y from x with weights that are packed already.
 void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, float* y) {
   const int64_t Q = s.Q(), PQ = s.P() * Q, K = s.K / s.groups, taps = s.C / s.groups * s.R * s.S;
@@ -235,42 +232,42 @@ void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, flo
   const Blocking blocking(s, as_planes ? std::max(cache_elements / std::max<int64_t>(1, C), 6 * lanes) : 12 * lanes);
   const InputCopy copy(s, blocking, C, as_planes);
 
-  parallel_for(blocking.count() * s.groups, grain_for(blocking.pixels() * flop_per_pixel(s)),
-               [&](int64_t begin, int64_t end) {
-                 Scratch<float> src(copy.elements());
-                 for (int64_t task = begin; task < end; ++task) {
-                   const int64_t g = task % s.groups;
-                   const Block b(blocking, task / s.groups);
-                   copy.fill(b, C, x + (b.n * s.C + g * C) * s.H * s.W, src.data());
+  const int64_t flop = blocking.pixels() * flop_per_pixel(s);
+  parallel_for(blocking.count() * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
+    Scratch<float> src(copy.elements());
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t g = task % s.groups;
+      const Block b(blocking, task / s.groups);
+      copy.fill(b, C, x + (b.n * s.C + g * C) * s.H * s.W, src.data());
 
-                   const auto vectors = copy.vectors(b);
-                   Correlation c{.K = K,
-                                 .taps = taps,
-                                 .tap_block = as_planes ? taps : cache_taps,
-                                 .vectors = static_cast<int64_t>(vectors.size()),
-                                 .vector = vectors.data(),
-                                 .src = src.data(),
-                                 .offset = copy.offset(),
-                                 .w = w.group(g)};
-                   float* dst = y + (b.n * s.K + g * K) * PQ + b.p * Q;
-                   if (as_planes) {
-                     c.dst = dst;
-                     c.dst_channel = PQ;
-                     conv2d_correlate(c);
-                   } else {
-                     const int64_t pixels = b.rows * Q;
-                     Scratch<float> columns(K * copy.stride());
-                     c.dst = columns.data();
-                     c.dst_channel = copy.stride();
-                     conv2d_correlate(c);
-                     for (int64_t i = 0; i < b.images; ++i) {
-                       for (int64_t k = 0; k < K; ++k) {
-                         std::copy_n(columns.data() + k * copy.stride() + i * pixels, pixels, dst + (i * s.K + k) * PQ);
-                       }
-                     }
-                   }
-                 }
-               });
+      const auto vectors = copy.vectors(b);
+      Correlation c{.K = K,
+                    .taps = taps,
+                    .tap_block = as_planes ? taps : cache_taps,
+                    .vectors = static_cast<int64_t>(vectors.size()),
+                    .vector = vectors.data(),
+                    .src = src.data(),
+                    .offset = copy.offset(),
+                    .w = w.group(g)};
+      float* dst = y + (b.n * s.K + g * K) * PQ + b.p * Q;
+      if (as_planes) {
+        c.dst = dst;
+        c.dst_channel = PQ;
+        conv2d_correlate(c);
+      } else {
+        const int64_t pixels = b.rows * Q;
+        Scratch<float> columns(K * copy.stride());
+        c.dst = columns.data();
+        c.dst_channel = copy.stride();
+        conv2d_correlate(c);
+        for (int64_t i = 0; i < b.images; ++i) {
+          for (int64_t k = 0; k < K; ++k) {
+            std::copy_n(columns.data() + k * copy.stride() + i * pixels, pixels, dst + (i * s.K + k) * PQ);
+          }
+        }
+      }
+    }
+  });
 }
 
 /// Whether to convolve by Winograd's tiles: they must be whole, and with few channels the transforms cost more than the
@@ -354,7 +351,7 @@ void backward_input_unit_stride(const Conv2dShape& s, const float* w, const floa
     const auto weight = [&](int64_t g, int64_t c, int64_t k) { return w + ((g * K + k) * C + c) * RS; };
     return correlate_by_tiles(turned, dy, true, weight, nullptr, dx);
   }
-  const PackedWeights packed(s.groups, C, K * RS, no_bias, [&](int64_t g, int64_t c, int64_t j) {
+  const PackedWeights packed(s.groups, C, K * RS, nullptr, [&](int64_t g, int64_t c, int64_t j) {
     return w[((g * K + j / RS) * C + c) * RS + (RS - 1 - j % RS)];
   });
   correlate(turned, dy, packed, dx);
@@ -381,7 +378,7 @@ void add_columns(const Conv2dShape& s, const Block& b, const float* columns, int
 void backward_input_by_columns(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
   const int64_t C = s.C / s.groups, K = s.K / s.groups, taps = C * s.R * s.S, HW = s.H * s.W;
   const int64_t lanes = conv2d_tile_sizes().lanes;
-  const PackedWeights packed(s.groups, taps, K, no_bias,
+  const PackedWeights packed(s.groups, taps, K, nullptr,
                              [&](int64_t g, int64_t j, int64_t k) { return w[(g * K + k) * taps + j]; });
   const Blocking blocking(s, 12 * lanes);
   const int64_t stride = round_up(blocking.images * blocking.rows * s.Q(), lanes);
@@ -705,9 +702,8 @@ void CpuFloat32::conv2d(const Conv2dShape& s, const float* x, const float* w, co
     const auto weight = [&](int64_t g, int64_t k, int64_t c) { return w + ((g * K + k) * C + c) * s.R * s.S; };
     return correlate_by_tiles(s, x, false, weight, bias, y);
   }
-  const PackedWeights packed(
-      s.groups, K, taps, [&](int64_t g, int64_t k) { return bias ? bias[g * K + k] : 0; },
-      [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
+  const PackedWeights packed(s.groups, K, taps, bias,
+                             [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
   correlate(s, x, packed, y);
 }
 
