@@ -17,7 +17,8 @@ void ReferenceFloat<T>::cross_entropy(const CrossEntropyShape& s, const T* logit
     double largest = -INFINITY, sum = 0, smooth = 0;
     for (int64_t c = 0; c < s.C; ++c) largest = std::max<double>(largest, z[c]);
     for (int64_t c = 0; c < s.C; ++c) sum += std::exp(z[c] - largest);
-    const auto log_prob_of = [&](int64_t c) { return z[c] - largest - std::log(sum); };
+    const double log_sum = std::log(sum);
+    const auto log_prob_of = [&](int64_t c) { return z[c] - largest - log_sum; };
     for (int64_t c = 0; c < s.C; ++c) log_prob[n * s.C + c] = static_cast<T>(log_prob_of(c));
 
     const int64_t t = target[n];
