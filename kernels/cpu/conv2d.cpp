@@ -1,5 +1,5 @@
 /// Convolution and its gradients: 2 N K P Q (C / groups) R S FLOP each, for x, w and y moved once; 4/9 of that by
-/// Winograd's tiles (winograd.hpp), which is how 3 x 3 filters at stride 1 go to outputs of even size.
+/// Winograd's tiles (winograd.hpp), which is how most 3 x 3 filters at stride 1 go to outputs of even size.
 ///
 /// Else all three are sums of products (conv2d_tiles.hpp) with a copy of a few rows or a few images of x, small enough
 /// for the second-level cache, which takes borders and strides out of the inner loops. Where the sums are over taps,

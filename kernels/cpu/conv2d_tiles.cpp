@@ -208,12 +208,12 @@ void padded_copy(const PaddedCopy& s) {
   const int64_t bottom = std::clamp<int64_t>(s.H - s.top, top, s.rows);
   float* dst = s.dst;
   for (int64_t plane = 0; plane < s.planes; ++plane) {
-    zero_vectors(dst, top * s.cols + left);
+    zero_vectors(dst, top * s.cols + (top < bottom ? left : 0));
     dst += top * s.cols;
     const float* src = s.src + plane * s.src_plane + (s.top + top) * s.W + s.left + left;
     for (int64_t h = top; h < bottom; ++h, src += s.W, dst += s.cols) {
       copy_row(src, right - left, dst + left);
-      zero_vectors(dst + right, s.cols - right + left);
+      zero_vectors(dst + right, s.cols - right + (h + 1 < bottom ? left : 0));
     }
     zero_vectors(dst, (s.rows - bottom) * s.cols);
     dst += (s.rows - bottom) * s.cols;

@@ -218,7 +218,7 @@ void correlate_tile(const WinogradCorrelation& s, const Tiles& t, const float* H
     const float* next = dst + (channels + k) * s.dst_channel;
     for (int64_t i = 0; i < 2 * lanes; i += 16) {
       hwy::Prefetch(next + i);
-      hwy::Prefetch(next + i + std::min(width, 2 * lanes));
+      hwy::Prefetch(next + i + std::max(width, 2 * lanes));
     }
   }
   V y[channels][2][2];  // row, column
@@ -251,27 +251,23 @@ void correlate_tile(const WinogradCorrelation& s, const Tiles& t, const float* H
   }
 }
 
+/// Calls f with the number of channels of the block that starts where `remaining` are left, as a constant.
+template <int n = tile_channels, class F>
+HWY_INLINE void with_block_channels(int64_t remaining, const F& f) {
+  if constexpr (n > 1) {
+    if (remaining < n) return with_block_channels<n - 1>(remaining, f);
+  }
+  f(std::integral_constant<int, n>());
+}
+
 void correlate_tiles(const WinogradCorrelation& s, const Tiles& t) {
   input_of_tiles(hn::ScalableTag<float>(), s.x, t, s.scratch);
   const float* w = s.w;
   for (int64_t k = 0; k < s.K; k += tile_channels) {
-    const auto tile = [&](auto channels) HWY_ATTR {
+    with_block_channels(s.K - k, [&](auto channels) HWY_ATTR {
       correlate_tile<channels.value>(s, t, w, s.bias + k, s.dst + k * s.dst_channel);
       w += channels.value * winograd_places * s.x.C;
-    };
-    switch (std::min<int64_t>(s.K - k, tile_channels)) {
-      case 1:
-        tile(std::integral_constant<int, 1>());
-        break;
-      case 2:
-        tile(std::integral_constant<int, 2>());
-        break;
-      case 3:
-        tile(std::integral_constant<int, 3>());
-        break;
-      default:
-        tile(std::integral_constant<int, tile_channels>());
-    }
+    });
   }
 }
 

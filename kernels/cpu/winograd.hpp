@@ -7,16 +7,20 @@
 /// A tile of 2 x 2 outputs of a 3 x 3 filter g sees 4 x 4 inputs d, and is A^T [(G g G^T) * (B^T d B)] A, with *
 /// element by element: 16 multiplications for 36 (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks,
 /// 2015, equation 8, with the matrices of their section 4.1). The products are summed over channels before A is
-/// applied. The gradient by g is the same read backwards: G^T [(B^T d B) * (A dy A^T)] G. The 16 places of a tile are
-/// numbered by row. Tiles are too: `rows` x `cols` of them make a plane [2 rows][2 cols] of output and [2 rows + 2][2
-/// cols + 2] of input.
+/// applied. The gradient by g is the same read backwards: G^T [(B^T d B) * (A dy A^T)] G.
+///
+/// It rounds about as a direct sum does. But its sums of inputs overflow a factor of 4 earlier, and an infinite input
+/// makes NaN of outputs beside it.
+///
+/// The 16 places of a tile are numbered by row, and so are tiles: `rows` x `cols` of them make a plane of output
+/// [2 rows][2 cols] and of input [2 rows + 2][2 cols + 2].
 
 namespace tern::kernels {
 
 using std::int64_t;
 
 constexpr int64_t winograd_places = 16;
-constexpr int64_t winograd_least_cols = 4;
+constexpr int64_t winograd_least_cols = 4;  ///< that all of these take
 
 /// u[place] = G g G^T of a filter g[3][3].
 void winograd_filter(const float* g, float* u);
@@ -53,8 +57,8 @@ struct WinogradGradient {
 };
 void winograd_gradient(const WinogradGradient& s);
 
-/// B^T d B of planes with the channels last, pixels src_pixel apart, which is at least `channels` rounded up to a
-/// multiple of a vector: dst[place * dst_place + tile * dst_tile + channel].
+/// B^T d B of planes with the channels last: dst[place * dst_place + tile * dst_tile + channel]. Pixels are src_pixel
+/// apart; that and dst_tile are at least `channels` rounded up to a multiple of a vector.
 void winograd_input_channels_last(const float* src, int64_t src_pixel, int64_t channels, int64_t rows, int64_t cols,
                                   float* dst, int64_t dst_place, int64_t dst_tile);
 

@@ -46,10 +46,10 @@ TEMPLATE_TEST_CASE("conv2d by filters of 3 by 3 to even sizes", "[conv2d]", floa
     s.C = s.groups * random.integer(1, random.pick({9, 40}));
     s.K = s.groups * random.integer(3, random.pick({9, 40}));
     s.pad_h = random.integer(0, 2);
-    s.pad_w = random.integer(0, 2);
+    s.pad_w = random.chance(0.2) ? random.integer(3, 12) : random.integer(0, 2);
     s.H = std::max<int64_t>(1, 2 * random.integer(1, random.pick({4, 12})) + 2 - 2 * s.pad_h);
     const int64_t Q = random.chance(0.4) ? 16 * random.integer(1, 4) : 2 * random.integer(4, 20);
-    s.W = Q + 2 - 2 * s.pad_w;
+    s.W = std::max(Q, 2 * s.pad_w) + 2 - 2 * s.pad_w;
     check_conv2d<TestType>(random, s);
   });
 }

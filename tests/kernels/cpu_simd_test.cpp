@@ -79,8 +79,10 @@ TEST_CASE("every instruction set is as the reference", "[cpu]") {
         c.C = c.groups * random.integer(2, 20);
         c.K = c.groups * random.integer(4, 20);
         c.R = c.S = 3;
-        c.stride_h = c.stride_w = c.dilation_w = c.pad_h = c.pad_w = 1;
-        c.H = 2 * random.integer(1, 9);
+        c.stride_h = c.stride_w = c.dilation_w = 1;
+        c.pad_h = random.integer(0, 1);
+        c.pad_w = random.chance(0.3) ? random.integer(2, 12) : 1;
+        c.H = 2 * random.integer(2, 9);
         c.W = random.chance(0.5) ? 16 * random.integer(1, 3) : 2 * random.integer(4, 20);
       }
       CAPTURE(c);
