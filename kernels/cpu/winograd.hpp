@@ -9,8 +9,8 @@
 /// 2015, equation 8, with the matrices of their section 4.1). The products are summed over channels before A is
 /// applied. The gradient by g is the same read backwards: G^T [(B^T d B) * (A dy A^T)] G.
 ///
-/// It rounds no worse than a direct sum, being a shorter one (docs/cpu.md). But its sums of inputs overflow a factor of
-/// 4 earlier, and an infinite input makes NaN of outputs beside it.
+/// It rounds about as a direct sum does, and less where channels are many, its sums being shorter (docs/cpu.md). But
+/// sums of inputs overflow a factor of 4 earlier, and an infinite input makes NaN of outputs beside it.
 ///
 /// The 16 places of a tile are numbered by row, and so are tiles: `rows` x `cols` of them make a plane of output
 /// [2 rows][2 cols] and of input [2 rows + 2][2 cols + 2].
