@@ -33,6 +33,8 @@ constexpr int64_t piece_flop = 1 << 20;      // worth a thread's while
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+/// n elements filled up to an odd number of vectors: places so far apart do not meet in the same sets of the cache.
+int64_t odd_vectors(int64_t n, int64_t lanes) { return (ceil_div(n, lanes) | 1) * lanes; }
 
 /// The part of N images of P x Q pixels of output (or tiles of them) that one copy of x serves: some rows of one image,
 /// or all rows of some images.
@@ -286,11 +288,9 @@ PaddedCopy tiles_input(const Conv2dShape& s, const Block& b, int64_t planes, con
   return padded_input(s, pixels, planes, 2 * b.rows + 2, x, copy);
 }
 
-/// y from x by Winograd's tiles. weight(g, k, c) points to a filter, whose elements are taken from the last to the
-/// first if it is `turned`.
+/// y from x by Winograd's tiles. weight(g, k, c, i) is element i of the filter [3][3] of channels k and c of group g.
 template <class Weight>
-void correlate_by_tiles(const Conv2dShape& s, const float* x, bool turned, const Weight& weight, const float* bias,
-                        float* y) {
+void correlate_by_tiles(const Conv2dShape& s, const float* x, const Weight& weight, const float* bias, float* y) {
   const int64_t C = s.C / s.groups, K = s.K / s.groups, cols = s.Q() / 2, PQ = s.P() * s.Q();
   const int64_t lanes = conv2d_tile_sizes().lanes, most = winograd_channels(), filters = C * winograd_places;
   Scratch<float> packed(s.K * filters);
@@ -299,9 +299,8 @@ void correlate_by_tiles(const Conv2dShape& s, const float* x, bool turned, const
       const int64_t g = i / K, k = i % K, first = k / most * most, block = std::min(most, K - first);
       float* to = packed.data() + (g * K + first) * filters + k - first;
       for (int64_t c = 0; c < C; ++c) {
-        const float* w = weight(g, k, c);
         float filter[9], u[winograd_places];
-        for (int j = 0; j < 9; ++j) filter[j] = w[turned ? 8 - j : j];
+        for (int j = 0; j < 9; ++j) filter[j] = weight(g, k, c, j);
         winograd_filter(filter, u);
         for (int64_t j = 0; j < winograd_places; ++j) to[(j % 4 * C * 4 + c * 4 + j / 4) * block] = u[j];
       }
@@ -348,8 +347,8 @@ void backward_input_unit_stride(const Conv2dShape& s, const float* w, const floa
                            .groups = s.groups};
   const int64_t C = s.C / s.groups, K = s.K / s.groups, RS = s.R * s.S;
   if (suits_winograd(turned)) {
-    const auto weight = [&](int64_t g, int64_t c, int64_t k) { return w + ((g * K + k) * C + c) * RS; };
-    return correlate_by_tiles(turned, dy, true, weight, nullptr, dx);
+    const auto weight = [&](int64_t g, int64_t c, int64_t k, int i) { return w[((g * K + k) * C + c) * 9 + 8 - i]; };
+    return correlate_by_tiles(turned, dy, weight, nullptr, dx);
   }
   const PackedWeights packed(s.groups, C, K * RS, nullptr, [&](int64_t g, int64_t c, int64_t j) {
     return w[((g * K + j / RS) * C + c) * RS + (RS - 1 - j % RS)];
@@ -476,7 +475,7 @@ class GradientByTaps {
         height_(input_rows(s, b.rows)),
         width_(input_columns(s)),
         lanes_(conv2d_tile_sizes().lanes),
-        pixel_((ceil_div(C, std::max<int64_t>(lanes_, 4)) | 1) * std::max<int64_t>(lanes_, 4)),
+        pixel_(odd_vectors(C, std::max<int64_t>(lanes_, 4))),
         elements_(b.images * height_ * width_ * pixel_),
         dy_channel_(round_up(b.images * b.rows * s.Q(), lanes_) + lanes_) {  // no multiple of a page
     for (int64_t r = 0; r < s.R; ++r) {
@@ -548,10 +547,10 @@ class GradientByTiles {
         cols_(b.Q),
         lanes_(conv2d_tile_sizes().lanes),
         tile_(round_up(C, std::max<int64_t>(lanes_, 4))),
-        pixel_((tile_ / std::max<int64_t>(lanes_, 4) | 1) * std::max<int64_t>(lanes_, 4)),
+        pixel_(odd_vectors(C, std::max<int64_t>(lanes_, 4))),
         image_((2 * b.rows + 2) * (2 * b.Q + 2) * pixel_),
         place_(b.pixels() * tile_ + lanes_),
-        dy_channel_((ceil_div(b.pixels(), lanes_) | 1) * lanes_),
+        dy_channel_(odd_vectors(b.pixels(), lanes_)),
         dy_place_((s.K / s.groups | 1) * dy_channel_) {
     for (int64_t c = 0; c < C; c += lanes_) channels_.push_back({c, c});
     for (int64_t t = 0; t < b.pixels(); ++t) tiles_.push_back(t * tile_);
@@ -699,8 +698,8 @@ void CpuFloat32::conv2d(const Conv2dShape& s, const float* x, const float* w, co
   if (s.N * s.K * s.P() * s.Q() == 0) return;
   const int64_t K = s.K / s.groups, C = s.C / s.groups, taps = C * s.R * s.S;
   if (suits_winograd(s)) {
-    const auto weight = [&](int64_t g, int64_t k, int64_t c) { return w + ((g * K + k) * C + c) * s.R * s.S; };
-    return correlate_by_tiles(s, x, false, weight, bias, y);
+    const auto weight = [&](int64_t g, int64_t k, int64_t c, int i) { return w[((g * K + k) * C + c) * 9 + i]; };
+    return correlate_by_tiles(s, x, weight, bias, y);
   }
   const PackedWeights packed(s.groups, K, taps, bias,
                              [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
