@@ -12,8 +12,6 @@
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -183,8 +181,8 @@ void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const flo
   for (int64_t p = 0; p < P; ++p) {
     const int64_t above = 2 * p * W;
     for (int64_t i = above; i < above + 2 * W; i += 16) {
-      hwy::Prefetch(x + s.H * W + i);
-      hwy::Prefetch(dx + s.H * W + i);
+      prefetch(x + s.H * W + i);
+      prefetch(dx + s.H * W + i);
     }
     int64_t q = 0;
     const auto rows = [&](auto d) HWY_ATTR {

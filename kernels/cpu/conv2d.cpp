@@ -1,5 +1,5 @@
-/// Convolution and its gradients: 2 N K P Q (C / groups) R S FLOP each, for x, w and y moved once; 4/9 of that by
-/// Winograd's tiles (winograd.hpp), which is how most 3 x 3 filters at stride 1 go to outputs of even size.
+/// Convolution and its gradients: 2 N K P Q (C / groups) R S FLOP each, for x, w and y moved once; 1/4 of that by
+/// Winograd's tiles (winograd.hpp), which is how most 3 x 3 filters at stride 1 go.
 ///
 /// Else all three are sums of products (conv2d_tiles.hpp) with a copy of a few rows or a few images of x, small enough
 /// for the second-level cache, which takes borders and strides out of the inner loops. Where the sums are over taps,
@@ -15,10 +15,9 @@
 #include <tern/kernels/cpu/conv2d_tiles.hpp>
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
+#include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/kernels/cpu/winograd.hpp>
-
-#include <hwy/cache_control.h>
 
 #include <algorithm>
 #include <vector>
@@ -272,61 +271,111 @@ void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, flo
   });
 }
 
-/// Whether to convolve by Winograd's tiles: they must be whole, and with few channels the transforms cost more than the
-/// multiplications that they save.
+/// Of the vectors for rows that the longest ones do not fit well; rows shorter than these would leave most lanes idle.
+int64_t shorter_winograd_lanes() { return std::max<int64_t>(4, winograd_lanes() / 2); }
+
+/// Whether to convolve by Winograd's tiles: with few channels the transforms cost more than the multiplications that
+/// they save.
 bool suits_winograd(const Conv2dShape& s) {
   const bool filter =
       s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
-  const bool tiles = s.P() % 2 == 0 && s.Q() % 2 == 0 && s.Q() >= 2 * winograd_least_cols;
+  const bool tiles = winograd_lanes() > 0 && s.P() >= 4 && s.Q() >= shorter_winograd_lanes();
   return filter && tiles && s.C / s.groups >= 2 && s.K / s.groups >= 4;
 }
 
-/// The borders that some rows of tiles see.
-PaddedCopy tiles_input(const Conv2dShape& s, const Block& b, int64_t planes, const float* x, float* copy) {
-  Block pixels = b;
-  pixels.p *= 2;
-  return padded_input(s, pixels, planes, 2 * b.rows + 2, x, copy);
+/// Blocks of rows of tiles, of about `pixels` pixels.
+Blocking tile_blocking(const Conv2dShape& s, int64_t pixels) {
+  return {s.N, ceil_div(s.P(), 4), ceil_div(s.Q(), 4), pixels / 16};
+}
+
+/// Elements from image to image and from row to row.
+struct Steps {
+  int64_t image, row;
+};
+
+/// The strips of images of rows x cols pixels, `lanes` columns wide. Those to the right and at the bottom lie over
+/// others where they do not fit.
+std::vector<Strip> strips_of(int64_t images, int64_t rows, int64_t cols, int64_t lanes, Steps src, Steps dst) {
+  std::vector<Strip> list;
+  for (int64_t i = 0; i < images; ++i) {
+    for (int64_t p = 0; p < rows; p += 4) {
+      for (int64_t q = 0; q < cols; q += lanes) {
+        const int64_t row = std::min(p, rows - 4), column = std::min(q, cols - lanes);
+        list.push_back({i * src.image + row * src.row + column, i * dst.image + row * dst.row + column});
+      }
+    }
+  }
+  return list;
+}
+
+/// What rows x cols pixels of output from row p on see of x, [planes][rows + 2][cols + 2].
+PaddedCopy tiles_input(const Conv2dShape& s, int64_t planes, int64_t p, int64_t rows, int64_t cols, const float* x,
+                       float* copy) {
+  return {.planes = planes,
+          .H = s.H,
+          .W = s.W,
+          .src = x,
+          .src_plane = s.H * s.W,
+          .top = p - s.pad_h,
+          .left = -s.pad_w,
+          .rows = rows + 2,
+          .cols = cols + 2,
+          .dst = copy};
 }
 
 /// y from x by Winograd's tiles. weight(g, k, c, i) is element i of the filter [3][3] of channels k and c of group g.
 template <class Weight>
 void correlate_by_tiles(const Conv2dShape& s, const float* x, const Weight& weight, const float* bias, float* y) {
-  const int64_t C = s.C / s.groups, K = s.K / s.groups, cols = s.Q() / 2, PQ = s.P() * s.Q();
-  const int64_t lanes = conv2d_tile_sizes().lanes, most = winograd_channels(), filters = C * winograd_places;
+  const int64_t C = s.C / s.groups, K = s.K / s.groups, P = s.P(), Q = s.Q(), PQ = P * Q, width = Q + 2;
+  const int64_t most = winograd_channels(), filters = C * winograd_places;
   Scratch<float> packed(s.K * filters);
-  parallel_for(s.K, std::max<int64_t>(1, (1 << 13) / C), [&](int64_t begin, int64_t end) {
+  const int64_t blocks = ceil_div(K, most);
+  parallel_for(s.groups * blocks, std::max<int64_t>(1, (1 << 13) / (C * most)), [&](int64_t begin, int64_t end) {
+    Scratch<float> filter(9 * most);
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t g = i / K, k = i % K, first = k / most * most, block = std::min(most, K - first);
-      float* to = packed.data() + (g * K + first) * filters + k - first;
-      for (int64_t c = 0; c < C; ++c) {
-        float filter[9], u[winograd_places];
-        for (int j = 0; j < 9; ++j) filter[j] = weight(g, k, c, j);
-        winograd_filter(filter, u);
-        for (int64_t j = 0; j < winograd_places; ++j) to[(j % 4 * C * 4 + c * 4 + j / 4) * block] = u[j];
+      const int64_t g = i / blocks, first = i % blocks * most, block = std::min(most, K - first);
+      float* to = packed.data() + (g * K + first) * filters;
+      for (int64_t c = 0; c < C; ++c, to += 6 * block) {
+        for (int j = 0; j < 9; ++j) {
+          for (int64_t k = 0; k < most; ++k) filter[j * most + k] = k < block ? weight(g, first + k, c, j) : 0;
+        }
+        winograd_filters(block, filter.data(), to, block, 6 * C * block);
       }
     }
   });
   Scratch<float> biases(s.K);
   for (int64_t k = 0; k < s.K; ++k) biases[k] = bias ? bias[k] : 0;
 
-  const Blocking blocking(s.N, s.P() / 2, cols, cache_elements / (4 * C));
+  int64_t lanes = winograd_lanes();
+  if (Q < lanes || 4 * Q < 3 * round_up(Q, lanes)) lanes = shorter_winograd_lanes();
+  const Blocking blocking = tile_blocking(s, std::clamp<int64_t>(cache_elements / C, 1024, 4096));
   const int64_t flop = 2 * filters * K * blocking.pixels();
   parallel_for(blocking.count() * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
-    Scratch<float> copy(C * (2 * blocking.rows + 2) * (s.Q() + 2) + lanes), scratch(filters * lanes);
-    std::fill_n(scratch.data(), filters * lanes, 0.0f);  // also where no tile comes
+    Scratch<float> copy(blocking.images * C * (4 * blocking.rows + 2) * width + lanes), scratch(winograd_scratch(C, K));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
       const Block b(blocking, task / s.groups);
-      for (int64_t n = b.n; n < b.n + b.images; ++n) {
-        conv2d_padded_copy(tiles_input(s, b, C, x + (n * s.C + g * C) * s.H * s.W, copy.data()));
-        winograd_correlate({.x = {.C = C, .rows = b.rows, .cols = cols, .src = copy.data()},
-                            .K = K,
-                            .w = packed.data() + g * K * filters,
-                            .bias = biases.data() + g * K,
-                            .scratch = scratch.data(),
-                            .dst = y + (n * s.K + g * K) * PQ + 2 * b.p * s.Q(),
-                            .dst_channel = PQ});
+      const int64_t p = std::min(4 * b.p, P - 4), rows = std::min(4 * (b.p + b.rows), P) - p;
+      const int64_t plane = (rows + 2) * width;
+      for (int64_t i = 0; i < b.images; ++i) {
+        const float* image = x + ((b.n + i) * s.C + g * C) * s.H * s.W;
+        conv2d_padded_copy(tiles_input(s, C, p, rows, Q, image, copy.data() + i * C * plane));
       }
+      const auto strips = strips_of(b.images, rows, Q, lanes, {C * plane, width}, {s.K * PQ, Q});
+      winograd_correlate({.x = {.C = C,
+                                .src = copy.data(),
+                                .channel = plane,
+                                .row = width,
+                                .lanes = lanes,
+                                .strips = static_cast<int64_t>(strips.size()),
+                                .strip = strips.data()},
+                          .K = K,
+                          .w = packed.data() + g * K * filters,
+                          .bias = biases.data() + g * K,
+                          .scratch = scratch.data(),
+                          .dst = y + (b.n * s.K + g * K) * PQ + p * Q,
+                          .dst_channel = PQ,
+                          .dst_row = Q});
     }
   });
 }
@@ -538,53 +587,88 @@ class GradientByTaps {
 };
 
 /// The gradient by Winograd's tiles, in vectors of channels. The sums are [K][places][C], each C filled up to whole
-/// vectors.
+/// vectors. Where tiles reach beyond the output, dy is copied and filled up with zeros.
 class GradientByTiles {
  public:
   GradientByTiles(const Conv2dShape& s, const Blocking& b, int64_t C)
       : s_(s),
         C_(C),
         cols_(b.Q),
+        ragged_(s.P() % 4 != 0 || s.Q() % 4 != 0),
+        strip_(winograd_lanes()),
         lanes_(conv2d_tile_sizes().lanes),
-        tile_(round_up(C, std::max<int64_t>(lanes_, 4))),
-        pixel_(odd_vectors(C, std::max<int64_t>(lanes_, 4))),
-        image_((2 * b.rows + 2) * (2 * b.Q + 2) * pixel_),
+        tile_(round_up(C, lanes_)),
+        pixel_(odd_vectors(C, lanes_)),
+        image_((4 * b.rows + 2) * (4 * b.Q + 2) * pixel_),
         place_(b.pixels() * tile_ + lanes_),
-        dy_channel_(odd_vectors(b.pixels(), lanes_)),
-        dy_place_((s.K / s.groups | 1) * dy_channel_) {
+        dy_copy_(ragged_ ? round_up(b.images * s.K / s.groups * 16 * b.rows * b.Q + lanes_, lanes_) : 0) {
+    while (4 * cols_ % strip_ != 0) strip_ /= 2;
+    const int64_t slots = round_up(b.pixels(), strip_);
+    dy_channel_ = odd_vectors(slots, lanes_);
+    dy_place_ = (s.K / s.groups | 1) * dy_channel_;
     for (int64_t c = 0; c < C; c += lanes_) channels_.push_back({c, c});
-    for (int64_t t = 0; t < b.pixels(); ++t) tiles_.push_back(t * tile_);
   }
 
-  static Blocking blocking(const Conv2dShape& s) { return {s.N, s.P() / 2, s.Q() / 2, 64}; }
+  static Blocking blocking(const Conv2dShape& s) { return tile_blocking(s, 512); }
   int64_t copied() const { return image_ + winograd_places * place_; }
-  int64_t scratch() const { return copied() + winograd_places * dy_place_; }
+  int64_t scratch() const { return copied() + winograd_places * dy_place_ + dy_copy_; }
   int64_t row() const { return winograd_places * tile_; }
   void weights(const float* sums, float* dw) const {
     for (int64_t c = 0; c < C_; ++c, dw += 9) winograd_filter_gradient(sums + c, tile_, dw);
   }
 
   void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
-    const int64_t K = s_.K / s_.groups, PQ = s_.P() * s_.Q();
-    float *in = scratch + image_, *out = in + winograd_places * place_;
+    const int64_t K = s_.K / s_.groups, rows = 4 * b.rows, cols = 4 * cols_, tiles = b.images * b.rows * cols_;
+    float *in = scratch + image_, *out = in + winograd_places * place_, *filled = out + winograd_places * dy_place_;
     for (int64_t i = 0; i < b.images; ++i) {
-      const int64_t at = i * b.rows * cols_;
-      conv2d_padded_copy_channels_last(tiles_input(s_, b, C_, x + i * s_.C * s_.H * s_.W, scratch), pixel_);
-      winograd_input_channels_last(scratch, pixel_, C_, b.rows, cols_, in + at * tile_, place_, tile_);
-      for (int64_t k = 0; k < K; ++k) {
-        const float* plane = dy + (i * s_.K + k) * PQ + 2 * b.p * s_.Q();
-        for (int64_t j = 0; k + 1 < K && j < 2 * b.rows * s_.Q(); j += 16) hwy::Prefetch(plane + PQ + j);
-        winograd_output_gradient(plane, b.rows, cols_, out + k * dy_channel_ + at, dy_place_);
+      const float* image = x + i * s_.C * s_.H * s_.W;
+      conv2d_padded_copy_channels_last(tiles_input(s_, C_, 4 * b.p, rows, cols, image, scratch), pixel_);
+      winograd_input_channels_last(scratch, pixel_, C_, b.rows, cols_, in + i * b.rows * cols_ * tile_, place_, tile_);
+    }
+
+    Steps step{s_.K * s_.P() * s_.Q(), s_.Q()};
+    int64_t dy_plane = s_.P() * s_.Q();
+    dy += 4 * b.p * s_.Q();
+    if (ragged_) {
+      for (int64_t i = 0; i < b.images; ++i) {
+        conv2d_padded_copy({.planes = K,
+                            .H = s_.P() - 4 * b.p,
+                            .W = s_.Q(),
+                            .src = dy + i * step.image,
+                            .src_plane = dy_plane,
+                            .rows = rows,
+                            .cols = cols,
+                            .dst = filled + i * K * rows * cols});
+      }
+      step = {K * rows * cols, cols};
+      dy_plane = rows * cols;
+      dy = filled;
+    }
+    const auto strips = strips_of(b.images, rows, cols, strip_, {}, step);
+    const int64_t count = static_cast<int64_t>(strips.size());
+    for (int64_t k = 0; k < K; ++k, dy += dy_plane) {
+      for (const Strip& next : strips) {
+        for (int64_t r = 0; k + 1 < K && r < 4; ++r) prefetch(dy + dy_plane + next.dst + r * step.row);
+      }
+      winograd_output_gradient(strip_, count, strips.data(), dy, step.row, out + k * dy_channel_, dy_place_);
+    }
+
+    std::vector<int64_t> tile;  // of each lane of the strips' vectors; any where dy is zero
+    for (int64_t first = 0; first < count; first += 4) {
+      for (int64_t j = 0; j < strip_; ++j) {
+        const int64_t t = (first + j % 4) * strip_ / 4 + j / 4;
+        tile.push_back(t < tiles ? t * tile_ : 0);
       }
     }
+    const int64_t taps = static_cast<int64_t>(tile.size());
     for (int64_t place = 0; place < winograd_places; ++place) {
       conv2d_correlate({.K = K,
-                        .taps = b.images * b.rows * cols_,
-                        .tap_block = b.images * b.rows * cols_,
+                        .taps = taps,
+                        .tap_block = taps,
                         .vectors = static_cast<int64_t>(channels_.size()),
                         .vector = channels_.data(),
                         .src = in + place * place_,
-                        .offset = tiles_.data(),
+                        .offset = tile.data(),
                         .w = out + place * dy_place_,
                         .w_channel = dy_channel_,
                         .dst = sums + place * tile_,
@@ -594,46 +678,74 @@ class GradientByTiles {
 
  private:
   const Conv2dShape& s_;
-  int64_t C_, cols_, lanes_;
+  int64_t C_, cols_;
+  bool ragged_;
+  int64_t strip_;  ///< columns of a strip
+  int64_t lanes_;
   int64_t tile_, pixel_;  ///< elements from tile to tile, and from pixel to pixel of the copy
   int64_t image_;         ///< elements of the copy of one image
-  int64_t place_, dy_channel_, dy_place_;
+  int64_t place_;
+  int64_t dy_copy_;  ///< elements of it, if there is one
+  int64_t dy_channel_, dy_place_;
   std::vector<PixelVector> channels_;
-  std::vector<int64_t> tiles_;
 };
 
-/// The gradient by Winograd's tiles, in vectors of tiles, which few channels have to be. The sums are [K][places][C].
-class GradientByTileRows {
+/// The gradient by Winograd's tiles, in vectors of tiles, which few channels have to be. The sums are
+/// [K][across][down / 2][C][down % 2] by place.
+class GradientByStrips {
  public:
-  GradientByTileRows(const Conv2dShape& s, const Blocking& b, int64_t C)
-      : s_(s), C_(C), cols_(b.Q), tiles_(b.rows * b.Q), copy_(round_up(C * (2 * b.rows + 2) * (s.Q() + 2) + 16, 16)) {}
+  GradientByStrips(const Conv2dShape& s, const Blocking& b, int64_t C)
+      : s_(s),
+        C_(C),
+        lanes_(winograd_lanes()),
+        vectors_(ceil_div(b.pixels(), lanes_)),
+        copy_(round_up(b.images * C * (4 * b.rows + 2) * (s.Q() + 2) + lanes_, lanes_)) {}
 
-  static Blocking blocking(const Conv2dShape& s) { return {s.N, s.P() / 2, s.Q() / 2, 256}; }
-  int64_t copied() const { return copy_ + winograd_places * C_ * tiles_; }
-  int64_t scratch() const { return copied() + 4 * winograd_channels() * tiles_; }
+  static Blocking blocking(const Conv2dShape& s) { return tile_blocking(s, 4096); }
+  int64_t copied() const { return copy_ + winograd_places * C_ * vectors_ * lanes_; }
+  int64_t scratch() const { return copied() + winograd_places * (winograd_channels() * vectors_ + 2) * lanes_; }
   int64_t row() const { return winograd_places * C_; }
   void weights(const float* sums, float* dw) const {
-    for (int64_t c = 0; c < C_; ++c, dw += 9) winograd_filter_gradient(sums + c, C_, dw);
+    for (int64_t c = 0; c < C_; ++c, dw += 9) {
+      float du[winograd_places];
+      for (int64_t j = 0; j < winograd_places; ++j) {
+        const int64_t down = j / 6, across = j % 6;
+        du[j] = sums[((across * 3 + down / 2) * C_ + c) * 2 + down % 2];
+      }
+      winograd_filter_gradient(du, 1, dw);
+    }
   }
 
   void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
+    const int64_t rows = 4 * b.rows, Q = s_.Q(), PQ = s_.P() * Q, width = Q + 2, plane = (rows + 2) * width;
     for (int64_t i = 0; i < b.images; ++i) {
-      conv2d_padded_copy(tiles_input(s_, b, C_, x + i * s_.C * s_.H * s_.W, scratch));
-      winograd_gradient({.x = {.C = C_, .rows = b.rows, .cols = cols_, .src = scratch},
-                         .K = s_.K / s_.groups,
-                         .dy = dy + i * s_.K * s_.P() * s_.Q() + 2 * b.p * s_.Q(),
-                         .dy_channel = s_.P() * s_.Q(),
-                         .scratch = scratch + copy_,
-                         .dw = sums,
-                         .dw_channel = sums_row});
+      const float* image = x + i * s_.C * s_.H * s_.W;
+      conv2d_padded_copy(tiles_input(s_, C_, 4 * b.p, rows, Q, image, scratch + i * C_ * plane));
     }
+    const auto strips = strips_of(b.images, rows, Q, lanes_, {C_ * plane, width}, {s_.K * PQ, Q});
+    const int64_t next = 4 * b.p + rows < s_.P() ? (4 * b.p + rows) * Q : b.images * s_.K * PQ;
+    winograd_gradient({.x = {.C = C_,
+                             .src = scratch,
+                             .channel = plane,
+                             .row = width,
+                             .lanes = lanes_,
+                             .strips = static_cast<int64_t>(strips.size()),
+                             .strip = strips.data()},
+                       .K = s_.K / s_.groups,
+                       .dy = dy + 4 * b.p * Q,
+                       .dy_channel = PQ,
+                       .dy_row = Q,
+                       .next_dy = dy + next,
+                       .scratch = scratch + copy_,
+                       .dw = sums,
+                       .dw_channel = sums_row});
   }
 
  private:
   const Conv2dShape& s_;
-  int64_t C_, cols_;
-  int64_t tiles_;  ///< of one image
-  int64_t copy_;   ///< elements of the copy
+  int64_t C_, lanes_;
+  int64_t vectors_;  ///< of tiles
+  int64_t copy_;     ///< elements of the copies
 };
 
 template <class Gradient>
@@ -668,8 +780,9 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
         const float* dy_block = dy + (b.n * s.K + g * K) * PQ;
         gradient.add(b, x + (b.n * s.C + g * C + i * slice) * s.H * s.W, dy_block, scratch.data(), dw_chunk, row);
         for (int64_t n = 0; dbias && i == 0 && n < b.images; ++n) {
-          const int64_t tall = s.P() / blocking.P;  // rows of pixels to one of the blocking's
-          conv2d_add_row_sums(K, b.rows * tall * s.Q(), dy_block + n * s.K * PQ + b.p * tall * s.Q(), PQ, dbias_chunk);
+          const int64_t tall = ceil_div(s.P(), blocking.P), p = b.p * tall;  // rows of pixels to one of the blocking's
+          const int64_t rows = std::min(b.rows * tall, s.P() - p);
+          conv2d_add_row_sums(K, rows * s.Q(), dy_block + n * s.K * PQ + p * s.Q(), PQ, dbias_chunk);
         }
       }
     }
@@ -727,8 +840,8 @@ void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, co
   const int64_t C = s.C / s.groups;
   if (suits_winograd(s) && C >= 8) {
     backward_weight<GradientByTiles>(s, x, dy, dw, dbias);
-  } else if (suits_winograd(s) && s.Q() % (2 * conv2d_tile_sizes().lanes) == 0) {
-    backward_weight<GradientByTileRows>(s, x, dy, dw, dbias);
+  } else if (suits_winograd(s) && s.P() % 4 == 0 && s.Q() % winograd_lanes() == 0) {
+    backward_weight<GradientByStrips>(s, x, dy, dw, dbias);
   } else if (4 * C >= 3 * round_up(C, conv2d_tile_sizes().lanes)) {
     backward_weight<GradientByTaps>(s, x, dy, dw, dbias);
   } else {

@@ -1,8 +1,6 @@
 #include <tern/kernels/cpu/conv2d_tiles.hpp>
 #include <tern/kernels/cpu/simd.hpp>
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
@@ -133,7 +131,7 @@ HWY_INLINE void gradient_tile(const CorrelationGradient& s, int64_t k0, int64_t 
   const float* HWY_RESTRICT next_dy = s.dy + std::min(k0 + channels + j0 / taps % channels, s.K - 1) * s.dy_channel;
   for (int64_t v = 0; v < s.vectors; ++v) {
     const PixelVector pixels = s.vector[v];
-    hwy::Prefetch(next_dy + pixels.dst);
+    prefetch(next_dy + pixels.dst);
     V x[taps];
     for (int t = 0; t < taps; ++t) x[t] = hn::LoadU(d, src[t] + pixels.src);
     for (int k = 0; k < channels; ++k) {
@@ -247,7 +245,7 @@ void interleave_row(const float* src, int64_t src_plane, int64_t src_row, int64_
     const float* four[4];
     for (int64_t i = 0; i < 4; ++i) {
       four[i] = src + std::min(c + i, planes - 1) * src_plane;
-      for (int64_t q = 0; q < n; q += 16) hwy::Prefetch(four[i] + src_row + q);
+      for (int64_t q = 0; q < n; q += 16) prefetch(four[i] + src_row + q);
     }
     if (n < 4) {
       for (int64_t q = 0; q < n; ++q) {

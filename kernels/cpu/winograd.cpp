@@ -1,8 +1,6 @@
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/winograd.hpp>
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <type_traits>
 
@@ -13,6 +11,16 @@
 
 #include <tern/kernels/cpu/sum_lanes-inl.hpp>
 
+#ifndef TERN_KERNELS_CPU_WINOGRAD
+#define TERN_KERNELS_CPU_WINOGRAD
+namespace tern::kernels {
+
+constexpr float a = 0.70710678f, b = 1.41421356f;  // the points
+constexpr int64_t summed_channels = 32;            // of output, whose sums are to stay in the cache
+
+}  // namespace tern::kernels
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace tern::kernels {
 namespace HWY_NAMESPACE {
@@ -20,235 +28,88 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Of the output: four to each, their sums for a column of places are to fit the registers.
+// Of the output: four to each, their sums for the six places of a column are to fit the registers.
 constexpr int tile_channels = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 4 : 2;
 
-/// y[0 .. 4) = B^T x.
-template <class V>
-HWY_INLINE void input_transform(const V* x, V* y) {
-  y[0] = hn::Sub(x[0], x[2]);
-  y[1] = hn::Add(x[1], x[2]);
-  y[2] = hn::Sub(x[2], x[1]);
-  y[3] = hn::Sub(x[1], x[3]);
-}
-
-/// y[0 .. 2) = A^T x.
-template <class V>
-HWY_INLINE void output_transform(const V* x, V* y) {
-  y[0] = hn::Add(hn::Add(x[0], x[1]), x[2]);
-  y[1] = hn::Sub(hn::Sub(x[1], x[2]), x[3]);
-}
-
-/// y[0 .. 4) = A x.
-template <class V>
-HWY_INLINE void output_gradient_transform(const V* x, V* y) {
-  y[0] = x[0];
-  y[1] = hn::Add(x[0], x[1]);
-  y[2] = hn::Sub(x[0], x[1]);
-  y[3] = hn::Neg(x[1]);
-}
-
-/// Calls f(d, at) for the vectors of a row of `cols` tiles: d is the widest tag that a row fills, the last vector
-/// overlaps the one before it.
-template <class Tag, class F>
-HWY_INLINE void for_each_vector(Tag d, int64_t cols, const F& f) {
-  const int64_t lanes = hn::Lanes(d);
-  if constexpr (hn::MaxLanes(Tag()) > winograd_least_cols) {
-    if (cols < lanes) return for_each_vector(hn::Half<Tag>(), cols, f);
-  }
-  for (int64_t at = 0; at < cols; at += lanes) f(d, std::min(at, cols - lanes));
-}
-
-/// The elements of low and high, one after the other, of even and of odd number.
+/// y[0 .. 6) = G x[0 .. 3).
 template <class D, class V>
-HWY_INLINE void deinterleave([[maybe_unused]] D d, V low, V high, V& even, V& odd) {
+HWY_INLINE void filter_transform(D d, const V* x, V* y) {
+  const auto pair = [&](float square, float scale, float point, V* to) HWY_ATTR {
+    const V even = hn::Mul(hn::Set(d, scale), hn::MulAdd(hn::Set(d, square), x[2], x[0]));
+    const V odd = hn::Mul(hn::Set(d, scale * point), x[1]);
+    to[0] = hn::Add(even, odd);
+    to[1] = hn::Sub(even, odd);
+  };
+  y[0] = x[0];
+  y[1] = x[2];
+  pair(0.5f, -2.0f / 3, a, y + 2);
+  pair(2, 1.0f / 6, b, y + 4);
+}
+
+/// y[0 .. 6) = B^T x[0 .. 6).
+template <class D, class V>
+HWY_INLINE void input_transform(D d, const V* x, V* y) {
+  const auto pair = [&](float square, float point, V* to) HWY_ATTR {
+    const V even = hn::NegMulAdd(hn::Set(d, square), x[2], x[4]);
+    const V odd = hn::Mul(hn::Set(d, point), hn::NegMulAdd(hn::Set(d, square), x[1], x[3]));
+    to[0] = hn::Add(even, odd);
+    to[1] = hn::Sub(even, odd);
+  };
+  y[0] = hn::NegMulAdd(hn::Set(d, 2.5f), x[2], hn::Add(x[0], x[4]));
+  y[1] = hn::NegMulAdd(hn::Set(d, 2.5f), x[3], hn::Add(x[1], x[5]));
+  pair(2, a, y + 2);
+  pair(0.5f, b, y + 4);
+}
+
+/// y[0 .. 4) = A^T x[0 .. 6).
+template <class D, class V>
+HWY_INLINE void output_transform(D d, const V* x, V* y) {
+  const V even_a = hn::Add(x[2], x[3]), odd_a = hn::Sub(x[2], x[3]);
+  const V even_b = hn::Add(x[4], x[5]), odd_b = hn::Sub(x[4], x[5]);
+  y[0] = hn::Add(hn::Add(x[0], even_a), even_b);
+  y[1] = hn::MulAdd(hn::Set(d, a), odd_a, hn::Mul(hn::Set(d, b), odd_b));
+  y[2] = hn::MulAdd(hn::Set(d, 0.5f), even_a, hn::Add(even_b, even_b));
+  y[3] = hn::MulAdd(hn::Set(d, a / 2), odd_a, hn::MulAdd(hn::Set(d, 2 * b), odd_b, x[1]));
+}
+
+/// y[0 .. 6) = A x[0 .. 4).
+template <class D, class V>
+HWY_INLINE void output_gradient_transform(D d, const V* x, V* y) {
+  const auto pair = [&](float square, float point, V* to) HWY_ATTR {
+    const V even = hn::MulAdd(hn::Set(d, square), x[2], x[0]);
+    const V odd = hn::Mul(hn::Set(d, point), hn::MulAdd(hn::Set(d, square), x[3], x[1]));
+    to[0] = hn::Add(even, odd);
+    to[1] = hn::Sub(even, odd);
+  };
+  y[0] = x[0];
+  y[1] = x[3];
+  pair(0.5f, a, y + 2);
+  pair(2, b, y + 4);
+}
+
 #if HWY_TARGET == HWY_SCALAR
-  even = low;
-  odd = high;
+template <class D, class V>
+HWY_INLINE void turn(D, V*) {}  // never called: winograd_lanes() is 0
 #else
-  even = hn::ConcatEven(d, high, low);
-  odd = hn::ConcatOdd(d, high, low);
+/// Turns the 4 x 4 elements of four vectors' blocks of four lanes round: columns of pixels from strips, and back.
+template <class D, class V>
+HWY_INLINE void turn(D d, V* v) {
+  const V even_low = hn::InterleaveLower(d, v[0], v[2]), even_high = hn::InterleaveUpper(d, v[0], v[2]);
+  const V odd_low = hn::InterleaveLower(d, v[1], v[3]), odd_high = hn::InterleaveUpper(d, v[1], v[3]);
+  v[0] = hn::InterleaveLower(d, even_low, odd_low);
+  v[1] = hn::InterleaveUpper(d, even_low, odd_low);
+  v[2] = hn::InterleaveLower(d, even_high, odd_high);
+  v[3] = hn::InterleaveUpper(d, even_high, odd_high);
+}
 #endif
-}
 
-/// B^T d B of neighbouring tiles, to dst[row * dst_row + column * dst_column].
-template <class D>
-HWY_INLINE void input_vector(D d, const float* HWY_RESTRICT src, int64_t width, float* HWY_RESTRICT dst,
-                             int64_t dst_row, int64_t dst_column) {
-  using V = hn::Vec<D>;
-  const int64_t lanes = hn::Lanes(d);
-  V column[4][4];
-  for (int pair = 0; pair < 2; ++pair, src += 2) {
-    V low[4], high[4], low_rows[4], high_rows[4];
-    for (int r = 0; r < 4; ++r) {
-      low[r] = hn::LoadU(d, src + r * width);
-      high[r] = hn::LoadU(d, src + r * width + lanes);
-    }
-    input_transform(low, low_rows);
-    input_transform(high, high_rows);
-    for (int r = 0; r < 4; ++r) {
-      deinterleave(d, low_rows[r], high_rows[r], column[r][2 * pair], column[r][2 * pair + 1]);
-    }
+/// Calls f with a tag of `lanes` lanes.
+template <int widest = std::min<int>(16, hn::MaxLanes(hn::ScalableTag<float>())), class F>
+HWY_INLINE void with_lanes(int64_t lanes, const F& f) {
+  if constexpr (widest > 4) {
+    if (lanes < widest) return with_lanes<widest / 2>(lanes, f);
   }
-  for (int r = 0; r < 4; ++r) {
-    V place[4];
-    input_transform(column[r], place);
-    for (int s = 0; s < 4; ++s) hn::StoreU(place[s], d, dst + r * dst_row + s * dst_column);
-  }
-}
-
-void input_channels_last(const float* HWY_RESTRICT src, int64_t src_pixel, int64_t channels, int64_t rows, int64_t cols,
-                         float* HWY_RESTRICT dst, int64_t dst_place, int64_t dst_tile) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
-  const int64_t lanes = hn::Lanes(d), row = (2 * cols + 2) * src_pixel;
-  for (int64_t i = 0; i < rows; ++i, src += 2 * row, dst += cols * dst_tile) {
-    for (int64_t c = 0; c < channels; c += lanes) {
-      V column[4][4];  // neighbours share two columns
-      const float* from = src + c;
-      const auto load = [&](V* to) HWY_ATTR {
-        V x[4];
-        for (int r = 0; r < 4; ++r) x[r] = hn::LoadU(d, from + r * row);
-        input_transform(x, to);
-        from += src_pixel;
-      };
-      load(column[0]);
-      load(column[1]);
-      for (int64_t j = 0; j < cols; ++j) {
-        load(column[2]);
-        load(column[3]);
-        float* to = dst + j * dst_tile + c;
-        for (int r = 0; r < 4; ++r) {
-          const V x[4] = {column[0][r], column[1][r], column[2][r], column[3][r]};
-          V place[4];
-          input_transform(x, place);
-          for (int s = 0; s < 4; ++s, to += dst_place) hn::StoreU(place[s], d, to);
-          column[0][r] = column[2][r];
-          column[1][r] = column[3][r];
-        }
-      }
-    }
-  }
-}
-
-template <class D>
-HWY_INLINE void output_gradient_vector(D d, const float* HWY_RESTRICT dy, int64_t width, float* HWY_RESTRICT dst,
-                                       int64_t dst_place) {
-  using V = hn::Vec<D>;
-  V even[2], odd[2], even_rows[4], odd_rows[4];
-  for (int r = 0; r < 2; ++r) hn::LoadInterleaved2(d, dy + r * width, even[r], odd[r]);
-  output_gradient_transform(even, even_rows);
-  output_gradient_transform(odd, odd_rows);
-  for (int r = 0; r < 4; ++r) {
-    const V y[2] = {even_rows[r], odd_rows[r]};
-    V place[4];
-    output_gradient_transform(y, place);
-    for (int s = 0; s < 4; ++s, dst += dst_place) hn::StoreU(place[s], d, dst);
-  }
-}
-
-void output_gradient(const float* dy, int64_t rows, int64_t cols, float* dst, int64_t dst_place) {
-  for (int64_t i = 0; i < rows; ++i, dy += 4 * cols, dst += cols) {
-    for_each_vector(hn::ScalableTag<float>(), cols, [=](auto d, int64_t at) HWY_ATTR {
-      output_gradient_vector(d, dy + 2 * at, 2 * cols, dst + at, dst_place);
-    });
-  }
-}
-
-/// A vector of tiles: neighbours in one row, or where rows are shorter than a vector, `count` whole rows.
-struct Tiles {
-  int64_t row, col, count;
-};
-
-/// Their transformed input, to in[column][C][row][lanes].
-template <class D>
-HWY_INLINE void input_of_tiles(D d, const WinogradInput& s, const Tiles& t, float* in) {
-  const int64_t lanes = hn::Lanes(d), width = 2 * s.cols + 2, plane = (2 * s.rows + 2) * width;
-  const int64_t column = s.C * 4 * lanes;
-  const float* src = s.src + 2 * t.row * width + 2 * t.col;
-  for (int64_t c = 0; c < s.C; ++c, src += plane, in += 4 * lanes) {
-    if constexpr (hn::MaxLanes(D()) > winograd_least_cols) {
-      if (s.cols < lanes) {
-        for (int64_t i = 0; i < t.count; ++i) {
-          for_each_vector(hn::Half<D>(), s.cols, [=, cols = s.cols](auto half, int64_t at) HWY_ATTR {
-            input_vector(half, src + 2 * i * width + 2 * at, width, in + i * cols + at, lanes, column);
-          });
-        }
-        continue;
-      }
-    }
-    input_vector(d, src, width, in, lanes, column);
-  }
-}
-
-/// Twice the lanes of pixels, those of even and of odd columns, of a row of y; dst_row from one row of tiles to the
-/// next.
-template <class D>
-HWY_INLINE void store_pixels(D d, hn::Vec<D> even, hn::Vec<D> odd, int64_t cols, const Tiles& t, float* dst,
-                             int64_t dst_row) {
-  if (cols >= static_cast<int64_t>(hn::Lanes(d))) return hn::StoreInterleaved2(even, odd, d, dst);
-#if HWY_TARGET != HWY_SCALAR
-  if (2 * cols == static_cast<int64_t>(hn::Lanes(d))) {
-    const hn::Half<D> half;
-    hn::StoreInterleaved2(hn::LowerHalf(half, even), hn::LowerHalf(half, odd), half, dst);
-    if (t.count == 2) hn::StoreInterleaved2(hn::UpperHalf(half, even), hn::UpperHalf(half, odd), half, dst + dst_row);
-    return;
-  }
-#endif
-  HWY_ALIGN float pixels[2 * hn::MaxLanes(D())];
-  hn::StoreInterleaved2(even, odd, d, pixels);
-  const float* from = pixels;
-  for (int64_t i = 0; i < t.count; ++i, from += 2 * cols, dst += dst_row) {
-    for_each_vector(d, 2 * cols,
-                    [=](auto part, int64_t at) HWY_ATTR { hn::StoreU(hn::LoadU(part, from + at), part, dst + at); });
-  }
-}
-
-/// `channels` outputs of the tiles. Each column of places is summed over the input's channels and goes into the outputs
-/// at once. Output planes may be pages apart, where the processor's own prefetching stops: meanwhile those of the next
-/// channels are fetched.
-template <int channels>
-void correlate_tile(const WinogradCorrelation& s, const Tiles& t, const float* HWY_RESTRICT w,
-                    const float* HWY_RESTRICT bias, float* HWY_RESTRICT dst) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
-  const int64_t lanes = hn::Lanes(d), width = 2 * s.x.cols;
-  dst += 2 * t.row * width + 2 * t.col;
-  for (int k = 0; k < channels; ++k) {
-    const float* next = dst + (channels + k) * s.dst_channel;
-    for (int64_t i = 0; i < 2 * lanes; i += 16) {
-      hwy::Prefetch(next + i);
-      hwy::Prefetch(next + i + std::max(width, 2 * lanes));
-    }
-  }
-  V y[channels][2][2];  // row, column
-  const float* HWY_RESTRICT x = s.scratch;
-  for (int column = 0; column < 4; ++column) {
-    V sum[channels][4];
-    for (int k = 0; k < channels; ++k) {
-      for (int r = 0; r < 4; ++r) sum[k][r] = column == 1 && r == 1 ? hn::Set(d, bias[k]) : hn::Zero(d);
-    }
-    for (int64_t c = 0; c < s.x.C; ++c) {
-      for (int r = 0; r < 4; ++r, x += lanes, w += channels) {
-        const V v = hn::Load(d, x);
-        for (int k = 0; k < channels; ++k) sum[k][r] = hn::MulAdd(hn::Set(d, w[k]), v, sum[k][r]);
-      }
-    }
-    for (int k = 0; k < channels; ++k) {
-      V rows[2];
-      output_transform(sum[k], rows);
-      for (int r = 0; r < 2; ++r) {
-        if (column == 0) y[k][r][0] = rows[r];
-        if (column == 1) y[k][r][0] = hn::Add(y[k][r][0], rows[r]);
-        if (column == 1) y[k][r][1] = rows[r];
-        if (column == 2) y[k][r][0] = hn::Add(y[k][r][0], rows[r]);
-        if (column >= 2) y[k][r][1] = hn::Sub(y[k][r][1], rows[r]);
-      }
-    }
-  }
-  for (int k = 0; k < channels; ++k, dst += s.dst_channel) {
-    for (int r = 0; r < 2; ++r) store_pixels(d, y[k][r][0], y[k][r][1], s.x.cols, t, dst + r * width, 2 * width);
-  }
+  f(hn::CappedTag<float, widest>());
 }
 
 /// Calls f with the number of channels of the block that starts where `remaining` are left, as a constant.
@@ -260,133 +121,290 @@ HWY_INLINE void with_block_channels(int64_t remaining, const F& f) {
   f(std::integral_constant<int, n>());
 }
 
-void correlate_tiles(const WinogradCorrelation& s, const Tiles& t) {
-  input_of_tiles(hn::ScalableTag<float>(), s.x, t, s.scratch);
-  const float* w = s.w;
-  for (int64_t k = 0; k < s.K; k += tile_channels) {
-    with_block_channels(s.K - k, [&](auto channels) HWY_ATTR {
-      correlate_tile<channels.value>(s, t, w, s.bias + k, s.dst + k * s.dst_channel);
-      w += channels.value * winograd_places * s.x.C;
-    });
+void filters(int64_t channels, const float* g, float* u, int64_t u_down, int64_t u_across) {
+  const hn::CappedTag<float, tile_channels> d;
+  using V = hn::Vec<decltype(d)>;
+  V columns[6][3];
+  for (int c = 0; c < 3; ++c) {
+    V x[3], y[6];
+    for (int r = 0; r < 3; ++r) x[r] = hn::LoadU(d, g + (3 * r + c) * tile_channels);
+    filter_transform(d, x, y);
+    for (int r = 0; r < 6; ++r) columns[r][c] = y[r];
+  }
+  for (int r = 0; r < 6; ++r) {
+    V places[6];
+    filter_transform(d, columns[r], places);
+    for (int c = 0; c < 6; ++c) {
+      float* to = u + r * u_down + c * u_across;
+      if (channels == tile_channels) {
+        hn::StoreU(places[c], d, to);
+      } else {
+        HWY_ALIGN float all[tile_channels];
+        hn::StoreU(places[c], d, all);
+        std::copy_n(all, channels, to);
+      }
+    }
+  }
+}
+
+/// B^T d B of four strips, from the first on; the last one again where there are none. Place (r, c) of a channel goes
+/// to dst[c * dst_column + r / 2 * dst_pair + r % 2 * lanes].
+template <class D>
+HWY_INLINE void transform_strips(D d, const WinogradInput& s, int64_t first, float* HWY_RESTRICT dst,
+                                 int64_t dst_channel, int64_t dst_pair, int64_t dst_column) {
+  using V = hn::Vec<D>;
+  const int64_t lanes = hn::Lanes(d);
+  const float* HWY_RESTRICT src[4];
+  for (int i = 0; i < 4; ++i) src[i] = s.src + s.strip[std::min(first + i, s.strips - 1)].src;
+  for (int64_t c = 0; c < s.C; ++c, dst += dst_channel) {
+    V rows[6][6];
+    for (int r = 0; r < 6; ++r) {
+      const int64_t at = c * s.channel + r * s.row;
+      V x[4], right[4];  // each tile's columns, and those of the one to its right
+      for (int i = 0; i < 4; ++i) x[i] = hn::LoadU(d, src[i] + at);
+      for (int i = 0; i < 4; ++i) right[i] = hn::LoadU(d, src[i] + at + 4);
+      turn(d, x);
+      turn(d, right);
+      const V all[6] = {x[0], x[1], x[2], x[3], right[0], right[1]};
+      input_transform(d, all, rows[r]);
+    }
+    for (int column = 0; column < 6; ++column) {
+      const V x[6] = {rows[0][column], rows[1][column], rows[2][column],
+                      rows[3][column], rows[4][column], rows[5][column]};
+      V y[6];
+      input_transform(d, x, y);
+      for (int r = 0; r < 6; ++r) {
+        hn::Store(y[r], d, dst + column * dst_column + r / 2 * dst_pair + r % 2 * lanes);
+      }
+    }
+  }
+}
+
+/// The places of one column of `channels` outputs, summed over the inputs' channels: A^T of them, to
+/// out[channel][column][4][lanes].
+template <int channels, class D>
+HWY_INLINE void sum_column(D d, int64_t C, const float* HWY_RESTRICT x, const float* HWY_RESTRICT w,
+                           float* HWY_RESTRICT out) {
+  using V = hn::Vec<D>;
+  const int64_t lanes = hn::Lanes(d);
+  V sum[channels][6];
+  for (int k = 0; k < channels; ++k) {
+    for (int r = 0; r < 6; ++r) sum[k][r] = hn::Zero(d);
+  }
+  for (int64_t c = 0; c < C; ++c) {
+    for (int r = 0; r < 6; ++r, x += lanes, w += channels) {
+      const V v = hn::Load(d, x);
+      for (int k = 0; k < channels; ++k) sum[k][r] = hn::MulAdd(hn::Set(d, w[k]), v, sum[k][r]);
+    }
+  }
+  for (int k = 0; k < channels; ++k, out += 24 * lanes) {
+    V rows[4];
+    output_transform(d, sum[k], rows);
+    for (int r = 0; r < 4; ++r) hn::Store(rows[r], d, out + r * lanes);
+  }
+}
+
+/// The pixels of four strips from what sum_column made. Meanwhile those `next` elements further are fetched.
+template <class D>
+HWY_INLINE void store_strips(D d, const float* HWY_RESTRICT sums, float bias, float* const* strip, int64_t at,
+                             int64_t row, int64_t next) {
+  using V = hn::Vec<D>;
+  const int64_t lanes = hn::Lanes(d);
+  for (int r = 0; r < 4; ++r, sums += lanes, at += row) {
+    V x[6], y[4];
+    for (int column = 0; column < 6; ++column) x[column] = hn::Load(d, sums + column * 4 * lanes);
+    output_transform(d, x, y);
+    for (V& v : y) v = hn::Add(v, hn::Set(d, bias));
+    turn(d, y);
+    for (int i = 0; i < 4; ++i) {
+      prefetch(strip[i] + at + next);
+      hn::StoreU(y[i], d, strip[i] + at);
+    }
+  }
+}
+
+template <class D>
+HWY_INLINE void correlate_strips(D d, const WinogradCorrelation& s, int64_t first) {
+  const int64_t lanes = hn::Lanes(d), C = s.x.C, column = 6 * C * lanes;
+  float *in = s.scratch, *sums = in + 6 * column;
+  transform_strips(d, s.x, first, in, 6 * lanes, 2 * lanes, column);
+  float* strip[4];
+  for (int i = 0; i < 4; ++i) strip[i] = s.dst + s.x.strip[std::min(first + i, s.x.strips - 1)].dst;
+  for (int64_t k0 = 0; k0 < s.K; k0 += summed_channels) {
+    const int64_t k1 = std::min(s.K, k0 + summed_channels);
+    for (int c = 0; c < 6; ++c) {
+      for (int64_t k = k0; k < k1; k += tile_channels) {
+        with_block_channels(k1 - k, [&](auto channels) HWY_ATTR {
+          const float* w = s.w + winograd_places * C * k + c * 6 * C * channels.value;
+          sum_column<channels.value>(d, C, in + c * column, w, sums + ((k - k0) * 24 + c * 4) * lanes);
+        });
+      }
+    }
+    for (int64_t k = k0; k < k1; ++k) {
+      store_strips(d, sums + (k - k0) * 24 * lanes, s.bias[k], strip, k * s.dst_channel, s.dst_row, s.dst_channel);
+    }
   }
 }
 
 void correlate(const WinogradCorrelation& s) {
-  const int64_t lanes = hn::Lanes(hn::ScalableTag<float>());
-  if (s.x.cols < lanes) {
-    const int64_t rows = lanes / s.x.cols;
-    for (int64_t i = 0; i < s.x.rows; i += rows) correlate_tiles(s, {i, 0, std::min(rows, s.x.rows - i)});
-  } else {
-    for (int64_t i = 0; i < s.x.rows; ++i) {
-      for (int64_t j = 0; j < s.x.cols; j += lanes) correlate_tiles(s, {i, std::min(j, s.x.cols - lanes), 1});
-    }
-  }
+  with_lanes(s.x.lanes, [&](auto d) HWY_ATTR {
+    for (int64_t i = 0; i < s.x.strips; i += 4) correlate_strips(d, s, i);
+  });
 }
 
-/// A dy A^T but for its additions, for `channels` planes and a vector of tiles after the other: the even and the odd
-/// columns of the upper pixels, then of the lower ones, with the signs that A and A^T give to what they only move:
-/// out[channel][tiles][4][lanes].
-template <int channels>
-HWY_INLINE void split_pixels(const WinogradGradient& s, const float* dy, float* HWY_RESTRICT out) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = hn::Lanes(d), width = 2 * s.x.cols;
-  for (int k = 0; k < channels; ++k) {
-    for (int64_t i = 0; i < s.x.rows; ++i) {
-      const float* HWY_RESTRICT row = dy + k * s.dy_channel + 2 * i * width;
-      for (int64_t j = 0; j < width; j += 2 * lanes, out += 4 * lanes) {
-        hn::Vec<decltype(d)> even[2], odd[2];
-        for (int r = 0; r < 2; ++r) hn::LoadInterleaved2(d, row + r * width + j, even[r], odd[r]);
-        hn::Store(even[0], d, out);
-        hn::Store(hn::Neg(odd[0]), d, out + lanes);
-        hn::Store(hn::Neg(even[1]), d, out + 2 * lanes);
-        hn::Store(odd[1], d, out + 3 * lanes);
-      }
-    }
-  }
-}
-
-/// The sums of two rows of one column of places, the outer or the inner ones, for `channels` x `inputs` planes. Planes
-/// of dy may be pages apart: meanwhile an eighth of those that come next is fetched.
-template <int channels, int inputs, int column, bool outer>
-HWY_INLINE void gradient_tile(const WinogradGradient& s, const float* HWY_RESTRICT in, const float* HWY_RESTRICT out,
-                              const float* next_dy, int64_t c0, float* dw) {
+void input_channels_last(const float* HWY_RESTRICT src, int64_t src_pixel, int64_t channels, int64_t rows, int64_t cols,
+                         float* HWY_RESTRICT dst, int64_t dst_place, int64_t dst_tile) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
-  const int64_t lanes = hn::Lanes(d), tiles = s.x.rows * s.x.cols / lanes;
-  constexpr int rows[2] = {outer ? 0 : 1, outer ? 3 : 2}, sums = (2 * channels * inputs + 3) / 4 * 4;
-  constexpr int pass = 2 * column + outer;
-  in += (column * s.x.C + c0) * 4 * lanes;
-  V sum[sums];
-  for (V& v : sum) v = hn::Zero(d);
-  for (int64_t t = 0; t < tiles; ++t, in += winograd_places * s.x.C * lanes) {
-    V x[inputs][2];
-    for (int c = 0; c < inputs; ++c) {
-      for (int r = 0; r < 2; ++r) x[c][r] = hn::Load(d, in + (4 * c + rows[r]) * lanes);
-    }
-    for (int k = 0; k < channels; ++k) {
-      if (k % 2 == pass % 2) hwy::Prefetch(next_dy + k * s.dy_channel + (pass / 2 * tiles + t) * lanes);
-      V y[2];
-      for (int r = 0; r < 2; ++r) {
-        const float* HWY_RESTRICT from = out + ((k * tiles + t) * 4 + 2 * r) * lanes;
-        if (column == 0) y[r] = hn::Load(d, from);
-        if (column == 1) y[r] = hn::Sub(hn::Load(d, from), hn::Load(d, from + lanes));
-        if (column == 2) y[r] = hn::Add(hn::Load(d, from), hn::Load(d, from + lanes));
-        if (column == 3) y[r] = hn::Load(d, from + lanes);
-      }
-      const V place[2] = {outer ? y[0] : hn::Sub(y[0], y[1]), outer ? y[1] : hn::Add(y[0], y[1])};
-      for (int c = 0; c < inputs; ++c) {
-        for (int r = 0; r < 2; ++r) {
-          V& to = sum[(k * inputs + c) * 2 + r];
-          to = hn::MulAdd(x[c][r], place[r], to);
+  const int64_t lanes = hn::Lanes(d), row = (4 * cols + 2) * src_pixel;
+  for (int64_t i = 0; i < rows; ++i, src += 4 * row, dst += cols * dst_tile) {
+    for (int64_t c = 0; c < channels; c += lanes) {
+      V column[6][6];  // neighbours share two columns
+      const float* from = src + c;
+      const auto load = [&](V* to) HWY_ATTR {
+        V x[6];
+        for (int r = 0; r < 6; ++r) x[r] = hn::LoadU(d, from + r * row);
+        input_transform(d, x, to);
+        from += src_pixel;
+      };
+      load(column[0]);
+      load(column[1]);
+      for (int64_t j = 0; j < cols; ++j) {
+        for (int next = 2; next < 6; ++next) load(column[next]);
+        float* to = dst + j * dst_tile + c;
+        for (int r = 0; r < 6; ++r) {
+          const V x[6] = {column[0][r], column[1][r], column[2][r], column[3][r], column[4][r], column[5][r]};
+          V place[6];
+          input_transform(d, x, place);
+          for (int p = 0; p < 6; ++p, to += dst_place) hn::StoreU(place[p], d, to);
+          column[0][r] = column[4][r];
+          column[1][r] = column[5][r];
         }
       }
     }
   }
-  float total[sums];
-  for (int i = 0; i < sums; i += 4) sum_lanes_of_four(sum + i, total + i);
-  for (int k = 0; k < channels; ++k) {
-    for (int c = 0; c < inputs; ++c) {
-      for (int r = 0; r < 2; ++r) {
-        dw[k * s.dw_channel + (4 * rows[r] + column) * s.x.C + c0 + c] += total[(k * inputs + c) * 2 + r];
-      }
-    }
+}
+
+/// A dy A^T of four strips of a plane from the first on, zeros where there are none. Place (r, c) goes to
+/// dst[c * dst_column + r / 2 * dst_pair + r % 2 * dst_row].
+template <class D>
+HWY_INLINE void output_gradient_strips(D d, int64_t strips, const Strip* strip, int64_t first, const float* dy,
+                                       int64_t dy_row, float* HWY_RESTRICT dst, int64_t dst_column, int64_t dst_pair,
+                                       int64_t dst_row) {
+  using V = hn::Vec<D>;
+  V rows[4][6];
+  V pixels[4][4];
+  for (int i = 0; i < 4; ++i) {
+    const float* from = first + i < strips ? dy + strip[first + i].dst : nullptr;
+    for (int r = 0; r < 4; ++r) pixels[r][i] = from ? hn::LoadU(d, from + r * dy_row) : hn::Zero(d);
+  }
+  for (int r = 0; r < 4; ++r) {
+    turn(d, pixels[r]);
+    output_gradient_transform(d, pixels[r], rows[r]);
+  }
+  for (int c = 0; c < 6; ++c) {
+    const V x[4] = {rows[0][c], rows[1][c], rows[2][c], rows[3][c]};
+    V place[6];
+    output_gradient_transform(d, x, place);
+    for (int r = 0; r < 6; ++r) hn::StoreU(place[r], d, dst + c * dst_column + r / 2 * dst_pair + r % 2 * dst_row);
   }
 }
 
+void output_gradient(int64_t lanes, int64_t strips, const Strip* strip, const float* dy, int64_t dy_row, float* dst,
+                     int64_t dst_place) {
+  with_lanes(lanes, [=](auto d) HWY_ATTR {
+    float* to = dst;
+    for (int64_t first = 0; first < strips; first += 4, to += lanes) {
+      output_gradient_strips(d, strips, strip, first, dy, dy_row, to, dst_place, 12 * dst_place, 6 * dst_place);
+    }
+  });
+}
+
+/// Elements from one pair of places to the next, for n vectors of each: no multiple of a page, lest what is stored meet
+/// in the same sets of the cache.
+int64_t pair_step(int64_t n, int64_t lanes) { return (2 * n + 2) * lanes; }
+
+/// The sums of two places for `channels` x `inputs` planes; in[vectors][C][2][lanes], out[vectors][channels][2][lanes].
+/// Meanwhile a row of the planes of dy that come next is fetched, by the first pairs of places all of them.
 template <int channels, int inputs>
-HWY_INLINE void gradient_places(const WinogradGradient& s, const float* in, const float* out, const float* next_dy,
-                                int64_t c0, float* dw) {
-  gradient_tile<channels, inputs, 0, false>(s, in, out, next_dy, c0, dw);
-  gradient_tile<channels, inputs, 0, true>(s, in, out, next_dy, c0, dw);
-  gradient_tile<channels, inputs, 1, false>(s, in, out, next_dy, c0, dw);
-  gradient_tile<channels, inputs, 1, true>(s, in, out, next_dy, c0, dw);
-  gradient_tile<channels, inputs, 2, false>(s, in, out, next_dy, c0, dw);
-  gradient_tile<channels, inputs, 2, true>(s, in, out, next_dy, c0, dw);
-  gradient_tile<channels, inputs, 3, false>(s, in, out, next_dy, c0, dw);
-  gradient_tile<channels, inputs, 3, true>(s, in, out, next_dy, c0, dw);
+HWY_INLINE void gradient_pair(const WinogradGradient& s, int64_t vectors, const float* HWY_RESTRICT in,
+                              const float* HWY_RESTRICT out, const float* next_dy, int pair,
+                              float* HWY_RESTRICT total) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = hn::Lanes(d);
+  constexpr int sums = (2 * channels * inputs + 3) / 4 * 4;
+  V sum[sums];
+  for (V& v : sum) v = hn::Zero(d);
+  for (int64_t t = 0; t < vectors; ++t, in += s.x.C * 2 * lanes, out += channels * 2 * lanes) {
+    if (pair < 4 * channels) {
+      const float* row = next_dy + pair / 4 * s.dy_channel + pair % 4 * s.dy_row;
+      for (int i = 0; i < 4; ++i) prefetch(row + s.x.strip[std::min(4 * t + i, s.x.strips - 1)].dst);
+    }
+    V x[2 * inputs];
+    for (int i = 0; i < 2 * inputs; ++i) x[i] = hn::Load(d, in + i * lanes);
+    for (int k = 0; k < channels; ++k) {
+      for (int r = 0; r < 2; ++r) {
+        const V y = hn::Load(d, out + (2 * k + r) * lanes);
+        for (int c = 0; c < inputs; ++c) {
+          V& to = sum[(k * inputs + c) * 2 + r];
+          to = hn::MulAdd(x[2 * c + r], y, to);
+        }
+      }
+    }
+  }
+  for (int i = 0; i < sums; i += 4) sum_lanes_of_four(sum + i, total + i);
+}
+
+/// All places of `channels` x `inputs` planes; in[pair][vectors][C][2][lanes], out[pair][vectors][channels][2][lanes].
+template <int channels, int inputs>
+HWY_INLINE void gradient_places(const WinogradGradient& s, int64_t vectors, const float* in, const float* out,
+                                const float* next_dy, int64_t c0, float* dw) {
+  const int64_t lanes = s.x.lanes;
+  for (int pair = 0; pair < winograd_places / 2; ++pair) {
+    float total[2 * channels * inputs + 3];
+    gradient_pair<channels, inputs>(s, vectors, in + c0 * 2 * lanes, out, next_dy, pair, total);
+    for (int k = 0; k < channels; ++k) {
+      float* HWY_RESTRICT to = dw + k * s.dw_channel + 2 * (pair * s.x.C + c0);
+      for (int i = 0; i < 2 * inputs; ++i) to[i] += total[k * 2 * inputs + i];
+    }
+    in += pair_step(vectors * s.x.C, lanes);
+    out += pair_step(vectors * channels, lanes);
+  }
 }
 
 template <int channels>
-void gradient_channels(const WinogradGradient& s, const float* in, float* out, int64_t k) {
-  const float* dy = s.dy + k * s.dy_channel;
-  float* dw = s.dw + k * s.dw_channel;
-  split_pixels<channels>(s, dy, out);
-  const float* next_dy = s.dy + std::min<int64_t>(k + channels, s.K - 1) * s.dy_channel;
+void gradient_channels(const WinogradGradient& s, int64_t vectors, const float* in, float* out, int64_t k0) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = s.x.lanes, pair = pair_step(vectors * channels, lanes);
+  for (int k = 0; k < channels; ++k) {
+    for (int64_t t = 0; t < vectors; ++t) {
+      output_gradient_strips(d, s.x.strips, s.x.strip, 4 * t, s.dy + (k0 + k) * s.dy_channel, s.dy_row,
+                             out + (t * channels + k) * 2 * lanes, 3 * pair, pair, lanes);
+    }
+  }
+  const float* next_dy = k0 + 2 * channels <= s.K ? s.dy + (k0 + channels) * s.dy_channel : s.next_dy;
+  float* dw = s.dw + k0 * s.dw_channel;
   int64_t c = 0;
-  for (; c + 3 <= s.x.C; c += 3) gradient_places<channels, 3>(s, in, out, next_dy, c, dw);
-  for (; c < s.x.C; ++c) gradient_places<channels, 1>(s, in, out, next_dy, c, dw);
+  for (; c + 3 <= s.x.C; c += 3) gradient_places<channels, 3>(s, vectors, in, out, next_dy, c, dw);
+  for (; c < s.x.C; ++c) gradient_places<channels, 1>(s, vectors, in, out, next_dy, c, dw);
 }
 
 void gradient(const WinogradGradient& s) {
   const hn::ScalableTag<float> d;
-  const int64_t lanes = hn::Lanes(d), tiles = s.x.rows * s.x.cols;
-  float *in = s.scratch, *out = in + winograd_places * s.x.C * tiles;
-  for (int64_t t = 0; t < tiles; t += lanes) {
-    input_of_tiles(d, s.x, {t / s.x.cols, t % s.x.cols, 1}, in + winograd_places * s.x.C * t);
+  const int64_t lanes = s.x.lanes, vectors = (s.x.strips + 3) / 4, pair = pair_step(vectors * s.x.C, lanes);
+  float *in = s.scratch, *out = in + winograd_places / 2 * pair;
+  for (int64_t t = 0; t < vectors; ++t) {
+    transform_strips(d, s.x, 4 * t, in + t * s.x.C * 2 * lanes, 2 * lanes, pair, 3 * pair);
   }
   int64_t k = 0;
-  for (; k + tile_channels <= s.K; k += tile_channels) gradient_channels<tile_channels>(s, in, out, k);
-  for (; k < s.K; ++k) gradient_channels<1>(s, in, out, k);
+  for (; k + tile_channels <= s.K; k += tile_channels) gradient_channels<tile_channels>(s, vectors, in, out, k);
+  for (; k < s.K; ++k) gradient_channels<1>(s, vectors, in, out, k);
+}
+
+int64_t lanes_of_tiles() {
+  const int64_t lanes = std::min<int64_t>(16, hn::Lanes(hn::ScalableTag<float>()));
+  return lanes < 4 ? 0 : lanes;
 }
 
 int64_t channels_of_tile() { return tile_channels; }
@@ -399,56 +417,54 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tern::kernels {
 
+HWY_EXPORT(correlate);
+HWY_EXPORT(gradient);
 HWY_EXPORT(input_channels_last);
 HWY_EXPORT(output_gradient);
-HWY_EXPORT(correlate);
+HWY_EXPORT(filters);
+HWY_EXPORT(lanes_of_tiles);
 HWY_EXPORT(channels_of_tile);
-HWY_EXPORT(gradient);
+
+int64_t winograd_lanes() { return HWY_DYNAMIC_DISPATCH(lanes_of_tiles)(); }
+int64_t winograd_channels() { return HWY_DYNAMIC_DISPATCH(channels_of_tile)(); }
+
+void winograd_correlate(const WinogradCorrelation& s) { HWY_DYNAMIC_DISPATCH(correlate)(s); }
+int64_t winograd_scratch(int64_t C, int64_t K) {
+  return (winograd_places * C + 24 * std::min(K, summed_channels)) * winograd_lanes();
+}
+void winograd_gradient(const WinogradGradient& s) { HWY_DYNAMIC_DISPATCH(gradient)(s); }
 
 void winograd_input_channels_last(const float* src, int64_t src_pixel, int64_t channels, int64_t rows, int64_t cols,
                                   float* dst, int64_t dst_place, int64_t dst_tile) {
   HWY_DYNAMIC_DISPATCH(input_channels_last)(src, src_pixel, channels, rows, cols, dst, dst_place, dst_tile);
 }
-void winograd_output_gradient(const float* dy, int64_t rows, int64_t cols, float* dst, int64_t dst_place) {
-  HWY_DYNAMIC_DISPATCH(output_gradient)(dy, rows, cols, dst, dst_place);
+void winograd_output_gradient(int64_t lanes, int64_t strips, const Strip* strip, const float* dy, int64_t dy_row,
+                              float* dst, int64_t dst_place) {
+  HWY_DYNAMIC_DISPATCH(output_gradient)(lanes, strips, strip, dy, dy_row, dst, dst_place);
 }
 
-void winograd_correlate(const WinogradCorrelation& s) { HWY_DYNAMIC_DISPATCH(correlate)(s); }
-void winograd_gradient(const WinogradGradient& s) { HWY_DYNAMIC_DISPATCH(gradient)(s); }
-int64_t winograd_channels() { return HWY_DYNAMIC_DISPATCH(channels_of_tile)(); }
+namespace {
 
-void winograd_filter(const float* g, float* u) {
-  float rows[4][3];
-  for (int c = 0; c < 3; ++c) {
-    const float even = g[c] + g[6 + c];
-    rows[0][c] = g[c];
-    rows[1][c] = 0.5f * (even + g[3 + c]);
-    rows[2][c] = 0.5f * (even - g[3 + c]);
-    rows[3][c] = g[6 + c];
-  }
-  for (int r = 0; r < 4; ++r, u += 4) {
-    const float even = rows[r][0] + rows[r][2];
-    u[0] = rows[r][0];
-    u[1] = 0.5f * (even + rows[r][1]);
-    u[2] = 0.5f * (even - rows[r][1]);
-    u[3] = rows[r][2];
-  }
+/// g[i * g_stride] = row i of G^T u.
+void filter_gradient_transform(const float* u, int64_t u_stride, float* g, int64_t g_stride) {
+  const auto at = [&](int i) { return u[i * u_stride]; };
+  const float even_a = (at(2) + at(3)) * (-2.0f / 3), odd_a = (at(2) - at(3)) * (-2 * a / 3);
+  const float even_b = (at(4) + at(5)) / 6, odd_b = (at(4) - at(5)) * (b / 6);
+  g[0] = at(0) + even_a + even_b;
+  g[g_stride] = odd_a + odd_b;
+  g[2 * g_stride] = at(1) + even_a / 2 + even_b * 2;
+}
+
+}  // namespace
+
+void winograd_filters(int64_t channels, const float* g, float* u, int64_t u_down, int64_t u_across) {
+  HWY_DYNAMIC_DISPATCH(filters)(channels, g, u, u_down, u_across);
 }
 
 void winograd_filter_gradient(const float* du, int64_t du_place, float* dg) {
-  float rows[3][4];
-  for (int s = 0; s < 4; ++s) {
-    const auto at = [&](int r) { return du[(4 * r + s) * du_place]; };
-    rows[0][s] = at(0) + 0.5f * (at(1) + at(2));
-    rows[1][s] = 0.5f * (at(1) - at(2));
-    rows[2][s] = at(3) + 0.5f * (at(1) + at(2));
-  }
-  for (int r = 0; r < 3; ++r, dg += 3) {
-    const float* row = rows[r];
-    dg[0] = row[0] + 0.5f * (row[1] + row[2]);
-    dg[1] = 0.5f * (row[1] - row[2]);
-    dg[2] = row[3] + 0.5f * (row[1] + row[2]);
-  }
+  float columns[3][6];
+  for (int c = 0; c < 6; ++c) filter_gradient_transform(du + c * du_place, 6 * du_place, &columns[0][c], 6);
+  for (int r = 0; r < 3; ++r) filter_gradient_transform(columns[r], 1, dg + 3 * r, 1);
 }
 
 }  // namespace tern::kernels

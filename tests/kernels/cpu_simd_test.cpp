@@ -77,13 +77,13 @@ TEST_CASE("every instruction set is as the reference", "[cpu]") {
       c.W = random.integer(5, 40);
       if (random.chance(0.3)) {  // as Winograd's algorithm takes them
         c.C = c.groups * random.integer(2, 20);
-        c.K = c.groups * random.integer(4, 20);
         c.R = c.S = 3;
         c.stride_h = c.stride_w = c.dilation_w = 1;
         c.pad_h = random.integer(0, 1);
         c.pad_w = random.chance(0.3) ? random.integer(2, 12) : 1;
-        c.H = 2 * random.integer(2, 9);
-        c.W = random.chance(0.5) ? 16 * random.integer(1, 3) : 2 * random.integer(4, 20);
+        c.K = c.groups * random.integer(4, random.pick({20, 40}));
+        c.H = random.chance(0.5) ? 4 * random.integer(1, 5) : random.integer(4, 18);
+        c.W = random.chance(0.5) ? 16 * random.integer(1, 3) : random.integer(4, 40);
       }
       CAPTURE(c);
       const auto x = random.values<float>(c.N * c.C * c.H * c.W), b = random.values<float>(c.K);

@@ -93,8 +93,8 @@ TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
     if (random.chance(0.4)) {  // as Winograd's algorithm takes them
       s.R = s.S = 3;
       s.stride_h = s.stride_w = 1;
-      s.H = 2 * random.integer(3, 20);
-      s.W = 2 * random.integer(5, 20);
+      s.H = random.chance(0.5) ? 4 * random.integer(2, 10) : random.integer(6, 40);
+      s.W = random.chance(0.5) ? 16 * random.integer(1, 3) : random.integer(8, 40);
     }
     CAPTURE(s);
     const std::int64_t nx = s.N * s.C * s.H * s.W, nw = s.K * s.C / s.groups * s.R * s.S,
