@@ -283,7 +283,7 @@ bool suits_winograd(const Conv2dShape& s) {
   return filter && tiles && s.C / s.groups >= 2 && s.K / s.groups >= 4;
 }
 
-/// Blocks of rows of tiles, of about `pixels` pixels.
+/// Blocks of rows of tiles, of about `pixels` pixels, the last of which may reach beyond the output.
 Blocking tile_blocking(const Conv2dShape& s, int64_t pixels) {
   return {s.N, ceil_div(s.P(), 4), ceil_div(s.Q(), 4), pixels / 16};
 }
@@ -348,14 +348,16 @@ void correlate_by_tiles(const Conv2dShape& s, const float* x, const Weight& weig
 
   int64_t lanes = winograd_lanes();
   if (Q < lanes || 4 * Q < 3 * round_up(Q, lanes)) lanes = shorter_winograd_lanes();
-  const Blocking blocking = tile_blocking(s, std::clamp<int64_t>(cache_elements / C, 1024, 4096));
+  // Rows that fill no tile go with the last block: no two blocks write the same.
+  const Blocking blocking(s.N, P / 4, ceil_div(Q, 4), std::clamp<int64_t>(cache_elements / C, 1024, 4096) / 16);
   const int64_t flop = 2 * filters * K * blocking.pixels();
   parallel_for(blocking.count() * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
-    Scratch<float> copy(blocking.images * C * (4 * blocking.rows + 2) * width + lanes), scratch(winograd_scratch(C, K));
+    Scratch<float> copy(blocking.images * C * (4 * blocking.rows + 3 + 2) * width + winograd_lanes());
+    Scratch<float> scratch(winograd_scratch(C, K));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
       const Block b(blocking, task / s.groups);
-      const int64_t p = std::min(4 * b.p, P - 4), rows = std::min(4 * (b.p + b.rows), P) - p;
+      const int64_t p = 4 * b.p, rows = (b.p + b.rows < blocking.P ? 4 * (b.p + b.rows) : P) - p;
       const int64_t plane = (rows + 2) * width;
       for (int64_t i = 0; i < b.images; ++i) {
         const float* image = x + ((b.n + i) * s.C + g * C) * s.H * s.W;
@@ -780,7 +782,8 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
         const float* dy_block = dy + (b.n * s.K + g * K) * PQ;
         gradient.add(b, x + (b.n * s.C + g * C + i * slice) * s.H * s.W, dy_block, scratch.data(), dw_chunk, row);
         for (int64_t n = 0; dbias && i == 0 && n < b.images; ++n) {
-          const int64_t tall = ceil_div(s.P(), blocking.P), p = b.p * tall;  // rows of pixels to one of the blocking's
+          const int64_t tall = ceil_div(s.P(), blocking.P),
+                        p = b.p * tall;  // its share of the rows, whatever its tiles
           const int64_t rows = std::min(b.rows * tall, s.P() - p);
           conv2d_add_row_sums(K, rows * s.Q(), dy_block + n * s.K * PQ + p * s.Q(), PQ, dbias_chunk);
         }

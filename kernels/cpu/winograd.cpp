@@ -383,7 +383,7 @@ void gradient_channels(const WinogradGradient& s, int64_t vectors, const float* 
                              out + (t * channels + k) * 2 * lanes, 3 * pair, pair, lanes);
     }
   }
-  const float* next_dy = k0 + 2 * channels <= s.K ? s.dy + (k0 + channels) * s.dy_channel : s.next_dy;
+  const float* next_dy = k0 + channels < s.K ? s.dy + (k0 + channels) * s.dy_channel : s.next_dy;
   float* dw = s.dw + k0 * s.dw_channel;
   int64_t c = 0;
   for (; c + 3 <= s.x.C; c += 3) gradient_places<channels, 3>(s, vectors, in, out, next_dy, c, dw);

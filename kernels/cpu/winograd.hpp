@@ -19,8 +19,8 @@
 ///         0 -b/2 -1/2  b   1   0         1/6   b/6   1/3
 ///         0  b/2 -1/2 -b   1   0         1/6  -b/6   1/3
 ///
-/// With the usual points, 1 and 2, results are off by four times as much; with these by twice what a direct sum is off
-/// by, more where channels are few (docs/cpu.md). An infinite input makes NaN of outputs beside it.
+/// With the usual points, 1 and 2, results are off by four to eight times what a direct sum is off by; with these by
+/// about twice, more where channels are few (docs/cpu.md). An infinite input makes NaN of outputs beside it.
 ///
 /// Place 6 r + c of a tile is that of points r down and c across. Vectors hold places of tiles: `lanes` / 4 neighbours
 /// of each of four strips, a strip being 4 rows and `lanes` columns of pixels. Tile 4 j + i of a vector is the j-th of

@@ -96,6 +96,10 @@ TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
       s.H = random.chance(0.5) ? 4 * random.integer(2, 10) : random.integer(6, 40);
       s.W = random.chance(0.5) ? 16 * random.integer(1, 3) : random.integer(8, 40);
     }
+    if (random.chance(0.2)) {  // of which one image makes several blocks
+      s.C = s.groups * random.integer(60, 70);
+      s.W = random.integer(100, 200);
+    }
     CAPTURE(s);
     const std::int64_t nx = s.N * s.C * s.H * s.W, nw = s.K * s.C / s.groups * s.R * s.S,
                        ny = s.N * s.K * s.P() * s.Q();
