@@ -50,6 +50,8 @@ const Tensor& Saved::operator*() const {
   return x_;
 }
 
+Tensor Saved::reuse() const { return GraphAccess::is_alone(x_) ? x_ : empty_like(x_); }
+
 Node::Node(const char* op, std::uint64_t number, std::span<const Tensor> from, const Tensor& output, Backward function)
     : name(op),
       sequence(number),

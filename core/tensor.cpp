@@ -120,12 +120,16 @@ void GraphAccess::set_data(const Tensor& x, const Tensor& other) {
   if (x.impl_->grad.defined()) x.impl_->grad = x.impl_->grad.to(source.dtype()).to(source.device());
 }
 
+bool GraphAccess::is_alone(const Tensor& x) {
+  return x.impl_.use_count() == 1 && x.impl_->storage.use_count() == 1 && x.is_contiguous();
+}
+
 void GraphAccess::accumulate(const Tensor& leaf, Tensor gradient) {
   Tensor& grad = leaf.impl_->grad;
   if (grad.defined()) {
     grad.add_(gradient);
-  } else if (gradient.impl_.use_count() == 1 && gradient.storage().use_count() == 1 && gradient.is_contiguous()) {
-    grad = std::move(gradient);  // nobody else holds it
+  } else if (is_alone(gradient)) {
+    grad = std::move(gradient);
   } else {
     grad = gradient.clone();
   }

@@ -67,6 +67,8 @@ struct Pool2dShape {
 
   int64_t P() const { return (H + 2 * pad_h - R) / stride_h + 1; }
   int64_t Q() const { return (W + 2 * pad_w - S) / stride_w + 1; }
+  /// Whether the windows lie side by side from the first element on.
+  bool side_by_side() const { return stride_h == R && stride_w == S && pad_h == 0 && pad_w == 0; }
 };
 
 /// x is [N, C, HW]: statistics run over N and HW for each of the C channels.
@@ -233,7 +235,8 @@ class FloatKernels {
   virtual void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x, const T* weight,
                                        const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* picked,
                                        T* y) = 0;
-  /// dy of a window goes to its first element that equals picked. Each output may be null.
+  /// dy of a window goes to its first element that equals picked. Each output may be null; dx may be x where the
+  /// windows lie side by side.
   virtual void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
                                                 const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
                                                 T* dbias) = 0;

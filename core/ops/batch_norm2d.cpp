@@ -98,7 +98,8 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
                 [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd),
                  picked = Saved(picked)](const Tensor& gradient) {
                   const Tensor g = gradient.contiguous();
-                  Grads grads{need_x ? empty_like(*x) : Tensor(), need_w ? empty({s.C}, like) : Tensor(),
+                  const auto dx = [&] { return s.side_by_side() ? x.reuse() : empty_like(*x); };
+                  Grads grads{need_x ? dx() : Tensor(), need_w ? empty({s.C}, like) : Tensor(),
                               need_b ? empty({s.C}, like) : Tensor()};
                   for_floating("batch_norm2d_max_pool2d", g, [&]<class T>(kernels::FloatKernels<T>& k) {
                     k.batch_norm2d_max_pool2d_backward(s, (*x).data<T>(), data_or_null<T>(*weight), (*mean).data<T>(),

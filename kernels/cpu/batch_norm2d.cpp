@@ -139,7 +139,7 @@ HWY_INLINE hn::Vec<D> gradient(D d, const InputGradient& of, hn::Vec<D> x, hn::V
   return hn::Mul(hn::MulAdd(v, hn::Set(d, of.slope), g), hn::Set(d, of.gain));
 }
 
-/// dx may be dy.
+/// dx may be x.
 void input_gradient(int64_t n, const InputGradient& of, const float* x, const float* dy, float* dx) {
   fill(n, dx, [=](auto d, int64_t i) HWY_ATTR { return gradient(d, of, hn::LoadU(d, x + i), hn::LoadU(d, dy + i)); });
 }
@@ -170,7 +170,7 @@ HWY_INLINE int64_t input_gradient_rows(D d, int64_t Q, int64_t W, const InputGra
 }
 
 /// One plane, under windows of 2 x 2. Rows shorter than the longest vector go by shorter ones. The next plane is
-/// fetched meanwhile: the processor's own prefetching stops at the end of a page.
+/// fetched meanwhile: the processor's own prefetching stops at the end of a page. dx may be x.
 void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const float* x, const float* picked,
                         const float* dy, float* dx) {
   const int64_t P = s.P(), Q = s.Q(), W = s.W;
@@ -380,8 +380,9 @@ void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const fl
     const float *const x_plane = x + plane * HW, *const wanted = picked + plane * PQ, *const g = dy + plane * PQ;
     float* const dx_plane = dx + plane * HW;
     if (windows_of_2) return gradient_2x2(s, of, x_plane, wanted, g, dx_plane);
-    spread(s, x_plane, wanted, g, dx_plane);
-    gradient_of_plane(HW, of, x_plane, dx_plane, dx_plane);
+    Scratch<float> spread_dy(HW);
+    spread(s, x_plane, wanted, g, spread_dy.data());
+    gradient_of_plane(HW, of, x_plane, spread_dy.data(), dx_plane);
   });
 }
 

@@ -12,8 +12,9 @@
 ///
 /// Where pooling follows, a thread of normalize_picked looks through one window of x and normalises the element that it
 /// picks; the gradient's sums are taken over the picked elements, and a thread of pooled_input_gradient gathers the dy
-/// of the windows that picked its element, which it knows by its value and, among equals, by being the first.
-/// Neither the normalised tensor nor its gradient is written.
+/// of the windows that picked its element, which it knows by its value and, among equals, by being the first. Where no
+/// element is in two windows, a thread of pooled_input_gradient_side_by_side has all elements of one. Neither the
+/// normalised tensor nor its gradient is written.
 ///
 /// Bytes: x and y once, backward x, dy and dx once, as long as the second kernel finds in the L2 cache what the first
 /// has read; else x and dy once more. With pooling, y and dy have the size of the windows, and so has picked.
@@ -200,6 +201,34 @@ __global__ void __launch_bounds__(block_size, 4)
   });
 }
 
+/// The same where windows lie side by side. A thread computes the elements of one window, or of a place that is too
+/// small for one, and reads no others: dx may be x.
+template <class I, class T>
+__global__ void __launch_bounds__(block_size, 4)
+    pooled_input_gradient_side_by_side(Pool<I> s, I C, T elements, const T* x, const T* __restrict__ weight,
+                                       const T* __restrict__ mean, const T* __restrict__ invstd,
+                                       const T* __restrict__ sum_dy, const T* __restrict__ sum_dy_xhat,
+                                       const T* __restrict__ picked, const T* __restrict__ dy, T* dx) {
+  const I rows = (s.H + s.R - 1) / s.R, cols = (s.W + s.S - 1) / s.S;
+  for (I i = grid_thread<I>(); i < s.planes * rows * cols; i += grid_threads<I>()) {
+    const I row = i / cols, q = i - row * cols, plane = row / rows, p = row - plane * rows, c = plane % C;
+    const T mu = mean[c], inv = invstd[c], scale = weight ? inv * weight[c] : inv;
+    const T mean_dy = sum_dy[c] / elements, slope = sum_dy_xhat[c] / elements * inv;
+    const I out = (plane * s.P + p) * s.Q + q;
+    bool searching = p < s.P && q < s.Q;
+    const T wanted = searching ? picked[out] : T{0};
+    for (I h = p * s.R; h < min((p + 1) * s.R, s.H); ++h) {
+      for (I w = q * s.S; w < min((q + 1) * s.S, s.W); ++w) {
+        const I at = (plane * s.H + h) * s.W + w;
+        const T v = x[at];
+        const bool found = searching && v == wanted;
+        dx[at] = ((found ? dy[out] : T{0}) - mean_dy - (v - mu) * slope) * scale;
+        if (found) searching = false;
+      }
+    }
+  }
+}
+
 /// Calls f(the kernel's width as a constant, I{}): wide where a channel's plane and all pointers allow it.
 template <class T, class F, class... Pointers>
 void with_width(const BatchNorm2dShape& s, F f, const Pointers*... pointers) {
@@ -310,9 +339,10 @@ void CudaFloat<T>::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const 
                           dbias);
   if (!dx) return;
   with_pool(s, [&]<class I>(const Pool<I>& pool) {
-    launch(pooled_input_gradient<I, T>, grid_for(elements_in(s)), block_size, 0, current_stream(), pool, s.C,
-           static_cast<T>(s.N * s.H * s.W), x, weight, mean, invstd, totals.data(), totals.data() + s.C, picked, dy,
-           dx);
+    const auto kernel = s.side_by_side() ? pooled_input_gradient_side_by_side<I, T> : pooled_input_gradient<I, T>;
+    const int64_t threads = s.side_by_side() ? s.N * s.C * ceil_div(s.H, s.R) * ceil_div(s.W, s.S) : elements_in(s);
+    launch(kernel, grid_for(threads), block_size, 0, current_stream(), pool, s.C, static_cast<T>(s.N * s.H * s.W), x,
+           weight, mean, invstd, totals.data(), totals.data() + s.C, picked, dy, dx);
   });
 }
 

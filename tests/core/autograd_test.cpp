@@ -231,6 +231,50 @@ TEST_CASE("a graph that was freed holds no saved tensors", "[autograd]") {
   CHECK(behind->backward == nullptr);
 }
 
+TEST_CASE("a gradient lies over what was saved only where nobody else holds it", "[autograd]") {
+  const Tensor x = leaf({1, 2, 3});
+  bool reused = false;
+  const auto triple = [&](const Tensor& in) {
+    return record("triple", {in}, in.detach() * 3.0, [&reused, saved = Saved(in)](const Tensor& gradient) {
+      const Tensor dx = saved.reuse();
+      reused = dx.storage() == (*saved).storage();
+      dx.copy_(gradient * 3.0);
+      return dx;
+    });
+  };
+  const auto reuses = [&](const Tensor& loss, bool retain_graph = false) {
+    x.set_grad({});
+    loss.backward(retain_graph);
+    CHECK(grad(x) == Values{6, 6, 6});
+    return reused;
+  };
+  Tensor loss = triple(x * 2.0).sum();
+  CHECK(reuses(loss));
+
+  const Tensor held = x * 2.0;
+  CHECK_FALSE(reuses(triple(held).sum()));
+  CHECK(held.to_vector<double>() == Values{2, 4, 6});
+
+  Tensor view;
+  {
+    const Tensor y = x * 2.0;
+    view = y.detach().select(0, 1);
+    loss = triple(y).sum();
+  }
+  CHECK_FALSE(reuses(loss));
+  CHECK(view.item() == 4);
+
+  loss = triple(x * 2.0).sum();
+  CHECK_FALSE(reuses(loss, true));
+  CHECK(reuses(loss));
+
+  // exp's own gradient needs what triple saves.
+  x.set_grad({});
+  triple(exp(x)).sum().backward();
+  CHECK_FALSE(reused);
+  CHECK(grad(x) == (exp(x.detach()) * 3.0).to_vector<double>());
+}
+
 TEST_CASE("what backward refuses", "[autograd]") {
   const Tensor x = leaf({1, 2}), y = x * 2.0;
   CHECK(message_of([&] { y.backward(); }) ==

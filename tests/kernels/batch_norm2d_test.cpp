@@ -100,9 +100,10 @@ TEMPLATE_TEST_CASE("batch_norm2d_max_pool2d", "[batch_norm2d][pool2d]", float, d
     std::vector<T> weight = random.values<T>(s.C);
     if (s.C > 0 && random.chance(0.2)) weight[0] = 0;
     const bool has_weight = random.chance(0.7), has_bias = random.chance(0.7), moves = random.chance(0.5),
-               want_dx = random.chance(0.8), want_dweight = random.chance(0.7), want_dbias = random.chance(0.7);
-    CAPTURE(s, has_weight, has_bias, moves, want_dx, want_dweight, want_dbias);
-    const Dims channels{s.C}, y_dims{s.N, s.C, s.P(), s.Q()};
+               want_dx = random.chance(0.8), want_dweight = random.chance(0.7), want_dbias = random.chance(0.7),
+               over_x = want_dx && s.side_by_side() && random.chance(0.5);
+    CAPTURE(s, has_weight, has_bias, moves, want_dx, want_dweight, want_dbias, over_x);
+    const Dims channels{s.C}, x_dims{s.N, s.C, s.H, s.W}, y_dims{s.N, s.C, s.P(), s.Q()};
     check_close<T>(random, whole_or_one, [&](auto& run) {
       auto* running_mean = moves ? run.inout("running_mean", channels, bias) : nullptr;
       auto* running_var = moves ? run.inout("running_var", channels, bias) : nullptr;
@@ -117,10 +118,10 @@ TEMPLATE_TEST_CASE("batch_norm2d_max_pool2d", "[batch_norm2d][pool2d]", float, d
     ReferenceFloat<T>().batch_norm2d_max_pool2d(s, 1e-3, 0.1, x.data(), has_weight ? weight.data() : nullptr, nullptr,
                                                 nullptr, nullptr, mean.data(), invstd.data(), picked.data(), y.data());
     check_close<T>(random, whole_or_one, [&](auto& run) {
-      auto* dx = want_dx ? run.out("dx", {s.N, s.C, s.H, s.W}) : nullptr;
+      auto* dx = over_x ? run.inout("dx", x_dims, x) : want_dx ? run.out("dx", x_dims) : nullptr;
       auto* dweight = want_dweight ? run.out("dweight", channels) : nullptr;
       auto* dbias = want_dbias ? run.out("dbias", channels) : nullptr;
-      run.floating().batch_norm2d_max_pool2d_backward(s, run.in(x), has_weight ? run.in(weight) : nullptr, run.in(mean),
+      run.floating().batch_norm2d_max_pool2d_backward(s, over_x ? dx : run.in(x), has_weight ? run.in(weight) : nullptr, run.in(mean),
                                                       run.in(invstd), run.in(picked), run.in(dy), dx, dweight, dbias);
     });
   });
