@@ -43,7 +43,7 @@ Tensor tanh(const Tensor& in) {
   const Tensor x = in.contiguous(), y = empty_like(x);
   for_floating("tanh", x, [&]<class T>(FloatKernels<T>& k) { k.tanh(x.numel(), x.data<T>(), y.data<T>()); });
   return record("tanh", {x}, y, [y = Saved(y)](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous(), dx = empty_like(g);
+    const Tensor g = gradient.contiguous(), dx = y.reuse();
     for_floating("tanh", g, [&]<class T>(FloatKernels<T>& k) {
       k.tanh_backward(g.numel(), (*y).data<T>(), g.data<T>(), dx.data<T>());
     });
@@ -55,7 +55,7 @@ Tensor relu(const Tensor& in) {
   const Tensor x = in.contiguous(), y = empty_like(x);
   for_floating("relu", x, [&]<class T>(FloatKernels<T>& k) { k.relu(x.numel(), x.data<T>(), y.data<T>()); });
   return record("relu", {x}, y, [y = Saved(y)](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous(), dx = empty_like(g);
+    const Tensor g = gradient.contiguous(), dx = y.reuse();
     for_floating("relu", g, [&]<class T>(FloatKernels<T>& k) {
       k.relu_backward(g.numel(), (*y).data<T>(), g.data<T>(), dx.data<T>());
     });
@@ -67,7 +67,7 @@ Tensor sigmoid(const Tensor& in) {
   const Tensor x = in.contiguous(), y = empty_like(x);
   for_floating("sigmoid", x, [&]<class T>(FloatKernels<T>& k) { k.sigmoid(x.numel(), x.data<T>(), y.data<T>()); });
   return record("sigmoid", {x}, y, [y = Saved(y)](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous(), dx = empty_like(g);
+    const Tensor g = gradient.contiguous(), dx = y.reuse();
     for_floating("sigmoid", g, [&]<class T>(FloatKernels<T>& k) {
       k.sigmoid_backward(g.numel(), (*y).data<T>(), g.data<T>(), dx.data<T>());
     });

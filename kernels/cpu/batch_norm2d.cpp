@@ -1,10 +1,11 @@
 /// Batch normalisation in two passes each way: statistics plane by plane, then the result. Forward moves 12 bytes to an
 /// element, backward 20, for about ten operations.
 ///
-/// Statistics are summed in double. All sums have an order that depends on the shape alone. The variance is summed
-/// around the first element of each plane, in the same pass as the mean, and put together from the planes as in Chan,
-/// Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979: a mean far from
-/// zero costs no digits. Nor does it in the results, which are computed in float: the mean is taken off in two parts.
+/// Statistics are summed in double, blocks of 1024 elements first in float, a few to each lane. All sums have an order
+/// that depends on the shape alone. The variance is summed around a mean of each plane's first elements, in the same
+/// pass as the mean, and put together from the planes as in Chan, Golub, LeVeque, "Updating formulae and a pairwise
+/// algorithm for computing sample variances", 1979: a mean far from zero costs no digits. Nor does it in the results,
+/// which are computed in float: the mean is taken off in two parts.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
@@ -50,66 +51,70 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using D32 = hn::ScalableTag<float>;
-using D64 = hn::ScalableTag<double>;
 
-/// The two sums over i in [0, n) that f(d, i, first, second) adds to, as many elements from i on as d has lanes. They
-/// are kept in d's type until the end.
 struct TwoSums {
   double first = 0, second = 0;
 };
-template <class D, class F>
-HWY_INLINE TwoSums sum_two(D d, int64_t n, const F& f) {
+
+/// sum_by_blocks of one block, whose sums are kept in float until the end.
+template <class F>
+HWY_INLINE TwoSums sum_two(int64_t n, const F& f) {
   constexpr int unroll = 4;  // covers the latency of an addition
+  const D32 d;
   const int64_t lanes = hn::Lanes(d);
-  hn::Vec<D> first[unroll], second[unroll];
+  hn::Vec<D32> first[unroll], second[unroll];
   for (int u = 0; u < unroll; ++u) first[u] = second[u] = hn::Zero(d);
   int64_t i = 0;
   for (; i + unroll * lanes <= n; i += unroll * lanes) {
     for (int u = 0; u < unroll; ++u) f(d, i + u * lanes, first[u], second[u]);
   }
   for (; i + lanes <= n; i += lanes) f(d, i, first[0], second[0]);
-  const hn::CappedTag<hn::TFromD<D>, 1> d1;
+  const hn::CappedTag<float, 1> d1;
   hn::Vec<decltype(d1)> last_first = hn::Zero(d1), last_second = hn::Zero(d1);
   for (; i < n; ++i) f(d1, i, last_first, last_second);
-  const auto total = [&](const hn::Vec<D>* v, auto last) HWY_ATTR {
-    const auto whole = hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3]))));
+  const auto total = [&](const hn::Vec<D32>* v, auto last) HWY_ATTR {
+    const float whole = hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3]))));
     return static_cast<double>(whole) + static_cast<double>(hn::GetLane(last));
   };
   return {total(first, last_first), total(second, last_second)};
 }
 
-/// As many floats as d has doubles.
-template <class D>
-HWY_INLINE hn::Vec<hn::Rebind<float, D>> load(D, const float* p) {
-  return hn::LoadU(hn::Rebind<float, D>(), p);
+/// The sums of two terms over i in [0, n), to which f(d, i, first, second) adds those of as many elements from i on as
+/// d has lanes.
+template <class F>
+HWY_INLINE TwoSums sum_by_blocks(int64_t n, const F& f) {
+  constexpr int64_t block = 1024;
+  TwoSums total;
+  for (int64_t begin = 0; begin < n; begin += block) {
+    const TwoSums sums = sum_two(std::min(n - begin, block), [=](auto d, int64_t i, auto& first, auto& second)
+                                                                 HWY_ATTR { f(d, begin + i, first, second); });
+    total.first += sums.first;
+    total.second += sums.second;
+  }
+  return total;
 }
 
 /// The mean of n >= 1 elements, and the sum of squares around it.
 Moments moments(int64_t n, const float* x) {
-  const double origin = *x;
-  const TwoSums sums = sum_two(D64(), n, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
-    const auto v = hn::Sub(hn::PromoteTo(d, load(d, x + i)), hn::Set(d, origin));
+  const D32 d32;
+  const int64_t lanes = hn::Lanes(d32);
+  const float origin = n < lanes ? *x : hn::GetLane(hn::SumOfLanes(d32, hn::LoadU(d32, x))) / lanes;
+  const TwoSums sums = sum_by_blocks(n, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
+    const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, origin));
     sum = hn::Add(sum, v);
     squares = hn::MulAdd(v, v, squares);
   });
   return {origin + sums.first / n, sums.second - sums.first * sums.first / n};
 }
 
-/// The sums of dy and of dy * (x - mean). A block's terms are added in float, a few to each lane.
+/// The sums of dy and of dy * (x - mean).
 Slope slopes(int64_t n, const float* x, float mean, const float* dy) {
-  constexpr int64_t block = 1024;
-  Slope total;
-  for (int64_t begin = 0; begin < n; begin += block, x += block, dy += block) {
-    const TwoSums sums =
-        sum_two(D32(), std::min(n - begin, block), [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
-          const auto g = hn::LoadU(d, dy + i);
-          sum = hn::Add(sum, g);
-          product = hn::MulAdd(g, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), product);
-        });
-    total.dy += sums.first;
-    total.product += sums.second;
-  }
-  return total;
+  const TwoSums sums = sum_by_blocks(n, [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
+    const auto g = hn::LoadU(d, dy + i);
+    sum = hn::Add(sum, g);
+    product = hn::MulAdd(g, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), product);
+  });
+  return {sums.first, sums.second};
 }
 
 /// y[i] = f(d, i) for i in [0, n), as many at a time as d has lanes.
