@@ -293,21 +293,6 @@ struct Steps {
   int64_t image, row;
 };
 
-/// The strips of images of rows x cols pixels, `lanes` columns wide. Those to the right and at the bottom lie over
-/// others where they do not fit.
-std::vector<Strip> strips_of(int64_t images, int64_t rows, int64_t cols, int64_t lanes, Steps src, Steps dst) {
-  std::vector<Strip> list;
-  for (int64_t i = 0; i < images; ++i) {
-    for (int64_t p = 0; p < rows; p += 4) {
-      for (int64_t q = 0; q < cols; q += lanes) {
-        const int64_t row = std::min(p, rows - 4), column = std::min(q, cols - lanes);
-        list.push_back({i * src.image + row * src.row + column, i * dst.image + row * dst.row + column});
-      }
-    }
-  }
-  return list;
-}
-
 /// What rows x cols pixels of output from row p on see of x, [planes][rows + 2][cols + 2].
 PaddedCopy tiles_input(const Conv2dShape& s, int64_t planes, int64_t p, int64_t rows, int64_t cols, const float* x,
                        float* copy) {
@@ -323,10 +308,57 @@ PaddedCopy tiles_input(const Conv2dShape& s, int64_t planes, int64_t p, int64_t 
           .dst = copy};
 }
 
+/// Where tiles find their input: in x, or in a copy with borders.
+struct TileInput {
+  const float* src = nullptr;
+  int64_t H = 0, W = 0, channel = 0;
+  Steps step = {};
+  int64_t top = 0, left = 0;  ///< of the first tile
+
+  TileInput() = default;
+  /// What `rows` rows of output from row p on see of `planes` channels of some images from x on. The copy has
+  /// copied() elements.
+  TileInput(const Conv2dShape& s, int64_t images, int64_t planes, int64_t p, int64_t rows, const float* x, float* copy)
+      : src(x), H(s.H), W(s.W), channel(s.H * s.W), step{s.C * channel, s.W}, top(p - s.pad_h), left(-s.pad_w) {
+    if (winograd_masks_borders()) return;
+    for (int64_t i = 0; i < images; ++i, x += step.image) {
+      conv2d_padded_copy(tiles_input(s, planes, p, rows, s.Q(), x, copy + i * planes * (rows + 2) * (s.Q() + 2)));
+    }
+    src = copy;
+    H = rows + 2;
+    W = s.Q() + 2;
+    channel = H * W;
+    step = {planes * channel, W};
+    top = left = 0;
+  }
+  static int64_t copied(const Conv2dShape& s, int64_t images, int64_t planes, int64_t rows) {
+    const int64_t lanes = winograd_lanes();
+    return winograd_masks_borders() ? 0 : round_up(images * planes * (rows + 2) * (s.Q() + 2) + lanes, lanes);
+  }
+};
+
+/// The strips of images of rows x cols pixels, `lanes` columns wide. Those to the right and at the bottom lie over
+/// others where they do not fit.
+std::vector<Strip> strips_of(int64_t images, int64_t rows, int64_t cols, int64_t lanes, const TileInput& in,
+                             Steps dst) {
+  std::vector<Strip> list;
+  for (int64_t i = 0; i < images; ++i) {
+    for (int64_t p = 0; p < rows; p += 4) {
+      for (int64_t q = 0; q < cols; q += lanes) {
+        const int64_t row = std::min(p, rows - 4), column = std::min(q, cols - lanes);
+        const int64_t top = in.top + row, left = in.left + column;
+        list.push_back(
+            {i * in.step.image + top * in.step.row + left, top, left, i * dst.image + row * dst.row + column});
+      }
+    }
+  }
+  return list;
+}
+
 /// y from x by Winograd's tiles. weight(g, k, c, i) is element i of the filter [3][3] of channels k and c of group g.
 template <class Weight>
 void correlate_by_tiles(const Conv2dShape& s, const float* x, const Weight& weight, const float* bias, float* y) {
-  const int64_t C = s.C / s.groups, K = s.K / s.groups, P = s.P(), Q = s.Q(), PQ = P * Q, width = Q + 2;
+  const int64_t C = s.C / s.groups, K = s.K / s.groups, P = s.P(), Q = s.Q(), PQ = P * Q;
   const int64_t most = winograd_channels(), filters = C * winograd_places;
   Scratch<float> packed(s.K * filters);
   const int64_t blocks = ceil_div(K, most);
@@ -352,22 +384,20 @@ void correlate_by_tiles(const Conv2dShape& s, const float* x, const Weight& weig
   const Blocking blocking(s.N, P / 4, ceil_div(Q, 4), std::clamp<int64_t>(cache_elements / C, 1024, 4096) / 16);
   const int64_t flop = 2 * filters * K * blocking.pixels();
   parallel_for(blocking.count() * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
-    Scratch<float> copy(blocking.images * C * (4 * blocking.rows + 3 + 2) * width + winograd_lanes());
+    Scratch<float> copy(TileInput::copied(s, blocking.images, C, 4 * blocking.rows + 3));
     Scratch<float> scratch(winograd_scratch(C, K));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
       const Block b(blocking, task / s.groups);
       const int64_t p = 4 * b.p, rows = (b.p + b.rows < blocking.P ? 4 * (b.p + b.rows) : P) - p;
-      const int64_t plane = (rows + 2) * width;
-      for (int64_t i = 0; i < b.images; ++i) {
-        const float* image = x + ((b.n + i) * s.C + g * C) * s.H * s.W;
-        conv2d_padded_copy(tiles_input(s, C, p, rows, Q, image, copy.data() + i * C * plane));
-      }
-      const auto strips = strips_of(b.images, rows, Q, lanes, {C * plane, width}, {s.K * PQ, Q});
+      const TileInput in(s, b.images, C, p, rows, x + (b.n * s.C + g * C) * s.H * s.W, copy.data());
+      const auto strips = strips_of(b.images, rows, Q, lanes, in, {s.K * PQ, Q});
       winograd_correlate({.x = {.C = C,
-                                .src = copy.data(),
-                                .channel = plane,
-                                .row = width,
+                                .H = in.H,
+                                .W = in.W,
+                                .src = in.src,
+                                .channel = in.channel,
+                                .row = in.step.row,
                                 .lanes = lanes,
                                 .strips = static_cast<int64_t>(strips.size()),
                                 .strip = strips.data()},
@@ -701,7 +731,7 @@ class GradientByStrips {
         C_(C),
         lanes_(winograd_lanes()),
         vectors_(ceil_div(b.pixels(), lanes_)),
-        copy_(round_up(b.images * C * (4 * b.rows + 2) * (s.Q() + 2) + lanes_, lanes_)) {}
+        copy_(TileInput::copied(s, b.images, C, 4 * b.rows)) {}
 
   static Blocking blocking(const Conv2dShape& s) { return tile_blocking(s, 4096); }
   int64_t copied() const { return copy_ + winograd_places * C_ * vectors_ * lanes_; }
@@ -719,17 +749,16 @@ class GradientByStrips {
   }
 
   void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
-    const int64_t rows = 4 * b.rows, Q = s_.Q(), PQ = s_.P() * Q, width = Q + 2, plane = (rows + 2) * width;
-    for (int64_t i = 0; i < b.images; ++i) {
-      const float* image = x + i * s_.C * s_.H * s_.W;
-      conv2d_padded_copy(tiles_input(s_, C_, 4 * b.p, rows, Q, image, scratch + i * C_ * plane));
-    }
-    const auto strips = strips_of(b.images, rows, Q, lanes_, {C_ * plane, width}, {s_.K * PQ, Q});
+    const int64_t rows = 4 * b.rows, Q = s_.Q(), PQ = s_.P() * Q;
+    const TileInput in(s_, b.images, C_, 4 * b.p, rows, x, scratch);
+    const auto strips = strips_of(b.images, rows, Q, lanes_, in, {s_.K * PQ, Q});
     const int64_t next = 4 * b.p + rows < s_.P() ? (4 * b.p + rows) * Q : b.images * s_.K * PQ;
     winograd_gradient({.x = {.C = C_,
-                             .src = scratch,
-                             .channel = plane,
-                             .row = width,
+                             .H = in.H,
+                             .W = in.W,
+                             .src = in.src,
+                             .channel = in.channel,
+                             .row = in.step.row,
                              .lanes = lanes_,
                              .strips = static_cast<int64_t>(strips.size()),
                              .strip = strips.data()},

@@ -28,6 +28,8 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+constexpr bool masks_borders = !HWY_MEM_OPS_MIGHT_FAULT;
+
 // Of the output: four to each, their sums for the six places of a column are to fit the registers.
 constexpr int tile_channels = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 4 : 2;
 
@@ -147,6 +149,13 @@ void filters(int64_t channels, const float* g, float* u, int64_t u_down, int64_t
   }
 }
 
+/// Which columns from `left` on row h of a plane has.
+template <class D>
+HWY_INLINE hn::Mask<D> columns_inside(D d, const WinogradInput& s, int64_t h, int64_t left) {
+  const int64_t lanes = hn::Lanes(d), end = h >= 0 && h < s.H ? std::clamp<int64_t>(s.W - left, 0, lanes) : 0;
+  return hn::AndNot(hn::FirstN(d, std::clamp<int64_t>(-left, 0, lanes)), hn::FirstN(d, end));
+}
+
 /// B^T d B of four strips, from the first on; the last one again where there are none. Place (r, c) of a channel goes
 /// to dst[c * dst_column + r / 2 * dst_pair + r % 2 * lanes].
 template <class D>
@@ -155,14 +164,24 @@ HWY_INLINE void transform_strips(D d, const WinogradInput& s, int64_t first, flo
   using V = hn::Vec<D>;
   const int64_t lanes = hn::Lanes(d);
   const float* HWY_RESTRICT src[4];
-  for (int i = 0; i < 4; ++i) src[i] = s.src + s.strip[std::min(first + i, s.strips - 1)].src;
+  hn::Mask<D> inside[2][6][4];  // of each tile's columns, and of those of the one to its right
+  for (int i = 0; i < 4; ++i) {
+    const Strip& strip = s.strip[std::min(first + i, s.strips - 1)];
+    src[i] = s.src + strip.src;
+    for (int r = 0; masks_borders && r < 6; ++r) {
+      inside[0][r][i] = columns_inside(d, s, strip.top + r, strip.left);
+      inside[1][r][i] = columns_inside(d, s, strip.top + r, strip.left + 4);
+    }
+  }
+  const auto load = [&](hn::Mask<D> mask, const float* from)
+                        HWY_ATTR { return masks_borders ? hn::MaskedLoad(mask, d, from) : hn::LoadU(d, from); };
   for (int64_t c = 0; c < s.C; ++c, dst += dst_channel) {
     V rows[6][6];
     for (int r = 0; r < 6; ++r) {
       const int64_t at = c * s.channel + r * s.row;
-      V x[4], right[4];  // each tile's columns, and those of the one to its right
-      for (int i = 0; i < 4; ++i) x[i] = hn::LoadU(d, src[i] + at);
-      for (int i = 0; i < 4; ++i) right[i] = hn::LoadU(d, src[i] + at + 4);
+      V x[4], right[4];
+      for (int i = 0; i < 4; ++i) x[i] = load(inside[0][r][i], src[i] + at);
+      for (int i = 0; i < 4; ++i) right[i] = load(inside[1][r][i], src[i] + at + 4);
       turn(d, x);
       turn(d, right);
       const V all[6] = {x[0], x[1], x[2], x[3], right[0], right[1]};
@@ -204,10 +223,10 @@ HWY_INLINE void sum_column(D d, int64_t C, const float* HWY_RESTRICT x, const fl
   }
 }
 
-/// The pixels of four strips from what sum_column made. Meanwhile those `next` elements further are fetched.
+/// The pixels of four strips from what sum_column made.
 template <class D>
 HWY_INLINE void store_strips(D d, const float* HWY_RESTRICT sums, float bias, float* const* strip, int64_t at,
-                             int64_t row, int64_t next) {
+                             int64_t row) {
   using V = hn::Vec<D>;
   const int64_t lanes = hn::Lanes(d);
   for (int r = 0; r < 4; ++r, sums += lanes, at += row) {
@@ -216,13 +235,11 @@ HWY_INLINE void store_strips(D d, const float* HWY_RESTRICT sums, float bias, fl
     output_transform(d, x, y);
     for (V& v : y) v = hn::Add(v, hn::Set(d, bias));
     turn(d, y);
-    for (int i = 0; i < 4; ++i) {
-      prefetch(strip[i] + at + next);
-      hn::StoreU(y[i], d, strip[i] + at);
-    }
+    for (int i = 0; i < 4; ++i) hn::StoreU(y[i], d, strip[i] + at);
   }
 }
 
+/// Four strips of all outputs. Their pixels are fetched while sums are made, which need no memory.
 template <class D>
 HWY_INLINE void correlate_strips(D d, const WinogradCorrelation& s, int64_t first) {
   const int64_t lanes = hn::Lanes(d), C = s.x.C, column = 6 * C * lanes;
@@ -234,6 +251,9 @@ HWY_INLINE void correlate_strips(D d, const WinogradCorrelation& s, int64_t firs
     const int64_t k1 = std::min(s.K, k0 + summed_channels);
     for (int c = 0; c < 6; ++c) {
       for (int64_t k = k0; k < k1; k += tile_channels) {
+        for (int64_t n = k; c < 4 && n < std::min(k1, k + tile_channels); ++n) {
+          for (int i = 0; i < 4; ++i) prefetch(strip[i] + n * s.dst_channel + c * s.dst_row);
+        }
         with_block_channels(k1 - k, [&](auto channels) HWY_ATTR {
           const float* w = s.w + winograd_places * C * k + c * 6 * C * channels.value;
           sum_column<channels.value>(d, C, in + c * column, w, sums + ((k - k0) * 24 + c * 4) * lanes);
@@ -241,7 +261,7 @@ HWY_INLINE void correlate_strips(D d, const WinogradCorrelation& s, int64_t firs
       }
     }
     for (int64_t k = k0; k < k1; ++k) {
-      store_strips(d, sums + (k - k0) * 24 * lanes, s.bias[k], strip, k * s.dst_channel, s.dst_row, s.dst_channel);
+      store_strips(d, sums + (k - k0) * 24 * lanes, s.bias[k], strip, k * s.dst_channel, s.dst_row);
     }
   }
 }
@@ -408,6 +428,7 @@ int64_t lanes_of_tiles() {
 }
 
 int64_t channels_of_tile() { return tile_channels; }
+bool can_mask_borders() { return masks_borders; }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -424,9 +445,11 @@ HWY_EXPORT(output_gradient);
 HWY_EXPORT(filters);
 HWY_EXPORT(lanes_of_tiles);
 HWY_EXPORT(channels_of_tile);
+HWY_EXPORT(can_mask_borders);
 
 int64_t winograd_lanes() { return HWY_DYNAMIC_DISPATCH(lanes_of_tiles)(); }
 int64_t winograd_channels() { return HWY_DYNAMIC_DISPATCH(channels_of_tile)(); }
+bool winograd_masks_borders() { return HWY_DYNAMIC_DISPATCH(can_mask_borders)(); }
 
 void winograd_correlate(const WinogradCorrelation& s) { HWY_DYNAMIC_DISPATCH(correlate)(s); }
 int64_t winograd_scratch(int64_t C, int64_t K) {

@@ -41,14 +41,18 @@ int64_t winograd_channels();
 /// neighbours at u[r * u_down + c * u_across].
 void winograd_filters(int64_t channels, const float* g, float* u, int64_t u_down, int64_t u_across);
 
-/// Where a strip's first pixel is in the input, borders included, and in the output.
+/// Where a strip begins in the output, and what it sees in the input: from there and from row `top` and column `left` of
+/// a plane on, which may be outside.
 struct Strip {
-  int64_t src, dst;
+  int64_t src, top, left, dst;
 };
 
-/// C planes of input with their borders.
+/// Whether the vectors can leave out what is outside of planes. If not, these are to have their borders.
+bool winograd_masks_borders();
+
+/// C planes of input, [H][W] each.
 struct WinogradInput {
-  int64_t C = 0;
+  int64_t C = 0, H = 0, W = 0;
   const float* src = nullptr;
   int64_t channel = 0, row = 0;  ///< elements from one to the next
   int64_t lanes = 0, strips = 0;
