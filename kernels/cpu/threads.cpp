@@ -31,15 +31,22 @@ namespace tern::kernels {
 void run_pieces(std::int64_t n, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body) {
   const std::int64_t pieces = (n + grain - 1) / grain;
   const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), pieces));
+  // What one kernel has written last is still in the cache when the next one begins: that begins there.
+  thread_local bool backwards = false;
+  backwards = !backwards;
+  const auto run = [&, reverse = backwards](std::int64_t i) {
+    const std::int64_t begin = (reverse ? pieces - 1 - i : i) * grain;
+    body(begin, std::min(n, begin + grain));
+  };
   if (threads == 1 || omp_in_parallel()) {
-    for (std::int64_t i = 0; i < pieces; ++i) body(i * grain, std::min(n, (i + 1) * grain));
+    for (std::int64_t i = 0; i < pieces; ++i) run(i);
     return;
   }
   std::exception_ptr failure;  // an exception may not leave a parallel region
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
   for (std::int64_t i = 0; i < pieces; ++i) {
     try {
-      body(i * grain, std::min(n, (i + 1) * grain));
+      run(i);
     } catch (...) {
 #pragma omp critical(tern_run_pieces_failure)
       if (!failure) failure = std::current_exception();
