@@ -29,6 +29,7 @@ namespace {
 constexpr int64_t cache_elements = 1 << 16;  // of the copy of x that one thread works on
 constexpr int64_t cache_taps = 512;          // whose columns it keeps there
 constexpr int64_t piece_flop = 1 << 20;      // worth a thread's while
+constexpr int64_t sum_flop = 1 << 10;        // worth a sum's being kept apart
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -790,9 +791,11 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
   const int64_t slices = ceil_div(std::max<int64_t>(1, C), slice);
   const Gradient whole(s, blocking, slice), rest(s, blocking, C - (slices - 1) * slice);
 
-  // Chunks of blocks are summed apart, at most 16 and at most 32 MiB of them: [groups][slices][K][row], then dbias.
+  // Chunks of blocks are summed apart: [groups][slices][K][row], then dbias. They are at most 16 and at most 32 MiB, and
+  // fewer where there is little to do for each sum.
   const int64_t row = whole.row(), weight_sums = s.groups * slices * K * row, sums = weight_sums + s.K;
-  const int64_t most = std::clamp<int64_t>((1 << 23) / sums, 1, 16);
+  const int64_t work = s.N * PQ * s.groups * flop_per_pixel(s);
+  const int64_t most = std::clamp<int64_t>(std::min((1 << 23) / sums, work / (sum_flop * sums)), 1, 16);
   const int64_t chunk = ceil_div(blocking.count(), most), chunks = ceil_div(blocking.count(), chunk);
   Scratch<float> partial(chunks * sums);
 
