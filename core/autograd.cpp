@@ -1,5 +1,6 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
+#include <tern/core/cuda.hpp>
 #include <tern/core/graph_access.hpp>
 #include <tern/core/ops.hpp>
 
@@ -50,7 +51,7 @@ const Tensor& Saved::operator*() const {
   return x_;
 }
 
-Tensor Saved::reuse() const { return GraphAccess::is_alone(x_) ? x_ : empty_like(x_); }
+Tensor Saved::reuse() const { return GraphAccess::is_alone(x_) && !cuda::is_capturing() ? x_ : empty_like(x_); }
 
 Node::Node(const char* op, std::uint64_t number, std::span<const Tensor> from, const Tensor& output, Backward function)
     : name(op),
@@ -132,9 +133,10 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
   grad_node()->gradient = gradient;
   for (const auto& node : order) {
     const Tensor output_gradient = std::exchange(node->gradient, {});
-    const Backward function = retain_graph ? node->backward : std::exchange(node->backward, nullptr);
+    Backward function = retain_graph ? node->backward : std::exchange(node->backward, nullptr);
     if (!output_gradient.defined()) continue;
     Grads grads = function(output_gradient);
+    function = nullptr;  // and what it saved
     check(grads.size() == node->inputs.size(), "backward of '{}': {} gradients for {} inputs", node->name, grads.size(),
           node->inputs.size());
     for (std::size_t i = 0; i < grads.size(); ++i) {

@@ -34,7 +34,7 @@ class Saved {
   /// Throws Error if the tensor was changed in place since it was saved.
   const Tensor& operator*() const;
   /// Memory for a gradient of the tensor's shape: its own where nobody else holds it, neither the user nor another op
-  /// nor a graph that is retained, so that its elements are not needed once each has been read.
+  /// nor a graph that is retained or recorded to be replayed. Once it is written to, what was saved is gone.
   Tensor reuse() const;
 
  private:

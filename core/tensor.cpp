@@ -5,6 +5,7 @@
 #include <tern/core/ops/broadcast.hpp>
 
 #include <algorithm>
+#include <atomic>
 
 namespace tern {
 
@@ -121,7 +122,9 @@ void GraphAccess::set_data(const Tensor& x, const Tensor& other) {
 }
 
 bool GraphAccess::is_alone(const Tensor& x) {
-  return x.impl_.use_count() == 1 && x.impl_->storage.use_count() == 1 && x.is_contiguous();
+  if (x.impl_.use_count() != 1 || x.impl_->storage.use_count() != 1) return false;
+  std::atomic_thread_fence(std::memory_order_acquire);  // after what other threads have read before they let go
+  return x.is_contiguous();
 }
 
 void GraphAccess::accumulate(const Tensor& leaf, Tensor gradient) {

@@ -2,10 +2,10 @@
 /// element, backward 20, for about ten operations.
 ///
 /// Statistics are summed in double, blocks of 1024 elements first in float, a few to each lane. All sums have an order
-/// that depends on the shape alone. The variance is summed around a mean of each plane's first elements, in the same
-/// pass as the mean, and put together from the planes as in Chan, Golub, LeVeque, "Updating formulae and a pairwise
-/// algorithm for computing sample variances", 1979: a mean far from zero costs no digits. Nor does it in the results,
-/// which are computed in float: the mean is taken off in two parts.
+/// that depends on the shape alone. The variance is summed around the mean of each block, and put together from blocks
+/// and planes as in Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
+/// 1979: a mean far from zero costs no digits. Nor does it in the results, which are computed in float: the mean is
+/// taken off in two parts.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
@@ -52,11 +52,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using D32 = hn::ScalableTag<float>;
 
+constexpr int64_t block = 1024;  // elements that are summed in float
+
+/// The two sums over i in [0, n), n up to a block, that f(d, i, first, second) adds to, as many elements from i on as d
+/// has lanes.
 struct TwoSums {
   double first = 0, second = 0;
 };
-
-/// sum_by_blocks of one block, whose sums are kept in float until the end.
 template <class F>
 HWY_INLINE TwoSums sum_two(int64_t n, const F& f) {
   constexpr int unroll = 4;  // covers the latency of an addition
@@ -79,42 +81,38 @@ HWY_INLINE TwoSums sum_two(int64_t n, const F& f) {
   return {total(first, last_first), total(second, last_second)};
 }
 
-/// The sums of two terms over i in [0, n), to which f(d, i, first, second) adds those of as many elements from i on as
-/// d has lanes.
-template <class F>
-HWY_INLINE TwoSums sum_by_blocks(int64_t n, const F& f) {
-  constexpr int64_t block = 1024;
-  TwoSums total;
-  for (int64_t begin = 0; begin < n; begin += block) {
-    const TwoSums sums = sum_two(std::min(n - begin, block), [=](auto d, int64_t i, auto& first, auto& second)
-                                                                 HWY_ATTR { f(d, begin + i, first, second); });
-    total.first += sums.first;
-    total.second += sums.second;
+/// The mean of n >= 1 elements, and the sum of squares around it: of each block around its own mean.
+Moments moments(int64_t n, const float* x) {
+  Moments total;
+  for (int64_t begin = 0; begin < n; begin += block, x += block) {
+    const int64_t size = std::min(n - begin, block);
+    const auto sum_up = [=](auto d, int64_t i, auto& sum, auto&) HWY_ATTR { sum = hn::Add(sum, hn::LoadU(d, x + i)); };
+    const float origin = static_cast<float>(sum_two(size, sum_up).first / size);
+    const TwoSums sums = sum_two(size, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
+      const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, origin));
+      sum = hn::Add(sum, v);
+      squares = hn::MulAdd(v, v, squares);
+    });
+    const double all = static_cast<double>(begin + size), delta = origin + sums.first / size - total.mean;
+    total.mean += delta * (size / all);
+    total.squares += sums.second - sums.first * sums.first / size + delta * delta * (begin * (size / all));
   }
   return total;
 }
 
-/// The mean of n >= 1 elements, and the sum of squares around it.
-Moments moments(int64_t n, const float* x) {
-  const D32 d32;
-  const int64_t lanes = hn::Lanes(d32);
-  const float origin = n < lanes ? *x : hn::GetLane(hn::SumOfLanes(d32, hn::LoadU(d32, x))) / lanes;
-  const TwoSums sums = sum_by_blocks(n, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
-    const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, origin));
-    sum = hn::Add(sum, v);
-    squares = hn::MulAdd(v, v, squares);
-  });
-  return {origin + sums.first / n, sums.second - sums.first * sums.first / n};
-}
-
 /// The sums of dy and of dy * (x - mean).
 Slope slopes(int64_t n, const float* x, float mean, const float* dy) {
-  const TwoSums sums = sum_by_blocks(n, [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
-    const auto g = hn::LoadU(d, dy + i);
-    sum = hn::Add(sum, g);
-    product = hn::MulAdd(g, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), product);
-  });
-  return {sums.first, sums.second};
+  Slope total;
+  for (int64_t begin = 0; begin < n; begin += block, x += block, dy += block) {
+    const TwoSums sums = sum_two(std::min(n - begin, block), [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
+      const auto g = hn::LoadU(d, dy + i);
+      sum = hn::Add(sum, g);
+      product = hn::MulAdd(g, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), product);
+    });
+    total.dy += sums.first;
+    total.product += sums.second;
+  }
+  return total;
 }
 
 /// y[i] = f(d, i) for i in [0, n), as many at a time as d has lanes.

@@ -791,11 +791,12 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
   const int64_t slices = ceil_div(std::max<int64_t>(1, C), slice);
   const Gradient whole(s, blocking, slice), rest(s, blocking, C - (slices - 1) * slice);
 
-  // Chunks of blocks are summed apart: [groups][slices][K][row], then dbias. They are at most 16 and at most 32 MiB, and
-  // fewer where there is little to do for each sum.
+  // Chunks of blocks are summed apart: [groups][slices][K][row], then dbias. They are at most 16, no more than 32 MiB
+  // hold, and 8 are enough where there is little to do for each sum.
   const int64_t row = whole.row(), weight_sums = s.groups * slices * K * row, sums = weight_sums + s.K;
   const int64_t work = s.N * PQ * s.groups * flop_per_pixel(s);
-  const int64_t most = std::clamp<int64_t>(std::min((1 << 23) / sums, work / (sum_flop * sums)), 1, 16);
+  const int64_t worth = std::max(work / (sum_flop * sums), std::min<int64_t>(8, work / (8 * piece_flop)));
+  const int64_t most = std::clamp<int64_t>(std::min((1 << 23) / sums, worth), 1, 16);
   const int64_t chunk = ceil_div(blocking.count(), most), chunks = ceil_div(blocking.count(), chunk);
   Scratch<float> partial(chunks * sums);
 

@@ -31,7 +31,8 @@ namespace tern::kernels {
 void run_pieces(std::int64_t n, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body) {
   const std::int64_t pieces = (n + grain - 1) / grain;
   const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), pieces));
-  // What one kernel has written last is still in the cache when the next one begins: that begins there.
+  // What one kernel has written last is still in the cache when the next one begins, so that every other one begins
+  // there.
   thread_local bool backwards = false;
   backwards = !backwards;
   const auto run = [&, reverse = backwards](std::int64_t i) {

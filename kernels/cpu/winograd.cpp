@@ -168,13 +168,20 @@ HWY_INLINE void transform_strips(D d, const WinogradInput& s, int64_t first, flo
   for (int i = 0; i < 4; ++i) {
     const Strip& strip = s.strip[std::min(first + i, s.strips - 1)];
     src[i] = s.src + strip.src;
-    for (int r = 0; masks_borders && r < 6; ++r) {
-      inside[0][r][i] = columns_inside(d, s, strip.top + r, strip.left);
-      inside[1][r][i] = columns_inside(d, s, strip.top + r, strip.left + 4);
+    if constexpr (masks_borders) {
+      for (int r = 0; r < 6; ++r) {
+        inside[0][r][i] = columns_inside(d, s, strip.top + r, strip.left);
+        inside[1][r][i] = columns_inside(d, s, strip.top + r, strip.left + 4);
+      }
     }
   }
-  const auto load = [&](hn::Mask<D> mask, const float* from)
-                        HWY_ATTR { return masks_borders ? hn::MaskedLoad(mask, d, from) : hn::LoadU(d, from); };
+  const auto load = [&](const hn::Mask<D>& mask, const float* from) HWY_ATTR {
+    if constexpr (masks_borders) {
+      return hn::MaskedLoad(mask, d, from);
+    } else {
+      return hn::LoadU(d, from);
+    }
+  };
   for (int64_t c = 0; c < s.C; ++c, dst += dst_channel) {
     V rows[6][6];
     for (int r = 0; r < 6; ++r) {

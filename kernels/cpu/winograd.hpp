@@ -41,8 +41,8 @@ int64_t winograd_channels();
 /// neighbours at u[r * u_down + c * u_across].
 void winograd_filters(int64_t channels, const float* g, float* u, int64_t u_down, int64_t u_across);
 
-/// Where a strip begins in the output, and what it sees in the input: from there and from row `top` and column `left` of
-/// a plane on, which may be outside.
+/// Where a strip begins in the output, and what it sees in the input: from element src on, which is in row `top` and
+/// column `left` of a plane. These may be outside.
 struct Strip {
   int64_t src, top, left, dst;
 };

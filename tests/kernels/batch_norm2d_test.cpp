@@ -121,8 +121,9 @@ TEMPLATE_TEST_CASE("batch_norm2d_max_pool2d", "[batch_norm2d][pool2d]", float, d
       auto* dx = over_x ? run.inout("dx", x_dims, x) : want_dx ? run.out("dx", x_dims) : nullptr;
       auto* dweight = want_dweight ? run.out("dweight", channels) : nullptr;
       auto* dbias = want_dbias ? run.out("dbias", channels) : nullptr;
-      run.floating().batch_norm2d_max_pool2d_backward(s, over_x ? dx : run.in(x), has_weight ? run.in(weight) : nullptr, run.in(mean),
-                                                      run.in(invstd), run.in(picked), run.in(dy), dx, dweight, dbias);
+      run.floating().batch_norm2d_max_pool2d_backward(s, over_x ? dx : run.in(x), has_weight ? run.in(weight) : nullptr,
+                                                      run.in(mean), run.in(invstd), run.in(picked), run.in(dy), dx,
+                                                      dweight, dbias);
     });
   });
 }

@@ -2,6 +2,8 @@
 #include "shapes.hpp"
 
 #include <hwy/targets.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -22,6 +24,31 @@ void for_each_target(F f) {
   hwy::SetSupportedTargetsForTest(0);
   hwy::GetChosenTarget().DeInit();
 }
+
+/// Floats with memory that may not be touched right behind the last or right before the first.
+class Guarded {
+ public:
+  Guarded(const std::vector<float>& values, bool behind)
+      : bytes_(values.size() * sizeof(float)), page_(static_cast<std::size_t>(getpagesize())) {
+    const std::size_t inner = (bytes_ + page_ - 1) / page_ * page_;
+    mapped_ = inner + 2 * page_;
+    pages_ = static_cast<std::byte*>(mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    REQUIRE(mprotect(pages_ + page_, inner, PROT_READ | PROT_WRITE) == 0);
+    data_ = reinterpret_cast<float*>(pages_ + page_ + (behind ? inner - bytes_ : 0));
+    std::copy(values.begin(), values.end(), data_);
+  }
+  ~Guarded() { munmap(pages_, mapped_); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+
+  float* data() const { return data_; }
+  std::vector<float> values() const { return {data_, data_ + bytes_ / sizeof(float)}; }
+
+ private:
+  std::size_t bytes_, page_, mapped_;
+  std::byte* pages_;
+  float* data_;
+};
 
 float from_bits(std::uint32_t bits) {
   float value;
@@ -55,6 +82,39 @@ TEST_CASE("tanh is good to 3 ulp over all floats, on every instruction set", "[c
     float nan = NAN;
     cpu_backend().floating(float{}).tanh(1, &nan, &nan);
     CHECK(std::isnan(nan));
+  });
+}
+
+TEST_CASE("convolutions touch nothing outside of their arrays, on every instruction set", "[cpu]") {
+  for_each_target([] {
+    for_each_case(12, [](Random& random) {
+      Conv2dShape c{.N = random.integer(1, 5), .R = 3, .S = 3};
+      c.C = random.integer(2, 12);
+      c.K = random.integer(4, 12);
+      c.pad_h = random.integer(0, 2);
+      c.pad_w = random.chance(0.2) ? random.integer(3, 12) : random.integer(0, 2);
+      c.H = random.chance(0.5) ? 4 * random.integer(1, 5) : random.integer(3, 20);
+      c.W = random.chance(0.5) ? 16 * random.integer(1, 3) : random.integer(3, 40);
+      const bool behind = random.chance(0.5);
+      CAPTURE(c, behind);
+      const int64_t nx = c.N * c.C * c.H * c.W, ny = c.N * c.K * c.P() * c.Q(), nw = c.K * c.C * 9;
+      const auto x = random.values<float>(nx), w = random.values<float>(nw), b = random.values<float>(c.K),
+                 dy = random.values<float>(ny);
+      const Guarded gx(x, behind), gw(w, behind), gb(b, behind), gdy(dy, behind), gy(dy, behind), gdx(x, behind),
+          gdw(w, behind), gdb(b, behind);
+      std::vector<float> y(ny), dx(nx), dw(nw), db(c.K);
+      auto& kernels = cpu_backend().floating(float{});
+      kernels.conv2d(c, gx.data(), gw.data(), gb.data(), gy.data());
+      kernels.conv2d(c, x.data(), w.data(), b.data(), y.data());
+      CHECK(gy.values() == y);
+      kernels.conv2d_backward_input(c, gw.data(), gdy.data(), gdx.data());
+      kernels.conv2d_backward_input(c, w.data(), dy.data(), dx.data());
+      CHECK(gdx.values() == dx);
+      kernels.conv2d_backward_weight(c, gx.data(), gdy.data(), gdw.data(), gdb.data());
+      kernels.conv2d_backward_weight(c, x.data(), dy.data(), dw.data(), db.data());
+      CHECK(gdw.values() == dw);
+      CHECK(gdb.values() == db);
+    });
   });
 }
 
