@@ -332,6 +332,17 @@ struct TileInput {
     step = {planes * channel, W};
     top = left = 0;
   }
+  WinogradInput under(const std::vector<Strip>& strips, int64_t planes, int64_t lanes) const {
+    return {.C = planes,
+            .H = H,
+            .W = W,
+            .src = src,
+            .channel = channel,
+            .row = step.row,
+            .lanes = lanes,
+            .strips = static_cast<int64_t>(strips.size()),
+            .strip = strips.data()};
+  }
   static int64_t copied(const Conv2dShape& s, int64_t images, int64_t planes, int64_t rows) {
     const int64_t lanes = winograd_lanes();
     return winograd_masks_borders() ? 0 : round_up(images * planes * (rows + 2) * (s.Q() + 2) + lanes, lanes);
@@ -393,15 +404,7 @@ void correlate_by_tiles(const Conv2dShape& s, const float* x, const Weight& weig
       const int64_t p = 4 * b.p, rows = (b.p + b.rows < blocking.P ? 4 * (b.p + b.rows) : P) - p;
       const TileInput in(s, b.images, C, p, rows, x + (b.n * s.C + g * C) * s.H * s.W, copy.data());
       const auto strips = strips_of(b.images, rows, Q, lanes, in, {s.K * PQ, Q});
-      winograd_correlate({.x = {.C = C,
-                                .H = in.H,
-                                .W = in.W,
-                                .src = in.src,
-                                .channel = in.channel,
-                                .row = in.step.row,
-                                .lanes = lanes,
-                                .strips = static_cast<int64_t>(strips.size()),
-                                .strip = strips.data()},
+      winograd_correlate({.x = in.under(strips, C, lanes),
                           .K = K,
                           .w = packed.data() + g * K * filters,
                           .bias = biases.data() + g * K,
@@ -754,15 +757,7 @@ class GradientByStrips {
     const TileInput in(s_, b.images, C_, 4 * b.p, rows, x, scratch);
     const auto strips = strips_of(b.images, rows, Q, lanes_, in, {s_.K * PQ, Q});
     const int64_t next = 4 * b.p + rows < s_.P() ? (4 * b.p + rows) * Q : b.images * s_.K * PQ;
-    winograd_gradient({.x = {.C = C_,
-                             .H = in.H,
-                             .W = in.W,
-                             .src = in.src,
-                             .channel = in.channel,
-                             .row = in.step.row,
-                             .lanes = lanes_,
-                             .strips = static_cast<int64_t>(strips.size()),
-                             .strip = strips.data()},
+    winograd_gradient({.x = in.under(strips, C_, lanes_),
                        .K = s_.K / s_.groups,
                        .dy = dy + 4 * b.p * Q,
                        .dy_channel = PQ,

@@ -13,8 +13,7 @@ void max_pool2d_plane(const Pool2dShape& s, bool smallest, const float* x, float
 
 /// Windows of 2 x 2 that neither overlap nor leave the plane, and places that fit 32 bits.
 inline bool is_2x2(const Pool2dShape& s) {
-  return s.R == 2 && s.S == 2 && s.stride_h == 2 && s.stride_w == 2 && s.pad_h == 0 && s.pad_w == 0 &&
-         s.H * s.W < (int64_t{1} << 31);
+  return s.R == 2 && s.S == 2 && s.side_by_side() && s.H * s.W < (int64_t{1} << 31);
 }
 
 /// Calls f(window, h0, h1, w0, w1) for each window of a plane: the rows and columns of it that are not padding.
