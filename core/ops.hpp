@@ -19,6 +19,7 @@ struct HeightWidth {
   constexpr HeightWidth(std::int64_t height, std::int64_t width) : h(height), w(width) {}
 };
 
+using kernels::Activation;
 using kernels::Reduction;
 
 // Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
@@ -96,8 +97,9 @@ Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
 /// The slices of x along dim that index, int64 [n], names. On any dtype.
 Tensor index_select(const Tensor& x, std::int64_t dim, const Tensor& index);
 
-/// x [..., in] times weight [out, in] transposed, plus bias [out] where defined.
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+/// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              Activation activation = Activation::none);
 
 struct Conv2dOptions {
   HeightWidth stride = 1, padding = 0, dilation = 1;
@@ -106,6 +108,10 @@ struct Conv2dOptions {
 /// x [N, C, H, W], weight [K, C / groups, R, S], bias [K] where defined -> [N, K, P, Q] with
 /// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
+
+/// activation(max_pool2d(conv2d(x, weight, bias, options), kernel_size)) without the tensors in between.
+Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options,
+                         HeightWidth kernel_size, Activation activation = Activation::none);
 
 /// x [N, C, H, W] -> [N, C, P, Q] with P = (H + 2 padding - kernel) / stride + 1. The stride is the kernel's size
 /// unless given. Where several elements of a window are largest, the first takes the gradient.
@@ -127,6 +133,9 @@ Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true, Generato
 struct BatchNorm2dOptions {
   bool training = false;
   double momentum = 0.1, eps = 1e-5;
+  Activation activation = Activation::none;  ///< of what is normalised and shifted, and the residual added to it
+  Tensor residual = {};                      ///< x's shape, or none
+  Tensor num_batches_tracked = {};           ///< int64 of one element, increased by one in training, or none
 };
 /// x [N, C, H, W]; running_mean, running_var, weight, bias [C], the last two optional. In training the batch's own
 /// statistics normalise, and the running ones, where defined, move towards them.

@@ -12,6 +12,7 @@
 ///
 /// Letters: N batch, C channels in, H W input size, K channels out, R S filter size, P Q output size.
 
+#pragma GCC diagnostic ignored "-Wunused-parameter"  // TEMPORARY, with not_yet()
 #include <tern/kernels/philox.hpp>
 
 #include <cstddef>
@@ -60,6 +61,27 @@ struct Conv2dShape {
   int64_t Q() const { return (W + 2 * pad_w - dilation_w * (S - 1) - 1) / stride_w + 1; }
 };
 
+/// What a kernel may do to its result on the way out. With y = f(x) its derivative is 1, 1 - y * y, or 1 where y > 0 and
+/// else 0.
+enum class Activation { none, tanh, relu };
+
+/// x is [rows, in], w is [out, in], bias is [out], y is [rows, out].
+struct LinearShape {
+  int64_t rows = 0, in = 0, out = 0;
+  Activation activation = Activation::none;
+};
+
+/// A convolution, max-pooling by windows of [R, S] side by side from the first element on, and an activation: y is
+/// [N, K, P, Q]. Windows of one element pool nothing. R * S is at most 256.
+struct Conv2dMaxPool2dShape {
+  Conv2dShape conv;
+  int64_t R = 1, S = 1;
+  Activation activation = Activation::none;
+
+  int64_t P() const { return conv.P() / R; }
+  int64_t Q() const { return conv.Q() / S; }
+};
+
 /// x is [N, C, H, W], y is [N, C, P, Q]; a window is [R, S]. Padding is at most half a window.
 struct Pool2dShape {
   int64_t N = 0, C = 0, H = 0, W = 0, R = 0, S = 0;
@@ -75,6 +97,7 @@ struct Pool2dShape {
 struct BatchNorm2dShape {
   int64_t N = 0, C = 0, HW = 0;
   double eps = 1e-5;
+  Activation activation = Activation::none;
 };
 
 /// n elements of which each run of `group` neighbours shares one draw: 1 for dropout, H * W for dropout2d.
@@ -91,6 +114,38 @@ struct CrossEntropyShape {
   double label_smoothing = 0;
   int64_t ignore_index = -100;
   Reduction reduction = Reduction::mean;
+};
+
+/// A batch of N images [C, H, W] of one dataset. Where `shift` is not negative, each is mirrored or not, and moved by up
+/// to so many pixels each way, reflected at its edges; then a square of `cutout` pixels a side becomes `fill`.
+struct ImageBatchShape {
+  int64_t N = 0, C = 0, H = 0, W = 0;
+  int64_t shift = -1, cutout = 0;
+  float fill = 0.5F;
+};
+
+/// One array of several that a kernel takes at once.
+template <class T>
+struct Segment {
+  int64_t n;
+  const T* x;
+  T* y;
+};
+
+/// Where a training stands, in the device's memory: what a step's kernels read, and the last of them moves on.
+struct StepState {
+  int64_t step = 0;          ///< counted since the host set it
+  int64_t diverged_at = -1;  ///< the first step whose loss was not finite, -1 for none
+  double loss_sum = 0;       ///< of the steps so far
+};
+
+/// For an optimiser's step in a graph: what differs from replay to replay lies in the device's memory. The learning rate
+/// is lr[state->step], and nothing is changed once the loss, of this step or of one before, is not finite.
+template <class T>
+struct StepInputs {
+  const StepState* state;
+  const double* lr;
+  const T* loss;
 };
 
 enum class BinaryOp { add, sub, mul, div, maximum, minimum };
@@ -167,6 +222,8 @@ class ArrayKernels {
   virtual void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) = 0;
 };
 
+[[noreturn]] void not_yet();
+
 /// Kernels for float and double: all that has a gradient. `dy` is the gradient of the loss by y, `dx` by x, and so on.
 template <class T>
 class FloatKernels {
@@ -193,6 +250,12 @@ class FloatKernels {
   /// y = a b for each of the batch.
   virtual void matmul(const MatmulShape& s, const T* a, const T* b, T* y) = 0;
 
+  /// y = activation(x w' + bias). bias may be null.
+  virtual void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) { not_yet(); }
+  /// The gradient, from y as linear gave it. Each output may be null.
+  virtual void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
+                               T* dbias) { not_yet(); }
+
   /// Cross-correlation with zero padding:
   /// y[n, k, p, q] = bias[k] + sum over c, r, s of w[k, c, r, s] * x[n, c', h, w'] with
   /// h = p * stride_h - pad_h + r * dilation_h, w' likewise, and c' the c-th channel of k's group. bias may be null.
@@ -206,6 +269,15 @@ class FloatKernels {
   virtual void max_pool2d(const Pool2dShape& s, const T* x, T* y, int64_t* indices) = 0;
   /// dx = the sum of dy over the windows whose largest element it was, windows in row-major order.
   virtual void max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const T* dy, T* dx) = 0;
+
+  /// y = activation(max_pool2d(conv2d(x, w, bias))), the convolution's result never written. picked is the place in each
+  /// window, r * S + s, of its element: the first of the largest, and NaN before any number. bias may be null, picked
+  /// where the windows are of one element.
+  virtual void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
+                                 uint8_t* picked) { not_yet(); }
+  /// The gradient, from y and picked as conv2d_max_pool2d gave them. Each output may be null.
+  virtual void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
+                                          const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) { not_yet(); }
 
   /// y = the mean of each window over R * S elements, padding counted as zeros (PyTorch's count_include_pad=True).
   virtual void avg_pool2d(const Pool2dShape& s, const T* x, T* y) = 0;
@@ -241,6 +313,26 @@ class FloatKernels {
                                                 const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
                                                 T* dbias) = 0;
 
+  /// In training: y = activation(batch_norm2d(x) + residual). residual [N, C, HW] may be null, for none; num_batches [1],
+  /// unless null, is increased by one. The rest as for batch_norm2d above, which this replaces.
+  virtual void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
+                            const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean, T* invstd,
+                            T* y) { not_yet(); }
+  /// In evaluation.
+  virtual void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias,
+                                 const T* residual, const T* running_mean, const T* running_var, T* invstd, T* y) { not_yet(); }
+  /// The gradient of either, from y. Each output may be null; y may be null where there is no activation.
+  virtual void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight,
+                                     const T* mean, const T* invstd, const T* y, const T* dy, T* dx, T* dweight,
+                                     T* dbias, T* dresidual) { not_yet(); }
+  /// activation(max_pool2d(batch_norm2d(x))), as above, with an activation and num_batches.
+  virtual void batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activation, double eps, double momentum,
+                                       const T* x, const T* weight, const T* bias, T* running_mean, T* running_var,
+                                       int64_t* num_batches, T* mean, T* invstd, T* picked, T* y) { not_yet(); }
+  virtual void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const T* x,
+                                                const T* weight, const T* mean, const T* invstd, const T* picked,
+                                                const T* y, const T* dy, T* dx, T* dweight, T* dbias) { not_yet(); }
+
   /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
   ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;
   /// loss [N] is l for Reduction::none; loss [1] is sum(l) for sum, and sum(l) / sum(w[t[n]]) for mean.
@@ -251,12 +343,40 @@ class FloatKernels {
   virtual void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target,
                                       const T* weight, const T* norm, const T* dloss, T* dlogits) = 0;
 
+  /// The same, and its gradient: dlogits [N, C], which may be null, is that of loss[0], or for Reduction::none of each
+  /// row's loss.
+  virtual void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,
+                             T* dlogits) { not_yet(); }
+
+  /// The batch that follows batch `*step` - 1 of an epoch: x[i] [C, H, W] = image j / 255 and target[i] = labels[j] with
+  /// j = order[*step * N + i]; with `shift`, the image is flipped and moved by draws 3 i to 3 i + 2 of `flips`, and with
+  /// `cutout` a square placed by draws 2 i and 2 i + 1 of `cutouts` becomes `fill`, as random_flip_and_shift and
+  /// random_cutout_ (data/augment.hpp) have it, bit by bit.
+  virtual void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
+                           const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) { not_yet(); }
+
+  // Of many arrays at once: a model's parameters, in one launch.
+  /// y[0] = the sum of the squares of all x; their y is not used.
+  virtual void sum_of_squares(std::span<const Segment<T>> all, T* y) { not_yet(); }
+  /// y[i] = factor[0] * x[i].
+  virtual void scale_all(std::span<const Segment<T>> all, const T* factor) { not_yet(); }
+  /// y[i] += x[i].
+  virtual void add_all(std::span<const Segment<T>> all) { not_yet(); }
+  /// y[i] += weight[*step] * (x[i] - y[i]): equal numbers stay as they are.
+  virtual void lerp_all(std::span<const Segment<T>> all, const double* weight, const int64_t* step) { not_yet(); }
+
+  /// The last kernel of a step: state->loss_sum += loss[0], or, where that is not finite, diverged_at = step unless a step
+  /// before was there; then ++state->step.
+  virtual void end_step(const T* loss, StepState* state) { not_yet(); }
+
   /// One step of all parameters at once, as torch.optim.SGD: g += weight_decay * p; m = momentum * m + (1 - dampening)
   /// * g; p -= lr * (nesterov ? g + momentum * m : m). Gradients are left as they are.
   virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params) = 0;
+  virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepInputs<T>& inputs) { not_yet(); }
   /// One step of all parameters at once, as torch.optim.AdamW.
   /// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
   virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params) = 0;
+  virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params, const StepInputs<T>& inputs) { not_yet(); }
 };
 
 /// A device: its memory and its kernels.

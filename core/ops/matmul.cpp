@@ -50,7 +50,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   return recorded_product(batch_a.expand({batch, -1, -1}), batch_b.expand({batch, -1, -1}), false);
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation) {
   check_alike("linear", x, weight);
   check(weight.dim() == 2 && x.dim() >= 1 && x.size(-1) == weight.size(1),
         "linear: input {} and weight {}, expected [..., in] and [out, in]", x.shape(), weight.shape());

@@ -29,7 +29,7 @@ struct Pool {
 };
 
 /// Where this host thread's memory comes from while it records a graph.
-thread_local GraphMemory* recording = nullptr;
+thread_local GraphMemory* current_recording = nullptr;
 
 /// Has the pool keep the memory that is freed rather than give it back to the driver at each synchronisation.
 std::unique_ptr<Pool> make_pool(int device) {
@@ -80,7 +80,7 @@ void* allocate_on(cudaStream_t stream, int device, std::size_t bytes) {
 void* allocate(std::size_t bytes) {
   if (bytes == 0) return nullptr;
   const int device = current_device();
-  if (recording && recording->device_ == device) return recording->take(bytes);
+  if (current_recording && current_recording->device_ == device) return current_recording->take(bytes);
   return allocate_on(current_stream(), device, bytes);
 }
 
@@ -92,11 +92,11 @@ void release(void* p, std::size_t bytes) noexcept try {
     const std::scoped_lock lock(pool.mutex);
     if (const auto block = pool.blocks.find(p); block != pool.blocks.end()) {
       block->second.in_use = false;
-      if (block->second.owner == recording) recording->idle_.emplace(bytes, p);
+      if (block->second.owner == current_recording) current_recording->idle_.emplace(bytes, p);
       return;
     }
-    if (recording && recording->device_ == device) {
-      pool.blocks.emplace(p, Block{bytes, recording, false});  // the replays may read it
+    if (current_recording && current_recording->device_ == device) {
+      pool.blocks.emplace(p, Block{bytes, current_recording, false});  // the replays may read it
       return;
     }
   }
@@ -109,7 +109,7 @@ void release(void* p, std::size_t bytes) noexcept try {
 
 GraphMemory::GraphMemory() : device_(current_device()) {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  recording = this;
+  current_recording = this;
 }
 
 void* GraphMemory::take(std::size_t bytes) {
@@ -121,14 +121,25 @@ void* GraphMemory::take(std::size_t bytes) {
   return p;
 }
 
+void* GraphMemory::zeros(std::size_t bytes) {
+  void* p = allocate_on(stream_, device_, bytes);
+  check(cudaMemsetAsync(p, 0, bytes, stream_), "cudaMemsetAsync");
+  Pool& pool = pool_of(device_);
+  const std::scoped_lock lock(pool.mutex);
+  pool.blocks[p] = {bytes, this, false};
+  return p;
+}
+
+GraphMemory* GraphMemory::recording() { return current_recording; }
+
 void GraphMemory::close() {
-  recording = nullptr;
+  current_recording = nullptr;
   idle_.clear();
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
 GraphMemory::~GraphMemory() {
-  if (recording == this) recording = nullptr;
+  if (current_recording == this) current_recording = nullptr;
   std::vector<std::pair<void*, std::size_t>> idle;
   {
     Pool& pool = pool_of(device_);

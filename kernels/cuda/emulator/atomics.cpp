@@ -11,8 +11,8 @@ namespace {
 template <class T, class Change>
 T exchange_with(T* address, Change change) {
   std::atomic_ref<T> value(*address);
-  T old = value.load(std::memory_order_relaxed);
-  while (!value.compare_exchange_weak(old, change(old), std::memory_order_relaxed)) {
+  T old = value.load(std::memory_order_acquire);
+  while (!value.compare_exchange_weak(old, change(old), std::memory_order_acq_rel)) {
   }
   return old;
 }
@@ -46,7 +46,7 @@ T atomicExch(T* address, std::type_identity_t<T> value) {
 template <class T>
 T atomicCAS(T* address, std::type_identity_t<T> compare, std::type_identity_t<T> value) {
   note_atomic(address, sizeof(T), __builtin_return_address(0));
-  std::atomic_ref<T>(*address).compare_exchange_strong(compare, value, std::memory_order_relaxed);
+  std::atomic_ref<T>(*address).compare_exchange_strong(compare, value, std::memory_order_acq_rel);
   return compare;
 }
 
