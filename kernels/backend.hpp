@@ -139,13 +139,18 @@ struct StepState {
   double loss_sum = 0;       ///< of the steps so far
 };
 
-/// For an optimiser's step in a graph: what differs from replay to replay lies in the device's memory. The learning rate
-/// is lr[state->step], and nothing is changed once the loss, of this step or of one before, is not finite.
+/// The numbers that differ from step to step, such as learning rates, for kernels of a graph that is replayed: row
+/// state->step of a table in the device's memory, from `numbers` on, `stride` apart. Once a loss was not finite, `loss`
+/// (unless null) or that of a step before, such a kernel changes nothing.
 template <class T>
-struct StepInputs {
+struct StepNumbers {
   const StepState* state;
-  const double* lr;
+  const double* numbers;
+  int64_t stride;
   const T* loss;
+
+  TERN_HOST_DEVICE bool stopped() const { return state->diverged_at >= 0 || (loss && !(*loss - *loss == 0)); }
+  TERN_HOST_DEVICE double at(int i) const { return numbers[state->step * stride + i]; }
 };
 
 enum class BinaryOp { add, sub, mul, div, maximum, minimum };
@@ -355,28 +360,30 @@ class FloatKernels {
   virtual void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
                            const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) { not_yet(); }
 
-  // Of many arrays at once: a model's parameters, in one launch.
+  // Of many arrays at once, such as a model's parameters: in one launch for up to 64.
   /// y[0] = the sum of the squares of all x; their y is not used.
-  virtual void sum_of_squares(std::span<const Segment<T>> all, T* y) { not_yet(); }
-  /// y[i] = factor[0] * x[i].
-  virtual void scale_all(std::span<const Segment<T>> all, const T* factor) { not_yet(); }
+  virtual void sum_of_squares(std::span<const Segment<T>> all, T* y) = 0;
+  /// y[i] = a * factor[0] * x[i].
+  virtual void scale_all(std::span<const Segment<T>> all, double a, const T* factor) = 0;
   /// y[i] += x[i].
-  virtual void add_all(std::span<const Segment<T>> all) { not_yet(); }
-  /// y[i] += weight[*step] * (x[i] - y[i]): equal numbers stay as they are.
-  virtual void lerp_all(std::span<const Segment<T>> all, const double* weight, const int64_t* step) { not_yet(); }
-
-  /// The last kernel of a step: state->loss_sum += loss[0], or, where that is not finite, diverged_at = step unless a step
-  /// before was there; then ++state->step.
-  virtual void end_step(const T* loss, StepState* state) { not_yet(); }
+  virtual void add_all(std::span<const Segment<T>> all) = 0;
+  /// y[i] += weight * (x[i] - y[i]): equal numbers stay as they are. Unless null, the first of `numbers` is the weight.
+  virtual void lerp_all(std::span<const Segment<T>> all, double weight,
+                        const StepNumbers<T>* numbers = nullptr) = 0;
 
   /// One step of all parameters at once, as torch.optim.SGD: g += weight_decay * p; m = momentum * m + (1 - dampening)
-  /// * g; p -= lr * (nesterov ? g + momentum * m : m). Gradients are left as they are.
-  virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params) = 0;
-  virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepInputs<T>& inputs) { not_yet(); }
-  /// One step of all parameters at once, as torch.optim.AdamW.
-  /// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
-  virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params) = 0;
-  virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params, const StepInputs<T>& inputs) { not_yet(); }
+  /// * g; p -= lr * (nesterov ? g + momentum * m : m). Gradients are left as they are. Unless null, the first of
+  /// `numbers` is the learning rate.
+  virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params,
+                        const StepNumbers<T>* numbers = nullptr) = 0;
+  /// One step of all parameters at once, as torch.optim.AdamW. Unless null, `numbers` are the learning rate and the two
+  /// corrections 1 - beta^step. Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
+  virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params,
+                          const StepNumbers<T>* numbers = nullptr) = 0;
+
+  /// Ends a step: state->loss_sum += loss[0]; or, where that is not finite, diverged_at = step unless an earlier one was
+  /// there. Then ++state->step.
+  virtual void end_step(const T* loss, StepState* state) = 0;
 };
 
 /// A device: its memory and its kernels.

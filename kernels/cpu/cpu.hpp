@@ -67,8 +67,12 @@ class CpuFloat32 : public ReferenceFloat<float> {
   void dropout(const DropoutShape& s, PhiloxState state, const float* x, float* y) override;
 
   // optim.cpp
-  void sgd_step(const SgdStep& s, std::span<const SgdParam<float>> params) override;
-  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<float>> params) override;
+  void scale_all(std::span<const Segment<float>> all, double a, const float* factor) override;
+  void add_all(std::span<const Segment<float>> all) override;
+  void lerp_all(std::span<const Segment<float>> all, double weight, const StepNumbers<float>* numbers) override;
+  void sgd_step(const SgdStep& s, std::span<const SgdParam<float>> params, const StepNumbers<float>* numbers) override;
+  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<float>> params,
+                  const StepNumbers<float>* numbers) override;
 };
 
 class CpuBackend : public ReferenceBackend {

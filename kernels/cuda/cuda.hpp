@@ -99,9 +99,16 @@ class CudaFloat : public FloatKernels<T> {
   void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target, const T* weight,
                               const T* norm, const T* dloss, T* dlogits) override;
 
+  // segments.cu
+  void sum_of_squares(std::span<const Segment<T>> all, T* y) override;
+  void scale_all(std::span<const Segment<T>> all, double a, const T* factor) override;
+  void add_all(std::span<const Segment<T>> all) override;
+  void lerp_all(std::span<const Segment<T>> all, double weight, const StepNumbers<T>* numbers) override;
+
   // optim.cu
-  void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params) override;
-  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params) override;
+  void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepNumbers<T>* numbers) override;
+  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params, const StepNumbers<T>* numbers) override;
+  void end_step(const T* loss, StepState* state) override;
 
  private:
   int device_;

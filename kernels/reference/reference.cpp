@@ -11,6 +11,7 @@
 #include <tern/kernels/reference/pool2d.hpp>
 #include <tern/kernels/reference/reduce.hpp>
 #include <tern/kernels/reference/reference.hpp>
+#include <tern/kernels/reference/segments.hpp>
 
 #include <cstring>
 #include <new>
