@@ -40,8 +40,10 @@ Graph::Graph(const std::function<void()>& work, int device) {
     kernels::PhiloxState start = default_generator().state();
     ~Restore() { default_generator().set_state(start); }  // nothing has been drawn yet
   } restore;
-  graph_ = std::make_shared<kernels::cuda::Graph>(device, restore.start, work);
-  blocks_ = default_generator().state().offset - restore.start.offset;
+  graph_ = std::make_shared<kernels::cuda::Graph>(device, restore.start, [&] {
+    work();
+    return blocks_ = default_generator().state().offset - restore.start.offset;
+  });
 }
 
 void Graph::replay() {
@@ -73,7 +75,7 @@ void trim_pool(int) { no_device(); }
 
 bool is_capturing() noexcept { return false; }
 struct Graph::State {};
-Graph::Graph(int, PhiloxState, const std::function<void()>&) { no_device(); }
+Graph::Graph(int, PhiloxState, const std::function<std::uint64_t()>&) { no_device(); }
 Graph::~Graph() = default;
 void Graph::launch(PhiloxState) { no_device(); }
 

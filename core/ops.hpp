@@ -75,6 +75,9 @@ Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim = false);
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
+/// The sum of the squares of all elements of all tensors, of one dtype on one device: a penalty on a model's parameters
+/// in one kernel. [] ; without tensors an Error.
+Tensor sum_of_squares(const std::vector<Tensor>& tensors);
 Tensor max(const Tensor& x);
 struct MaxResult {
   Tensor values, indices;
