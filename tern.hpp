@@ -12,6 +12,7 @@
 #include <tern/data/cifar10.hpp>
 #include <tern/data/data_loader.hpp>
 #include <tern/data/image.hpp>
+#include <tern/data/image_batches.hpp>
 #include <tern/data/synthetic.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/layers/layers.hpp>

@@ -1,13 +1,11 @@
 #include <tern/data/data_loader.hpp>
 
 #include <tern/core/check.hpp>
-#include <tern/core/generator.hpp>
 
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <thread>
@@ -16,28 +14,13 @@
 
 namespace tern {
 
-namespace {
-
-/// The order of an epoch's examples: a Fisher-Yates shuffle driven by a Philox stream of the epoch's own.
-std::vector<std::int64_t> epoch_order(std::int64_t n, const DataLoaderOptions& options, std::int64_t epoch) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
-  std::iota(order.begin(), order.end(), 0);
-  if (!options.shuffle) return order;
-  const auto key = kernels::philox(options.seed, static_cast<std::uint64_t>(epoch));
-  Generator generator(key.word[0] | std::uint64_t{key.word[1]} << 32);
-  for (std::size_t left = order.size(); left > 1; --left) std::swap(order[left - 1], order[generator.below(left)]);
-  return order;
-}
-
-}  // namespace
-
 /// Batches of one epoch, from `first` on, gathered by the workers up to two each ahead of the consumer.
 class DataLoader::Iterator::Prefetch {
  public:
   Prefetch(const DataLoader& loader, std::int64_t epoch, std::int64_t first)
       : dataset_(loader.dataset_),
         batch_size_(loader.options_.batch_size),
-        order_(epoch_order(loader.dataset_.size(), loader.options_, epoch)),
+        order_(epoch_order(loader.dataset_.size(), loader.options_.shuffle, loader.options_.seed, epoch)),
         end_(loader.size()),
         next_to_gather_(first),
         next_to_give_(first),
@@ -145,9 +128,7 @@ std::int64_t DataLoader::size() const {
 DataLoader::Iterator DataLoader::begin() { return Iterator(*this); }
 
 void DataLoader::set_state(State state) {
-  check(state.epoch >= 0 && 0 <= state.position && state.position <= size(),
-        "DataLoader: state of epoch {} and position {}, expected an epoch of at least 0 and a position of 0 to {}",
-        state.epoch, state.position, size());
+  check_state("DataLoader", state, size());
   state_ = state;
 }
 

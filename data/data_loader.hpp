@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tern/data/dataset.hpp>
+#include <tern/data/epoch.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -25,11 +26,7 @@ struct DataLoaderOptions {
 /// it stays where it was, and the next loop gives the batches that are left of that epoch.
 class DataLoader {
  public:
-  /// Where the loader stands: `position` batches of epoch `epoch` have been given out.
-  struct State {
-    std::int64_t epoch = 0, position = 0;
-    friend bool operator==(const State&, const State&) = default;
-  };
+  using State = EpochState;
 
   class Iterator;
 
@@ -47,7 +44,7 @@ class DataLoader {
 
   /// Inside the loop this counts the batch in hand: store it with the weights, and set it to go on after that batch.
   State state() const { return state_; }
-  /// Throws Error unless epoch >= 0 and 0 <= position <= size(). Not to be called inside the loop.
+  /// Throws Error unless 0 <= epoch <= 1e9 and 0 <= position <= size(). Not to be called inside the loop.
   void set_state(State state);
 
  private:

@@ -8,7 +8,7 @@
 
 namespace tern {
 
-/// Examples side by side: input [n, ...], target int64 [n], both contiguous on the CPU.
+/// Examples side by side: input [n, ...], target int64 [n], both contiguous, and of a Dataset on the CPU.
 struct Batch {
   Tensor input, target;
 };
