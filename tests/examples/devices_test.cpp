@@ -46,9 +46,10 @@ std::vector<double> first_losses(Device device) {
   for (std::int64_t step = 0; step < steps; ++step) {
     const TensorDataset batch(drawn.inputs().narrow(0, step * batch_size, batch_size).contiguous(),
                               drawn.targets().narrow(0, step * batch_size, batch_size).contiguous());
-    DataLoader loader(batch, {.batch_size = batch_size, .num_workers = 0, .seed = base_seed()});
+    ImageBatches batches(batch.inputs().to(device), batch.targets().to(device),
+                         {.batch_size = batch_size, .seed = base_seed()});
     birds_vs_planes::Training training{
-        .model = *model, .optimizer = optimizer, .loader = loader, .loss_fn = CrossEntropyLoss(), .device = device};
+        .model = *model, .optimizer = optimizer, .batches = batches, .loss_fn = CrossEntropyLoss(), .device = device};
     birds_vs_planes::training_loop(1, training,
                                    {.batch_done = [] {},
                                     .epoch_done = [&](const birds_vs_planes::Epoch& e) { losses.push_back(e.loss); },

@@ -102,7 +102,7 @@ std::vector<Mistake> mistakes(const Files& f) {
       {{"train", "--data", "synthetic:all"}, 1, {"data 'synthetic:all': expected a number"}},
       {{"train", "--data", "synthetic:64", "--batch-size", "65"},
        1,
-       {"DataLoader: a dataset of 64 gives no batch of 65"}},
+       {"ImageBatches: batch_size 65 of 64 images, expected 1 to 64"}},
       {train({"--holdout", "64"}), 1, {"holdout 64: expected fewer than the 64 training images"}},
       // Weights.
       {{"info", "--load", nowhere}, 1, {"load " + nowhere, "no such file"}},

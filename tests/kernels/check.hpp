@@ -142,6 +142,11 @@ class Run {
     return place("an input", {static_cast<int64_t>(values.size())}, values, false);
   }
 
+  /// Numbers that are double whatever Real is.
+  const double* in_double(const std::vector<double>& values) {
+    return arrays_.place<double>("an input", {static_cast<int64_t>(values.size())}, values.data(), false);
+  }
+
   template <class T>
   Stored<T>* inout(const std::string& name, const Dims& dims, const std::vector<T>& values) {
     return place(name, dims, values, true);
