@@ -216,7 +216,7 @@ TEST_CASE("sgd_step is PyTorch's", "[golden]") {
         list.push_back({static_cast<int64_t>(params[i].size()), params[i].data(), grads[i].data(),
                         s.momentum != 0 ? momenta[i].data() : nullptr, step == 0});
       }
-      reference().sgd_step(s, list);
+      reference().sgd_step(s, list, nullptr);
       for (std::size_t i = 0; i < params.size(); ++i)
         check_values({{"param", c["after"][step][i]}}, "param", params[i]);
     }
@@ -240,7 +240,7 @@ TEST_CASE("adamw_step is PyTorch's", "[golden]") {
                         exp_avg_sq[i].data()});
       }
       ++s.step;
-      reference().adamw_step(s, list);
+      reference().adamw_step(s, list, nullptr);
       for (std::size_t i = 0; i < params.size(); ++i) {
         check_values({{"param", c["after"][s.step - 1][i]}}, "param", params[i]);
       }

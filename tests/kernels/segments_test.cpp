@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("lerp_all, by a weight and by a table's", "[segments]", float
     const int64_t column = random.integer(0, 2), step = random.integer(0, 3);
     const std::vector<int64_t> state{step, stopped ? int64_t{0} : int64_t{-1}, 0};
     CAPTURE(x.size(), by_table, stopped, column, step);
-    check_close<T>(random, each, [&]<class Real>(Run<Real>& run) {
+    check_close<T>(random, whole, [&]<class Real>(Run<Real>& run) {
       std::vector<double> rows = table;  // a table is in double whatever Real is
       const double* numbers = run.in_double(rows);
       const StepNumbers<Real> of_step{reinterpret_cast<const StepState*>(run.in(state)), numbers + column, 3, nullptr};

@@ -87,7 +87,7 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
     }
     return {};
   };
-  const Status status = runtime.submit(handle->stream, work);
+  const Status status = runtime.submit(handle->stream, work, &CallCounts::launches);
   return status.code == cudaSuccess ? CUBLAS_STATUS_SUCCESS : fail(CUBLAS_STATUS_EXECUTION_FAILED, status.detail);
 }
 

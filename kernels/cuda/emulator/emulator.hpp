@@ -42,7 +42,19 @@ void set_profiling(bool profiling);
 /// By kernel, since the program began or the last clear_profile; in the order of the names.
 std::vector<KernelProfile> profile();
 void clear_profile();
-/// The same as text, one line for each kernel below a line of headings.
+/// What the host asked of streams, apart from memory and events; what is captured counts when its graph is launched.
+struct CallCounts {
+  std::uint64_t launches = 0;        ///< of kernels and of cuBLAS's products, one by one
+  std::uint64_t copies = 0;          ///< and settings of memory
+  std::uint64_t graph_launches = 0;  ///< of whole graphs
+  std::uint64_t graph_nodes = 0;     ///< in all of these
+  std::uint64_t waits = 0;           ///< for a stream, an event or the device
+};
+/// Since the program began or the last clear_calls.
+CallCounts calls();
+void clear_calls();
+
+/// The same as profile() as text, one line for each kernel below a line of headings.
 std::string profile_table();
 
 }  // namespace tern::emulator

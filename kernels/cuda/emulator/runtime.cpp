@@ -107,12 +107,13 @@ void Runtime::wait_for(cudaStream_t stream, const std::shared_ptr<Queue>& other)
   ++stream->queue->submitted;
 }
 
-Status Runtime::submit(cudaStream_t stream, Work work) {
+Status Runtime::submit(cudaStream_t stream, Work work, std::uint64_t CallCounts::*count) {
   stream = resolve(stream);
   if (stream->capture) {
     stream->capture->works.push_back(std::move(work));
     return {};
   }
+  if (count) ++(calls.*count);
   // The null stream waits for the blocking streams, and they for it.
   if (stream == legacy_) {
     for (cudaStream_t other : streams)
@@ -185,7 +186,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
     profile.memory += work.counts;
     if (work.failed) return {cudaErrorLaunchFailure, work.fault};
     return {};
-  }));
+  }, &CallCounts::launches));
 }
 
 namespace {
@@ -252,7 +253,7 @@ Status copy_async(const char* call, void* to, const void* from, std::size_t byte
     Status ready = both(check_pinned(call, "reads", from, pinned_from), check_pinned(call, "writes", to, pinned_to));
     if (ready.code != cudaSuccess) return ready;
     return copy_now(call, to, staged ? staged->data() : from, bytes);
-  });
+  }, &CallCounts::copies);
   if (!is_device(to) && !pinned_to && !captured)
     status = both(std::move(status), runtime.finish(*runtime.resolve(stream)->queue));
   return status;
@@ -397,6 +398,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 cudaError_t cudaDeviceSynchronize() {
   const Lock lock(Runtime::get().mutex);
   if (auto refused = em::refused_by_capture("cudaDeviceSynchronize")) return report(*refused);
+  ++Runtime::get().calls.waits;
   return report(Runtime::get().finish_all());
 }
 
@@ -431,6 +433,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (auto refused = em::refused_by_capture("cudaStreamSynchronize")) return report(*refused);
+  ++Runtime::get().calls.waits;
   return report(runtime.finish(*runtime.resolve(stream)->queue));
 }
 
@@ -490,6 +493,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (auto refused = em::refused_by_capture("cudaEventSynchronize")) return report(*refused);
+  ++Runtime::get().calls.waits;
   return event->queue ? report(runtime.finish(*event->queue, event->at)) : cudaSuccess;
 }
 
@@ -580,6 +584,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (auto refused = em::refused_by_capture("cudaMemcpy")) return report(*refused);
+  ++runtime.calls.waits;
   em::Status status = em::copy_async("cudaMemcpy", to, from, bytes, kind, nullptr);
   return report(em::both(std::move(status), runtime.finish(*runtime.resolve(nullptr)->queue)));
 }
@@ -599,7 +604,8 @@ cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStr
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (bytes == 0) return cudaSuccess;
-  return report(runtime.submit(stream, [=] { return em::set_now("cudaMemsetAsync", pointer, value, bytes); }));
+  return report(runtime.submit(stream, [=] { return em::set_now("cudaMemsetAsync", pointer, value, bytes); },
+                               &em::CallCounts::copies));
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
@@ -672,11 +678,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
-  return report(runtime.submit(stream, [body = executable->body] {
+  runtime.calls.graph_nodes += executable->body->works.size();
+  const auto work = [body = executable->body] {
     em::Status status;
     for (const em::Work& work : body->works) status = em::both(std::move(status), work());
     return status;
-  }));
+  };
+  return report(runtime.submit(stream, work, &em::CallCounts::graph_launches));
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -736,6 +744,18 @@ std::vector<KernelProfile> profile() {
     all.push_back({kernels::cuda::kernel_name(kernel), counted.launches, counted.memory});
   std::ranges::sort(all, {}, &KernelProfile::name);
   return all;
+}
+
+CallCounts calls() {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  return runtime.calls;
+}
+
+void clear_calls() {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.calls = {};
 }
 
 void clear_profile() {

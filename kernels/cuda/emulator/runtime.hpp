@@ -50,8 +50,8 @@ class Runtime {
 
   bool profiling;
 
-  /// Queues the work; unless work is deferred also does it, and returns what came of it.
-  Status submit(cudaStream_t stream, Work work);
+  /// Queues the work; unless work is deferred also does it, and returns what came of it. Counted there, unless captured.
+  Status submit(cudaStream_t stream, Work work, std::uint64_t CallCounts::*count = nullptr);
   /// Does the queue's first `count` pieces of work, counted from its beginning.
   Status finish(Queue& queue, std::uint64_t count);
   Status finish(Queue& queue) { return finish(queue, queue.submitted); }
@@ -72,6 +72,7 @@ class Runtime {
   std::map<Address, Pinned> pinned;
   std::map<const void*, int> shared_limits;      ///< by kernel: dynamic shared memory beyond 48 KiB was asked for
   std::map<const void*, KernelProfile> profile;  ///< by kernel
+  CallCounts calls;
   std::shared_ptr<Capture> capture;              ///< the one in progress, if any
 
  private:
