@@ -66,6 +66,10 @@ class CpuFloat32 : public ReferenceFloat<float> {
   // dropout.cpp
   void dropout(const DropoutShape& s, PhiloxState state, const float* x, float* y) override;
 
+  // image_batch.cpp
+  void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
+                   const int64_t* labels, const int64_t* order, const int64_t* step, float* x, int64_t* target) override;
+
   // optim.cpp
   void sgd_step(const SgdStep& s, std::span<const SgdParam<float>> params) override;
   void adamw_step(const AdamWStep& s, std::span<const AdamWParam<float>> params) override;

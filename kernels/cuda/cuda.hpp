@@ -99,6 +99,10 @@ class CudaFloat : public FloatKernels<T> {
   void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target, const T* weight,
                               const T* norm, const T* dloss, T* dlogits) override;
 
+  // image_batch.cu
+  void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
+                   const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) override;
+
   // optim.cu
   void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params) override;
   void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params) override;
