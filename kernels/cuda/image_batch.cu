@@ -31,8 +31,15 @@ __global__ void __launch_bounds__(block_size)
     const I i = work / runs, run = work - i * runs;
     const int64_t j = order[*step * s.N + i];
     std::uint32_t draw = 0;
-    if (lane < 3 && s.shift >= 0) draw = philox_bits(flips.now(), static_cast<std::uint64_t>(i) * 3 + lane);
-    if (lane >= 3 && s.cutout > 0) draw = philox_bits(cutouts.now(), static_cast<std::uint64_t>(i) * 2 + lane - 3);
+    if (s.shift >= 0 || s.cutout > 0) {
+      const PhiloxState state = lane < 3 ? flips.now() : cutouts.now();
+      const auto number = static_cast<std::uint64_t>(i), at = lane < 3 ? 3 * number + lane : 2 * number + lane - 3;
+      const PhiloxBlock random = philox(state.seed, state.offset + at / 4);
+      // As philox_bits, which for 64-bit numbers would keep the words in local memory to index them.
+      const std::uint32_t even = at % 4 < 2 ? random.word[0] : random.word[2];
+      const std::uint32_t odd = at % 4 < 2 ? random.word[1] : random.word[3];
+      draw = at % 2 == 0 ? even : odd;
+    }
     const auto of = [&](int from) { return __shfl_sync(all_lanes, draw, from); };
     const ImageChange<I> change(s, {of(0), of(1), of(2), of(3), of(4)});
     if (run == 0 && lane == 0) target[i] = labels[j];

@@ -57,8 +57,9 @@ TEST_CASE("image_batch gives each byte's 255th part, in either type", "[image_ba
     Random random(base_seed(), 0);
     const auto run_as = [&]<class T>(T) {
       Run<T> run(*subject.backend, random);
-      run.floating().image_batch(s, {}, {}, run.in(image), run.in(labels), run.in(order), run.in(step),
-                                 run.out("x", {256}), run.template out<int64_t>("target", {1}));
+      T* x = run.out("x", {256});
+      int64_t* target = run.template out<int64_t>("target", {1});
+      run.floating().image_batch(s, {}, {}, run.in(image), run.in(labels), run.in(order), run.in(step), x, target);
       const std::vector<Output> got = run.finish();
       for (int i = 0; i < 256; ++i) CHECK(got[0].values[static_cast<std::size_t>(i)] == static_cast<T>(i) / T{255});
       CHECK(got[1].values[0] == 7);
