@@ -50,6 +50,7 @@ bool training_loop(int n_epochs, Training& t, const TrainingEvents& events) {
   const auto set_schedule = [&](std::int64_t step) {
     if (t.schedule) t.schedule->set_epoch(std::max<std::int64_t>(step, 0));
   };
+  t.loader.set_state(t.loader.state());  // a training that was stopped goes on, in the middle of its epoch
   set_schedule(steps_done() - 1);  // of the step before, for an epoch of which only the end is left
   tern::GraphedStep step(t.optimizer, [&](const Tensor& imgs, const Tensor& labels) {
     Tensor loss = t.loss_fn(t.model(imgs), labels);

@@ -46,7 +46,7 @@ std::vector<double> first_losses(Device device) {
   for (std::int64_t step = 0; step < steps; ++step) {
     const TensorDataset batch(drawn.inputs().narrow(0, step * batch_size, batch_size).contiguous(),
                               drawn.targets().narrow(0, step * batch_size, batch_size).contiguous());
-    DataLoader loader(batch, {.batch_size = batch_size, .num_workers = 0, .seed = base_seed()});
+    DataLoader loader(batch, {.batch_size = batch_size, .shuffle = true, .seed = base_seed()});
     birds_vs_planes::Training training{
         .model = *model, .optimizer = optimizer, .loader = loader, .loss_fn = CrossEntropyLoss(), .device = device};
     birds_vs_planes::training_loop(1, training,

@@ -41,7 +41,8 @@ Trained train(const Training& t) {
   set_num_threads(t.threads);
   manual_seed(test::base_seed());
   const auto model = make_model(t.model);
-  DataLoader loader(images, {.batch_size = 32, .num_workers = t.num_workers, .seed = test::base_seed()});
+  DataLoader loader(images,
+                    {.batch_size = 32, .shuffle = true, .num_workers = t.num_workers, .seed = test::base_seed()});
   SGD optimizer(model->parameters(), {.lr = t.lr, .weight_decay = t.weight_decay});
   Trained trained;
   birds_vs_planes::Training training{.model = *model,
@@ -115,7 +116,7 @@ TEST_CASE("an epoch's loss is the mean over its batches") {
 TEST_CASE("a stop that is asked for while an epoch is measured, the last one too, is not lost") {
   const TensorDataset images = synthetic_birds_and_planes(64, test::base_seed());
   const auto model = make_model("net");
-  DataLoader loader(images, {.batch_size = 32, .num_workers = 0});
+  DataLoader loader(images, {.batch_size = 32, .shuffle = true});
   SGD optimizer(model->parameters(), {.lr = 0.01});
   birds_vs_planes::Training training{
       .model = *model, .optimizer = optimizer, .loader = loader, .loss_fn = CrossEntropyLoss()};
@@ -142,7 +143,7 @@ TEST_CASE("an epoch's learning rate is that of its last step, also where the run
   const TensorDataset images = synthetic_birds_and_planes(64, test::base_seed());
   for (const bool stops : {false, true}) {
     const auto model = make_model("net");
-    DataLoader loader(images, {.batch_size = 16, .num_workers = 0});
+    DataLoader loader(images, {.batch_size = 16, .shuffle = true});
     SGD optimizer(model->parameters(), {.lr = 0.01});
     WarmupCosineLR schedule(optimizer, 6, 12);
     birds_vs_planes::Training training{.model = *model,
@@ -303,7 +304,7 @@ TEST_CASE("accuracy counts in evaluation mode, with or without the last batch") 
     for (std::int64_t i = 0; i < counted; ++i) correct += (images.data<float>()[3 * i] > 0.5F) == (labels[i] == 1);
 
     const TensorDataset dataset(images, tensor(labels));
-    DataLoader loader(dataset, {.batch_size = batch_size, .shuffle = false, .drop_last = drop_last, .num_workers = 0});
+    DataLoader loader(dataset, {.batch_size = batch_size, .drop_last = drop_last});
     FirstPixel model;
     const auto a = birds_vs_planes::accuracy(model, loader, Device::cpu);
     CHECK(a.correct == correct);
