@@ -32,7 +32,6 @@ ImageBatches::ImageBatches(const Tensor& images, const Tensor& labels, const Ima
 }
 
 void ImageBatches::go_to(State state) {
-  if (state.position == size()) state = {state.epoch + 1, 0};
   if (options_.shuffle && state.epoch != state_.epoch) {
     order_.copy_(tensor(epoch_order(labels_.numel(), true, options_.seed, state.epoch)));
   }
@@ -44,7 +43,10 @@ void ImageBatches::set_state(State state) {
   go_to(state);
 }
 
-void ImageBatches::advance() { go_to({state_.epoch, state_.position + 1}); }
+void ImageBatches::advance() {
+  const bool more = state_.position + 1 < size();
+  go_to(more ? State{state_.epoch, state_.position + 1} : State{state_.epoch + 1, 0});
+}
 
 Batch ImageBatches::gather(const Tensor& step, Generator& generator) const {
   check(step.defined() && step.dtype() == DType::int64 && step.numel() == 1 && step.device() == images_.device(),

@@ -42,8 +42,8 @@ class ImageBatches {
   /// Batches in an epoch.
   std::int64_t size() const { return labels_.numel() / options_.batch_size; }
 
-  /// As DataLoader's of the same seed and size: the batches given out so far, as advance() counts them. A position of
-  /// size() is the next epoch's beginning. Throws Error unless 0 <= epoch <= 1e9 and 0 <= position <= size().
+  /// As DataLoader's of the same seed and size: the batches given out so far, as advance() counts them. Throws Error
+  /// unless 0 <= epoch <= 1e9 and 0 <= position <= size(); from the latter advance() begins the next epoch.
   State state() const { return state_; }
   void set_state(State state);
 

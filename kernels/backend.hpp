@@ -358,7 +358,7 @@ class FloatKernels {
   /// `cutout` a square placed by draws 2 i and 2 i + 1 of `cutouts` becomes `fill`, as random_flip_and_shift and
   /// random_cutout_ (data/augment.hpp) have it, bit by bit.
   virtual void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
-                           const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) { not_yet(); }
+                           const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) = 0;
 
   // Of many arrays at once, such as a model's parameters: in one launch for up to 64.
   /// y[0] = the sum of the squares of all x; their y is not used.

@@ -51,6 +51,7 @@ class Call {
     return place(std::vector<Real>(values.begin(), values.end()), false);
   }
   const int64_t* in(const std::vector<int64_t>& values) { return place(values, false); }
+  const uint8_t* in(const std::vector<uint8_t>& values) { return place(values, false); }
   Real* inout(const std::vector<float>& values) { return place(std::vector<Real>(values.begin(), values.end()), true); }
   template <class T = Real>
   T* out(int64_t n) {
@@ -157,6 +158,19 @@ void add_elementwise(std::vector<Case>& cases, Numbers& numbers) {
   const DropoutShape s{.n = batch * 32 * 16 * 16, .group = 16 * 16, .p = 0.4};
   const std::vector<float> ones = numbers.floats(s.n, 0.5F, 1);
   add(cases, "dropout2d", [=](auto& c) { c.kernels().dropout(s, {1, 2}, c.in(ones), c.out(s.n)); });
+}
+
+/// As the strong recipe gathers it, from four batches' images.
+void add_image_batch(std::vector<Case>& cases, Numbers& numbers) {
+  const ImageBatchShape s{.N = batch, .C = 3, .H = 32, .W = 32, .shift = 4, .cutout = 8};
+  const int64_t n = 4 * batch, pixels = s.C * s.H * s.W;
+  std::vector<uint8_t> images;
+  for (const int64_t v : numbers.indices(n * pixels, 256)) images.push_back(static_cast<uint8_t>(v));
+  const std::vector<int64_t> labels = numbers.indices(n, 2), order = numbers.indices(n, n), step{3};
+  add(cases, "image_batch", [=](auto& c) {
+    c.kernels().image_batch(s, {1, 2}, {1, 50}, c.in(images), c.in(labels), c.in(order), c.in(step),
+                            c.out(batch * pixels), c.template out<int64_t>(batch));
+  });
 }
 
 void add_batch_norm2d(std::vector<Case>& cases, Numbers& numbers) {
@@ -299,6 +313,7 @@ int main(int argc, char** argv) {
   add_pools(cases, numbers, 16, 32);
   add_pools(cases, numbers, 8, 16);
   add_elementwise(cases, numbers);
+  add_image_batch(cases, numbers);
   add_batch_norm2d(cases, numbers);
   add_linear(cases, numbers);
   add_steps(cases, numbers);

@@ -66,6 +66,10 @@ class CpuFloat32 : public ReferenceFloat<float> {
   // dropout.cpp
   void dropout(const DropoutShape& s, PhiloxState state, const float* x, float* y) override;
 
+  // image_batch.cpp
+  void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
+                   const int64_t* labels, const int64_t* order, const int64_t* step, float* x, int64_t* target) override;
+
   // optim.cpp
   void scale_all(std::span<const Segment<float>> all, double a, const float* factor) override;
   void add_all(std::span<const Segment<float>> all) override;

@@ -105,6 +105,10 @@ class CudaFloat : public FloatKernels<T> {
   void add_all(std::span<const Segment<T>> all) override;
   void lerp_all(std::span<const Segment<T>> all, double weight, const StepNumbers<T>* numbers) override;
 
+  // image_batch.cu
+  void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
+                   const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) override;
+
   // optim.cu
   void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepNumbers<T>* numbers) override;
   void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params, const StepNumbers<T>* numbers) override;

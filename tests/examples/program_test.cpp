@@ -554,7 +554,7 @@ TEST_CASE("the strong recipe trains, and its file says how to judge") {
   const Outcome evaluate = run_program({"evaluate", "--data", "synthetic:200", "--load", saved, "--json"});
   check_success(evaluate);
   const auto model = birds_vs_planes::load_model({}, saved);
-  DataLoader loader(drawn, {.shuffle = false, .drop_last = false});
+  DataLoader loader(drawn, {.batch_size = 64});
   const auto accuracy = birds_vs_planes::accuracy(*model.module, loader, Device::cpu, true);
   CHECK(nlohmann::json::parse(evaluate.out).at("train").at("correct") == accuracy.correct);
 }

@@ -115,10 +115,10 @@ TEST_CASE("an epoch's loss is the mean over its batches") {
 TEST_CASE("a stop that is asked for while an epoch is measured, the last one too, is not lost") {
   const TensorDataset images = synthetic_birds_and_planes(64, test::base_seed());
   const auto model = make_model("net");
-  ImageBatches batches(images.inputs(), images.targets(), {.batch_size = 32});
+  ImageBatches drawn(images.inputs(), images.targets(), {.batch_size = 32});
   SGD optimizer(model->parameters(), {.lr = 0.01});
   birds_vs_planes::Training training{
-      .model = *model, .optimizer = optimizer, .batches = batches, .loss_fn = CrossEntropyLoss()};
+      .model = *model, .optimizer = optimizer, .batches = drawn, .loss_fn = CrossEntropyLoss()};
   int batches = 0, epochs = 0;
   bool stop = false;
   const birds_vs_planes::TrainingEvents events{.batch_done = [&] { ++batches; },
@@ -303,7 +303,7 @@ TEST_CASE("accuracy counts in evaluation mode, with or without the last batch") 
     for (std::int64_t i = 0; i < counted; ++i) correct += (images.data<float>()[3 * i] > 0.5F) == (labels[i] == 1);
 
     const TensorDataset dataset(images, tensor(labels));
-    DataLoader loader(dataset, {.batch_size = batch_size, .shuffle = false, .drop_last = drop_last, .num_workers = 0});
+    DataLoader loader(dataset, {.batch_size = batch_size, .drop_last = drop_last});
     FirstPixel model;
     const auto a = birds_vs_planes::accuracy(model, loader, Device::cpu);
     CHECK(a.correct == correct);

@@ -13,15 +13,6 @@ DropoutShape random_dropout(Random& random) {
   return s;
 }
 
-/// At times about to carry from the low word of the counter to the high one.
-PhiloxState random_state(Random& random) {
-  const std::uint64_t seed = static_cast<std::uint64_t>(random.integer(0, std::numeric_limits<int64_t>::max())) * 2;
-  const std::uint64_t offset = random.chance(0.3)   ? 0
-                               : random.chance(0.5) ? 0x1'0000'0000u - random.integer(1, 5)
-                                                    : random.integer(0, 1'000'000'000'000);
-  return {seed, offset};
-}
-
 TEMPLATE_TEST_CASE("dropout", "[dropout]", float, double) {
   using T = TestType;
   for_each_case(60, [](Random& random) {

@@ -7,6 +7,8 @@
 #include <random.hpp>
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <numeric>
 #include <ostream>
 #include <vector>
@@ -44,6 +46,11 @@ inline std::ostream& operator<<(std::ostream& out, const BatchNorm2dShape& s) {
 
 inline std::ostream& operator<<(std::ostream& out, const DropoutShape& s) {
   return out << "n " << s.n << ", group " << s.group << ", p " << s.p;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const ImageBatchShape& s) {
+  return out << "images [" << s.N << ", " << s.C << ", " << s.H << ", " << s.W << "], shift " << s.shift << ", cutout "
+             << s.cutout << ", fill " << s.fill;
 }
 
 inline std::ostream& operator<<(std::ostream& out, const CrossEntropyShape& s) {
@@ -199,6 +206,15 @@ inline CrossEntropyShape random_cross_entropy(Random& random) {
   s.ignore_index = random.chance(0.5) ? -100 : random.integer(0, s.C - 1);
   s.reduction = random.pick({Reduction::none, Reduction::mean, Reduction::sum});
   return s;
+}
+
+/// At times about to carry from the low word of the counter to the high one.
+inline PhiloxState random_state(Random& random) {
+  const std::uint64_t seed = static_cast<std::uint64_t>(random.integer(0, std::numeric_limits<int64_t>::max())) * 2;
+  const std::uint64_t offset = random.chance(0.3)   ? 0
+                               : random.chance(0.5) ? 0x1'0000'0000u - random.integer(1, 5)
+                                                    : random.integer(0, 1'000'000'000'000);
+  return {seed, offset};
 }
 
 }  // namespace tern::test
