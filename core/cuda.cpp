@@ -66,7 +66,7 @@ namespace {
 
 int device_count() noexcept { return 0; }
 int current_device() { no_device(); }
-DeviceGuard::DeviceGuard(int) : previous_(0) { no_device(); }
+DeviceGuard::DeviceGuard(int) : device_(0), previous_(0) { no_device(); }
 DeviceGuard::~DeviceGuard() = default;
 void synchronize_device() { no_device(); }
 MemoryStats memory_stats(int) { no_device(); }

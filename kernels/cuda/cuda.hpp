@@ -152,16 +152,15 @@ class CudaBackend : public Backend {
 /// The process's one B for a device, made when it is first asked for. Throws tern::Error where there is no such device.
 template <class B>
 B& backend_of(int index) {
+  static std::mutex mutex;
+  static auto& backends = *new std::map<int, std::unique_ptr<B>>;  // never destroyed: memory may outlive main
+  const std::scoped_lock lock(mutex);
+  if (const auto made = backends.find(index); made != backends.end()) return *made->second;
   if (const int count = cuda::device_count(); index < 0 || index >= count) {
     throw Error("device cuda:" + std::to_string(index) + ": expected one of this machine's " + std::to_string(count) +
                 " CUDA devices");
   }
-  static std::mutex mutex;
-  static auto& backends = *new std::map<int, std::unique_ptr<B>>;  // never destroyed: memory may outlive main
-  const std::scoped_lock lock(mutex);
-  std::unique_ptr<B>& backend = backends[index];
-  if (!backend) backend = std::make_unique<B>(index);
-  return *backend;
+  return *backends.emplace(index, std::make_unique<B>(index)).first->second;
 }
 
 }  // namespace tern::kernels

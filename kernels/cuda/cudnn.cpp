@@ -101,8 +101,14 @@ bool fits(std::initializer_list<int64_t> elements) {
 bool fits(const Conv2dShape& s) {
   return fits({s.N * s.C * s.H * s.W, s.N * s.K * s.P() * s.Q(), s.K * s.C * s.R * s.S});
 }
-bool fits(const Pool2dShape& s) { return fits({s.N * s.C * s.H * s.W, s.N * s.C * s.P() * s.Q()}); }
-bool fits(const BatchNorm2dShape& s) { return fits({s.N * s.C * s.HW}); }
+/// Larger batches than these cuDNN's pooling and batch normalisation do not support.
+bool fits(const Pool2dShape& s) {
+  return s.N <= 65535 && fits({s.N * s.C * s.H * s.W, s.N * s.C * s.P() * s.Q()});
+}
+bool fits(const BatchNorm2dShape& s) { return s.N <= 131070 && fits({s.N * s.C * s.HW}); }
+
+/// The most memory that an algorithm of cuDNN may work in.
+constexpr std::size_t most_workspace = std::size_t{256} << 20;
 
 template <class T>
 struct Convolution {
@@ -125,9 +131,9 @@ struct Convolution {
   }
 };
 
-/// What cuDNN expects to be the fastest of its deterministic algorithms, if it has one, and the bytes of memory that it
-/// needs. `ask(room, count, answers)` is cuDNN's own question, whose answers begin with the fastest. Remembered, since
-/// asking takes longer than a launch.
+/// What cuDNN expects to be the fastest of its algorithms that are deterministic, use no tensor cores and do with
+/// most_workspace bytes of memory, if it has one. `ask(room, count, answers)` is cuDNN's own question, whose answers begin
+/// with the fastest. Remembered, since asking takes longer than a launch.
 template <class Perf, class T, class Ask>
 std::optional<Perf> algorithm(const Conv2dShape& s, Ask ask) {
   using Key = std::array<int64_t, 15>;
@@ -141,7 +147,10 @@ std::optional<Perf> algorithm(const Conv2dShape& s, Ask ask) {
   std::optional<Perf> best;
   for (int i = count - 1; i >= 0; --i) {
     const Perf& answer = answers[static_cast<std::size_t>(i)];
-    if (answer.status == CUDNN_STATUS_SUCCESS && answer.determinism == CUDNN_DETERMINISTIC) best = answer;
+    const bool in_full = answer.mathType == CUDNN_FMA_MATH || answer.mathType == CUDNN_DEFAULT_MATH;
+    if (answer.status == CUDNN_STATUS_SUCCESS && answer.determinism == CUDNN_DETERMINISTIC && in_full &&
+        answer.memory <= most_workspace)
+      best = answer;
   }
   return known[key] = best;
 }

@@ -188,7 +188,8 @@ void map_dense(int64_t n, F f, Y* y, const X*... x) {
 }
 
 template <class I, class F, class Y, class T>
-__global__ void __launch_bounds__(block_size, 4) map_strided(I n, F f, Walk<I> walk, const T* a, const T* b, Y* y) {
+__global__ void __launch_bounds__(block_size, 4)
+    map_strided(I n, F f, const __grid_constant__ Walk<I> walk, const T* a, const T* b, Y* y) {
   for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) {
     I in_a, in_b;
     walk.locate(i, in_a, in_b);

@@ -44,21 +44,22 @@ struct Files {
     std::ofstream(cut) << read_file(bird).substr(0, 500);
     std::filesystem::create_directory(empty);
     std::ofstream(log) << "a,b\n1,2\n";
-    REQUIRE(run_program(
-                {"train", "--data", "synthetic:64", "--epochs", "1", "--batch-size", "32", "--save", folder / "run"})
+    REQUIRE(run_program({"train", "--data", "synthetic:64", "--epochs", "1", "--batch-size", "32", "--device", "cpu",
+                         "--save", folder / "run"})
                 .code == 0);
   }
 };
 
 std::vector<Mistake> mistakes(const Files& f) {
   const std::string nowhere = f.folder / "nowhere";
-  const auto train = [](std::vector<std::string> more) {
-    more.insert(more.begin(), {"train", "--data", "synthetic:64", "--epochs", "1", "--batch-size", "32"});
+  const auto train = [](std::vector<std::string> more, const std::string& device = "cpu") {
+    more.insert(more.begin(),
+                {"train", "--data", "synthetic:64", "--epochs", "1", "--batch-size", "32", "--device", device});
     return more;
   };
-  const auto resume = [&](std::vector<std::string> more) {
+  const auto resume = [&](std::vector<std::string> more, const std::string& device = "cpu") {
     more.insert(more.end(), {"--checkpoint", f.checkpoint, "--resume"});
-    return train(more);
+    return train(more, device);
   };
   return {
       // The command line.
@@ -121,7 +122,7 @@ std::vector<Mistake> mistakes(const Files& f) {
       {resume({"--cutout", "4"}), 1, {"its run had cutout 0, not 4"}},
       {train({"--checkpoint", f.net, "--resume"}), 1, {"resume " + f.net + ": it is no checkpoint"}},
       {train({"--checkpoint", f.text, "--resume"}), 1, {f.text, "expected a whole safetensors file"}},
-      {resume({"--device", "reference"}), 1, {"its run had device cpu, not reference"}},
+      {resume({}, "reference"), 1, {"its run had device cpu, not reference"}},
       {train({"--load", f.net, "--checkpoint", f.folder / "./net"}), 2, {"--load: " + f.net + " is the file of --che"}},
       {train({"--save", nowhere, "--checkpoint", f.folder / "x/../nowhere"}), 2, {"--save: " + nowhere + " is the fi"}},
       {train({"--load", f.net, "--log", f.net}), 2, {"--load: " + f.net + " is the file of --log"}},

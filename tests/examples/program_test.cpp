@@ -78,7 +78,7 @@ struct Trained {
   std::string saved = folder / "net.safetensors", log = folder / "log.csv";
   Outcome outcome =
       run_program({"train", "--data", "synthetic", "--seed", "1", "--epochs", "5", "--lr", "0.05", "--momentum", "0.9",
-                   "--save", saved, "--log", log, "--eval-every", "2", "--threads", "1"});
+                   "--save", saved, "--log", log, "--eval-every", "2", "--threads", "1", "--device", "cpu"});
   std::vector<std::string> lines = outcome.lines();
 };
 
@@ -239,8 +239,8 @@ TEST_CASE("the command that a saved model names trains the same file again") {
 TEST_CASE("a training that fails leaves an older file as it was") {
   const Trained& t = trained();
   const std::string before = read_file(t.saved);
-  check_error(run_program({"train", "--data", "synthetic", "--epochs", "1", "--lr", "1e39", "--threads", "1", "--save",
-                           t.saved}),
+  check_error(run_program({"train", "--data", "synthetic", "--epochs", "1", "--lr", "1e39", "--threads", "1",
+                           "--device", "cpu", "--save", t.saved}),
               {"the loss is nan at step 2 of epoch 1", "conv1", "; kept: " + t.saved + ".checkpoint"}, 3);
   CHECK(read_file(t.saved) == before);
   CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors", "net.safetensors.checkpoint"});

@@ -48,6 +48,8 @@ struct Report {
                            "synthetic:200",
                            "--model",
                            "res",
+                           "--device",
+                           "cpu",
                            "--threads",
                            "1",
                            "--epochs",
@@ -66,8 +68,9 @@ struct Report {
                            folder / (std::string("run<!--<script>") + seed)})
                   .code == 0);
     }
-    const Outcome outcome = run_program({"report", "--data", "synthetic:200", "--load", folder / "net", "--log",
-                                         folder / "run<!--<script>1", folder / "run<!--<script>2", "--output", page});
+    const Outcome outcome =
+        run_program({"report", "--data", "synthetic:200", "--device", "cpu", "--load", folder / "net", "--log",
+                     folder / "run<!--<script>1", folder / "run<!--<script>2", "--output", page});
     INFO(outcome.err);
     REQUIRE(outcome.code == 0);
     html = read_file(page);

@@ -265,6 +265,7 @@ TEST_CASE("with ten classes a run learns from the images of the others, and is j
   data.others.emplace(drawn, full({128}, 9, {.dtype = DType::int64}));
   Options options;
   options.recipe = "strong";
+  options.device = "cpu";
   options.epochs = 1;
   options.batch_size = options.holdout = 16;
   for (const int classes : {10, 2}) {

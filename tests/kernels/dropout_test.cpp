@@ -8,6 +8,7 @@ namespace tern::test {
 DropoutShape random_dropout(Random& random) {
   DropoutShape s;
   s.group = random.chance(0.5) ? 1 : random.integer(1, random.chance(0.5) ? 9 : 300);
+  if (s.group > 1 && random.chance(0.5)) s.group = (s.group + 3) / 4 * 4;  // a multiple of the widest access
   s.n = s.group * (random.length() / s.group);
   s.p = random.chance(0.2) ? random.pick({0.0, 1.0}) : random.real(0, 1);
   return s;
