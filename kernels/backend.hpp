@@ -201,9 +201,13 @@ class ArrayKernels {
   /// y = a op b, y dense in the order of the walk. y may alias a, or b, where that operand is dense too.
   /// maximum and minimum give NaN if either operand is NaN. Integer division by zero gives 0.
   virtual void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) = 0;
+  /// The same with a number for one operand, whose strides are not looked at.
+  virtual void binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) = 0;
+  virtual void binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) = 0;
 
   /// y = 1 where a op b, else 0; y dense in the order of the walk. Comparisons with NaN are false, `ne` is true.
   virtual void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) = 0;
+  virtual void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) = 0;
 
   /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0.
   virtual void sum(const ReduceShape& r, const T* x, T* y) = 0;
@@ -251,10 +255,11 @@ class FloatKernels {
   virtual void matmul(const MatmulShape& s, const T* a, const T* b, T* y) = 0;
 
   /// y = activation(x w' + bias). bias may be null.
-  virtual void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) { not_yet(); }
-  /// The gradient, from y as linear gave it. Each output may be null.
+  virtual void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) = 0;
+  /// The gradient, from y as linear gave it, which may be null where there is no activation. Each output may be null,
+  /// and then the inputs that only it needs: x goes with dw, w with dx.
   virtual void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
-                               T* dbias) { not_yet(); }
+                               T* dbias) = 0;
 
   /// Cross-correlation with zero padding:
   /// y[n, k, p, q] = bias[k] + sum over c, r, s of w[k, c, r, s] * x[n, c', h, w'] with
