@@ -341,17 +341,10 @@ class FloatKernels {
   /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
   ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;
   /// loss [N] is l for Reduction::none; loss [1] is sum(l) for sum, and sum(l) / sum(w[t[n]]) for mean.
-  /// log_prob [N, C] and norm [1] (that divisor, or 1) are outputs, kept for the gradient.
+  /// dlogits [N, C], which may be null, is the gradient of loss[0], or for Reduction::none of each row's loss: 0 in rows
+  /// that are ignored.
   virtual void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight,
-                             T* log_prob, T* norm, T* loss) = 0;
-  /// dloss is [N] for Reduction::none, else [1].
-  virtual void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target,
-                                      const T* weight, const T* norm, const T* dloss, T* dlogits) = 0;
-
-  /// The same, and its gradient: dlogits [N, C], which may be null, is that of loss[0], or for Reduction::none of each
-  /// row's loss.
-  virtual void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,
-                             T* dlogits) { not_yet(); }
+                             T* loss, T* dlogits) = 0;
 
   /// The batch that follows batch `*step` - 1 of an epoch: x[i] [C, H, W] = image j / 255 and target[i] = labels[j] with
   /// j = order[*step * N + i]; with `shift`, the image is flipped and moved by draws 3 i to 3 i + 2 of `flips`, and with

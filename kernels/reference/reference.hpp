@@ -87,10 +87,6 @@ class ReferenceFloat : public FloatKernels<T> {
                                         T* dbias) override;
 
   // cross_entropy.hpp
-  void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* log_prob,
-                     T* norm, T* loss) override;
-  void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target, const T* weight,
-                              const T* norm, const T* dloss, T* dlogits) override;
   void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,
                      T* dlogits) override;
 
