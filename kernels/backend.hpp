@@ -206,9 +206,13 @@ class ArrayKernels {
   /// y = a op b, y dense in the order of the walk. y may alias a, or b, where that operand is dense too.
   /// maximum and minimum give NaN if either operand is NaN. Integer division by zero gives 0.
   virtual void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) = 0;
+  /// The same with a number for one operand, whose strides are not looked at.
+  virtual void binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) = 0;
+  virtual void binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) = 0;
 
   /// y = 1 where a op b, else 0; y dense in the order of the walk. Comparisons with NaN are false, `ne` is true.
   virtual void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) = 0;
+  virtual void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) = 0;
 
   /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0.
   virtual void sum(const ReduceShape& r, const T* x, T* y) = 0;
@@ -256,10 +260,11 @@ class FloatKernels {
   virtual void matmul(const MatmulShape& s, const T* a, const T* b, T* y) = 0;
 
   /// y = activation(x w' + bias). bias may be null.
-  virtual void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) { not_yet(); }
-  /// The gradient, from y as linear gave it. Each output may be null.
+  virtual void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) = 0;
+  /// The gradient, from y as linear gave it, which may be null where there is no activation. Each output may be null,
+  /// and then the inputs that only it needs: x goes with dw, w with dx.
   virtual void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
-                               T* dbias) { not_yet(); }
+                               T* dbias) = 0;
 
   /// Cross-correlation with zero padding:
   /// y[n, k, p, q] = bias[k] + sum over c, r, s of w[k, c, r, s] * x[n, c', h, w'] with
@@ -341,17 +346,10 @@ class FloatKernels {
   /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
   ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;
   /// loss [N] is l for Reduction::none; loss [1] is sum(l) for sum, and sum(l) / sum(w[t[n]]) for mean.
-  /// log_prob [N, C] and norm [1] (that divisor, or 1) are outputs, kept for the gradient.
+  /// dlogits [N, C], which may be null, is the gradient of loss[0], or for Reduction::none of each row's loss: 0 in rows
+  /// that are ignored.
   virtual void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight,
-                             T* log_prob, T* norm, T* loss) = 0;
-  /// dloss is [N] for Reduction::none, else [1].
-  virtual void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target,
-                                      const T* weight, const T* norm, const T* dloss, T* dlogits) = 0;
-
-  /// The same, and its gradient: dlogits [N, C], which may be null, is that of loss[0], or for Reduction::none of each
-  /// row's loss.
-  virtual void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,
-                             T* dlogits) { not_yet(); }
+                             T* loss, T* dlogits) = 0;
 
   /// The batch that follows batch `*step` - 1 of an epoch: x[i] [C, H, W] = image j / 255 and target[i] = labels[j] with
   /// j = order[*step * N + i]; with `shift`, the image is flipped and moved by draws 3 i to 3 i + 2 of `flips`, and with

@@ -70,6 +70,20 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool with_bi
 
 Tensor Linear::forward(const Tensor& x) { return linear(x, weight, bias); }
 
+Tensor Linear::operator()(const Tensor& x, Activation activation) {
+  if (!has_forward_hooks()) return linear(x, weight, bias, activation);
+  const Tensor y = (*this)(x);
+  switch (activation) {
+    case Activation::tanh:
+      return tanh(y);
+    case Activation::relu:
+      return relu(y);
+    case Activation::none:
+      break;
+  }
+  return y;
+}
+
 Members Linear::members() {
   Members m{.parameters = {{"weight", weight}}};
   if (bias.defined()) m.parameters.emplace_back("bias", bias);

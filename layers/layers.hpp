@@ -38,6 +38,9 @@ class Linear : public Module {
  public:
   Linear(std::int64_t in_features, std::int64_t out_features, bool bias = true);
 
+  using Module::operator();
+  /// activation((*this)(x)), in one op unless a hook is to see what lies between.
+  Tensor operator()(const Tensor& x, Activation activation);
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override;

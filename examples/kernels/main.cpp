@@ -208,37 +208,24 @@ void add_batch_norm2d(std::vector<Case>& cases, Numbers& numbers) {
   });
 }
 
-/// y = x w^T + bias, its gradients, and the loss.
+/// tanh(x w^T + bias), its gradients, and the loss.
 void add_linear(std::vector<Case>& cases, Numbers& numbers) {
   const int64_t in = 512, out = 32, classes = 2;
+  const LinearShape linear{.rows = batch, .in = in, .out = out, .activation = Activation::tanh};
   const std::vector<float> x = numbers.floats(batch * in), w = numbers.floats(out * in),
-                           g = numbers.floats(batch * out), bias = numbers.floats(out);
-  add(cases, "linear: x w^T", [=](auto& c) {
-    c.kernels().matmul({.m = batch, .n = out, .k = in, .trans_b = true}, c.in(x), c.in(w), c.out(batch * out));
+                           y = numbers.floats(batch * out), g = numbers.floats(batch * out), bias = numbers.floats(out);
+  add(cases, "linear, tanh",
+      [=](auto& c) { c.kernels().linear(linear, c.in(x), c.in(w), c.in(bias), c.out(batch * out)); });
+  add(cases, "linear_backward", [=](auto& c) {
+    c.kernels().linear_backward(linear, c.in(x), c.in(w), c.in(y), c.in(g), c.out(batch * in), c.out(out * in),
+                                c.out(out));
   });
-  add(cases, "linear: + bias", [=](auto& c) {
-    const Strided rows{.ndim = 2, .size = {batch, out}, .a = {out, 1}, .b = {0, 1}};
-    c.array_kernels().binary(BinaryOp::add, rows, c.in(g), c.in(bias), c.out(batch * out));
-  });
-  add(cases, "linear: dx",
-      [=](auto& c) { c.kernels().matmul({.m = batch, .n = in, .k = out}, c.in(g), c.in(w), c.out(batch * in)); });
-  add(cases, "linear: dw", [=](auto& c) {
-    c.kernels().matmul({.m = out, .n = in, .k = batch, .trans_a = true}, c.in(g), c.in(x), c.out(out * in));
-  });
-  add(cases, "linear: dbias", [=](auto& c) { c.array_kernels().sum({1, batch, out}, c.in(g), c.out(out)); });
 
   const CrossEntropyShape s{.N = batch, .C = classes};
-  const std::vector<float> logits = numbers.floats(batch * classes, -3, 3), one{1};
+  const std::vector<float> logits = numbers.floats(batch * classes, -3, 3);
   const std::vector<int64_t> target = numbers.indices(batch, classes);
-  std::vector<float> log_prob(logits.size()), norm(1), loss(1);
-  reference_backend().floating(float{}).cross_entropy(s, logits.data(), target.data(), nullptr, log_prob.data(),
-                                                      norm.data(), loss.data());
   add(cases, "cross_entropy", [=](auto& c) {
-    c.kernels().cross_entropy(s, c.in(logits), c.in(target), nullptr, c.out(batch * classes), c.out(1), c.out(1));
-  });
-  add(cases, "cross_entropy_backward", [=](auto& c) {
-    c.kernels().cross_entropy_backward(s, c.in(log_prob), c.in(target), nullptr, c.in(norm), c.in(one),
-                                       c.out(batch * classes));
+    c.kernels().cross_entropy(s, c.in(logits), c.in(target), nullptr, c.out(1), c.out(batch * classes));
   });
   add(cases, "max, argmax", [=](auto& c) {
     c.array_kernels().max({batch, classes, 1}, c.in(logits), c.out(batch), c.template out<int64_t>(batch));

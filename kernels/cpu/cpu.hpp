@@ -14,6 +14,7 @@ class CpuArray : public ReferenceArray<T> {
  public:
   void fill(int64_t n, T value, T* y) override;
   void copy(const Strided& s, const T* a, T* b) override;
+  using ReferenceArray<T>::binary;  // those with a number come back to the one below
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
   void sum(const ReduceShape& r, const T* x, T* y) override;
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
@@ -36,6 +37,9 @@ class CpuFloat32 : public ReferenceFloat<float> {
 
   // matmul.cpp
   void matmul(const MatmulShape& s, const float* a, const float* b, float* y) override;
+  void linear(const LinearShape& s, const float* x, const float* w, const float* bias, float* y) override;
+  void linear_backward(const LinearShape& s, const float* x, const float* w, const float* y, const float* dy, float* dx,
+                       float* dw, float* dbias) override;
 
   // conv2d.cpp
   void conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) override;

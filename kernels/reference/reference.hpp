@@ -19,7 +19,10 @@ class ReferenceArray : public ArrayKernels<T> {
   void cast(int64_t n, const T* x, int64_t* y) override;
   void cast(int64_t n, const T* x, uint8_t* y) override;
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
+  void binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) override;
+  void binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) override;
+  void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) override;
 
   // reduce.hpp
   void sum(const ReduceShape& r, const T* x, T* y) override;
@@ -50,6 +53,11 @@ class ReferenceFloat : public FloatKernels<T> {
   // matmul.hpp
   void matmul(const MatmulShape& s, const T* a, const T* b, T* y) override;
 
+  // linear.hpp
+  void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) override;
+  void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
+                       T* dbias) override;
+
   // conv2d.hpp
   void conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) override;
   void conv2d_backward_input(const Conv2dShape& s, const T* w, const T* dy, T* dx) override;
@@ -79,10 +87,8 @@ class ReferenceFloat : public FloatKernels<T> {
                                         T* dbias) override;
 
   // cross_entropy.hpp
-  void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* log_prob,
-                     T* norm, T* loss) override;
-  void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target, const T* weight,
-                              const T* norm, const T* dloss, T* dlogits) override;
+  void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,
+                     T* dlogits) override;
 
   // segments.hpp
   void sum_of_squares(std::span<const Segment<T>> all, T* y) override;

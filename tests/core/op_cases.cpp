@@ -100,12 +100,12 @@ Problem matmul_case(Random& random, bool batch_a, bool batch_b) {
                  [](Inputs x) { return matmul(x[0], x[1]); });
 }
 
-Problem linear_case(Random& random, bool bias) {
+Problem linear_case(Random& random, bool bias, Activation activation = Activation::none) {
   Shape shape = random_shape(random, 1, 4, 3);
   const std::int64_t in = shape.back(), out = random.integer(1, 4);
   std::vector<Shape> shapes{shape, {out, in}};
   if (bias) shapes.push_back({out});
-  return problem(random, shapes, [=](Inputs x) { return linear(x[0], x[1], bias ? x[2] : Tensor()); });
+  return problem(random, shapes, [=](Inputs x) { return linear(x[0], x[1], bias ? x[2] : Tensor(), activation); });
 }
 
 Problem cat_case(Random& random) {
@@ -353,6 +353,7 @@ const std::vector<OpCase>& op_cases() {
       {"matmul of a matrix and a batch", [](Random& r) { return matmul_case(r, false, true); }},
       {"linear", [](Random& r) { return linear_case(r, true); }},
       {"linear without bias", [](Random& r) { return linear_case(r, false); }},
+      {"linear and tanh", [](Random& r) { return linear_case(r, true, Activation::tanh); }},
       {"cat", cat_case},
       {"stack", stack_case},
       {"index_select", index_select_case},

@@ -102,7 +102,7 @@ def cross_entropy():
         seed = dloss if reduction == "none" else dloss[0]
         loss.backward(seed)
         case = dict(N=n, C=c, reduction=reduction, label_smoothing=smoothing, ignore_index=ignore_index,
-                    logits=z, target=target, dloss=seed, log_prob=F.log_softmax(z, 1), loss=loss, dlogits=z.grad)
+                    logits=z, target=target, dloss=seed, loss=loss, dlogits=z.grad)
         yield case | (dict(weight=weight) if weighted else {})
 
 

@@ -137,6 +137,23 @@ TEST_CASE("products are the same for any number of threads", "[cpu]") {
   });
 }
 
+TEST_CASE("linear and its gradient are the same for any number of threads", "[cpu]") {
+  for_each_case(6, [](Random& random) {
+    const LinearShape s{.rows = random.integer(1, 600),
+                        .in = random.integer(1, 300),
+                        .out = random.integer(1, 600),
+                        .activation = random.pick({Activation::none, Activation::tanh, Activation::relu})};
+    CAPTURE(s);
+    const auto x = random.values<float>(s.rows * s.in), w = random.values<float>(s.out * s.in),
+               bias = random.values<float>(s.out), dy = random.values<float>(s.rows * s.out);
+    check_same_bits({s.rows * s.out, s.rows * s.in, s.out * s.in, s.out}, [&](Outputs& out) {
+      floating().linear(s, x.data(), w.data(), bias.data(), out[0].data());
+      floating().linear_backward(s, x.data(), w.data(), out[0].data(), dy.data(), out[1].data(), out[2].data(),
+                                 out[3].data());
+    });
+  });
+}
+
 TEST_CASE("sums are the same for any number of threads", "[cpu]") {
   for_each_case(12, [](Random& random) {
     const ReduceShape r{.outer = random.integer(1, 3),

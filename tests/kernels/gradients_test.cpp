@@ -229,6 +229,28 @@ TEST_CASE("gradients of batch_norm2d", "[gradients]") {
   });
 }
 
+TEST_CASE("gradient of linear", "[gradients]") {
+  for_each_case(30, [](Random& random) {
+    const LinearShape s{.rows = random.integer(1, 6),
+                        .in = random.integer(1, 6),
+                        .out = random.integer(1, 6),
+                        .activation = random.pick({Activation::none, Activation::tanh})};
+    CAPTURE(s);
+    const Values x = random.between<double>(s.rows * s.in, -1, 1), w = random.between<double>(s.out * s.in, -1, 1),
+                 bias = random.values<double>(s.out), dy = random.values<double>(s.rows * s.out);
+    Values y(dy.size()), dx(x.size(), NAN), dw(w.size(), NAN), dbias(bias.size(), NAN);
+    const auto loss = [&](const Values& x_, const Values& w_, const Values& bias_) {
+      floating().linear(s, x_.data(), w_.data(), bias_.data(), y.data());
+      return dot(dy, y);
+    };
+    loss(x, w, bias);
+    floating().linear_backward(s, x.data(), w.data(), y.data(), dy.data(), dx.data(), dw.data(), dbias.data());
+    check_gradient(random, "dx", x, dx, [&](const Values& v) { return loss(v, w, bias); });
+    check_gradient(random, "dw", w, dw, [&](const Values& v) { return loss(x, v, bias); });
+    check_gradient(random, "dbias", bias, dbias, [&](const Values& v) { return loss(x, w, v); });
+  });
+}
+
 TEST_CASE("gradient of cross_entropy", "[gradients]") {
   for_each_case(60, [](Random& random) {
     CrossEntropyShape s = random_cross_entropy(random);
@@ -245,13 +267,13 @@ TEST_CASE("gradient of cross_entropy", "[gradients]") {
     const Values logits = random.values<double>(s.N * s.C), weight = random.between<double>(s.C, 0.1, 3),
                  dloss = random.values<double>(s.reduction == Reduction::none ? s.N : 1);
     const double* w = has_weight ? weight.data() : nullptr;
-    Values log_prob(logits.size()), norm(1), loss(dloss.size()), dlogits(logits.size(), NAN);
+    Values loss(dloss.size()), dlogits(logits.size(), NAN);
     const auto projected = [&](const Values& v) {
-      floating().cross_entropy(s, v.data(), target.data(), w, log_prob.data(), norm.data(), loss.data());
+      floating().cross_entropy(s, v.data(), target.data(), w, loss.data(), nullptr);
       return dot(dloss, loss);
     };
-    projected(logits);
-    floating().cross_entropy_backward(s, log_prob.data(), target.data(), w, norm.data(), dloss.data(), dlogits.data());
+    floating().cross_entropy(s, logits.data(), target.data(), w, loss.data(), dlogits.data());
+    for (int64_t i = 0; i < s.N * s.C; ++i) dlogits[i] *= dloss[s.reduction == Reduction::none ? i / s.C : 0];
     check_gradient(random, "dlogits", logits, dlogits, projected);
   });
 }

@@ -29,6 +29,11 @@ inline std::ostream& operator<<(std::ostream& out, const MatmulShape& s) {
              << ", trans_b " << s.trans_b;
 }
 
+inline std::ostream& operator<<(std::ostream& out, const LinearShape& s) {
+  return out << "x [" << s.rows << ", " << s.in << "], w [" << s.out << ", " << s.in << "], activation "
+             << static_cast<int>(s.activation);
+}
+
 inline std::ostream& operator<<(std::ostream& out, const Conv2dShape& s) {
   return out << "x [" << s.N << ", " << s.C << ", " << s.H << ", " << s.W << "], w [" << s.K << ", " << s.C / s.groups
              << ", " << s.R << ", " << s.S << "], stride " << s.stride_h << " " << s.stride_w << ", pad " << s.pad_h
@@ -137,6 +142,16 @@ inline MatmulShape random_matmul(Random& random) {
           .k = extent(),
           .trans_a = random.chance(0.5),
           .trans_b = random.chance(0.5)};
+}
+
+inline LinearShape random_linear(Random& random) {
+  const auto extent = [&](int64_t most) {
+    return random.chance(0.15) ? random.integer(0, 1) : random.integer(1, random.chance(0.3) ? most : 20);
+  };
+  return {.rows = extent(150),
+          .in = extent(500),
+          .out = extent(150),
+          .activation = random.pick({Activation::none, Activation::tanh, Activation::relu})};
 }
 
 inline Conv2dShape random_conv2d(Random& random) {

@@ -41,6 +41,28 @@ using Names = std::vector<std::string>;
 
 }  // namespace
 
+TEST_CASE("Linear with an activation is both, in one op or, where a hook looks in between, in two", "[layers]") {
+  Linear fc(5, 3);
+  const Tensor x = rand({4, 5});
+  for (const Activation activation : {Activation::none, Activation::tanh, Activation::relu}) {
+    const Tensor plain = fc(x), y = fc(x, activation);
+    const Tensor want = activation == Activation::tanh   ? tanh(plain)
+                        : activation == Activation::relu ? relu(plain)
+                                                         : plain;
+    CHECK(y.grad_node()->name == std::string("linear"));
+    const std::vector<float> a = y.to_vector<float>(), b = want.to_vector<float>();
+    for (std::size_t i = 0; i < a.size(); ++i) CHECK(a[i] == Approx(b[i]).epsilon(1e-6));
+
+    Linear watched(5, 3);
+    watched.weight = fc.weight;
+    watched.bias = fc.bias;
+    Tensor seen;
+    watched.register_forward_hook([&](Module&, const Tensor& output) { seen = output; });
+    check_equal(watched(x, activation), want);
+    check_equal(seen, plain);
+  }
+}
+
 TEST_CASE("state_dict has PyTorch's names", "[module]") {
   Net net(32, true, 0.4);
   CHECK(names(net.named_parameters()) == Names{"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight",
