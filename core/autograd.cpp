@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
 #include <tern/core/cuda.hpp>
+#include <tern/core/dispatch.hpp>
 #include <tern/core/graph_access.hpp>
 #include <tern/core/ops.hpp>
 
@@ -36,9 +37,30 @@ void check_gradient(const Node& node, std::size_t i, const Tensor& g, const Shap
         g.device(), i, dtype, shape, device);
 }
 
-/// sum += gradient, for each.
-void add_all(const std::vector<std::pair<Tensor, Tensor>>& additions) {
-  for (const auto& [sum, gradient] : additions) sum.add_(gradient);
+/// sum += gradient, for each: by one kernel for those of one dtype on one device.
+void add_all(std::vector<std::pair<Tensor, Tensor>> additions) {
+  while (!additions.empty()) {
+    const Tensor like = additions[0].first;
+    const auto others = std::stable_partition(additions.begin(), additions.end(), [&like](const auto& addition) {
+      return addition.first.dtype() == like.dtype() && addition.first.device() == like.device();
+    });
+    for_floating("backward", like, [&]<class T>(kernels::FloatKernels<T>& k) {
+      std::vector<kernels::Segment<T>> all;
+      std::vector<Tensor> dense;  // kept until the kernel has run
+      for (auto addition = additions.begin(); addition != others; ++addition) {
+        const Tensor& sum = addition->first;
+        if (!sum.is_contiguous()) {
+          sum.add_(addition->second);
+          continue;
+        }
+        dense.push_back(addition->second.contiguous());
+        all.push_back({sum.numel(), dense.back().template data<T>(), sum.data<T>()});
+        sum.storage()->bump_version();
+      }
+      k.add_all(all);
+    });
+    additions.erase(additions.begin(), others);
+  }
 }
 
 /// What leaves get on top of the gradient that they have: queued, and added all at once when the pass is over, or when
@@ -55,8 +77,7 @@ class Additions {
   }
 
   void flush() {
-    add_all(all_);
-    all_.clear();
+    add_all(std::exchange(all_, {}));
     written_.clear();
     read_.clear();
   }

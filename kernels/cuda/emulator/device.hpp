@@ -17,7 +17,6 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
-#define __grid_constant__
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(bytes) alignas(bytes)
