@@ -65,6 +65,7 @@ bool training_loop(int n_epochs, Training& t, const TrainingEvents& events) {
       events.batch_done();
       if (stopped) return false;
     }
+    if (at.position == size) t.batches.advance();  // resumed where only the epoch's end was left
     const Epoch epoch{static_cast<int>(at.epoch) + 1, std::exchange(t.loss_sum, 0) / static_cast<double>(size),
                       t.optimizer.lr().front(), std::exchange(t.seconds, 0)};
     events.epoch_done(epoch);
