@@ -733,7 +733,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   runtime.calls.graph_nodes += executable->body->works.size();
   const auto work = [body = executable->body] {
     em::Status status;
-    for (const em::Work& work : body->works) status = em::both(std::move(status), work());
+    for (const em::Work& each : body->works) status = em::both(std::move(status), each());
     return status;
   };
   return report(runtime.submit(stream, work, &em::CallCounts::graph_launches));
