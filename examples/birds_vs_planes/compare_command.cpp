@@ -43,7 +43,7 @@ void compare(const Options& asked) {
     if (options.output) {
       tern::write_file(*options.output, table);
     } else {
-      console.result("{}", rows);
+      console.drawing(rows);
     }
   };
   add(
