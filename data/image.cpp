@@ -1,7 +1,7 @@
 #include <tern/data/image.hpp>
 
 #include <tern/core/check.hpp>
-#include <tern/core/safetensors.hpp>
+#include <tern/core/file.hpp>
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
