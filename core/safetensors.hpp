@@ -28,8 +28,8 @@ void save_safetensors(const std::filesystem::path& path, const TensorFile& file)
 /// Throws Error, naming the file and what was wrong, if it is missing, cannot be read, is not what the format allows (a
 /// header of up to 100 MB that begins with {, spaces alone behind it, every name once, tensors that cover the rest of
 /// the file one behind the other), or holds another dtype, more than 8 dimensions or a U64 that int64 cannot hold. The
-/// header is read as a stream and judged before a tensor is made: what a wrong file costs is a few times the size of its
-/// header at most, and mostly next to nothing, whatever the size of the file.
+/// header is read as a stream and judged before a tensor is made: a wrong file costs a few times its header's size at
+/// most, and mostly next to nothing, however large it is.
 TensorFile load_safetensors(const std::filesystem::path& path);
 
 }  // namespace tern
