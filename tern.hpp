@@ -4,6 +4,7 @@
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/cuda.hpp>
+#include <tern/core/file.hpp>
 #include <tern/core/generator.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/safetensors.hpp>

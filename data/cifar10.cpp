@@ -1,12 +1,13 @@
 #include <tern/data/cifar10.hpp>
 
 #include <tern/core/check.hpp>
+#include <tern/core/file.hpp>
 #include <tern/data/md5.hpp>
 
 #include <algorithm>
-#include <fstream>
 #include <span>
 #include <string>
+#include <system_error>
 
 namespace tern {
 
@@ -29,14 +30,14 @@ constexpr File train_files[] = {{"data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d
 constexpr File test_files[] = {{"test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"}};
 
 std::vector<std::uint8_t> read(const std::string& path) {
-  check(fs::is_regular_file(path), "Cifar10: no file {}; scripts/fetch_cifar10 gets it", path);
-  const std::uintmax_t size = fs::file_size(path);
-  check(size == records * record_bytes, "Cifar10: {} has {} bytes, expected {}; scripts/fetch_cifar10 gets it anew",
-        path, size, records * record_bytes);
-  std::vector<std::uint8_t> bytes(size);
-  std::ifstream file(path, std::ios::binary);
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  check(file.good(), "Cifar10: {} cannot be read", path);
+  std::error_code absent;
+  check(fs::is_regular_file(path, absent), "Cifar10: no file {}; scripts/fetch_cifar10 gets it", path);
+  const FileReader file(path, "Cifar10:");
+  check(file.size() == records * record_bytes,
+        "Cifar10: {} has {} bytes, expected {}; scripts/fetch_cifar10 gets it anew", path, file.size(),
+        records * record_bytes);
+  std::vector<std::uint8_t> bytes(file.size());
+  file.read(0, bytes.data(), bytes.size());
   return bytes;
 }
 
@@ -60,7 +61,8 @@ std::array<std::int64_t, 10> relabelling(const std::vector<std::int64_t>& classe
 }  // namespace
 
 TensorDataset Cifar10::load(const fs::path& folder, Part part, const Cifar10Options& options) {
-  check(fs::is_directory(folder), "Cifar10: no folder {}; scripts/fetch_cifar10 makes it", folder.string());
+  std::error_code absent;
+  check(fs::is_directory(folder, absent), "Cifar10: no folder {}; scripts/fetch_cifar10 makes it", folder.string());
   const auto to = relabelling(options.classes);
   const std::span<const File> files = part == train ? std::span<const File>(train_files) : test_files;
 

@@ -1,7 +1,7 @@
 #include <tern/data/image.hpp>
 
 #include <tern/core/check.hpp>
-#include <tern/core/safetensors.hpp>
+#include <tern/core/file.hpp>
 #include <tern/data/picture/picture.hpp>
 
 #define STB_IMAGE_RESIZE_IMPLEMENTATION

@@ -4,7 +4,7 @@
 #include <birds_vs_planes/recipe.hpp>
 #include <birds_vs_planes/saved_model.hpp>
 
-#include <tern/core/safetensors.hpp>
+#include <tern/core/file.hpp>
 
 #include <nlohmann/json.hpp>
 

@@ -151,7 +151,7 @@ Traced run_traced(const std::vector<std::string>& arguments, bool files_only, lo
     const auto is = [&](std::initializer_list<long> numbers) {
       return std::find(numbers.begin(), numbers.end(), static_cast<long>(info.entry.nr)) != numbers.end();
     };
-    if (files_only && !is({SYS_openat, SYS_write, SYS_fsync, SYS_renameat2, SYS_unlinkat
+    if (files_only && !is({SYS_openat, SYS_write, SYS_fsync, SYS_flock, SYS_renameat2, SYS_unlinkat
 #ifdef SYS_rename
                            ,
                            SYS_rename, SYS_unlink

@@ -133,7 +133,7 @@ std::vector<Mistake> mistakes(const Files& f) {
       {train({"--checkpoint", "/proc/run"}), 1, {"save /proc/run: cannot create a file there"}},
       {train({"--log", nowhere + "/log"}),
        1,
-       {"log " + nowhere + "/log: cannot be written: No such file or directory"}},
+       {"log " + nowhere + "/log: cannot create a file there: No such file or directory"}},
       {train({"--log", "/dev/full"}), 1, {"log /dev/full: cannot be written: No space left on device"}},
       {train({"--tensorboard", f.text + "/events"}), 1, {"tensorboard " + f.text + "/events: cannot be made"}},
       {{"show", "1", "--data", "synthetic", "--output", nowhere + "/x.png"}, 1, {"save " + nowhere + "/x.png"}},

@@ -400,7 +400,7 @@ TEST_CASE("a place where nothing can be saved is an error before training starts
   CHECK(folder.contents().empty());
   check_error(
       run_program({"train", "--data", "synthetic", "--save", folder / "saved", "--log", folder / "nowhere/log"}),
-      {"log " + (folder / "nowhere/log"), "cannot be written"});
+      {"log " + (folder / "nowhere/log"), "cannot create a file there"});
   CHECK(folder.contents().empty());
 
   using std::filesystem::perms;

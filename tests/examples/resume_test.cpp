@@ -88,6 +88,7 @@ TEST_CASE("killed at 20 random moments, in training and in saving, a run resumes
     REQUIRE(resumed.code == 0);
     CHECK(read_file(own / "run") == expected);
     check_same_curves(own / "run.csv", folder / "unbroken.csv");
+    for (const std::string& name : own.contents()) CHECK(name.find(".tern-") == std::string::npos);  // swept up
   });
   CHECK(killed >= 19);  // the last call may be one more than this run makes
 }

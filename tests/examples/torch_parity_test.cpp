@@ -186,3 +186,37 @@ TEST_CASE("The models agree with PyTorch: logits, loss, gradients, and weights a
     }
   }
 }
+
+TEST_CASE("docs/load_weights.py reads what it and tern have saved, and says what it cannot read") {
+  const std::string python = python_with_torch();
+  if (python.empty()) {
+    std::cout << "docs/load_weights.py is not tried: no python3 that can import torch\n";
+    return;
+  }
+  const TemporaryFolder folder;
+  const std::string made = folder / "";
+  REQUIRE(std::system((python + " " TERN_LOAD_WEIGHTS_CHECK " " + made).c_str()) == 0);
+  const TensorFile stored = load_safetensors(folder / "stored"), converted = load_safetensors(folder / "converted");
+  const auto check_same = [](const TensorFile& got, const TensorFile& want) {
+    REQUIRE(got.tensors.size() == want.tensors.size());
+    for (const auto& [name, x] : want.tensors) {
+      INFO(name);
+      REQUIRE(got.tensors.contains(name));
+      check_equal(got.tensors.at(name), x);
+    }
+  };
+  CHECK(stored.tensors.size() >= 30);  // three of each of ten dtypes
+  check_same(stored, converted);
+
+  // From tern through PyTorch and back, tensors of no elements among them.
+  Random random(base_seed(), 0);
+  TensorFile file;
+  for (const DType dtype : all_dtypes) {
+    for (const Shape& shape : {Shape{}, Shape{1}, Shape{0}, Shape{3, 0, 2}, Shape{5, 7}}) {
+      file.tensors[text(name_of(dtype), shape.str())] = random_tensor(random, shape, dtype, Device::cpu);
+    }
+  }
+  save_safetensors(folder / "in", file);
+  REQUIRE(std::system((python + " " TERN_LOAD_WEIGHTS " " + (folder / "in") + " " + (folder / "out")).c_str()) == 0);
+  check_same(load_safetensors(folder / "out"), file);
+}
