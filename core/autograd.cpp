@@ -195,8 +195,8 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
     Backward function = retain_graph ? node->backward : std::exchange(node->backward, nullptr);
     if (!output_gradient.defined()) continue;
     Grads grads = function(output_gradient);
-    function = nullptr;      // and what it saved
-    output_gradient = {};    // which a leaf may then keep, where an op has handed it on
+    function = nullptr;    // and what it saved
+    output_gradient = {};  // which a leaf may then keep, where an op has handed it on
     check(grads.size() == node->inputs.size(), "backward of '{}': {} gradients for {} inputs", node->name, grads.size(),
           node->inputs.size());
     for (std::size_t i = 0; i < grads.size(); ++i) {

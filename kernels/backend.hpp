@@ -346,8 +346,8 @@ class FloatKernels {
   /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
   ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;
   /// loss [N] is l for Reduction::none; loss [1] is sum(l) for sum, and sum(l) / sum(w[t[n]]) for mean.
-  /// dlogits [N, C], which may be null, is the gradient of loss[0], or for Reduction::none of each row's loss: 0 in rows
-  /// that are ignored.
+  /// dlogits [N, C], which may be null, is the gradient of loss[0], or for Reduction::none of each row's loss: 0 in
+  /// rows that are ignored.
   virtual void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight,
                              T* loss, T* dlogits) = 0;
 

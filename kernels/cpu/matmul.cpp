@@ -49,11 +49,10 @@ void multiply(const MatmulShape& s, const float* a, const float* b, float beta, 
       const Block block{column, m, n, y + (product * s.m + row) * s.n + column};
       begin_block(block);
       if (s.k > 0)
-        cblas_sgemm(CblasRowMajor, s.trans_a ? CblasTrans : CblasNoTrans, s.trans_b ? CblasTrans : CblasNoTrans,
-                    dimension(m), dimension(n), dimension(s.k), 1,
-                    a + product * s.m * s.k + row * (s.trans_a ? 1 : lda), dimension(lda),
-                    b + product * s.k * s.n + column * (s.trans_b ? ldb : 1), dimension(ldb), beta, block.y,
-                    dimension(s.n));
+        cblas_sgemm(
+            CblasRowMajor, s.trans_a ? CblasTrans : CblasNoTrans, s.trans_b ? CblasTrans : CblasNoTrans, dimension(m),
+            dimension(n), dimension(s.k), 1, a + product * s.m * s.k + row * (s.trans_a ? 1 : lda), dimension(lda),
+            b + product * s.k * s.n + column * (s.trans_b ? ldb : 1), dimension(ldb), beta, block.y, dimension(s.n));
       end_block(block);
     }
   });

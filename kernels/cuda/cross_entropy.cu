@@ -3,13 +3,13 @@
 /// A warp computes one row [C] of the logits. The lanes run once over the row for its maximum and the sum of
 /// exponentials together: when the maximum rises, the sum so far is scaled to it. Milakov, Gimelshein, "Online
 /// normalizer calculation for softmax", 2018, algorithm 3. Five shuffles join the lanes, a second walk writes the
-/// gradient. That needs the divisor of a mean, the sum of all targets' weights: each block adds it up for itself, in one
-/// order, or for very many rows one block does so before. The last block sums what the blocks have summed of the losses,
-/// in their order. A target that is neither a class nor ignore_index makes its row NaN: the host cannot know.
+/// gradient. That needs the divisor of a mean, the sum of all targets' weights: each block adds it up for itself, in
+/// one order, or for very many rows one block does so before. The last block sums what the blocks have summed of the
+/// losses, in their order. A target that is neither a class nor ignore_index makes its row NaN: the host cannot know.
 ///
-/// Bytes: the logits twice (the second time from the cache) and the gradient once, the targets once a block. Arithmetic:
-/// two exponentials for each logit. For few classes most lanes are idle, and the limit is the launch. Losses are summed
-/// in double, so that their sum may be larger than what float can be.
+/// Bytes: the logits twice (the second time from the cache) and the gradient once, the targets once a block.
+/// Arithmetic: two exponentials for each logit. For few classes most lanes are idle, and the limit is the launch.
+/// Losses are summed in double, so that their sum may be larger than what float can be.
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/device.cuh>
@@ -151,8 +151,7 @@ void CudaFloat<T>::cross_entropy(const CrossEntropyShape& s, const T* logits, co
   const bool each = s.reduction == Reduction::none, long_mean = settings.mean && s.N > most_rows_at_once;
   const unsigned blocks = std::max(grid_for(s.N, rows_per_block), 1U);  // the sum over no rows is to be written, too
   const Scratch<double> divisor(long_mean ? 1 : 0), partial(each ? 0 : blocks);
-  if (long_mean)
-    launch(total_weight<T>, 1, block_size, 0, current_stream(), settings, target, weight, divisor.data());
+  if (long_mean) launch(total_weight<T>, 1, block_size, 0, current_stream(), settings, target, weight, divisor.data());
   launch(losses_and_gradients<T>, blocks, block_size, 0, current_stream(), settings, logits, target, weight,
          divisor.data(), partial.data(), each ? nullptr : counters(), loss, dlogits);
 }

@@ -3,8 +3,8 @@
 /// Where the operands are dense, a thread computes 16 bytes' worth of the widest operand each time round a grid-stride
 /// loop, by 128-bit loads and a 128-bit store, and one element each time where an address is not aligned to that. A
 /// warp's accesses are one stretch of memory either way. In a binary operation that broadcasts or reads a view, a
-/// thread computes one element: its number, taken apart by the sizes of the box, says where the operands lie. A number in
-/// place of an operand is one of the kernel's arguments.
+/// thread computes one element: its number, taken apart by the sizes of the box, says where the operands lie. A number
+/// in place of an operand is one of the kernel's arguments.
 ///
 /// Bytes: every operand once. Arithmetic: from none (fill) over 1 operation an element (add) to some 20 or 30 (tanh,
 /// pow), while the time in which an H100 moves 8 bytes is enough for 80 fp32 instructions: bandwidth is the limit of

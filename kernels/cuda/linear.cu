@@ -103,8 +103,7 @@ __global__ void __launch_bounds__(forward_threads)
 #pragma unroll
     for (int lanes = parts / 2; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(all_lanes, sum, lanes);
     const int64_t r = first_row + output / tile_outputs, o = first_output + output % tile_outputs;
-    if (part == 0 && r < s.rows && o < s.out)
-      y[r * s.out + o] = activate(s.activation, bias ? sum + bias[o] : sum);
+    if (part == 0 && r < s.rows && o < s.out) y[r * s.out + o] = activate(s.activation, bias ? sum + bias[o] : sum);
     __syncthreads();  // or the next tile's sums would overwrite what a slow warp has yet to read
   }
 }
@@ -130,7 +129,8 @@ __global__ void __launch_bounds__(block_size)
   const bool has_bias = !is_dx && dbias && tile % across == 0, has_column = to && column < s.in;
 
   // Which g this thread computes: neighbours in memory by neighbouring threads.
-  const int g_m = is_dx ? thread / chunk : thread % backward_rows, g_l = is_dx ? thread % chunk : thread / backward_rows;
+  const int g_m = is_dx ? thread / chunk : thread % backward_rows,
+            g_l = is_dx ? thread % chunk : thread / backward_rows;
   const int64_t own_m = first_m + g_m;
 
   T total[backward_rows] = {}, total_bias = 0;

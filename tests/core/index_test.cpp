@@ -178,8 +178,9 @@ TEST_CASE("linear in one op is the product, the sum and the activation, gradient
       CAPTURE(shape, out, has_bias, static_cast<int>(activation), device);
       const Tensor fused = linear(x, w, has_bias ? bias : Tensor(), activation);
 
-      Tensor y = matmul(x.reshape({in > 0 ? x.numel() / in : fused.numel() / std::max<std::int64_t>(out, 1), in}),
-                        w.t()).reshape(fused.shape());
+      Tensor y =
+          matmul(x.reshape({in > 0 ? x.numel() / in : fused.numel() / std::max<std::int64_t>(out, 1), in}), w.t())
+              .reshape(fused.shape());
       if (has_bias) y = y + bias;
       if (activation == Activation::tanh) y = tern::tanh(y);
       if (activation == Activation::relu) y = relu(y);

@@ -5,7 +5,8 @@ namespace tern::test {
 
 template <class T>
 void check_linear(Random& random, const LinearShape& s) {
-  std::vector<T> x = random.values<T>(s.rows * s.in), w = random.values<T>(s.out * s.in), bias = random.values<T>(s.out);
+  std::vector<T> x = random.values<T>(s.rows * s.in), w = random.values<T>(s.out * s.in),
+                 bias = random.values<T>(s.out);
   const bool has_bias = random.chance(0.7);
   // Sums of many terms would leave nothing of tanh's slope.
   if (s.activation == Activation::tanh) {
@@ -50,14 +51,22 @@ TEMPLATE_TEST_CASE("linear of the models' shapes", "[linear]", float, double) {
 TEMPLATE_TEST_CASE("linear of large shapes", "[linear]", float, double) {
   for_each_case(3, [](Random& random) {
     for (const Activation activation : activations) {
-      check_linear<TestType>(random, {.rows = random.integer(1'025, 1'300), .in = random.integer(1, 4),
-                                      .out = random.integer(64, 80), .activation = activation});
-      check_linear<TestType>(random, {.rows = random.integer(1, 5), .in = random.integer(4'097, 4'300),
-                                      .out = random.integer(1, 9), .activation = activation});
-      check_linear<TestType>(random, {.rows = random.integer(1, 5), .in = random.integer(1, 9),
-                                      .out = random.integer(1'025, 1'300), .activation = activation});
-      check_linear<TestType>(random, {.rows = random.integer(5'000, 6'000), .in = random.integer(0, 2),
-                                      .out = random.integer(1, 3), .activation = activation});
+      check_linear<TestType>(random, {.rows = random.integer(1'025, 1'300),
+                                      .in = random.integer(1, 4),
+                                      .out = random.integer(64, 80),
+                                      .activation = activation});
+      check_linear<TestType>(random, {.rows = random.integer(1, 5),
+                                      .in = random.integer(4'097, 4'300),
+                                      .out = random.integer(1, 9),
+                                      .activation = activation});
+      check_linear<TestType>(random, {.rows = random.integer(1, 5),
+                                      .in = random.integer(1, 9),
+                                      .out = random.integer(1'025, 1'300),
+                                      .activation = activation});
+      check_linear<TestType>(random, {.rows = random.integer(5'000, 6'000),
+                                      .in = random.integer(0, 2),
+                                      .out = random.integer(1, 3),
+                                      .activation = activation});
     }
   });
 }
