@@ -311,7 +311,7 @@ TEST_CASE("a name that is no word of a shell, or no UTF-8, costs no run") {
 
   const std::string first = train(folder / "it's a \"$HOME\""), before = read_file(folder / "saved");
   const std::string again = first.substr(first.find(' ')) + " --save " + (folder / "again") + " >" + (folder / "out");
-  CHECK(std::system((TERN_BIRDS_VS_PLANES + again).c_str()) == 0);
+  CHECK(std::system((program() + again).c_str()) == 0);
   CHECK(read_file(folder / "again") == before);
 }
 

@@ -11,6 +11,7 @@
 #include <tern/optim/optimizer.hpp>
 
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 
 #include <algorithm>
 #include <array>
@@ -106,7 +107,7 @@ TEST_CASE("The models agree with PyTorch: logits, loss, gradients, and weights a
   };
   const TemporaryFolder folder;
   std::vector<Case> cases;
-  std::string command = python + " " TERN_TORCH_PARITY;
+  std::string command = python + " " + in_tree("tests/examples/torch_parity.py");
   Generator generator(base_seed());
   manual_seed(base_seed());
   for (const std::string& kind : birds_vs_planes::model_names()) {
