@@ -4,6 +4,7 @@
 #include <tern/kernels/error.hpp>
 
 #include <data/temporary_folder.hpp>
+#include <folders.hpp>
 #include <random.hpp>
 
 #include <catch2/catch.hpp>
@@ -27,7 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string pictures = std::string(TERN_GOLDEN_DIR) + "/../data/pictures/";
+const std::string pictures = tern::test::in_tree("tests/data/pictures/");
 
 std::string read(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);

@@ -2,6 +2,7 @@
 #include <tern/kernels/error.hpp>
 
 #include <data/temporary_folder.hpp>
+#include <folders.hpp>
 #include <random.hpp>
 
 #include <catch2/catch.hpp>
@@ -22,7 +23,7 @@ using tern::test::TemporaryFolder;
 
 namespace {
 
-const std::string pictures = std::string(TERN_GOLDEN_DIR) + "/../data/pictures/";
+const std::string pictures = tern::test::in_tree("tests/data/pictures/");
 
 Tensor random_image(Random& random, std::int64_t channels, std::int64_t height, std::int64_t width) {
   return tern::tensor(random.values<std::uint8_t>(channels * height * width)).reshape({channels, height, width});

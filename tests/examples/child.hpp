@@ -9,6 +9,9 @@
 
 namespace tern::test {
 
+/// Where the program lies.
+std::string program();
+
 struct Outcome {
   int code;  ///< the exit code, or 128 and the signal that ended it
   std::string out, err;

@@ -192,7 +192,7 @@ TEST_CASE("a CUDA device that is not there is said to be so, before anything els
 TEST_CASE("a full disk is an error, and what was there before stays") {
   // Files may not grow beyond a limit here, which fails a write halfway as a full disk does.
   const TemporaryFolder folder;
-  const std::string saved = folder / "net", program = TERN_BIRDS_VS_PLANES;
+  const std::string saved = folder / "net", program = tern::test::program();
   const std::string train =
       program + " train --data synthetic:64 --epochs 1 --batch-size 32 --threads 1 --save " + saved;
   REQUIRE(std::system((train + " >" + (folder / "out")).c_str()) == 0);

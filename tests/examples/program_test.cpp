@@ -15,6 +15,7 @@
 #include <tern/data/synthetic.hpp>
 
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 #include <nlohmann/json.hpp>
 #include <random.hpp>
 
@@ -314,7 +315,7 @@ TEST_CASE("a name that is no word of a shell, or no UTF-8, costs no run") {
 
   const std::string first = train(folder / "it's a \"$HOME\""), before = read_file(folder / "saved");
   const std::string again = first.substr(first.find(' ')) + " --save " + (folder / "again") + " >" + (folder / "out");
-  CHECK(std::system((TERN_BIRDS_VS_PLANES + again).c_str()) == 0);
+  CHECK(std::system((program() + again).c_str()) == 0);
   CHECK(read_file(folder / "again") == before);
 }
 
@@ -509,7 +510,7 @@ TEST_CASE("a file that is no picture is an error, and the others are answered") 
 TEST_CASE("pictures that do damage cost the others nothing") {
   const TemporaryFolder folder;
   save_fresh(folder / "net", "net");
-  const std::string pictures = std::string(TERN_GOLDEN_DIR) + "/../data/pictures/";
+  const std::string pictures = tern::test::in_tree("tests/data/pictures/");
   std::vector<std::string> arguments{"predict", "--load", folder / "net", "--device", "cpu", "--json"}, bad;
   for (const auto& entry : std::filesystem::directory_iterator(pictures + "bad")) bad.push_back(entry.path());
   REQUIRE(bad.size() >= 7);

@@ -11,6 +11,7 @@
 #include <tern/optim/optimizer.hpp>
 
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 
 #include <algorithm>
 #include <array>
@@ -106,7 +107,7 @@ TEST_CASE("The models agree with PyTorch: logits, loss, gradients, and weights a
   };
   const TemporaryFolder folder;
   std::vector<Case> cases;
-  std::string command = python + " " TERN_TORCH_PARITY;
+  std::string command = python + " " + in_tree("tests/examples/torch_parity.py");
   Generator generator(base_seed());
   manual_seed(base_seed());
   for (const std::string& kind : birds_vs_planes::model_names()) {
@@ -195,7 +196,7 @@ TEST_CASE("docs/load_weights.py reads what it and tern have saved, and says what
   }
   const TemporaryFolder folder;
   const std::string made = folder / "";
-  REQUIRE(std::system((python + " " TERN_LOAD_WEIGHTS_CHECK " " + made).c_str()) == 0);
+  REQUIRE(std::system((python + " " + in_tree("tests/examples/load_weights_check.py") + " " + made).c_str()) == 0);
   const TensorFile stored = load_safetensors(folder / "stored"), converted = load_safetensors(folder / "converted");
   const auto check_same = [](const TensorFile& got, const TensorFile& want) {
     REQUIRE(got.tensors.size() == want.tensors.size());
@@ -217,6 +218,7 @@ TEST_CASE("docs/load_weights.py reads what it and tern have saved, and says what
     }
   }
   save_safetensors(folder / "in", file);
-  REQUIRE(std::system((python + " " TERN_LOAD_WEIGHTS " " + (folder / "in") + " " + (folder / "out")).c_str()) == 0);
+  const std::string script = in_tree("docs/load_weights.py");
+  REQUIRE(std::system((python + " " + script + " " + (folder / "in") + " " + (folder / "out")).c_str()) == 0);
   check_same(load_safetensors(folder / "out"), file);
 }

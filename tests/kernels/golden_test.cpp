@@ -3,6 +3,7 @@
 #include <tern/kernels/reference/reference.hpp>
 
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -21,7 +22,7 @@ using Values = std::vector<double>;
 using Indices = std::vector<int64_t>;
 
 json golden(const std::string& family) {
-  const std::string path = std::string(TERN_GOLDEN_DIR "/") + family + ".json";
+  const std::string path = in_tree("tests/golden/" + family + ".json");
   std::ifstream file(path);
   if (!file) throw std::runtime_error("cannot open " + path);
   return json::parse(file);

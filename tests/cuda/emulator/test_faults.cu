@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
+#include <folders.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ namespace {
 /// "tests/cuda/emulator/test_faults.cu:30" for the line that ends in "// <mark>".
 std::string line_marked(const std::string& mark) {
   const std::string path = "tests/cuda/emulator/test_faults.cu";
-  std::ifstream source(TERN_SOURCE_DIR "/" + path);
+  std::ifstream source(tern::test::in_tree(path));
   int number = 1;
   for (std::string line; std::getline(source, line); ++number)
     if (line.ends_with("// " + mark)) return fmt::format("{}:{}", path, number);
