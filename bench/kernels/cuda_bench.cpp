@@ -86,7 +86,8 @@ void batch_norm2d(State& state, ConvBackend backend) {
   const Tensor x = random({elements}), y = random({elements}), w = random({C}), mean = random({C}),
                invstd = random({C});
   measure(state, backend, "GB/s", 12.0 * elements, 1e9, [&] {
-    kernels().batch_norm2d(norm, 0.1, data(x), data(w), data(w), nullptr, nullptr, data(mean), data(invstd), data(y));
+    kernels().batch_norm2d(norm, 0.1, data(x), data(w), data(w), nullptr, nullptr, nullptr, nullptr, data(mean),
+                           data(invstd), data(y));
   });
 }
 
@@ -94,8 +95,8 @@ void batch_norm2d_backward(State& state, ConvBackend backend) {
   const Tensor x = random({elements}), dy = random({elements}), dx = random({elements}), w = random({C}),
                mean = random({C}), invstd = random({C}), dw = random({C}), db = random({C});
   measure(state, backend, "GB/s", 20.0 * elements, 1e9, [&] {
-    kernels().batch_norm2d_backward(norm, true, data(x), data(w), data(mean), data(invstd), data(dy), data(dx),
-                                    data(dw), data(db));
+    kernels().batch_norm2d_backward(norm, true, data(x), data(w), data(mean), data(invstd), nullptr, data(dy), data(dx),
+                                    data(dw), data(db), nullptr);
   });
 }
 
