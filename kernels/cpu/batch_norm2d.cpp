@@ -20,7 +20,6 @@
 #include <tern/kernels/cpu/threads.hpp>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -47,9 +46,17 @@ struct Normalization {
   double mean, gain, shift;
 };
 
-/// dx = (dy - mean_dy - xhat * slope) * gain.
+/// The gradient by y = activation(...). y is null where there is none.
+struct OutputGradient {
+  Activation activation;
+  const float *y, *dy;
+
+  OutputGradient from(int64_t at) const { return {activation, y ? y + at : nullptr, dy + at}; }
+};
+
+/// dx = (dy - mean_dy - (x - mean) * slope) * gain.
 struct InputGradient {
-  float mean, invstd, mean_dy, slope, gain;
+  float mean, mean_dy, slope, gain;
 };
 
 }  // namespace tern::kernels
@@ -235,10 +242,21 @@ Moments moments_and_picked_2x2(const Pool2dShape& s, bool smallest, const float*
   return moments_and_picked(D1(), s, sign, x, picked);
 }
 
-/// The sums of dy and of dy * xhat over n elements, n up to a block.
-Slope slopes(int64_t n, const float* x, float mean, float invstd, const float* dy) {
+/// dy from before the activation, of the elements from i on. y may be null where there is none.
+template <class D>
+HWY_INLINE hn::Vec<D> gradient_at(D d, const OutputGradient& of, int64_t i) {
+  const auto g = hn::LoadU(d, of.dy + i);
+  if (of.activation == Activation::none) return g;
+  const auto y = hn::LoadU(d, of.y + i);
+  if (of.activation == Activation::tanh) return hn::Mul(g, hn::NegMulAdd(y, y, hn::Set(d, 1)));
+  return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), g);
+}
+
+/// The sums of dy and of dy * xhat over n elements, n up to a block; and unless null, dresidual = dy.
+Slope slopes(int64_t n, const float* x, float mean, float invstd, const OutputGradient& dy, float* dresidual) {
   const Sums sums = sum_two(n, [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
-    const auto g = hn::LoadU(d, dy + i);
+    const auto g = gradient_at(d, dy, i);
+    if (dresidual) hn::StoreU(g, d, dresidual + i);
     const auto xhat = hn::Mul(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), hn::Set(d, invstd));
     sum = hn::Add(sum, g);
     product = hn::MulAdd(g, xhat, product);
@@ -289,20 +307,19 @@ float largest_magnitude(int64_t n, const float* x) {
 
 template <class D>
 HWY_INLINE hn::Vec<D> gradient(D d, const InputGradient& of, hn::Vec<D> x, hn::Vec<D> dy) {
-  const auto xhat = hn::Mul(hn::Sub(x, hn::Set(d, of.mean)), hn::Set(d, of.invstd));
-  const auto g = hn::Sub(dy, hn::Set(d, of.mean_dy));
-  return hn::Mul(hn::NegMulAdd(xhat, hn::Set(d, of.slope), g), hn::Set(d, of.gain));
+  const auto v = hn::Sub(x, hn::Set(d, of.mean)), g = hn::Sub(dy, hn::Set(d, of.mean_dy));
+  return hn::Mul(hn::NegMulAdd(v, hn::Set(d, of.slope), g), hn::Set(d, of.gain));
 }
 
 /// dx may be x.
-void input_gradient(int64_t n, const InputGradient& of, const float* x, const float* dy, float* dx) {
-  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR { return gradient(d, of, hn::LoadU(d, x + i), hn::LoadU(d, dy + i)); });
+void input_gradient(int64_t n, const InputGradient& of, const float* x, const OutputGradient& dy, float* dx) {
+  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR { return gradient(d, of, hn::LoadU(d, x + i), gradient_at(d, dy, i)); });
 }
 
 /// Two rows of dx below the windows [0, Q) that fill whole vectors; returns how many.
 template <class D>
 HWY_INLINE int64_t input_gradient_rows(D d, int64_t Q, int64_t W, const InputGradient& of, const float* x,
-                                       const float* picked, const float* dy, float* dx) {
+                                       const float* picked, const OutputGradient& dy, float* dx) {
   const int64_t lanes = hn::Lanes(d);
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
@@ -310,7 +327,7 @@ HWY_INLINE int64_t input_gradient_rows(D d, int64_t Q, int64_t W, const InputGra
     hn::LoadInterleaved2(d, x + 2 * q, left, right);
     hn::LoadInterleaved2(d, x + W + 2 * q, below, last);
     const auto wanted = hn::LoadU(d, picked + q);
-    auto g = hn::LoadU(d, dy + q);  // until it has found its element
+    auto g = gradient_at(d, dy, q);  // until it has found its element
     const auto take = [&](hn::Vec<D> v) HWY_ATTR {
       const auto here = hn::Eq(v, wanted);
       const auto dx_here = gradient(d, of, v, hn::IfThenElseZero(here, g));
@@ -327,7 +344,7 @@ HWY_INLINE int64_t input_gradient_rows(D d, int64_t Q, int64_t W, const InputGra
 /// One plane, under windows of 2 x 2. Rows shorter than the longest vector go by shorter ones. The next plane is
 /// fetched meanwhile: the processor's own prefetching stops at the end of a page. dx may be x.
 void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const float* x, const float* picked,
-                        const float* dy, float* dx) {
+                        const OutputGradient& dy, float* dx) {
   const int64_t P = s.P(), Q = s.Q(), W = s.W;
   const auto in_no_window = [&](int64_t from, int64_t to) HWY_ATTR {
     fill(to - from, dx + from,
@@ -342,7 +359,7 @@ void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const flo
     int64_t q = 0;
     const auto rows = [&](auto d) HWY_ATTR {
       const int64_t at = above + 2 * q, window = p * Q + q;
-      q += input_gradient_rows(d, Q - q, W, of, x + at, picked + window, dy + window, dx + at);
+      q += input_gradient_rows(d, Q - q, W, of, x + at, picked + window, dy.from(window), dx + at);
     };
     rows(D32());
     rows(hn::CappedTag<float, 8>());
@@ -425,47 +442,33 @@ void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments*
 }
 
 /// y = activation(y), of a few elements.
-void activate(Activation activation, int64_t n, float* y) {
-  FloatKernels<float>& kernels = cpu_backend().floating(float{});
+void activate(CpuFloat32& kernels, Activation activation, int64_t n, float* y) {
   if (activation == Activation::tanh) kernels.tanh(n, y, y);
   if (activation == Activation::relu) kernels.relu(n, y, y);
 }
 
-/// The gradient by what the activation was given, of n elements from `at` on: in `to`, or without an activation in dy.
-const float* before_activation(Activation activation, int64_t at, int64_t n, const float* y, const float* dy,
-                               float* to) {
-  FloatKernels<float>& kernels = cpu_backend().floating(float{});
-  if (activation == Activation::none) return dy + at;
-  if (activation == Activation::tanh) kernels.tanh_backward(n, y + at, dy + at, to);
-  if (activation == Activation::relu) kernels.relu_backward(n, y + at, dy + at, to);
-  return to;
-}
-
 /// y = activation(x normalised, plus residual).
-void normalize_all(const BatchNorm2dShape& s, const Normalization* of, const float* x, const float* residual,
-                   float* y) {
+void normalize_all(CpuFloat32& kernels, const BatchNorm2dShape& s, const Normalization* of, const float* x,
+                   const float* residual, float* y) {
   const auto normalize_block = HWY_DYNAMIC_DISPATCH(normalize);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
     for_each_block(s, plane, [&](int64_t at, int64_t n) {
       normalize_block(n, of[c], x + at, residual ? residual + at : nullptr, y + at);
-      activate(s.activation, n, y + at);
+      activate(kernels, s.activation, n, y + at);
     });
   });
 }
 
 /// The slopes of each channel, with those elements of x whose dy is not 0; and the gradients that they are. dresidual,
 /// unless null, gets dy from before the activation.
-void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean, const float* invstd, const float* y,
-                    const float* dy, float* dweight, float* dbias, float* dresidual, Slope* total) {
+void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean, const float* invstd,
+                    const OutputGradient& dy, float* dweight, float* dbias, float* dresidual, Slope* total) {
   const auto slopes_of = HWY_DYNAMIC_DISPATCH(slopes);
   Scratch<Slope> plane_slope(s.N * s.C);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
     Slope sum;
     for_each_block(s, plane, [&](int64_t at, int64_t n) {
-      std::array<float, block> before;
-      const float* const g = before_activation(s.activation, at, n, y, dy, dresidual ? dresidual + at : before.data());
-      if (dresidual && s.activation == Activation::none) std::copy_n(g, n, dresidual + at);
-      const Slope more = slopes_of(n, x + at, mean[c], invstd[c], g);
+      const Slope more = slopes_of(n, x + at, mean[c], invstd[c], dy.from(at), dresidual ? dresidual + at : nullptr);
       sum.dy += more.dy;
       sum.product += more.product;
     });
@@ -489,9 +492,8 @@ void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean
 InputGradient input_gradient_of(int64_t count, float mean, float invstd, double weight, const Slope& total) {
   const double n = static_cast<double>(count);
   return {.mean = mean,
-          .invstd = invstd,
           .mean_dy = static_cast<float>(total.dy / n),
-          .slope = static_cast<float>(total.product / n),
+          .slope = static_cast<float>(total.product / n * invstd),
           .gain = static_cast<float>(invstd * weight)};
 }
 
@@ -545,7 +547,7 @@ void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const 
   });
   batch_statistics(s, momentum, plane_moments.data(), weight, bias, running_mean, running_var, num_batches, mean,
                    invstd, of.data());
-  normalize_all(s, of.data(), x, residual, y);
+  normalize_all(*this, s, of.data(), x, residual, y);
 }
 
 void CpuFloat32::batch_norm2d_eval(const BatchNorm2dShape& s, const float* x, const float* weight, const float* bias,
@@ -557,24 +559,22 @@ void CpuFloat32::batch_norm2d_eval(const BatchNorm2dShape& s, const float* x, co
     of[c] = {.mean = running_mean[c], .gain = inv * (weight ? weight[c] : 1), .shift = bias ? bias[c] : 0};
     invstd[c] = static_cast<float>(inv);
   }
-  normalize_all(s, of.data(), x, residual, y);
+  normalize_all(*this, s, of.data(), x, residual, y);
 }
 
 void CpuFloat32::batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const float* x, const float* weight,
                                        const float* mean, const float* invstd, const float* y, const float* dy,
                                        float* dx, float* dweight, float* dbias, float* dresidual) {
   Scratch<Slope> total(s.C);
-  channel_slopes(s, x, mean, invstd, y, dy, dweight, dbias, dresidual, total.data());
+  const OutputGradient from_y{s.activation, y, dy};
+  channel_slopes(s, x, mean, invstd, from_y, dweight, dbias, dresidual, total.data());
   if (!dx) return;
   const auto gradient_of_block = HWY_DYNAMIC_DISPATCH(input_gradient);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
     const InputGradient of =
         input_gradient_of(s.N * s.HW, mean[c], invstd[c], weight ? weight[c] : 1, training ? total[c] : Slope{});
-    for_each_block(s, plane, [&](int64_t at, int64_t n) {
-      std::array<float, block> before;
-      const float* const g = dresidual ? dresidual + at : before_activation(s.activation, at, n, y, dy, before.data());
-      gradient_of_block(n, of, x + at, g, dx + at);
-    });
+    const OutputGradient g = dresidual ? OutputGradient{Activation::none, nullptr, dresidual} : from_y;
+    for_each_block(s, plane, [&](int64_t at, int64_t n) { gradient_of_block(n, of, x + at, g.from(at), dx + at); });
   });
 }
 
@@ -610,7 +610,7 @@ void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activa
     if (!windows_of_2 || !told_apart(of[c], plane_moments[plane].gap, largest_of(PQ, to))) {
       pool_plane(s, of[c], x + plane * all.HW, from, to);
     }
-    activate(activation, PQ, to);
+    activate(*this, activation, PQ, to);
   });
 }
 
@@ -620,8 +620,8 @@ void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activati
                                                   float* dweight, float* dbias) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
   Scratch<Slope> total(s.C);
-  channel_slopes({.N = s.N, .C = s.C, .HW = PQ, .activation = activation}, picked, mean, invstd, y, dy, dweight, dbias,
-                 nullptr, total.data());
+  const OutputGradient from_y{activation, y, dy};
+  channel_slopes({s.N, s.C, PQ}, picked, mean, invstd, from_y, dweight, dbias, nullptr, total.data());
   if (!dx) return;
   const bool windows_of_2 = is_2x2(s);
   const auto gradient_2x2 = HWY_DYNAMIC_DISPATCH(input_gradient_2x2);
@@ -630,12 +630,14 @@ void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activati
     const InputGradient of = input_gradient_of(s.N * HW, mean[c], invstd[c], weight ? weight[c] : 1, total[c]);
     const float *const x_plane = x + plane * HW, *const wanted = picked + plane * PQ;
     float* const dx_plane = dx + plane * HW;
-    Scratch<float> before(activation == Activation::none ? 0 : PQ);
-    const float* const g = before_activation(activation, plane * PQ, PQ, y, dy, before.data());
+    const OutputGradient g = from_y.from(plane * PQ);
     if (windows_of_2) return gradient_2x2(s, of, x_plane, wanted, g, dx_plane);
-    Scratch<float> spread_dy(HW);
-    spread(s, x_plane, wanted, g, spread_dy.data());
-    gradient_of_plane(HW, of, x_plane, spread_dy.data(), dx_plane);
+    Scratch<float> before(PQ), spread_dy(HW);
+    std::copy_n(g.dy, PQ, before.data());
+    if (activation == Activation::tanh) tanh_backward(PQ, g.y, g.dy, before.data());
+    if (activation == Activation::relu) relu_backward(PQ, g.y, g.dy, before.data());
+    spread(s, x_plane, wanted, before.data(), spread_dy.data());
+    gradient_of_plane(HW, of, x_plane, {Activation::none, nullptr, spread_dy.data()}, dx_plane);
   });
 }
 

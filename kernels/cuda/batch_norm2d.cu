@@ -147,7 +147,7 @@ struct Normalization {
 /// y = activation(x normalised, plus residual), which may be null. A thread computes `width` neighbours, which are of
 /// one channel.
 template <int width, class I, class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 2)
     normalize(I packs, I HW, I C, Activation activation, const T* __restrict__ x, const T* __restrict__ weight,
               const T* __restrict__ bias, const T* __restrict__ residual, const T* __restrict__ mean,
               const T* __restrict__ invstd, T* __restrict__ y) {
@@ -297,7 +297,7 @@ __global__ void __launch_bounds__(block_size, 4)
 /// The same where windows lie side by side. A thread computes the elements of one window, or of a place that is too
 /// small for one, and reads no others: dx may be x.
 template <class I, class T>
-__global__ void __launch_bounds__(block_size, 4)
+__global__ void __launch_bounds__(block_size, 3)
     pooled_input_gradient_side_by_side(Pool<I> s, I C, T elements, const T* x, const T* __restrict__ weight,
                                        const T* __restrict__ mean, const T* __restrict__ invstd,
                                        const T* __restrict__ totals, const T* __restrict__ picked, Gradient<T> dy,
