@@ -69,6 +69,7 @@ Tensor pow(const Tensor& x, double exponent);
 Tensor tanh(const Tensor& x);
 Tensor relu(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
+Tensor activate(const Tensor& x, Activation activation);  ///< one of these; x itself for Activation::none
 
 // Reductions. Without dims over all, to a shape of []. sum of integers is int64; keepdim leaves reduced sizes at 1.
 Tensor sum(const Tensor& x);
@@ -141,13 +142,12 @@ struct BatchNorm2dOptions {
   Tensor num_batches_tracked = {};           ///< int64 of one element, increased by one in training, or none
 };
 /// x [N, C, H, W]; running_mean, running_var, weight, bias [C], the last two optional. In training the batch's own
-/// statistics normalise, and the running ones, where defined, move towards them.
+/// statistics normalise, and the running ones, where defined, move towards them, but for an x without elements.
 Tensor batch_norm2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight = {},
                     const Tensor& bias = {}, const BatchNorm2dOptions& options = {});
 
-/// max_pool2d(batch_norm2d(...), kernel_size, pool), and in training without the tensors in between: one op where
-/// memory is what batch normalisation waits for. The elements that pooling takes are the largest of x, or the smallest
-/// where weight is negative, which leaves no room for rounding to choose among them.
+/// activation(max_pool2d(batch_norm2d(...), kernel_size, pool)), and in training without the tensors in between: one op
+/// where memory is what batch normalisation waits for. There is no residual.
 Tensor batch_norm2d_max_pool2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                                const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options,
                                HeightWidth kernel_size, const Pool2dOptions& pool = {});

@@ -297,51 +297,35 @@ class FloatKernels {
   /// The gradient is the same kernel on dy with the same state: the mask is computed twice, never stored.
   virtual void dropout(const DropoutShape& s, PhiloxState state, const T* x, T* y) = 0;
 
-  /// Training: y = (x - mean) * invstd * weight + bias with the batch's own mean and biased variance, invstd =
-  /// 1 / sqrt(var + eps). mean and invstd [C] are outputs, kept for the gradient. Unless null, the running statistics
-  /// move: running = (1 - momentum) * running + momentum * statistic, with the variance unbiased (n - 1).
-  /// weight and bias may be null, for 1 and 0. Ioffe, Szegedy, "Batch normalization", 2015, algorithm 1.
+  /// Training: y = activation((x - mean) * invstd * weight + bias + residual) with the batch's own mean and biased
+  /// variance, invstd = 1 / sqrt(var + eps). mean and invstd [C] are outputs, kept for the gradient. Unless null, the
+  /// running statistics move: running = (1 - momentum) * running + momentum * statistic, with the variance unbiased
+  /// (n - 1), and num_batches [1] grows by one. weight and bias may be null, for 1 and 0, and residual [N, C, HW] for
+  /// 0. Of no elements mean and invstd are NaN, and the running statistics stay. Ioffe, Szegedy, "Batch normalization",
+  /// 2015, algorithm 1.
   virtual void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
-                            T* running_mean, T* running_var, T* mean, T* invstd, T* y) = 0;
+                            const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean,
+                            T* invstd, T* y) = 0;
   /// Evaluation: the same with the running statistics in place of the batch's. invstd [C] is an output.
   virtual void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias,
-                                 const T* running_mean, const T* running_var, T* invstd, T* y) = 0;
-  /// The gradient of either, told apart by `training`: in evaluation mean and invstd are constants.
-  /// Each output may be null.
-  virtual void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight,
-                                     const T* mean, const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) = 0;
-
-  /// max_pool2d of batch_norm2d in training, whose result is never written. Of each window it takes the largest element
-  /// of x where weight[c] is not negative, else the smallest; the first of equals, and NaN before any number.
-  /// picked and y [N, C, P, Q] = that element, and what batch_norm2d makes of it.
-  virtual void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x, const T* weight,
-                                       const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* picked,
-                                       T* y) = 0;
-  /// dy of a window goes to its first element that equals picked. Each output may be null; dx may be x where the
-  /// windows lie side by side.
-  virtual void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
-                                                const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
-                                                T* dbias) = 0;
-
-  /// In training: y = activation(batch_norm2d(x) + residual). residual [N, C, HW] may be null, for none; num_batches [1],
-  /// unless null, is increased by one. The rest as for batch_norm2d above, which this replaces.
-  virtual void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
-                            const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean, T* invstd,
-                            T* y) { not_yet(); }
-  /// In evaluation.
-  virtual void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias,
-                                 const T* residual, const T* running_mean, const T* running_var, T* invstd, T* y) { not_yet(); }
-  /// The gradient of either, from y. Each output may be null; y may be null where there is no activation.
+                                 const T* residual, const T* running_mean, const T* running_var, T* invstd, T* y) = 0;
+  /// The gradient of either, told apart by `training`: in evaluation mean and invstd are constants. y is read where
+  /// there is an activation, and may else be null. Each output may be null; dx may be x, and dresidual y.
   virtual void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight,
                                      const T* mean, const T* invstd, const T* y, const T* dy, T* dx, T* dweight,
-                                     T* dbias, T* dresidual) { not_yet(); }
-  /// activation(max_pool2d(batch_norm2d(x))), as above, with an activation and num_batches.
+                                     T* dbias, T* dresidual) = 0;
+
+  /// y [N, C, P, Q] = activation(max_pool2d(batch_norm2d(x))) in training, where what is normalised is never written.
+  /// picked [N, C, P, Q] is the element of x that y comes from: of each window the first whose normalised value, as
+  /// batch_norm2d rounds it, is the largest, and NaN before any number. The rest as for batch_norm2d.
   virtual void batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activation, double eps, double momentum,
                                        const T* x, const T* weight, const T* bias, T* running_mean, T* running_var,
-                                       int64_t* num_batches, T* mean, T* invstd, T* picked, T* y) { not_yet(); }
+                                       int64_t* num_batches, T* mean, T* invstd, T* picked, T* y) = 0;
+  /// dy of a window goes to its first element that equals picked. y is read where there is an activation, and may else
+  /// be null. Each output may be null; dx may be x where the windows lie side by side.
   virtual void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const T* x,
                                                 const T* weight, const T* mean, const T* invstd, const T* picked,
-                                                const T* y, const T* dy, T* dx, T* dweight, T* dbias) { not_yet(); }
+                                                const T* y, const T* dy, T* dx, T* dweight, T* dbias) = 0;
 
   /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
   ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;

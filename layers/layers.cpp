@@ -103,20 +103,31 @@ BatchNorm2d::BatchNorm2d(std::int64_t num_features, double eps, double momentum)
       eps_(eps),
       momentum_(momentum) {}
 
-Tensor BatchNorm2d::forward(const Tensor& x) {
-  const Tensor y = batch_norm2d(x, running_mean, running_var, weight, bias,
-                                {.training = is_training(), .momentum = momentum_, .eps = eps_});
-  if (is_training()) num_batches_tracked.add_(ones_like(num_batches_tracked));
-  return y;
+BatchNorm2dOptions BatchNorm2d::options(Activation activation, const Tensor& residual) const {
+  return {.training = is_training(),
+          .momentum = momentum_,
+          .eps = eps_,
+          .activation = activation,
+          .residual = residual,
+          .num_batches_tracked = num_batches_tracked};
 }
 
-Tensor BatchNorm2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options) {
-  if (has_forward_hooks() || !is_training()) return tern::max_pool2d((*this)(x), kernel_size, options);
-  const Tensor y =
-      batch_norm2d_max_pool2d(x, running_mean, running_var, weight, bias,
-                              {.training = true, .momentum = momentum_, .eps = eps_}, kernel_size, options);
-  num_batches_tracked.add_(ones_like(num_batches_tracked));
-  return y;
+Tensor BatchNorm2d::forward(const Tensor& x) {
+  return batch_norm2d(x, running_mean, running_var, weight, bias, options(Activation::none));
+}
+
+Tensor BatchNorm2d::operator()(const Tensor& x, Activation activation, const Tensor& residual) {
+  if (!has_forward_hooks()) {
+    return batch_norm2d(x, running_mean, running_var, weight, bias, options(activation, residual));
+  }
+  const Tensor y = (*this)(x);
+  return activate(residual.defined() ? y + residual : y, activation);
+}
+
+Tensor BatchNorm2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation,
+                               const Pool2dOptions& pool) {
+  if (has_forward_hooks()) return activate(tern::max_pool2d((*this)(x), kernel_size, pool), activation);
+  return batch_norm2d_max_pool2d(x, running_mean, running_var, weight, bias, options(activation), kernel_size, pool);
 }
 
 Members BatchNorm2d::members() {

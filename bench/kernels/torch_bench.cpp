@@ -222,8 +222,8 @@ void add_batch_norm(std::vector<Case>& cases, int64_t C, int64_t HW) {
     const BatchNorm n(C, HW);
     const auto ours = [n] {
       const tern::Tensor y = like(n.x), mean = like(n.w), invstd = like(n.w);
-      kernels().batch_norm2d(n.s, 0.1, data(n.x), data(n.w), data(n.b), data(n.running_mean), data(n.running_var),
-                             data(mean), data(invstd), data(y));
+      kernels().batch_norm2d(n.s, 0.1, data(n.x), data(n.w), data(n.b), nullptr, data(n.running_mean),
+                             data(n.running_var), nullptr, data(mean), data(invstd), data(y));
       return std::vector{y, mean, invstd};
     };
     const auto theirs = [n] {
@@ -238,8 +238,8 @@ void add_batch_norm(std::vector<Case>& cases, int64_t C, int64_t HW) {
     const at::Tensor dy = at::randn_like(y);
     const auto ours = [=, mean = mean, invstd = invstd] {
       const tern::Tensor dx = like(n.x), dw = like(n.w), db = like(n.w);
-      kernels().batch_norm2d_backward(n.s, true, data(n.x), data(n.w), data(mean), data(invstd), data(dy), data(dx),
-                                      data(dw), data(db));
+      kernels().batch_norm2d_backward(n.s, true, data(n.x), data(n.w), data(mean), data(invstd), nullptr, data(dy),
+                                      data(dx), data(dw), data(db), nullptr);
       return std::vector{dx, dw, db};
     };
     const auto theirs = [=, mean = mean, invstd = invstd] {
@@ -253,25 +253,25 @@ void add_batch_norm(std::vector<Case>& cases, int64_t C, int64_t HW) {
   cases.push_back({"batch_norm2d, gradient", times({N, C, HW, HW}), 0, gradient});
 }
 
-/// tern's one kernel beside PyTorch's two.
+/// tern's one kernel beside PyTorch's three.
 void add_batch_norm_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
   const auto make = [=] {
     const BatchNorm n(C, HW);
     const auto ours = [=] {
       const tern::Tensor mean = like(n.w), invstd = like(n.w);
       const tern::Tensor y = tern::empty({N, C, HW / 2, HW / 2}), picked = empty_like(y);
-      kernels().batch_norm2d_max_pool2d(windows_of_2(C, HW), n.s.eps, 0.1, data(n.x), data(n.w), data(n.b),
-                                        data(n.running_mean), data(n.running_var), data(mean), data(invstd),
-                                        data(picked), data(y));
+      kernels().batch_norm2d_max_pool2d(windows_of_2(C, HW), tern::Activation::tanh, n.s.eps, 0.1, data(n.x), data(n.w),
+                                        data(n.b), data(n.running_mean), data(n.running_var), nullptr, data(mean),
+                                        data(invstd), data(picked), data(y));
       return std::vector{y, mean, invstd};
     };
     const auto theirs = [n] {
       const auto [y, mean, invstd] = n.torch();
-      return std::vector{std::get<0>(at::max_pool2d_with_indices(y, 2, 2)), mean, invstd};
+      return std::vector{at::tanh(std::get<0>(at::max_pool2d_with_indices(y, 2, 2))), mean, invstd};
     };
     return Pair{ours, theirs};
   };
-  cases.push_back({"batch_norm2d_max_pool2d", times({N, C, HW, HW}), 0, make});
+  cases.push_back({"batch_norm2d_max_pool2d, tanh", times({N, C, HW, HW}), 0, make});
 }
 
 /// The products of a layer without bias: its result, and the gradients by its input and its weight.

@@ -105,8 +105,8 @@ struct NetBatchNorm : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = tanh(conv1_batchnorm.max_pool2d(conv1(x), 2));
-    out = tanh(conv2_batchnorm.max_pool2d(conv2(out), 2));
+    tern::Tensor out = conv1_batchnorm.max_pool2d(conv1(x), 2, tern::Activation::tanh);
+    out = conv2_batchnorm.max_pool2d(conv2(out), 2, tern::Activation::tanh);
     out = out.view({-1, 16 * 8 * 8});
     out = tanh(fc1(out));
     return fc2(out);

@@ -53,6 +53,7 @@ class Call {
   const int64_t* in(const std::vector<int64_t>& values) { return place(values, false); }
   const uint8_t* in(const std::vector<uint8_t>& values) { return place(values, false); }
   Real* inout(const std::vector<float>& values) { return place(std::vector<Real>(values.begin(), values.end()), true); }
+  int64_t* inout(const std::vector<int64_t>& values) { return place(values, true); }
   template <class T = Real>
   T* out(int64_t n) {
     return place(std::vector<T>(static_cast<std::size_t>(n), static_cast<T>(-77)), true);
@@ -179,32 +180,47 @@ void add_batch_norm2d(std::vector<Case>& cases, Numbers& numbers) {
   const std::vector<float> x = numbers.floats(n), dy = numbers.floats(n), weight = numbers.floats(s.C),
                            bias = numbers.floats(s.C), mean = numbers.floats(s.C, -0.1F, 0.1F),
                            var = numbers.floats(s.C, 0.5F, 2);
+  const std::vector<int64_t> batches{3};
   add(cases, "batch_norm2d", [=](auto& c) {
-    c.kernels().batch_norm2d(s, 0.1, c.in(x), c.in(weight), c.in(bias), c.inout(mean), c.inout(var), c.out(s.C),
-                             c.out(s.C), c.out(n));
+    c.kernels().batch_norm2d(s, 0.1, c.in(x), c.in(weight), c.in(bias), nullptr, c.inout(mean), c.inout(var),
+                             c.inout(batches), c.out(s.C), c.out(s.C), c.out(n));
   });
   add(cases, "batch_norm2d_eval", [=](auto& c) {
-    c.kernels().batch_norm2d_eval(s, c.in(x), c.in(weight), c.in(bias), c.in(mean), c.in(var), c.out(s.C), c.out(n));
+    c.kernels().batch_norm2d_eval(s, c.in(x), c.in(weight), c.in(bias), nullptr, c.in(mean), c.in(var), c.out(s.C),
+                                  c.out(n));
   });
   add(cases, "batch_norm2d_backward", [=](auto& c) {
-    c.kernels().batch_norm2d_backward(s, true, c.in(x), c.in(weight), c.in(mean), c.in(var), c.in(dy), c.out(n),
-                                      c.out(s.C), c.out(s.C));
+    c.kernels().batch_norm2d_backward(s, true, c.in(x), c.in(weight), c.in(mean), c.in(var), nullptr, c.in(dy),
+                                      c.out(n), c.out(s.C), c.out(s.C), nullptr);
+  });
+  BatchNorm2dShape with_relu = s;
+  with_relu.activation = Activation::relu;
+  add(cases, "batch_norm2d, residual, relu", [=](auto& c) {
+    c.kernels().batch_norm2d(with_relu, 0.1, c.in(x), c.in(weight), c.in(bias), c.in(dy), c.inout(mean), c.inout(var),
+                             c.inout(batches), c.out(s.C), c.out(s.C), c.out(n));
+  });
+  add(cases, "batch_norm2d_backward, residual, relu", [=](auto& c) {
+    c.kernels().batch_norm2d_backward(with_relu, true, c.in(x), c.in(weight), c.in(mean), c.in(var), c.in(x), c.in(dy),
+                                      c.out(n), c.out(s.C), c.out(s.C), c.out(n));
   });
 
   const Pool2dShape pool{.N = batch, .C = 32, .H = 32, .W = 32, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
   const int64_t windows = n / 4;
   std::vector<float> mu(static_cast<std::size_t>(s.C)), invstd(mu.size()), picked(static_cast<std::size_t>(windows)),
       y(picked.size());
-  reference_backend().floating(float{}).batch_norm2d_max_pool2d(pool, s.eps, 0.1, x.data(), weight.data(), bias.data(),
-                                                                nullptr, nullptr, mu.data(), invstd.data(),
-                                                                picked.data(), y.data());
-  add(cases, "batch_norm2d_max_pool2d", [=](auto& c) {
-    c.kernels().batch_norm2d_max_pool2d(pool, s.eps, 0.1, c.in(x), c.in(weight), c.in(bias), c.inout(mean),
-                                        c.inout(var), c.out(s.C), c.out(s.C), c.out(windows), c.out(windows));
+  reference_backend().floating(float{}).batch_norm2d_max_pool2d(pool, Activation::tanh, s.eps, 0.1, x.data(),
+                                                                weight.data(), bias.data(), nullptr, nullptr, nullptr,
+                                                                mu.data(), invstd.data(), picked.data(), y.data());
+  add(cases, "batch_norm2d_max_pool2d, tanh", [=](auto& c) {
+    c.kernels().batch_norm2d_max_pool2d(pool, Activation::tanh, s.eps, 0.1, c.in(x), c.in(weight), c.in(bias),
+                                        c.inout(mean), c.inout(var), c.inout(batches), c.out(s.C), c.out(s.C),
+                                        c.out(windows), c.out(windows));
   });
-  add(cases, "batch_norm2d_max_pool2d_backward", [=](auto& c) {
-    c.kernels().batch_norm2d_max_pool2d_backward(pool, c.in(x), c.in(weight), c.in(mu), c.in(invstd), c.in(picked),
-                                                 c.in(y), c.out(n), c.out(s.C), c.out(s.C));
+  const std::vector<float> dpooled = numbers.floats(windows);
+  add(cases, "batch_norm2d_max_pool2d_backward, tanh", [=](auto& c) {
+    c.kernels().batch_norm2d_max_pool2d_backward(pool, Activation::tanh, c.in(x), c.in(weight), c.in(mu), c.in(invstd),
+                                                 c.in(picked), c.in(y), c.in(dpooled), c.out(n), c.out(s.C),
+                                                 c.out(s.C));
   });
 }
 

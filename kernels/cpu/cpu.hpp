@@ -54,18 +54,21 @@ class CpuFloat32 : public ReferenceFloat<float> {
 
   // batch_norm2d.cpp
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight, const float* bias,
-                    float* running_mean, float* running_var, float* mean, float* invstd, float* y) override;
+                    const float* residual, float* running_mean, float* running_var, int64_t* num_batches, float* mean,
+                    float* invstd, float* y) override;
   void batch_norm2d_eval(const BatchNorm2dShape& s, const float* x, const float* weight, const float* bias,
-                         const float* running_mean, const float* running_var, float* invstd, float* y) override;
+                         const float* residual, const float* running_mean, const float* running_var, float* invstd,
+                         float* y) override;
   void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const float* x, const float* weight,
-                             const float* mean, const float* invstd, const float* dy, float* dx, float* dweight,
-                             float* dbias) override;
-  void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const float* x, const float* weight,
-                               const float* bias, float* running_mean, float* running_var, float* mean, float* invstd,
-                               float* picked, float* y) override;
-  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const float* x, const float* weight, const float* mean,
-                                        const float* invstd, const float* picked, const float* dy, float* dx,
-                                        float* dweight, float* dbias) override;
+                             const float* mean, const float* invstd, const float* y, const float* dy, float* dx,
+                             float* dweight, float* dbias, float* dresidual) override;
+  void batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activation, double eps, double momentum, const float* x,
+                               const float* weight, const float* bias, float* running_mean, float* running_var,
+                               int64_t* num_batches, float* mean, float* invstd, float* picked, float* y) override;
+  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const float* x,
+                                        const float* weight, const float* mean, const float* invstd,
+                                        const float* picked, const float* y, const float* dy, float* dx, float* dweight,
+                                        float* dbias) override;
 
   // dropout.cpp
   void dropout(const DropoutShape& s, PhiloxState state, const float* x, float* y) override;

@@ -61,20 +61,17 @@ HWY_INLINE hn::Vec<DI> load_int64(DI di, const int64_t* from) {
   }
 }
 
-/// y[q] and, if wanted, index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p at
-/// `place`. With a sign of -0 the smallest elements win, with 0 the largest.
+/// y[q] and, if wanted, index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p, at
+/// `place`.
 template <bool want_index, class D>
-HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, float sign, const float* row, int64_t place, float* y,
-                           int64_t* index) {
+HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, const float* row, int64_t place, float* y, int64_t* index) {
   const hn::RebindToSigned<D> di;
   const int64_t lanes = hn::Lanes(d);
-  const auto turn = [=](hn::Vec<D> v) HWY_ATTR { return hn::Xor(v, hn::Set(d, sign)); };
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
     hn::Vec<D> best, right, below, last;
     hn::LoadInterleaved2(d, row + 2 * q, best, right);
     hn::LoadInterleaved2(d, row + W + 2 * q, below, last);
-    best = turn(best);
     auto at = upper_left(di, place + 2 * q);
     const auto at_below = hn::Add(at, hn::Set(di, static_cast<int32_t>(W)));
     const auto one = hn::Set(di, 1);
@@ -85,10 +82,10 @@ HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, float sign, const float* r
       best = hn::IfThenElse(keep, best, value);
       if constexpr (want_index) at = hn::IfThenElse(hn::RebindMask(di, keep), at, where);
     };
-    take(turn(right), hn::Add(at, one));
-    take(turn(below), at_below);
-    take(turn(last), hn::Add(at_below, one));
-    hn::StoreU(turn(best), d, y + q);
+    take(right, hn::Add(at, one));
+    take(below, at_below);
+    take(last, hn::Add(at_below, one));
+    hn::StoreU(best, d, y + q);
     if constexpr (want_index) store_int64(di, at, index + q);
   }
   return q;
@@ -117,14 +114,14 @@ HWY_INLINE int64_t spread_row(D d, int64_t Q, int64_t W, const int64_t* index, c
 
 /// One plane. Rows shorter than the longest vector go by shorter ones.
 template <bool want_index>
-void max_2x2_rows(const Pool2dShape& s, float sign, const float* x, float* y, int64_t* indices) {
+void max_2x2_rows(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
   const int64_t P = s.P(), Q = s.Q();
   for (int64_t p = 0; p < P; ++p, y += Q) {
     const int64_t place = 2 * p * s.W;
     int64_t q = 0;
     const auto windows = [&](auto d) HWY_ATTR {
       int64_t* const index = want_index ? indices + p * Q + q : nullptr;
-      q += max_row<want_index>(d, Q - q, s.W, sign, x + place + 2 * q, place + 2 * q, y + q, index);
+      q += max_row<want_index>(d, Q - q, s.W, x + place + 2 * q, place + 2 * q, y + q, index);
     };
     windows(hn::ScalableTag<float>());
     windows(hn::CappedTag<float, 8>());
@@ -132,8 +129,8 @@ void max_2x2_rows(const Pool2dShape& s, float sign, const float* x, float* y, in
     windows(hn::CappedTag<float, 1>());
   }
 }
-void max_2x2(const Pool2dShape& s, float sign, const float* x, float* y, int64_t* indices) {
-  return indices ? max_2x2_rows<true>(s, sign, x, y, indices) : max_2x2_rows<false>(s, sign, x, y, nullptr);
+void max_2x2(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
+  return indices ? max_2x2_rows<true>(s, x, y, indices) : max_2x2_rows<false>(s, x, y, nullptr);
 }
 
 /// One plane.
@@ -177,15 +174,13 @@ void for_each_plane(const Pool2dShape& s, const F& f) {
 
 }  // namespace
 
-void max_pool2d_plane(const Pool2dShape& s, bool smallest, const float* x, float* y, int64_t* indices) {
-  const float sign = smallest ? -0.0f : 0.0f;
-  if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2)(s, sign, x, y, indices);
+void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
+  if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2)(s, x, y, indices);
   for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
     int64_t best = h0 * s.W + w0;
     for (int64_t h = h0; h < h1; ++h) {
       for (int64_t at = h * s.W + w0; at < h * s.W + w1; ++at) {
-        const bool better = smallest ? x[at] < x[best] : x[at] > x[best];
-        if (better || (x[at] != x[at] && x[best] == x[best])) best = at;
+        if (x[at] > x[best] || (x[at] != x[at] && x[best] == x[best])) best = at;
       }
     }
     y[window] = x[best];
@@ -196,7 +191,7 @@ void max_pool2d_plane(const Pool2dShape& s, bool smallest, const float* x, float
 void CpuFloat32::max_pool2d(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
   for_each_plane(s, [&](int64_t plane) {
-    max_pool2d_plane(s, false, x + plane * HW, y + plane * PQ, indices ? indices + plane * PQ : nullptr);
+    max_pool2d_plane(s, x + plane * HW, y + plane * PQ, indices ? indices + plane * PQ : nullptr);
   });
 }
 

@@ -8,8 +8,8 @@
 
 namespace tern::kernels {
 
-/// As FloatKernels::max_pool2d, or with the smallest element of each window. indices may be null.
-void max_pool2d_plane(const Pool2dShape& s, bool smallest, const float* x, float* y, int64_t* indices);
+/// As FloatKernels::max_pool2d. indices may be null.
+void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, int64_t* indices);
 
 /// Windows of 2 x 2 that neither overlap nor leave the plane, and places that fit 32 bits.
 inline bool is_2x2(const Pool2dShape& s) {

@@ -14,6 +14,13 @@
 
 namespace tern::kernels {
 
+namespace cuda {
+
+/// ++*x, in the current device's memory. batch_norm2d.cu
+void increment(int64_t* x);
+
+}  // namespace cuda
+
 template <class T>
 class CudaArray : public ArrayKernels<T> {
  public:
@@ -89,17 +96,19 @@ class CudaFloat : public FloatKernels<T> {
 
   // batch_norm2d.cu
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
-                    T* running_mean, T* running_var, T* mean, T* invstd, T* y) override;
-  void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias, const T* running_mean,
-                         const T* running_var, T* invstd, T* y) override;
+                    const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean, T* invstd,
+                    T* y) override;
+  void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias, const T* residual,
+                         const T* running_mean, const T* running_var, T* invstd, T* y) override;
   void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight, const T* mean,
-                             const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) override;
-  void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x, const T* weight,
-                               const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* picked,
-                               T* y) override;
-  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
-                                        const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
-                                        T* dbias) override;
+                             const T* invstd, const T* y, const T* dy, T* dx, T* dweight, T* dbias,
+                             T* dresidual) override;
+  void batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activation, double eps, double momentum, const T* x,
+                               const T* weight, const T* bias, T* running_mean, T* running_var, int64_t* num_batches,
+                               T* mean, T* invstd, T* picked, T* y) override;
+  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const T* x, const T* weight,
+                                        const T* mean, const T* invstd, const T* picked, const T* y, const T* dy, T* dx,
+                                        T* dweight, T* dbias) override;
 
   // cross_entropy.cu
   void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,

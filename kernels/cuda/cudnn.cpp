@@ -228,28 +228,37 @@ class CudnnFloat : public CudaFloat<T> {
   }
 
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
-                    T* running_mean, T* running_var, T* mean, T* invstd, T* y) override {
-    if (!weight || !bias || !fits(s))
-      return Base::batch_norm2d(s, momentum, x, weight, bias, running_mean, running_var, mean, invstd, y);
+                    const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean, T* invstd,
+                    T* y) override {
+    if (!weight || !bias || residual || s.activation != Activation::none || !fits(s))
+      return Base::batch_norm2d(s, momentum, x, weight, bias, residual, running_mean, running_var, num_batches, mean,
+                                invstd, y);
     const DeviceGuard guard(device_);
     const TensorDescriptor<T> all(s, s.N, s.C, s.HW, 1), channels(s, 1, s.C, 1, 1);
     check(cudnnBatchNormalizationForwardTraining(handle(s), CUDNN_BATCHNORM_SPATIAL, &one, &zero, all, x, all, y,
                                                  channels, weight, bias, momentum, running_mean, running_var, s.eps,
                                                  mean, invstd),
           s);
+    if (num_batches) cuda::increment(num_batches);
   }
 
   void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight, const T* mean,
-                             const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) override {
-    if (!training || !weight || !dx || !fits(s))
-      return Base::batch_norm2d_backward(s, training, x, weight, mean, invstd, dy, dx, dweight, dbias);
+                             const T* invstd, const T* y, const T* dy, T* dx, T* dweight, T* dbias,
+                             T* dresidual) override {
+    if (!training || !weight || !dx || dresidual || s.activation != Activation::none || !fits(s))
+      return Base::batch_norm2d_backward(s, training, x, weight, mean, invstd, y, dy, dx, dweight, dbias, dresidual);
     const DeviceGuard guard(device_);
     const TensorDescriptor<T> all(s, s.N, s.C, s.HW, 1), channels(s, 1, s.C, 1, 1);
-    const Scratch<T> unwanted(2 * s.C);  // cuDNN gives all three gradients
+    const int64_t n = s.N * s.C * s.HW;
+    const Scratch<T> unwanted(2 * s.C);            // cuDNN gives all three gradients,
+    const Scratch<T> not_over_x(dx == x ? n : 0);  // and does not say that dx may be x
+    T* const to = dx == x ? not_over_x.data() : dx;
     check(cudnnBatchNormalizationBackward(handle(s), CUDNN_BATCHNORM_SPATIAL, &one, &zero, &one, &zero, all, x, all, dy,
-                                          all, dx, channels, weight, dweight ? dweight : unwanted.data(),
+                                          all, to, channels, weight, dweight ? dweight : unwanted.data(),
                                           dbias ? dbias : unwanted.data() + s.C, s.eps, mean, invstd),
           s);
+    if (to == dx) return;
+    cuda::check(cudaMemcpyAsync(dx, to, n * sizeof(T), cudaMemcpyDeviceToDevice, current_stream()), "cudaMemcpyAsync");
   }
 
  private:

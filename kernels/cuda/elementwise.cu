@@ -10,6 +10,7 @@
 /// pow), while the time in which an H100 moves 8 bytes is enough for 80 fp32 instructions: bandwidth is the limit of
 /// all of them.
 
+#include <tern/kernels/cuda/activation.cuh>
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/walk.cuh>
 
@@ -58,14 +59,14 @@ struct Pow {
 struct Tanh {
   template <class T>
   __device__ T operator()(T x) const {
-    return std::tanh(x);
+    return activated(Activation::tanh, x);
   }
 };
 
 struct Relu {
   template <class T>
   __device__ T operator()(T x) const {
-    return x <= 0 ? T{0} : x;
+    return activated(Activation::relu, x);
   }
 };
 
@@ -79,14 +80,14 @@ struct Sigmoid {
 struct TanhBackward {
   template <class T>
   __device__ T operator()(T y, T dy) const {
-    return dy * (1 - y * y);
+    return before_activation(Activation::tanh, y, dy);
   }
 };
 
 struct ReluBackward {
   template <class T>
   __device__ T operator()(T y, T dy) const {
-    return y > 0 ? dy : T{0};
+    return before_activation(Activation::relu, y, dy);
   }
 };
 

@@ -252,20 +252,26 @@ Problem dropout_case(Random& random, bool channels) {
   });
 }
 
-Problem batch_norm2d_case(Random& random, bool training, bool pooled = false) {
+Problem batch_norm2d_case(Random& random, bool training, bool pooled = false,
+                          Activation activation = Activation::none) {
   const std::int64_t N = random.integer(1, 3), C = random.integer(1, 3);
   const Shape shape{N, C, random.integer(2, 4), random.integer(2, 3)};
   const bool affine = random.chance(0.7), running = !training || random.chance(0.5);
-  const BatchNorm2dOptions o{.training = training, .momentum = 0.3, .eps = random.pick({1e-5, 1e-2})};
+  const bool adds = !pooled && random.chance(0.5);
+  const BatchNorm2dOptions o{
+      .training = training, .momentum = 0.3, .eps = random.pick({1e-5, 1e-2}), .activation = activation};
   const std::vector<double> mean = random.between<double>(C, -1, 1), var = random.between<double>(C, 0.5, 2);
   std::vector<Shape> shapes{shape};
   if (affine) shapes.insert(shapes.end(), 2, {C});
+  if (adds) shapes.push_back(shape);
   const auto f = [=](Inputs x) {
     const auto of = [&](const std::vector<double>& v) {
       return running ? tensor(v).to(x[0].dtype()).to(x[0].device()) : Tensor();
     };
     const Tensor weight = affine ? x[1].contiguous() : Tensor(), bias = affine ? x[2].contiguous() : Tensor();
-    if (!pooled) return batch_norm2d(x[0], of(mean), of(var), weight, bias, o);
+    BatchNorm2dOptions with_residual = o;
+    if (adds) with_residual.residual = x.back();
+    if (!pooled) return batch_norm2d(x[0], of(mean), of(var), weight, bias, with_residual);
     return batch_norm2d_max_pool2d(x[0], of(mean), of(var), weight, bias, o, 2, {.stride = HeightWidth(1)});
   };
   // Of a channel with but two different values, the gradient in training is zero but for eps and for rounding.
@@ -378,8 +384,14 @@ const std::vector<OpCase>& op_cases() {
       {"dropout2d", [](Random& r) { return dropout_case(r, true); }},
       {"batch_norm2d in training", [](Random& r) { return batch_norm2d_case(r, true); }},
       {"batch_norm2d in evaluation", [](Random& r) { return batch_norm2d_case(r, false); }},
+      {"batch_norm2d and tanh in training",
+       [](Random& r) { return batch_norm2d_case(r, true, false, Activation::tanh); }},
+      {"batch_norm2d and tanh in evaluation",
+       [](Random& r) { return batch_norm2d_case(r, false, false, Activation::tanh); }},
       {"batch_norm2d_max_pool2d in training", [](Random& r) { return batch_norm2d_case(r, true, true); }},
       {"batch_norm2d_max_pool2d in evaluation", [](Random& r) { return batch_norm2d_case(r, false, true); }},
+      {"batch_norm2d_max_pool2d and tanh in training",
+       [](Random& r) { return batch_norm2d_case(r, true, true, Activation::tanh); }},
       {"cross_entropy, mean", [](Random& r) { return cross_entropy_case(r, Reduction::mean); }},
       {"cross_entropy, sum", [](Random& r) { return cross_entropy_case(r, Reduction::sum); }},
       {"cross_entropy, none", [](Random& r) { return cross_entropy_case(r, Reduction::none); }},

@@ -96,14 +96,14 @@ TEMPLATE_TEST_CASE("cuDNN's batch_norm2d is ours", "[cudnn]", float, double) {
       T *const running_mean = out(s.C), *const running_var = out(s.C);
       for (T* running : {running_mean, running_var})
         cuda_backend(0).upload(start.size() * sizeof(T), start.data(), running);
-      k.batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), running_mean, running_var, out(s.C), out(s.C),
-                     out(n));
+      k.batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), nullptr, running_mean, running_var, nullptr,
+                     out(s.C), out(s.C), out(n));
     });
-    cuda_backend(0).floating(T{}).batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), nullptr, nullptr,
-                                               mean.data(), invstd.data(), y.data());
+    cuda_backend(0).floating(T{}).batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), nullptr, nullptr, nullptr,
+                                               nullptr, mean.data(), invstd.data(), y.data());
     compare<T>([&](FloatKernels<T>& k, auto out) {
-      k.batch_norm2d_backward(s, true, x.data(), weight.data(), mean.data(), invstd.data(), dy.data(), out(n), out(s.C),
-                              out(s.C));
+      k.batch_norm2d_backward(s, true, x.data(), weight.data(), mean.data(), invstd.data(), nullptr, dy.data(), out(n),
+                              out(s.C), out(s.C), nullptr);
     });
   });
 }

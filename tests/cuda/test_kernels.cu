@@ -97,11 +97,12 @@ TEST_CASE("a step of training can be captured, and replayed gives the same") {
   const DeviceBuffer<int64_t> indices(n / 4);
   const auto step = [&] {
     kernels.conv2d(conv, x.data(), w.data(), nullptr, y.data());
-    kernels.batch_norm2d(norm, 0.1, y.data(), nullptr, nullptr, nullptr, nullptr, mean.data(), invstd.data(), z.data());
+    kernels.batch_norm2d(norm, 0.1, y.data(), nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, mean.data(),
+                         invstd.data(), z.data());
     kernels.max_pool2d(pool, z.data(), pooled.data(), indices.data());
     kernels.max_pool2d_backward(pool, indices.data(), pooled.data(), dz.data());
-    kernels.batch_norm2d_backward(norm, true, y.data(), nullptr, mean.data(), invstd.data(), dz.data(), dy.data(),
-                                  nullptr, nullptr);
+    kernels.batch_norm2d_backward(norm, true, y.data(), nullptr, mean.data(), invstd.data(), nullptr, dz.data(),
+                                  dy.data(), nullptr, nullptr, nullptr);
     kernels.conv2d_backward_weight(conv, x.data(), dy.data(), dw.data(), dbias.data());
     const SgdParam<float> param{4 * 27, w.data(), dw.data(), nullptr, false};
     kernels.sgd_step({.lr = 0.1, .momentum = 0, .dampening = 0, .weight_decay = 0, .nesterov = false}, {&param, 1});

@@ -120,18 +120,20 @@ TEST_CASE("batch_norm2d is PyTorch's", "[golden]") {
     Values mean(s.C, NAN), invstd(s.C, NAN), y(x.size(), NAN), dx(x.size(), NAN), dweight(s.C, NAN), dbias(s.C, NAN);
     const auto check_backward = [&](const json& want, bool training, const Values& mu) {
       check_values(want, "y", y);
-      reference().batch_norm2d_backward(s, training, x.data(), or_null(weight), mu.data(), invstd.data(), dy.data(),
-                                        dx.data(), dweight.data(), dbias.data());
+      reference().batch_norm2d_backward(s, training, x.data(), or_null(weight), mu.data(), invstd.data(), y.data(),
+                                        dy.data(), dx.data(), dweight.data(), dbias.data(), nullptr);
       check_values(want, "dx", dx);
       if (weight.empty()) return;
       check_values(want, "dweight", dweight);
       check_values(want, "dbias", dbias);
     };
-    reference().batch_norm2d_eval(s, x.data(), or_null(weight), or_null(bias), running_mean.data(), running_var.data(),
-                                  invstd.data(), y.data());
+    reference().batch_norm2d_eval(s, x.data(), or_null(weight), or_null(bias), nullptr, running_mean.data(),
+                                  running_var.data(), invstd.data(), y.data());
     check_backward(c["eval"], false, running_mean);
-    reference().batch_norm2d(s, c["momentum"], x.data(), or_null(weight), or_null(bias), running_mean.data(),
-                             running_var.data(), mean.data(), invstd.data(), y.data());
+    int64_t num_batches = 7;
+    reference().batch_norm2d(s, c["momentum"], x.data(), or_null(weight), or_null(bias), nullptr, running_mean.data(),
+                             running_var.data(), &num_batches, mean.data(), invstd.data(), y.data());
+    CHECK(num_batches == 8);
     check_backward(c["train"], true, mean);
     check_values(c, "new_running_mean", running_mean);
     check_values(c, "new_running_var", running_var);

@@ -200,30 +200,65 @@ TEST_CASE("gradient of dropout", "[gradients]") {
 
 TEST_CASE("gradients of batch_norm2d", "[gradients]") {
   for_each_case(40, [](Random& random) {
-    // A large eps keeps the derivatives of 1 / sqrt(var + eps) small where two numbers happen to be close.
-    const BatchNorm2dShape s{random.integer(1, 4), random.integer(1, 4), random.integer(2, 9), random.pick({0.3, 1.0})};
-    const bool training = random.chance(0.5), affine = random.chance(0.7);
-    CAPTURE(s, training, affine);
+    // A large eps keeps the derivatives of 1 / sqrt(var + eps) small where two numbers happen to be close. relu's kink
+    // is tested through tanh, which has none, and in batch_norm2d_test.cpp.
+    const BatchNorm2dShape s{random.integer(1, 4), random.integer(1, 4), random.integer(2, 9), random.pick({0.3, 1.0}),
+                             random.pick({Activation::none, Activation::tanh})};
+    const bool training = random.chance(0.5), affine = random.chance(0.7), adds = random.chance(0.5);
+    CAPTURE(s, training, affine, adds);
     const int64_t n = s.N * s.C * s.HW;
     const Values x = random.values<double>(n), dy = random.values<double>(n), weight = random.values<double>(s.C),
-                 bias = random.values<double>(s.C), running_mean = random.values<double>(s.C),
-                 running_var = random.between<double>(s.C, 0.5, 2);
-    Values mean = running_mean, invstd(s.C), y(n), dx(n, NAN), dweight(s.C, NAN), dbias(s.C, NAN);
-    const auto loss = [&](const Values& x_, const Values& weight_, const Values& bias_) {
+                 bias = random.values<double>(s.C), residual = random.values<double>(n),
+                 running_mean = random.values<double>(s.C), running_var = random.between<double>(s.C, 0.5, 2);
+    Values mean = running_mean, invstd(s.C), y(n), dx(n, NAN), dweight(s.C, NAN), dbias(s.C, NAN), dresidual(n, NAN);
+    const auto loss = [&](const Values& x_, const Values& weight_, const Values& bias_, const Values& residual_) {
+      const double* r = adds ? residual_.data() : nullptr;
       const double *w = affine ? weight_.data() : nullptr, *b = affine ? bias_.data() : nullptr;
       if (training) {
-        floating().batch_norm2d(s, 0.1, x_.data(), w, b, nullptr, nullptr, mean.data(), invstd.data(), y.data());
+        floating().batch_norm2d(s, 0.1, x_.data(), w, b, r, nullptr, nullptr, nullptr, mean.data(), invstd.data(),
+                                y.data());
       } else {
-        floating().batch_norm2d_eval(s, x_.data(), w, b, running_mean.data(), running_var.data(), invstd.data(),
+        floating().batch_norm2d_eval(s, x_.data(), w, b, r, running_mean.data(), running_var.data(), invstd.data(),
                                      y.data());
       }
       return dot(dy, y);
     };
-    loss(x, weight, bias);
+    loss(x, weight, bias, residual);
     floating().batch_norm2d_backward(s, training, x.data(), affine ? weight.data() : nullptr, mean.data(),
-                                     invstd.data(), dy.data(), dx.data(), dweight.data(), dbias.data());
-    check_gradient(random, "dx", x, dx, [&](const Values& v) { return loss(v, weight, bias); });
+                                     invstd.data(), y.data(), dy.data(), dx.data(), dweight.data(), dbias.data(),
+                                     dresidual.data());
+    check_gradient(random, "dx", x, dx, [&](const Values& v) { return loss(v, weight, bias, residual); });
+    if (adds) {
+      check_gradient(random, "dresidual", residual, dresidual,
+                     [&](const Values& v) { return loss(x, weight, bias, v); });
+    }
     if (!affine) return;
+    check_gradient(random, "dweight", weight, dweight, [&](const Values& v) { return loss(x, v, bias, residual); });
+    check_gradient(random, "dbias", bias, dbias, [&](const Values& v) { return loss(x, weight, v, residual); });
+  });
+}
+
+TEST_CASE("gradients of batch_norm2d_max_pool2d", "[gradients]") {
+  for_each_case(40, [](Random& random) {
+    Pool2dShape s = random_pool2d(random);
+    s.N = std::max<int64_t>(s.N, s.H * s.W == 1 ? 2 : 1);
+    s.C = std::min<int64_t>(s.C, 3);
+    const Activation activation = random.pick({Activation::none, Activation::tanh});
+    CAPTURE(s, activation);
+    const Values x = apart(random, s.N * s.C * s.H * s.W), dy = random.values<double>(s.N * s.C * s.P() * s.Q()),
+                 weight = random.between<double>(s.C, 0.3, 2), bias = random.values<double>(s.C);
+    Values mean(s.C), invstd(s.C), picked(dy.size()), y(dy.size()), dx(x.size(), NAN), dweight(s.C, NAN),
+        dbias(s.C, NAN);
+    const auto loss = [&](const Values& x_, const Values& weight_, const Values& bias_) {
+      floating().batch_norm2d_max_pool2d(s, activation, 0.3, 0.1, x_.data(), weight_.data(), bias_.data(), nullptr,
+                                         nullptr, nullptr, mean.data(), invstd.data(), picked.data(), y.data());
+      return dot(dy, y);
+    };
+    loss(x, weight, bias);
+    floating().batch_norm2d_max_pool2d_backward(s, activation, x.data(), weight.data(), mean.data(), invstd.data(),
+                                                picked.data(), y.data(), dy.data(), dx.data(), dweight.data(),
+                                                dbias.data());
+    check_gradient(random, "dx", x, dx, [&](const Values& v) { return loss(v, weight, bias); });
     check_gradient(random, "dweight", weight, dweight, [&](const Values& v) { return loss(x, v, bias); });
     check_gradient(random, "dbias", bias, dbias, [&](const Values& v) { return loss(x, weight, v); });
   });

@@ -46,7 +46,8 @@ inline std::ostream& operator<<(std::ostream& out, const Pool2dShape& s) {
 }
 
 inline std::ostream& operator<<(std::ostream& out, const BatchNorm2dShape& s) {
-  return out << "x [" << s.N << ", " << s.C << ", " << s.HW << "], eps " << s.eps;
+  return out << "x [" << s.N << ", " << s.C << ", " << s.HW << "], eps " << s.eps << ", activation "
+             << static_cast<int>(s.activation);
 }
 
 inline std::ostream& operator<<(std::ostream& out, const DropoutShape& s) {
@@ -210,6 +211,7 @@ inline BatchNorm2dShape random_batch_norm2d(Random& random) {
   if (random.chance(0.1)) s = {.N = random.integer(1, 4), .C = 2, .HW = 1024};
   if (s.N * s.HW < 2) s.N = 2;
   s.eps = random.pick({1e-5, 1e-3, 0.1});
+  s.activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
   return s;
 }
 

@@ -275,6 +275,76 @@ TEST_CASE("BatchNorm2d counts the batches it has seen", "[module]") {
   CHECK(norm.num_batches_tracked.item<std::int64_t>() == 2);  // nothing has changed
 }
 
+TEST_CASE("BatchNorm2d with pooling, activation and residual is the layers one after the other", "[module]") {
+  for (const Device device : devices()) {
+    for_each_case(10, [&](Random& random) {
+      INFO(device);
+      const std::int64_t C = random.integer(1, 4);
+      const Shape shape{3, C, 6, 8};
+      const Tensor x = tensor(random.between<float>(shape.numel(), -2, 2), device).reshape(shape);
+      const Tensor residual = tensor(random.between<float>(shape.numel(), -2, 2), device).reshape(shape);
+      std::vector<float> weight = random.between<float>(C, -2, 2);
+      weight[0] = random.pick({0.0f, 1.0f});
+      const Activation activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
+      // Fused, with a hook, and by hand, each on a layer of its own.
+      const auto results = [&](bool pools, bool adds, const auto& call) {
+        BatchNorm2d norm(C);
+        norm.weight.detach().copy_(tensor(weight));
+        norm.to(device);
+        std::vector<std::vector<double>> all;
+        for (const bool training : {true, true, false}) {
+          norm.train(training);
+          norm.zero_grad();
+          const Tensor in = x.clone().set_requires_grad(), more = residual.clone().set_requires_grad();
+          const Tensor y = call(norm, in, adds ? more : Tensor());
+          CHECK(y.shape() == (pools ? Shape{3, C, 3, 4} : shape));
+          (y * y).sum().backward();
+          for (const Tensor& t : {y.detach(), in.grad(), norm.weight.grad(), norm.bias.grad(), norm.running_mean,
+                                  norm.running_var, norm.num_batches_tracked}) {
+            all.push_back(t.to_vector<double>());
+          }
+          if (adds) all.push_back(more.grad().to_vector<double>());
+        }
+        return all;
+      };
+      const auto compare = [&](bool pools, bool adds, const auto& call, const auto& by_hand) {
+        const auto want = results(pools, adds, by_hand), fused = results(pools, adds, call);
+        int seen = 0;
+        const auto hooked = results(pools, adds, [&](BatchNorm2d& norm, const Tensor& in, const Tensor& more) {
+          BatchNorm2d watched = norm;
+          watched.register_forward_hook([&](Module&, const Tensor& y) {
+            CHECK(y.shape() == shape);
+            ++seen;
+          });
+          return call(watched, in, more);
+        });
+        CHECK(seen == 3);
+        CHECK(hooked == want);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          for (std::size_t j = 0; j < want[i].size(); ++j) {
+            INFO("result " << i << ", element " << j);
+            CHECK(std::abs(fused[i][j] - want[i][j]) <= 1e-4);
+          }
+        }
+      };
+      compare(
+          true, false,
+          [&](BatchNorm2d& norm, const Tensor& in, const Tensor&) { return norm.max_pool2d(in, 2, activation); },
+          [&](BatchNorm2d& norm, const Tensor& in, const Tensor&) {
+            return activate(max_pool2d(norm(in), 2), activation);
+          });
+      for (const bool adds : {false, true}) {
+        compare(
+            false, adds,
+            [&](BatchNorm2d& norm, const Tensor& in, const Tensor& more) { return norm(in, activation, more); },
+            [&](BatchNorm2d& norm, const Tensor& in, const Tensor& more) {
+              return activate(adds ? norm(in) + more : norm(in), activation);
+            });
+      }
+    });
+  }
+}
+
 TEST_CASE("losses as layers", "[module]") {
   const Tensor logits = tensor({1.0, 2.0, 0.5, -1.0}).view({2, 2}), target = tensor<std::int64_t>({1, 0});
   check_equal(CrossEntropyLoss()(logits, target), cross_entropy(logits, target));
