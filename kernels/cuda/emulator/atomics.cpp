@@ -19,6 +19,8 @@ T exchange_with(T* address, Change change) {
 
 }  // namespace
 
+void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+
 template <class T>
 T atomicAdd(T* address, std::type_identity_t<T> value) {
   note_atomic(address, sizeof(T), __builtin_return_address(0));

@@ -7,7 +7,6 @@
 #include <math.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -77,7 +76,7 @@ inline void __syncwarp(unsigned mask = 0xffffffff, tern::emulator::Site site = t
   tern::emulator::warp_barrier(mask, site);
 }
 inline void __threadfence_block() {}
-inline void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+void __threadfence();
 
 /// In all four a warp falls into segments of `width` lanes, and a lane that would read beyond its segment keeps its own
 /// value (CUDA C++ Programming Guide, "Warp shuffle functions").
