@@ -174,7 +174,7 @@ struct WeightGradient {
 
 /// `of_share` counts images. A group is a pair of channels, its sums R * S weights and one of dy.
 template <class I, class T>
-__global__ void __launch_bounds__(block_size, 4)
+__global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
     direct_backward_weight(Conv<I> s, WeightGradient<T> g, const T* __restrict__ x, const T* __restrict__ dy) {
   const I inputs = max(s.group_C, I{1}), taps = s.R * s.S;
   const auto store = [&](I k, I c, I tap, T v) {
@@ -380,7 +380,7 @@ __device__ void forward_tile(const Conv3x3& s, const Windows& windows, int64_t n
     __syncthreads();
   }
 
-  if (exchanged || (!windows.pool() && windows.activation == Activation::none)) {
+  if (exchanged || (!windows.pool() && windows.activation == Activation::none && !picked)) {
     const int q = q0 + column;
 #pragma unroll
     for (int k = 0; k < tile_k; ++k) {
@@ -439,7 +439,7 @@ __global__ void __launch_bounds__(tiled_threads, 4)
 constexpr int strip_rows = 8, strip_columns = 32, lane_k = 8, lane_c = 4;
 static_assert(lane_k * lane_c == warp_threads);
 
-// Channels lie an odd, or twice twice odd, number of words apart: lanes of other channels read from other banks.
+// Channels lie an odd, or four times odd, number of words apart: lanes of other channels read from other banks.
 using StripTile = Tile<lane_c, strip_rows + 2, strip_columns + 2, (strip_rows + 2) * (strip_columns + 2)>;
 using SlopeTile = Tile<lane_k, strip_rows, strip_columns, strip_rows * strip_columns + 1>;
 
@@ -567,7 +567,7 @@ __device__ void weight_tile(const Conv3x3& s, const WeightGradient<T>& g, int64_
 
 /// The tiles of the gradient by w, each by its shares, and then those of dx, a convolution of dy: `turned`.
 template <class In, class T>
-__global__ void __launch_bounds__(tiled_threads, 4)
+__global__ void __launch_bounds__(tiled_threads, sizeof(T) == 4 ? 4 : 3)
     tiled_backward(Conv3x3 s, WeightGradient<T> g, int64_t w_tiles, Conv3x3 turned, Windows alone, int64_t x_tiles,
                    Images<T> x, const T* __restrict__ w, In dy, T* __restrict__ dx) {
   __shared__ union {
