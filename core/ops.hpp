@@ -113,7 +113,8 @@ struct Conv2dOptions {
 /// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
 
-/// activation(max_pool2d(conv2d(x, weight, bias, options), kernel_size)) without the tensors in between.
+/// activate(max_pool2d(conv2d(x, weight, bias, options), kernel_size), activation) without the tensors in between, as
+/// long as a window has no more than 256 elements. A kernel_size of 1 pools nothing.
 Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options,
                          HeightWidth kernel_size, Activation activation = Activation::none);
 

@@ -12,7 +12,6 @@
 ///
 /// Letters: N batch, C channels in, H W input size, K channels out, R S filter size, P Q output size.
 
-#pragma GCC diagnostic ignored "-Wunused-parameter"  // TEMPORARY, with not_yet()
 #include <tern/kernels/philox.hpp>
 
 #include <cstddef>
@@ -72,7 +71,7 @@ struct LinearShape {
 };
 
 /// A convolution, max-pooling by windows of [R, S] side by side from the first element on, and an activation: y is
-/// [N, K, P, Q]. Windows of one element pool nothing. R * S is at most 256.
+/// [N, K, P, Q]. Windows of one element pool nothing. R * S is at most 256, and no window larger than what it pools.
 struct Conv2dMaxPool2dShape {
   Conv2dShape conv;
   int64_t R = 1, S = 1;
@@ -80,6 +79,9 @@ struct Conv2dMaxPool2dShape {
 
   int64_t P() const { return conv.P() / R; }
   int64_t Q() const { return conv.Q() / S; }
+  bool pools() const { return R * S > 1; }
+  /// Whether it is a convolution and no more.
+  bool is_conv2d() const { return !pools() && activation == Activation::none; }
 };
 
 /// x is [N, C, H, W], y is [N, C, P, Q]; a window is [R, S]. Padding is at most half a window.
@@ -231,8 +233,6 @@ class ArrayKernels {
   virtual void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) = 0;
 };
 
-[[noreturn]] void not_yet();
-
 /// Kernels for float and double: all that has a gradient. `dy` is the gradient of the loss by y, `dx` by x, and so on.
 template <class T>
 class FloatKernels {
@@ -281,13 +281,13 @@ class FloatKernels {
   virtual void max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const T* dy, T* dx) = 0;
 
   /// y = activation(max_pool2d(conv2d(x, w, bias))), the convolution's result never written. picked is the place in each
-  /// window, r * S + s, of its element: the first of the largest, and NaN before any number. bias may be null, picked
-  /// where the windows are of one element.
+  /// window, r * S + s, of its element: the first of the largest, and NaN before any number. bias and picked may be null.
   virtual void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
-                                 uint8_t* picked) { not_yet(); }
-  /// The gradient, from y and picked as conv2d_max_pool2d gave them. Each output may be null.
+                                 uint8_t* picked) = 0;
+  /// The gradient, from y and picked as conv2d_max_pool2d gave them: y may be null where there is no activation, picked
+  /// where windows are of one element. Each output may be null.
   virtual void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
-                                          const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) { not_yet(); }
+                                          const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) = 0;
 
   /// y = the mean of each window over R * S elements, padding counted as zeros (PyTorch's count_include_pad=True).
   virtual void avg_pool2d(const Pool2dShape& s, const T* x, T* y) = 0;

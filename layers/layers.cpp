@@ -37,12 +37,17 @@ Conv2d::Conv2d(const Options& o) : options_(o) {
   if (o.bias) bias = uniform_parameter({o.out_channels}, fan_in);
 }
 
-Tensor Conv2d::forward(const Tensor& x) {
-  return conv2d(x, weight, bias,
-                {.stride = options_.stride,
-                 .padding = options_.padding,
-                 .dilation = options_.dilation,
-                 .groups = options_.groups});
+Conv2dOptions Conv2d::op_options() const {
+  return {
+      .stride = options_.stride, .padding = options_.padding, .dilation = options_.dilation, .groups = options_.groups};
+}
+
+Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, op_options()); }
+
+Tensor Conv2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation) {
+  if (!has_forward_hooks()) return conv2d_max_pool2d(x, weight, bias, op_options(), kernel_size, activation);
+  const Tensor y = (*this)(x);
+  return activate(kernel_size.h == 1 && kernel_size.w == 1 ? y : tern::max_pool2d(y, kernel_size), activation);
 }
 
 Members Conv2d::members() {

@@ -23,6 +23,12 @@ class Conv2d : public Module {
   };
   explicit Conv2d(const Options& options);
 
+  using Module::operator();
+  /// activate((*this)(x), activation), in one op unless a hook is to see what lies between.
+  Tensor operator()(const Tensor& x, Activation activation) { return max_pool2d(x, 1, activation); }
+  /// activate(max_pool2d((*this)(x), kernel_size), activation), likewise (conv2d_max_pool2d). A kernel_size of 1 pools
+  /// nothing.
+  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none);
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override;
@@ -30,6 +36,8 @@ class Conv2d : public Module {
   Tensor weight, bias;
 
  private:
+  Conv2dOptions op_options() const;
+
   Options options_;
 };
 

@@ -59,6 +59,14 @@ class Call {
     return place(std::vector<T>(static_cast<std::size_t>(n), static_cast<T>(-77)), true);
   }
 
+  /// An output that nothing is said of.
+  template <class T>
+  T* unread(int64_t n) {
+    T* const data = out<T>(n);
+    arrays_.back().read = {};
+    return data;
+  }
+
   std::vector<Output> outputs() {
     std::vector<Output> all;
     for (const Array& a : arrays_)
@@ -131,6 +139,30 @@ void add_conv2d(std::vector<Case>& cases, Numbers& numbers, int64_t C, int64_t s
       [=](auto& c) { c.kernels().conv2d_backward_input(s, c.in(w), c.in(dy), c.out(n_x)); });
   add(cases, "conv2d_backward_weight " + shape,
       [=](auto& c) { c.kernels().conv2d_backward_weight(s, c.in(x), c.in(dy), c.out(n_w), c.out(K)); });
+}
+
+/// And with what follows them in the models: windows of 2 x 2, and tanh. It is not compared what was picked: of two
+/// elements that are almost equal either may be the larger one after rounding.
+void add_conv2d_max_pool2d(std::vector<Case>& cases, Numbers& numbers, int64_t C, int64_t size, int64_t K) {
+  const Conv2dMaxPool2dShape s{
+      .conv = {.N = batch, .C = C, .H = size, .W = size, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+      .R = 2,
+      .S = 2,
+      .activation = Activation::tanh};
+  const int64_t n_x = batch * C * size * size, n_y = batch * K * size * size / 4, n_w = K * C * 9;
+  const std::vector<float> x = numbers.floats(n_x), w = numbers.floats(n_w, -0.2F, 0.2F), bias = numbers.floats(K),
+                           dy = numbers.floats(n_y);
+  std::vector<float> y(dy.size());
+  std::vector<uint8_t> picked(dy.size());
+  reference_backend().floating(float{}).conv2d_max_pool2d(s, x.data(), w.data(), bias.data(), y.data(), picked.data());
+  const std::string shape = fmt::format("{} -> {}, {} x {}", C, K, size, size);
+  add(cases, "conv2d_max_pool2d " + shape, [=](auto& c) {
+    c.kernels().conv2d_max_pool2d(s, c.in(x), c.in(w), c.in(bias), c.out(n_y), c.template unread<uint8_t>(n_y));
+  });
+  add(cases, "conv2d_max_pool2d_backward " + shape, [=](auto& c) {
+    c.kernels().conv2d_max_pool2d_backward(s, c.in(x), c.in(w), c.in(y), c.in(picked), c.in(dy), c.out(n_x), c.out(n_w),
+                                           c.out(K));
+  });
 }
 
 void add_pools(std::vector<Case>& cases, Numbers& numbers, int64_t C, int64_t size) {
@@ -313,6 +345,8 @@ int main(int argc, char** argv) {
   std::vector<Case> cases;
   add_conv2d(cases, numbers, 3, 32, 16);
   add_conv2d(cases, numbers, 16, 16, 8);
+  add_conv2d_max_pool2d(cases, numbers, 3, 32, 16);
+  add_conv2d_max_pool2d(cases, numbers, 16, 16, 8);
   add_pools(cases, numbers, 16, 32);
   add_pools(cases, numbers, 8, 16);
   add_elementwise(cases, numbers);

@@ -45,6 +45,10 @@ class CpuFloat32 : public ReferenceFloat<float> {
   void conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) override;
   void conv2d_backward_input(const Conv2dShape& s, const float* w, const float* dy, float* dx) override;
   void conv2d_backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw, float* dbias) override;
+  void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const float* x, const float* w, const float* bias, float* y,
+                         uint8_t* picked) override;
+  void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const float* x, const float* w, const float* y,
+                                  const uint8_t* picked, const float* dy, float* dx, float* dw, float* dbias) override;
 
   // pool2d.cpp
   void max_pool2d(const Pool2dShape& s, const float* x, float* y, int64_t* indices) override;

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Activations as the last steps of kernels. `kind` is the same for all threads of one.
+/// Activations as the last steps of kernels. `kind` is the same for all threads of one, so the branches are uniform.
 
 #include <tern/kernels/backend.hpp>
 #include <tern/kernels/cuda/device.cuh>
@@ -22,6 +22,12 @@ __device__ T before_activation(Activation kind, T y, T dy) {
   if (kind == Activation::tanh) return dy * (1 - y * y);
   if (kind == Activation::relu) return y > 0 ? dy : T{0};
   return dy;
+}
+
+/// That of element i; y may be null where there is no activation.
+template <class T, class I>
+__device__ T gradient_at(Activation kind, const T* y, const T* dy, I i) {
+  return kind == Activation::none ? dy[i] : before_activation(kind, y[i], dy[i]);
 }
 
 }  // namespace tern::kernels::cuda

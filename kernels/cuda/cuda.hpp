@@ -84,6 +84,10 @@ class CudaFloat : public FloatKernels<T> {
   void conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) override;
   void conv2d_backward_input(const Conv2dShape& s, const T* w, const T* dy, T* dx) override;
   void conv2d_backward_weight(const Conv2dShape& s, const T* x, const T* dy, T* dw, T* dbias) override;
+  void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
+                         uint8_t* picked) override;
+  void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
+                                  const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) override;
 
   // pool2d.cu
   void max_pool2d(const Pool2dShape& s, const T* x, T* y, int64_t* indices) override;

@@ -209,6 +209,21 @@ class CudnnFloat : public CudaFloat<T> {
     if (dbias) check(cudnnConvolutionBackwardBias(cudnn, &one, c.y, dy, &zero, c.bias, dbias), s);
   }
 
+  void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
+                         uint8_t* picked) override {
+    if (!s.is_conv2d() || picked) return Base::conv2d_max_pool2d(s, x, w, bias, y, picked);
+    conv2d(s.conv, x, w, bias, y);
+  }
+
+  void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
+                                  const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) override {
+    if (!s.is_conv2d() || (dbias && !dw)) {
+      return Base::conv2d_max_pool2d_backward(s, x, w, y, picked, dy, dx, dw, dbias);
+    }
+    if (dx) conv2d_backward_input(s.conv, w, dy, dx);
+    if (dw) conv2d_backward_weight(s.conv, x, dy, dw, dbias);
+  }
+
   void max_pool2d(const Pool2dShape& s, const T* x, T* y, int64_t* indices) override {
     if (indices || !fits(s)) return Base::max_pool2d(s, x, y, indices);
     pool(CUDNN_POOLING_MAX_DETERMINISTIC, s, x, y);

@@ -18,6 +18,7 @@
 ///
 /// Sums run in T. A thread adds up at most 32 products forward, 8 before it goes on to the next 64 of l backward.
 
+#include <tern/kernels/cuda/activation.cuh>
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/device.cuh>
 
@@ -30,33 +31,6 @@ using namespace cuda;
 
 constexpr int tile_rows = 4, tile_outputs = 4;
 constexpr int forward_threads = 128, longest_inner = 32 * forward_threads;
-
-template <class T>
-__device__ T activate(Activation f, T v) {
-  switch (f) {
-    case Activation::tanh:
-      return std::tanh(v);
-    case Activation::relu:
-      return v <= 0 ? T{0} : v;
-    case Activation::none:
-      break;
-  }
-  return v;
-}
-
-/// dy * f'(y) of element i; y may be null where there is no activation.
-template <class T>
-__device__ T gradient_at(Activation f, const T* y, const T* dy, int64_t i) {
-  switch (f) {
-    case Activation::tanh:
-      return dy[i] * (1 - y[i] * y[i]);
-    case Activation::relu:
-      return y[i] > 0 ? dy[i] : T{0};
-    case Activation::none:
-      break;
-  }
-  return dy[i];
-}
 
 /// in is at most longest_inner.
 template <class T>
@@ -103,7 +77,7 @@ __global__ void __launch_bounds__(forward_threads)
 #pragma unroll
     for (int lanes = parts / 2; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(all_lanes, sum, lanes);
     const int64_t r = first_row + output / tile_outputs, o = first_output + output % tile_outputs;
-    if (part == 0 && r < s.rows && o < s.out) y[r * s.out + o] = activate(s.activation, bias ? sum + bias[o] : sum);
+    if (part == 0 && r < s.rows && o < s.out) y[r * s.out + o] = activated(s.activation, bias ? sum + bias[o] : sum);
     __syncthreads();  // or the next tile's sums would overwrite what a slow warp has yet to read
   }
 }
@@ -172,7 +146,7 @@ __global__ void __launch_bounds__(block_size)
 /// y = f(y + bias), in place. bias may be null.
 template <class T, class I>
 __global__ void __launch_bounds__(block_size) finish(I n, I out, Activation f, const T* __restrict__ bias, T* y) {
-  for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) y[i] = activate(f, bias ? y[i] + bias[i % out] : y[i]);
+  for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) y[i] = activated(f, bias ? y[i] + bias[i % out] : y[i]);
 }
 
 /// Rows that a thread of `gradient_before` adds up, and those of its block.

@@ -48,8 +48,6 @@ template class ReferenceArray<uint8_t>;
 template class ReferenceFloat<float>;
 template class ReferenceFloat<double>;
 
-void not_yet() { throw Error("not yet"); }
-
 Backend& reference_backend() {
   static ReferenceBackend& backend = *new ReferenceBackend;  // never destroyed: memory may outlive main
   return backend;

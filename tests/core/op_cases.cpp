@@ -212,7 +212,7 @@ std::int64_t fitting(Random& random, std::int64_t window, std::int64_t padding) 
   return std::max<std::int64_t>(1, window - 2 * padding) + random.integer(0, 3);
 }
 
-Problem conv2d_case(Random& random, bool bias) {
+Problem conv2d_case(Random& random, bool bias, bool tanh = false) {
   Conv2dOptions o;
   o.groups = random.pick<std::int64_t>({1, 1, 2, 3});
   const std::int64_t N = random.integer(1, 2), C = o.groups * random.integer(1, o.groups == 1 ? 3 : 2),
@@ -225,7 +225,22 @@ Problem conv2d_case(Random& random, bool bias) {
                      W = fitting(random, o.dilation.w * (kernel.w - 1) + 1, o.padding.w);
   std::vector<Shape> shapes{{N, C, H, W}, {K, C / o.groups, kernel.h, kernel.w}};
   if (bias) shapes.push_back({K});
-  return problem(random, shapes, [=](Inputs x) { return conv2d(x[0], x[1], bias ? x[2] : Tensor(), o); });
+  return problem(random, shapes, [=](Inputs x) {
+    const Tensor b = bias ? x[2] : Tensor();
+    return tanh ? conv2d_max_pool2d(x[0], x[1], b, o, 1, Activation::tanh) : conv2d(x[0], x[1], b, o);
+  });
+}
+
+/// Filters of one weight, which leave elements as far apart as they were.
+Problem conv2d_max_pool2d_case(Random& random) {
+  const std::int64_t C = random.integer(1, 3);
+  const Conv2dOptions o{.stride = {random.integer(1, 2), random.integer(1, 2)}, .groups = C};
+  const HeightWidth kernel(random.integer(1, 4), random.integer(1, 4));
+  const auto size = [&](std::int64_t window, std::int64_t stride) { return window * stride + random.integer(0, 4); };
+  const Activation activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
+  return problem(random,
+                 {{random.integer(1, 2), C, size(kernel.h, o.stride.h), size(kernel.w, o.stride.w)}, {C, 1, 1, 1}},
+                 [=](Inputs x) { return conv2d_max_pool2d(x[0], x[1], {}, o, kernel, activation); });
 }
 
 template <class Pool>
@@ -378,6 +393,8 @@ const std::vector<OpCase>& op_cases() {
       {"to a device and back", unary([](T x) { return x.to(Device::reference).to(Device::cpu).to(x.device()); })},
       {"conv2d", [](Random& r) { return conv2d_case(r, true); }},
       {"conv2d without bias", [](Random& r) { return conv2d_case(r, false); }},
+      {"conv2d and tanh", [](Random& r) { return conv2d_case(r, true, true); }},
+      {"conv2d_max_pool2d", conv2d_max_pool2d_case},
       {"max_pool2d", pool2d(max_pool2d)},
       {"avg_pool2d", pool2d(avg_pool2d)},
       {"dropout", [](Random& r) { return dropout_case(r, false); }},

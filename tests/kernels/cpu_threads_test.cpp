@@ -110,6 +110,17 @@ TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
       floating().conv2d_backward_input(s, w.data(), dy.data(), out[1].data());
       floating().conv2d_backward_weight(s, x.data(), dy.data(), out[2].data(), out[3].data());
     });
+
+    const Conv2dMaxPool2dShape pooled = random_windows(random, s);
+    CAPTURE(pooled);
+    const std::int64_t windows = s.N * s.K * pooled.P() * pooled.Q();
+    check_same_bits({windows, windows, nx, nw, s.K}, [&](Outputs& out) {
+      std::vector<std::uint8_t> picked(windows, 255);
+      floating().conv2d_max_pool2d(pooled, x.data(), w.data(), b.data(), out[0].data(), picked.data());
+      std::copy(picked.begin(), picked.end(), out[1].begin());
+      floating().conv2d_max_pool2d_backward(pooled, x.data(), w.data(), out[0].data(), picked.data(), dy.data(),
+                                            out[2].data(), out[3].data(), out[4].data());
+    });
   });
 }
 

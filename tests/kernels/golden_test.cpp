@@ -49,24 +49,28 @@ ReferenceFloat<double>& reference() {
   return kernels;
 }
 
+Conv2dShape conv2d_shape(const json& j) {
+  return {.N = j["N"],
+          .C = j["C"],
+          .H = j["H"],
+          .W = j["W"],
+          .K = j["K"],
+          .R = j["R"],
+          .S = j["S"],
+          .stride_h = j["stride_h"],
+          .stride_w = j["stride_w"],
+          .pad_h = j["pad_h"],
+          .pad_w = j["pad_w"],
+          .dilation_h = j["dilation_h"],
+          .dilation_w = j["dilation_w"],
+          .groups = j["groups"]};
+}
+
 TEST_CASE("conv2d is PyTorch's", "[golden]") {
   for (const json& c : golden("conv2d")) {
     const json& j = c["shape"];
     CAPTURE(j.dump());
-    const Conv2dShape s{.N = j["N"],
-                        .C = j["C"],
-                        .H = j["H"],
-                        .W = j["W"],
-                        .K = j["K"],
-                        .R = j["R"],
-                        .S = j["S"],
-                        .stride_h = j["stride_h"],
-                        .stride_w = j["stride_w"],
-                        .pad_h = j["pad_h"],
-                        .pad_w = j["pad_w"],
-                        .dilation_h = j["dilation_h"],
-                        .dilation_w = j["dilation_w"],
-                        .groups = j["groups"]};
+    const Conv2dShape s = conv2d_shape(j);
     const Values x = c["x"], w = c["w"], bias = c["bias"], dy = c["dy"];
     Values y(dy.size(), NAN), dx(x.size(), NAN), dw(w.size(), NAN), dbias(bias.size(), NAN);
     reference().conv2d(s, x.data(), w.data(), bias.data(), y.data());
@@ -74,6 +78,31 @@ TEST_CASE("conv2d is PyTorch's", "[golden]") {
     reference().conv2d_backward_weight(s, x.data(), dy.data(), dw.data(), dbias.data());
     CHECK(s.N * s.K * s.P() * s.Q() == static_cast<int64_t>(c["y"].size()));
     check_values(c, "y", y);
+    check_values(c, "dx", dx);
+    check_values(c, "dw", dw);
+    check_values(c, "dbias", dbias);
+  }
+}
+
+TEST_CASE("conv2d_max_pool2d is PyTorch's", "[golden]") {
+  for (const json& c : golden("conv2d_max_pool2d")) {
+    const json& j = c["shape"];
+    CAPTURE(j.dump());
+    const std::string activation = j["activation"];
+    const Conv2dMaxPool2dShape s{.conv = conv2d_shape(j),
+                                 .R = j["window"][0],
+                                 .S = j["window"][1],
+                                 .activation = activation == "tanh"   ? Activation::tanh
+                                               : activation == "relu" ? Activation::relu
+                                                                      : Activation::none};
+    const Values x = c["x"], w = c["w"], bias = c["bias"], dy = c["dy"];
+    Values y(dy.size(), NAN), dx(x.size(), NAN), dw(w.size(), NAN), dbias(bias.size(), NAN);
+    std::vector<uint8_t> picked(dy.size(), 255);
+    reference().conv2d_max_pool2d(s, x.data(), w.data(), bias.data(), y.data(), picked.data());
+    reference().conv2d_max_pool2d_backward(s, x.data(), w.data(), y.data(), picked.data(), dy.data(), dx.data(),
+                                           dw.data(), dbias.data());
+    check_values(c, "y", y);
+    CHECK(picked == c["picked"].get<std::vector<uint8_t>>());
     check_values(c, "dx", dx);
     check_values(c, "dw", dw);
     check_values(c, "dbias", dbias);

@@ -8,6 +8,7 @@
 
 #include <random.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -155,6 +156,70 @@ TEST_CASE("gradients of conv2d", "[gradients]") {
       floating().conv2d(s, x_.data(), w_.data(), bias_.data(), y.data());
       return dot(dy, y);
     };
+    check_gradient(random, "dx", x, dx, [&](const Values& v) { return loss(v, w, bias); });
+    check_gradient(random, "dw", w, dw, [&](const Values& v) { return loss(x, v, bias); });
+    check_gradient(random, "dbias", bias, dbias, [&](const Values& v) { return loss(x, w, v); });
+  });
+}
+
+/// The smallest distance of a window's largest element from the others, and from 0.
+double least_lead(const Conv2dMaxPool2dShape& s, const Values& convolved) {
+  const int64_t H = s.conv.P(), W = s.conv.Q();
+  double least = INFINITY;
+  for (int64_t i = 0; i < s.conv.N * s.conv.K * s.P() * s.Q(); ++i) {
+    const int64_t plane = i / s.Q() / s.P(), p = i / s.Q() % s.P(), q = i % s.Q();
+    Values all;
+    for (int64_t j = 0; j < s.R * s.S; ++j) {
+      all.push_back(convolved[(plane * H + p * s.R + j / s.S) * W + q * s.S + j % s.S]);
+    }
+    std::sort(all.rbegin(), all.rend());
+    least = std::min(least, std::abs(all[0]));
+    if (all.size() > 1) least = std::min(least, all[0] - all[1]);
+  }
+  return least;
+}
+
+TEST_CASE("gradients of conv2d_max_pool2d", "[gradients]") {
+  for_each_case(60, [](Random& random) {
+    Conv2dShape conv;
+    conv.groups = random.integer(1, 2);
+    conv.N = random.integer(1, 2);
+    conv.C = conv.groups;
+    conv.K = conv.groups;
+    conv.R = random.integer(1, 3);
+    conv.S = random.integer(1, 3);
+    conv.stride_h = random.integer(1, 2);
+    conv.pad_h = random.integer(0, 1);
+    conv.dilation_w = random.integer(1, 2);
+    conv.H = conv.R + random.integer(0, 5);
+    conv.W = conv.dilation_w * conv.S + random.integer(0, 5);
+    Conv2dMaxPool2dShape s = random_windows(random, conv);
+    s.R = std::min<int64_t>(s.R, 4);
+    s.S = std::min<int64_t>(s.S, 4);
+    CAPTURE(s);
+
+    // No step of a difference, which moves an element by 2e-3 times the sum of at most 9 factors, may change what is
+    // picked, or the side of 0 it lies on.
+    Values x, w, bias, convolved(conv.N * conv.K * conv.P() * conv.Q());
+    int tries = 0;
+    do {
+      x = random.between<double>(conv.N * conv.C * conv.H * conv.W, -1, 1);
+      w = random.between<double>(conv.K * conv.R * conv.S, -1, 1);
+      bias = random.values<double>(conv.K);
+      floating().conv2d(conv, x.data(), w.data(), bias.data(), convolved.data());
+    } while (least_lead(s, convolved) < 0.04 && ++tries < 2000);
+    if (tries == 2000) return;
+
+    const Values dy = random.values<double>(conv.N * conv.K * s.P() * s.Q());
+    Values y(dy.size()), dx(x.size(), NAN), dw(w.size(), NAN), dbias(bias.size(), NAN);
+    std::vector<uint8_t> picked(dy.size(), 255);
+    const auto loss = [&](const Values& x_, const Values& w_, const Values& bias_) {
+      floating().conv2d_max_pool2d(s, x_.data(), w_.data(), bias_.data(), y.data(), picked.data());
+      return dot(dy, y);
+    };
+    loss(x, w, bias);
+    floating().conv2d_max_pool2d_backward(s, x.data(), w.data(), y.data(), picked.data(), dy.data(), dx.data(),
+                                          dw.data(), dbias.data());
     check_gradient(random, "dx", x, dx, [&](const Values& v) { return loss(v, w, bias); });
     check_gradient(random, "dw", w, dw, [&](const Values& v) { return loss(x, v, bias); });
     check_gradient(random, "dbias", bias, dbias, [&](const Values& v) { return loss(x, w, v); });

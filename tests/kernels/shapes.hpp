@@ -40,6 +40,10 @@ inline std::ostream& operator<<(std::ostream& out, const Conv2dShape& s) {
              << " " << s.pad_w << ", dilation " << s.dilation_h << " " << s.dilation_w << ", groups " << s.groups;
 }
 
+inline std::ostream& operator<<(std::ostream& out, const Conv2dMaxPool2dShape& s) {
+  return out << s.conv << ", window [" << s.R << ", " << s.S << "], activation " << static_cast<int>(s.activation);
+}
+
 inline std::ostream& operator<<(std::ostream& out, const Pool2dShape& s) {
   return out << "x [" << s.N << ", " << s.C << ", " << s.H << ", " << s.W << "], window [" << s.R << ", " << s.S
              << "], stride " << s.stride_h << " " << s.stride_w << ", pad " << s.pad_h << " " << s.pad_w;
@@ -177,6 +181,28 @@ inline Conv2dShape random_conv2d(Random& random) {
   };
   s.H = fitting(s.R, s.pad_h, s.dilation_h);
   s.W = fitting(s.S, s.pad_w, s.dilation_w);
+  return s;
+}
+
+/// Filters of 3 x 3 at stride 1, for which backends have kernels of their own.
+inline Conv2dShape random_conv3x3(Random& random) {
+  Conv2dShape s{.N = random.integer(1, 3), .C = random.integer(1, 9), .K = random.integer(1, 17), .R = 3, .S = 3};
+  s.pad_h = random.integer(0, 3);
+  s.pad_w = random.integer(0, 3);
+  s.H = random.integer(3, random.pick({8, 20, 36}));
+  s.W = random.integer(3, random.pick({8, 20, 36}));
+  return s;
+}
+
+/// Any activation and windows that fit: mostly 1 to 4 a side, at times as large as what is pooled.
+inline Conv2dMaxPool2dShape random_windows(Random& random, const Conv2dShape& conv) {
+  const auto size = [&](int64_t fits) {
+    return std::min<int64_t>(fits, random.chance(0.1) ? random.integer(5, 16) : random.integer(1, 4));
+  };
+  Conv2dMaxPool2dShape s{.conv = conv, .R = size(conv.P()), .S = size(conv.Q())};
+  if (random.chance(0.4) && conv.P() > 1 && conv.Q() > 1) s.R = s.S = 2;
+  if (random.chance(0.05)) s.R = std::min<int64_t>(conv.P(), 256 / s.S);
+  s.activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
   return s;
 }
 

@@ -345,6 +345,24 @@ TEST_CASE("BatchNorm2d with pooling, activation and residual is the layers one a
   }
 }
 
+TEST_CASE("a convolution with pooling or an activation is one op, or three where a hook looks on", "[module]") {
+  Random random(base_seed(), 0);
+  Conv2d conv({.in_channels = 2, .out_channels = 6, .kernel_size = 3, .stride = 2, .padding = 1, .groups = 2});
+  const Tensor x = random_tensor(random, {2, 2, 15, 13}, DType::float32, Device::cpu);
+  const Tensor pooled = conv.max_pool2d(x, {3, 2}, Activation::tanh), activated = conv(x, Activation::relu);
+  check_equal(pooled, tanh(max_pool2d(conv(x), {3, 2})));
+  check_equal(conv.max_pool2d(x, 2), max_pool2d(conv(x), 2));
+  check_equal(activated, relu(conv(x)));
+
+  std::vector<Tensor> seen;
+  conv.register_forward_hook([&](Module&, const Tensor& y) { seen.push_back(y); });
+  check_equal(conv.max_pool2d(x, {3, 2}, Activation::tanh), pooled);
+  check_equal(conv(x, Activation::relu), activated);
+  REQUIRE(seen.size() == 2);
+  for (const Tensor& y : seen)
+    check_equal(y, conv2d(x, conv.weight, conv.bias, {.stride = 2, .padding = 1, .groups = 2}));
+}
+
 TEST_CASE("losses as layers", "[module]") {
   const Tensor logits = tensor({1.0, 2.0, 0.5, -1.0}).view({2, 2}), target = tensor<std::int64_t>({1, 0});
   check_equal(CrossEntropyLoss()(logits, target), cross_entropy(logits, target));
