@@ -54,7 +54,7 @@ struct NetDepth : tern::Module {
     tern::Tensor out = conv1.max_pool2d_relu(x);
     out = conv2.max_pool2d_relu(out);
     out = conv3.max_pool2d_relu(out);
-    out = relu(fc1(out.flatten(1)));
+    out = fc1(out.flatten(1), tern::Activation::relu);
     return fc2(out);
   }
 };
@@ -65,7 +65,7 @@ struct NetRes : NetDepth {
     tern::Tensor out = conv1.max_pool2d_relu(x);
     out = conv2.max_pool2d_relu(out);
     out = max_pool2d(conv3.relu(out) + out, 2);
-    out = relu(fc1(out.flatten(1)));
+    out = fc1(out.flatten(1), tern::Activation::relu);
     return fc2(out);
   }
 };
@@ -90,9 +90,9 @@ struct NetResDeep : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = max_pool2d(relu(conv1(x)), 2);
+    tern::Tensor out = conv1.max_pool2d(x, 2, tern::Activation::relu);
     out = max_pool2d(resblocks(out), 2);
-    out = relu(fc1(out.flatten(1)));
+    out = fc1(out.flatten(1), tern::Activation::relu);
     return fc2(out);
   }
 };
