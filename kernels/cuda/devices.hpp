@@ -16,8 +16,8 @@ int current_device();
 
 /// Makes `device` this host thread's, for as long as it lives. Throws CudaError if there is no such device.
 ///
-/// On a device that this process has not used, cudaSetDevice makes a context, which takes hundreds of MB of its memory. A
-/// guard therefore does not have CUDA go back to such a device: current_device() says that it has, and who calls CUDA
+/// On a device that this process has not used, cudaSetDevice makes a context, which takes hundreds of MB of its memory.
+/// A guard therefore does not have CUDA go back to such a device: current_device() says that it has, and who calls CUDA
 /// itself after that calls cudaSetDevice first.
 class DeviceGuard {
  public:
