@@ -132,8 +132,8 @@ struct Convolution {
 };
 
 /// What cuDNN expects to be the fastest of its algorithms that are deterministic, use no tensor cores and do with
-/// most_workspace bytes of memory, if it has one. `ask(room, count, answers)` is cuDNN's own question, whose answers begin
-/// with the fastest. Remembered, since asking takes longer than a launch.
+/// most_workspace bytes of memory, if it has one. `ask(room, count, answers)` is cuDNN's own question, whose answers
+/// begin with the fastest. Remembered, since asking takes longer than a launch.
 template <class Perf, class T, class Ask>
 std::optional<Perf> algorithm(const Conv2dShape& s, Ask ask) {
   using Key = std::array<int64_t, 15>;

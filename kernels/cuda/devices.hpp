@@ -16,9 +16,9 @@ int current_device();
 
 /// Makes `device` this host thread's, for as long as it lives. Throws CudaError if there is no such device.
 ///
-/// A device that no program has used yet has no context, which takes hundreds of MB of its memory, and CUDA makes one
-/// where it is told to go there. A guard therefore does not tell it to go back to such a device: current_device() says
-/// that it has, and who calls CUDA itself after that says cudaSetDevice first.
+/// On a device that this process has not used, cudaSetDevice makes a context, which takes hundreds of MB of its memory.
+/// A guard therefore does not have CUDA go back to such a device: current_device() says that it has, and who calls CUDA
+/// itself after that calls cudaSetDevice first.
 class DeviceGuard {
  public:
   explicit DeviceGuard(int device);

@@ -11,8 +11,8 @@
 namespace tern::kernels::cuda {
 namespace {
 
-// What a host thread knows is in plain variables: tensors that are static, or the thread's own, are freed when others of
-// its variables are gone.
+// What a host thread knows is in plain variables: tensors that are static, or the thread's own, are freed when others
+// of its variables are gone.
 
 /// This host thread's innermost guard.
 thread_local const StreamGuard* innermost = nullptr;

@@ -59,10 +59,10 @@ class Scratch {
   T* data_;
 };
 
-/// This host thread's cuBLAS handle for its device, set to the current stream, for the calls of one expression. It works
-/// in memory of its own and not in cuBLAS's: products are the same each time, whatever other streams do, and in a graph
-/// they need no memory nodes. Memory that is the handle's for good serves the main stream, which has one product after
-/// the other; that for another stream, or a graph, is ordered like a kernel's own.
+/// This host thread's cuBLAS handle for its device, set to the current stream, for the calls of one expression. It
+/// works in memory of its own and not in cuBLAS's: products are the same each time, whatever other streams do, and in a
+/// graph they need no memory nodes. Memory that is the handle's for good serves the main stream, which has one product
+/// after the other; that for another stream, or a graph, is ordered like a kernel's own.
 class Cublas {
  public:
   Cublas();

@@ -18,8 +18,8 @@ void set_deferred(bool deferred);
 /// The order in which blocks and threads run: 0, the default, for the natural one. Also set by TERN_EMULATOR_SEED.
 void set_seed(std::uint64_t seed);
 
-/// Has so many devices from now on, 1 unless set, none of them with a context; this host thread's is device 0. They share
-/// one memory, but a stream is of the device that was current as it was made.
+/// Has so many devices from now on, 1 unless set, none of them with a context; this host thread's is device 0. They
+/// share one memory, but a stream is of the device that was current as it was made.
 void set_devices(int count);
 /// The devices that something has made a context on: setting them, or using them.
 std::vector<int> contexts();

@@ -132,7 +132,7 @@ TEST_CASE("out of memory while a graph is recorded, tern tries again, and the re
   }
 }
 
-TEST_CASE("deferred: an upload for which there is no more page-locked memory waits, one for which there is none fails") {
+TEST_CASE("deferred: an upload waits for want of more page-locked memory, and fails where there is none") {
   const std::size_t n = 1'500'000;  // of 6 places
   const DeviceBuffer<int> x(n);
   std::vector<int> host(n);
