@@ -249,16 +249,71 @@ HWY_INLINE void fill(int64_t n, float* y, const F& f) {
   for (; i < n; ++i) hn::StoreU(f(d1, i), d1, y + i);
 }
 
+/// Normalization in float: the mean in two parts.
+struct Rounded {
+  float high, low, gain, shift;
+
+  explicit Rounded(const Normalization& of)
+      : high(static_cast<float>(of.mean)),
+        low(static_cast<float>(of.mean - high)),
+        gain(static_cast<float>(of.gain)),
+        shift(static_cast<float>(of.shift)) {}
+};
+template <class D>
+HWY_INLINE hn::Vec<D> normalized(D d, const Rounded& of, hn::Vec<D> x) {
+  const auto v = hn::Sub(hn::Sub(x, hn::Set(d, of.high)), hn::Set(d, of.low));
+  return hn::MulAdd(v, hn::Set(d, of.gain), hn::Set(d, of.shift));
+}
+
 /// y = (x - mean) * gain + shift + residual, which may be null.
-void normalize(int64_t n, const Normalization& of, const float* x, const float* residual, float* y) {
-  const float high = static_cast<float>(of.mean), low = static_cast<float>(of.mean - high);
-  const float gain = static_cast<float>(of.gain), shift = static_cast<float>(of.shift);
-  const auto normalized = [=](auto d, int64_t i) HWY_ATTR {
-    const auto v = hn::Sub(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, high)), hn::Set(d, low));
-    return hn::MulAdd(v, hn::Set(d, gain), hn::Set(d, shift));
-  };
-  if (!residual) return fill(n, y, normalized);
-  fill(n, y, [=](auto d, int64_t i) HWY_ATTR { return hn::Add(normalized(d, i), hn::LoadU(d, residual + i)); });
+void normalize(int64_t n, const Normalization& exact, const float* x, const float* residual, float* y) {
+  const Rounded of(exact);
+  if (!residual) {
+    return fill(n, y, [=](auto d, int64_t i) HWY_ATTR { return normalized(d, of, hn::LoadU(d, x + i)); });
+  }
+  fill(n, y, [=](auto d, int64_t i) HWY_ATTR {
+    return hn::Add(normalized(d, of, hn::LoadU(d, x + i)), hn::LoadU(d, residual + i));
+  });
+}
+
+/// The windows [0, Q) of two rows that fill whole vectors, of which it returns the number: y, and the x it is of.
+template <class D>
+HWY_INLINE int64_t normalize_and_pick_rows(D d, int64_t Q, int64_t W, const Rounded& of, const float* x, float* picked,
+                                           float* y) {
+  const int64_t lanes = hn::Lanes(d);
+  int64_t q = 0;
+  for (; q + lanes <= Q; q += lanes) {
+    hn::Vec<D> v[4];
+    hn::LoadInterleaved2(d, x + 2 * q, v[0], v[1]);
+    hn::LoadInterleaved2(d, x + W + 2 * q, v[2], v[3]);
+    auto best = normalized(d, of, v[0]);
+    for (int u = 1; u < 4; ++u) {
+      const auto next = normalized(d, of, v[u]);
+      const auto keep = hn::Or(hn::Le(next, best), hn::IsNaN(best));
+      best = hn::IfThenElse(keep, best, next);
+      v[0] = hn::IfThenElse(keep, v[0], v[u]);
+    }
+    hn::StoreU(best, d, y + q);
+    hn::StoreU(v[0], d, picked + q);
+  }
+  return q;
+}
+
+/// One plane, under windows of 2 x 2.
+void normalize_and_pick_2x2(const Pool2dShape& s, const Normalization& exact, const float* x, float* picked, float* y) {
+  const Rounded of(exact);
+  const int64_t P = s.P(), Q = s.Q();
+  for (int64_t p = 0; p < P; ++p) {
+    int64_t q = 0;
+    const auto windows = [&](auto d) HWY_ATTR {
+      const int64_t at = p * Q + q;
+      q += normalize_and_pick_rows(d, Q - q, s.W, of, x + 2 * (p * s.W + q), picked + at, y + at);
+    };
+    windows(D32());
+    windows(hn::CappedTag<float, 8>());
+    windows(hn::CappedTag<float, 4>());
+    windows(D1());
+  }
 }
 
 /// The largest |x[i]|, or NaN where one is NaN.
@@ -357,6 +412,7 @@ HWY_EXPORT(moments);
 HWY_EXPORT(moments_and_picked_2x2);
 HWY_EXPORT(slopes);
 HWY_EXPORT(normalize);
+HWY_EXPORT(normalize_and_pick_2x2);
 HWY_EXPORT(largest_magnitude);
 HWY_EXPORT(input_gradient);
 HWY_EXPORT(input_gradient_2x2);
@@ -566,6 +622,7 @@ void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activa
   const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
   const auto moments_and_picked_of = HWY_DYNAMIC_DISPATCH(moments_and_picked_2x2);
   const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
+  const auto normalize_and_pick = HWY_DYNAMIC_DISPATCH(normalize_and_pick_2x2);
   const auto largest_of = HWY_DYNAMIC_DISPATCH(largest_magnitude);
   Scratch<Moments> plane_moments(s.N * s.C);
   Scratch<Normalization> of(s.C);
@@ -580,9 +637,14 @@ void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activa
                    invstd, of.data());
   for_each_plane(all, [&](int64_t plane, int64_t c) {
     float *const from = picked + plane * PQ, *const to = y + plane * PQ;
-    if (windows_of_2) normalize_plane(PQ, of[c], from, nullptr, to);
-    if (!windows_of_2 || !told_apart(of[c], plane_moments[plane].gap, largest_of(PQ, to))) {
-      pool_plane(s, of[c], x + plane * all.HW, from, to);
+    const float* const in = x + plane * all.HW;
+    if (windows_of_2) {
+      normalize_plane(PQ, of[c], from, nullptr, to);
+      if (!told_apart(of[c], plane_moments[plane].gap, largest_of(PQ, to))) {
+        normalize_and_pick(s, of[c], in, from, to);
+      }
+    } else {
+      pool_plane(s, of[c], in, from, to);
     }
     activate(*this, activation, PQ, to);
   });
