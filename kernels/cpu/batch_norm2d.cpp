@@ -8,10 +8,11 @@
 /// variances", 1979: a mean far from zero costs no digits. Nor does it in the results, which are computed in float: the
 /// mean is taken off in two parts. Planes whose squares no float can hold are summed in double.
 ///
-/// Where windows of 2 x 2 are pooled, the first pass picks their largest elements as well, or the smallest where the
-/// weight is negative: their normalised values are the largest, and x need not be read again. Which element of a window
-/// was picked could only be wrong where rounding makes equal what is not, so the pass keeps the least difference that a
-/// pick was decided by: the second pass takes planes where it is that small anew, from x, as it does all other windows.
+/// Where windows of 2 x 2 are pooled, the first pass picks their largest elements as well, of a plane in the cache, or
+/// the smallest where the weight is negative: their normalised values are the largest, and x need not be read again.
+/// Which element of a window was picked could only be wrong where rounding makes equal what is not, so the pass keeps
+/// the least difference that a pick was decided by: the second pass takes planes where it is that small anew, from x,
+/// as it does all other windows.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
@@ -164,11 +165,10 @@ Moments moments(int64_t n, const float* x) {
   return total;
 }
 
-/// The windows [0, Q) of two rows that fill whole vectors, of which it returns the number: adds their elements to the
-/// sums, and picks the largest, or with a sign of -0 the smallest, the first of equals.
+/// The windows [0, Q) of two rows that fill whole vectors, of which it returns the number: picks their largest
+/// elements, or with a sign of -0 the smallest, the first of equals.
 template <class D>
-HWY_INLINE int64_t pick_rows(D d, int64_t Q, int64_t W, float sign, float origin, const float* x, TwoSums<D>& sums,
-                             hn::Vec<D>& gap, float* picked) {
+HWY_INLINE int64_t pick_rows(D d, int64_t Q, int64_t W, float sign, const float* x, hn::Vec<D>& gap, float* picked) {
   const int64_t lanes = hn::Lanes(d);
   const auto turn = [=](hn::Vec<D> v) HWY_ATTR { return hn::Xor(v, hn::Set(d, sign)); };
   int64_t q = 0;
@@ -176,11 +176,6 @@ HWY_INLINE int64_t pick_rows(D d, int64_t Q, int64_t W, float sign, float origin
     hn::Vec<D> v[4];
     hn::LoadInterleaved2(d, x + 2 * q, v[0], v[1]);
     hn::LoadInterleaved2(d, x + W + 2 * q, v[2], v[3]);
-    for (int u = 0; u < 4; ++u) {
-      const auto from_origin = hn::Sub(v[u], hn::Set(d, origin));
-      sums.first[u] = hn::Add(sums.first[u], from_origin);
-      sums.second[u] = hn::MulAdd(from_origin, from_origin, sums.second[u]);
-    }
     auto best = turn(v[0]);
     for (int u = 1; u < 4; ++u) {
       const auto next = turn(v[u]);
@@ -193,39 +188,18 @@ HWY_INLINE int64_t pick_rows(D d, int64_t Q, int64_t W, float sign, float origin
   return q;
 }
 
-/// The moments of one plane, and what its windows of 2 x 2 pick.
+/// The moments of one plane, to the bit as batch_norm2d has them, and what its windows of 2 x 2 pick.
 template <class D>
 HWY_INLINE Moments moments_and_picked(D d, const Pool2dShape& s, float sign, const float* x, float* picked) {
   const D1 d1;
-  const int64_t P = s.P(), Q = s.Q(), W = s.W, rows_per_block = std::max<int64_t>(1, block / (2 * W));
-  Moments total;
+  const int64_t P = s.P(), Q = s.Q(), W = s.W;
+  Moments total = moments(s.H * W, x);
   auto gap = hn::Set(d, total.gap);
   auto gap_of_rest = hn::Set(d1, total.gap);
-  for (int64_t first = 0; first < P; first += rows_per_block) {
-    const int64_t last = std::min(P, first + rows_per_block), begin = first * 2 * W, size = last * 2 * W - begin;
-    float origin = origin_of(size, x + begin);
-    TwoSums<D> of_windows;
-    TwoSums<D1> rest;
-    for (int64_t p = first; p < last; ++p) {
-      const float* const row = x + 2 * p * W;
-      for (int64_t i = 0; i < 2 * W; i += 16) prefetch(row + s.H * W + i);  // the next plane
-      const int64_t q = pick_rows(d, Q, W, sign, origin, row, of_windows, gap, picked + p * Q);
-      pick_rows(d1, Q - q, W, sign, origin, row + 2 * q, rest, gap_of_rest, picked + p * Q + q);
-      for (int64_t i = 2 * Q; i < W; ++i) {  // in no window
-        for (const float v : {row[i] - origin, row[W + i] - origin}) {
-          rest.first[0] = hn::Add(rest.first[0], hn::Set(d1, v));
-          rest.second[0] = hn::MulAdd(hn::Set(d1, v), hn::Set(d1, v), rest.second[0]);
-        }
-      }
-    }
-    Sums sums{of_windows.total(of_windows.first) + rest.total(rest.first),
-              of_windows.total(of_windows.second) + rest.total(rest.second)};
-    if (move_origin(origin, size, sums)) sums = sums_around(origin, size, x + begin);
-    join(total, begin, size, origin, sums);
-  }
-  if (s.H > 2 * P) {
-    const Moments below = moments(W, x + 2 * P * W);
-    join(total, 2 * P * W, W, below.mean, {0, below.squares});
+  for (int64_t p = 0; p < P; ++p) {
+    const float* const row = x + 2 * p * W;
+    const int64_t q = pick_rows(d, Q, W, sign, row, gap, picked + p * Q);
+    pick_rows(d1, Q - q, W, sign, row + 2 * q, gap_of_rest, picked + p * Q + q);
   }
   total.gap = std::min(hn::GetLane(hn::MinOfLanes(d, gap)), hn::GetLane(gap_of_rest));
   return total;
@@ -275,16 +249,71 @@ HWY_INLINE void fill(int64_t n, float* y, const F& f) {
   for (; i < n; ++i) hn::StoreU(f(d1, i), d1, y + i);
 }
 
+/// Normalization in float: the mean in two parts.
+struct Rounded {
+  float high, low, gain, shift;
+
+  explicit Rounded(const Normalization& of)
+      : high(static_cast<float>(of.mean)),
+        low(static_cast<float>(of.mean - high)),
+        gain(static_cast<float>(of.gain)),
+        shift(static_cast<float>(of.shift)) {}
+};
+template <class D>
+HWY_INLINE hn::Vec<D> normalized(D d, const Rounded& of, hn::Vec<D> x) {
+  const auto v = hn::Sub(hn::Sub(x, hn::Set(d, of.high)), hn::Set(d, of.low));
+  return hn::MulAdd(v, hn::Set(d, of.gain), hn::Set(d, of.shift));
+}
+
 /// y = (x - mean) * gain + shift + residual, which may be null.
-void normalize(int64_t n, const Normalization& of, const float* x, const float* residual, float* y) {
-  const float high = static_cast<float>(of.mean), low = static_cast<float>(of.mean - high);
-  const float gain = static_cast<float>(of.gain), shift = static_cast<float>(of.shift);
-  const auto normalized = [=](auto d, int64_t i) HWY_ATTR {
-    const auto v = hn::Sub(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, high)), hn::Set(d, low));
-    return hn::MulAdd(v, hn::Set(d, gain), hn::Set(d, shift));
-  };
-  if (!residual) return fill(n, y, normalized);
-  fill(n, y, [=](auto d, int64_t i) HWY_ATTR { return hn::Add(normalized(d, i), hn::LoadU(d, residual + i)); });
+void normalize(int64_t n, const Normalization& exact, const float* x, const float* residual, float* y) {
+  const Rounded of(exact);
+  if (!residual) {
+    return fill(n, y, [=](auto d, int64_t i) HWY_ATTR { return normalized(d, of, hn::LoadU(d, x + i)); });
+  }
+  fill(n, y, [=](auto d, int64_t i) HWY_ATTR {
+    return hn::Add(normalized(d, of, hn::LoadU(d, x + i)), hn::LoadU(d, residual + i));
+  });
+}
+
+/// The windows [0, Q) of two rows that fill whole vectors, of which it returns the number: y, and the x it is of.
+template <class D>
+HWY_INLINE int64_t normalize_and_pick_rows(D d, int64_t Q, int64_t W, const Rounded& of, const float* x, float* picked,
+                                           float* y) {
+  const int64_t lanes = hn::Lanes(d);
+  int64_t q = 0;
+  for (; q + lanes <= Q; q += lanes) {
+    hn::Vec<D> v[4];
+    hn::LoadInterleaved2(d, x + 2 * q, v[0], v[1]);
+    hn::LoadInterleaved2(d, x + W + 2 * q, v[2], v[3]);
+    auto best = normalized(d, of, v[0]);
+    for (int u = 1; u < 4; ++u) {
+      const auto next = normalized(d, of, v[u]);
+      const auto keep = hn::Or(hn::Le(next, best), hn::IsNaN(best));
+      best = hn::IfThenElse(keep, best, next);
+      v[0] = hn::IfThenElse(keep, v[0], v[u]);
+    }
+    hn::StoreU(best, d, y + q);
+    hn::StoreU(v[0], d, picked + q);
+  }
+  return q;
+}
+
+/// One plane, under windows of 2 x 2.
+void normalize_and_pick_2x2(const Pool2dShape& s, const Normalization& exact, const float* x, float* picked, float* y) {
+  const Rounded of(exact);
+  const int64_t P = s.P(), Q = s.Q();
+  for (int64_t p = 0; p < P; ++p) {
+    int64_t q = 0;
+    const auto windows = [&](auto d) HWY_ATTR {
+      const int64_t at = p * Q + q;
+      q += normalize_and_pick_rows(d, Q - q, s.W, of, x + 2 * (p * s.W + q), picked + at, y + at);
+    };
+    windows(D32());
+    windows(hn::CappedTag<float, 8>());
+    windows(hn::CappedTag<float, 4>());
+    windows(D1());
+  }
 }
 
 /// The largest |x[i]|, or NaN where one is NaN.
@@ -383,6 +412,7 @@ HWY_EXPORT(moments);
 HWY_EXPORT(moments_and_picked_2x2);
 HWY_EXPORT(slopes);
 HWY_EXPORT(normalize);
+HWY_EXPORT(normalize_and_pick_2x2);
 HWY_EXPORT(largest_magnitude);
 HWY_EXPORT(input_gradient);
 HWY_EXPORT(input_gradient_2x2);
@@ -592,6 +622,7 @@ void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activa
   const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
   const auto moments_and_picked_of = HWY_DYNAMIC_DISPATCH(moments_and_picked_2x2);
   const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
+  const auto normalize_and_pick = HWY_DYNAMIC_DISPATCH(normalize_and_pick_2x2);
   const auto largest_of = HWY_DYNAMIC_DISPATCH(largest_magnitude);
   Scratch<Moments> plane_moments(s.N * s.C);
   Scratch<Normalization> of(s.C);
@@ -606,9 +637,14 @@ void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activa
                    invstd, of.data());
   for_each_plane(all, [&](int64_t plane, int64_t c) {
     float *const from = picked + plane * PQ, *const to = y + plane * PQ;
-    if (windows_of_2) normalize_plane(PQ, of[c], from, nullptr, to);
-    if (!windows_of_2 || !told_apart(of[c], plane_moments[plane].gap, largest_of(PQ, to))) {
-      pool_plane(s, of[c], x + plane * all.HW, from, to);
+    const float* const in = x + plane * all.HW;
+    if (windows_of_2) {
+      normalize_plane(PQ, of[c], from, nullptr, to);
+      if (!told_apart(of[c], plane_moments[plane].gap, largest_of(PQ, to))) {
+        normalize_and_pick(s, of[c], in, from, to);
+      }
+    } else {
+      pool_plane(s, of[c], in, from, to);
     }
     activate(*this, activation, PQ, to);
   });
