@@ -41,7 +41,7 @@ HWY_INLINE hn::Vec<DI> lower(DI di, hn::Vec<DI> upper, int64_t W) {
 
 /// to[i] = v[i] for the lanes of v, and the other way round. int64 goes by vectors where v is one at least.
 template <class DI>
-HWY_INLINE void store_places(DI di, hn::Vec<DI> v, uint8_t* to) {
+HWY_INLINE void store_places([[maybe_unused]] DI di, hn::Vec<DI> v, uint8_t* to) {
   const hn::Rebind<uint8_t, DI> d8;
   hn::StoreU(hn::DemoteTo(d8, v), d8, to);
 }
