@@ -31,7 +31,7 @@ class Deferred {
   }
 };
 
-__global__ void increment(int* x) { x[threadIdx.x] += 1; }
+__global__ void add_one(int* x) { x[threadIdx.x] += 1; }
 
 std::uint64_t launches() {
   std::uint64_t sum = 0;
@@ -69,7 +69,7 @@ TEST_CASE("memory outlives what tern keeps for its thread") {
   std::thread([&] {
     held.stream = &at_the_end;
     held.x.emplace(std::vector<int>(4, 1));
-    launch(increment, 1, 4, 0, current_stream(), held.x->data());
+    launch(add_one, 1, 4, 0, current_stream(), held.x->data());
     CHECK(held.x->download() == std::vector<int>(4, 2));
   }).join();
   CHECK(at_the_end == main);
@@ -89,7 +89,7 @@ TEST_CASE("deferred: memory given back on another stream waits for the stream th
     {
       const StreamGuard guard(owner);
       x.emplace(std::vector<int>(4, 1));
-      launch(increment, 1, 4, 0, owner, x->data());
+      launch(add_one, 1, 4, 0, owner, x->data());
     }
     const StreamGuard guard(is_of_main ? other : main);
     x.reset();
@@ -105,7 +105,7 @@ TEST_CASE("out of memory, tern waits for what is about to be given back and trie
   const std::size_t before = memory_stats(0).allocated;
   const Deferred deferred;
   emulator::clear_profile();
-  for (int i = 0; i < 3; ++i) launch(increment, 1, 4, 0, current_stream(), x.data());
+  for (int i = 0; i < 3; ++i) launch(add_one, 1, 4, 0, current_stream(), x.data());
   emulator::fail_allocations(0, 1);
   { const DeviceBuffer<int> y(100); }
   CHECK(launches() == 3);
@@ -123,8 +123,9 @@ TEST_CASE("out of memory while a graph is recorded, tern tries again, and the re
     emulator::fail_allocations(0, 1);
     const DeviceBuffer<int> scratch(4);
     check(cudaMemcpyAsync(scratch.data(), x.data(), 16, cudaMemcpyDeviceToDevice, current_stream()), "copy");
-    launch(increment, 1, 4, 0, current_stream(), scratch.data());
+    launch(add_one, 1, 4, 0, current_stream(), scratch.data());
     check(cudaMemcpyAsync(x.data(), scratch.data(), 16, cudaMemcpyDeviceToDevice, current_stream()), "copy");
+    return 0;
   });
   for (int time = 1; time <= 2; ++time) {
     graph.launch({});
@@ -181,7 +182,10 @@ TEST_CASE("products by cuBLAS have a workspace of their own, on any stream and i
   multiply();
   CHECK(product() == eights);
   {
-    Graph graph(0, {}, multiply);
+    Graph graph(0, {}, [&] {
+      multiply();
+      return 0;
+    });
     for (int time = 0; time < 2; ++time) {
       graph.launch({});
       multiply();  // in between, in memory that is not the graph's
