@@ -231,7 +231,14 @@ const Tensor& Tensor::copy_(const Tensor& source) const {
   check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: shape {} does not broadcast to {}",
         source.shape(), shape());
   NoGradGuard no_grad;
-  copy_into(source.storage() == storage() ? source.clone() : source.to(dtype()).to(device()), *this);
+  if (source.device().on_host() && !device().on_host() && source.shape() == shape() && is_contiguous()) {
+    const Tensor dense = source.to(dtype()).contiguous();
+    for_array(dense, [&]<class T>(kernels::ArrayKernels<T>&) {
+      backend(device()).upload(static_cast<std::size_t>(numel()) * sizeof(T), dense.data<T>(), data<T>());
+    });
+  } else {
+    copy_into(source.storage() == storage() ? source.clone() : source.to(dtype()).to(device()), *this);
+  }
   storage()->bump_version();
   return *this;
 }

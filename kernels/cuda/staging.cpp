@@ -20,14 +20,16 @@ Staging::Place& Staging::take() {
     return places_.back();
   }
   const Place oldest = places_.front();
-  if (cudaEventQuery(oldest.fetched) == cudaErrorNotReady) {
+  cudaError_t status = cudaEventQuery(oldest.fetched);
+  if (status == cudaErrorNotReady) {
     static_cast<void>(cudaGetLastError());
     if (places_.size() < max_places_) {
       if (add() == cudaSuccess) return places_.back();
       static_cast<void>(cudaGetLastError());
     }
+    status = cudaEventSynchronize(oldest.fetched);
   }
-  check(cudaEventSynchronize(oldest.fetched), "upload");
+  check(status, "upload");
   places_.pop_front();
   return places_.emplace_back(oldest);
 }
