@@ -441,7 +441,7 @@ TEST_CASE("a weights file that is missing, damaged, foreign or of another model 
     std::string altered = bytes;
     altered[8] = '[';
     write(file, altered);
-    check_error(load({}), {"load " + file, "JSON"});
+    check_error(load({}), {"load " + file, "does not begin with '{'"});
 
     write(file, bytes);
     check_error(load({"--model", "net"}), {"load " + file, "it holds the model 'batchnorm', not 'net'"});
