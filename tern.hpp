@@ -4,6 +4,7 @@
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/cuda.hpp>
+#include <tern/core/file.hpp>
 #include <tern/core/generator.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/safetensors.hpp>
@@ -12,6 +13,7 @@
 #include <tern/data/cifar10.hpp>
 #include <tern/data/data_loader.hpp>
 #include <tern/data/image.hpp>
+#include <tern/data/image_batches.hpp>
 #include <tern/data/synthetic.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/layers/layers.hpp>

@@ -74,13 +74,9 @@ Link relu() {
           [m = Buffers()] { kernels().relu_backward(n, data(m.a), data(m.b), data(m.y)); }};
 }
 
-/// Over a dimension of one element: a sum, and a division by a tensor of one element.
+/// Over a dimension of one element: a sum, and a division by a number.
 Link mean() {
-  constexpr Strided by_one{.ndim = 1, .size = {n}, .a = {1}, .b = {0}};
-  const auto divide = [=, m = Buffers()] {
-    array_kernels().fill(1, 1, data(m.b));
-    array_kernels().binary(BinaryOp::div, by_one, data(m.a), data(m.b), data(m.y));
-  };
+  const auto divide = [m = Buffers()] { array_kernels().binary(BinaryOp::div, walk, data(m.a), 1.0F, data(m.y)); };
   return {[](const Tensor& x) { return x.mean({1}, true); },
           [divide, m = Buffers()] {
             array_kernels().sum({.outer = n, .n = 1, .inner = 1}, data(m.a), data(m.y));
@@ -92,16 +88,12 @@ Link mean() {
 /// A vector of 16 by a matrix of 16 x 16, and a bias.
 Link linear() {
   const Tensor w = parameter({n, n}), b = parameter({n});
-  const Tensor dw = tern::empty({n, n});
+  const Tensor dw = tern::empty({n, n}), db = tern::empty({n});
+  static constexpr LinearShape s{.rows = 1, .in = n, .out = n};
   return {[w, b](const Tensor& x) { return tern::linear(x, w, b); },
-          [w, m = Buffers()] {
-            kernels().matmul({.m = 1, .n = n, .k = n, .trans_b = true}, data(m.a), data(w), data(m.y));
-            array_kernels().binary(BinaryOp::add, walk, data(m.a), data(m.b), data(m.y));
-          },
-          [w, dw, m = Buffers()] {
-            array_kernels().copy(walk, data(m.a), data(m.y));  // the bias's gradient
-            kernels().matmul({.m = 1, .n = n, .k = n}, data(m.a), data(w), data(m.y));
-            kernels().matmul({.m = n, .n = n, .k = 1, .trans_a = true}, data(m.a), data(m.b), data(dw));
+          [w, b, m = Buffers()] { kernels().linear(s, data(m.a), data(w), data(b), data(m.y)); },
+          [w, dw, db, m = Buffers()] {
+            kernels().linear_backward(s, data(m.a), data(w), nullptr, data(m.b), data(m.y), data(dw), data(db));
           },
           {w, b}};
 }

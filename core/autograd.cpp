@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
 #include <tern/core/cuda.hpp>
+#include <tern/core/dispatch.hpp>
 #include <tern/core/graph_access.hpp>
 #include <tern/core/ops.hpp>
 
@@ -35,6 +36,56 @@ void check_gradient(const Node& node, std::size_t i, const Tensor& g, const Shap
         "backward of '{}': gradient {} {} on {} for input {}, expected {} {} on {}", node.name, g.dtype(), g.shape(),
         g.device(), i, dtype, shape, device);
 }
+
+/// sum += gradient, for each: by one kernel for those of one dtype on one device.
+void add_all(std::vector<std::pair<Tensor, Tensor>> additions) {
+  while (!additions.empty()) {
+    const Tensor like = additions[0].first;
+    const auto others = std::stable_partition(additions.begin(), additions.end(), [&like](const auto& addition) {
+      return addition.first.dtype() == like.dtype() && addition.first.device() == like.device();
+    });
+    for_floating("backward", like, [&]<class T>(kernels::FloatKernels<T>& k) {
+      std::vector<kernels::Segment<T>> all;
+      std::vector<Tensor> dense;  // kept until the kernel has run
+      for (auto addition = additions.begin(); addition != others; ++addition) {
+        const Tensor& sum = addition->first;
+        if (!sum.is_contiguous()) {
+          sum.add_(addition->second);
+          continue;
+        }
+        dense.push_back(addition->second.contiguous());
+        all.push_back({sum.numel(), dense.back().template data<T>(), sum.data<T>()});
+        sum.storage()->bump_version();
+      }
+      k.add_all(all);
+    });
+    additions.erase(additions.begin(), others);
+  }
+}
+
+/// What leaves get on top of the gradient that they have: queued, and added all at once when the pass is over, or when
+/// one of them would get a second addition. So each leaf's are added in the order they come in.
+class Additions {
+ public:
+  void push(const Tensor& sum, Tensor gradient) {
+    const Storage *to = sum.storage().get(), *from = gradient.storage().get();
+    if (to == from || written_.contains(to) || read_.contains(to) || written_.contains(from)) flush();
+    written_.insert(to);
+    read_.insert(from);
+    all_.emplace_back(sum, std::move(gradient));
+    if (to == from) flush();
+  }
+
+  void flush() {
+    add_all(std::exchange(all_, {}));
+    written_.clear();
+    read_.clear();
+  }
+
+ private:
+  std::vector<std::pair<Tensor, Tensor>> all_;  ///< a leaf's gradient, and what is to be added to it
+  std::unordered_set<const Storage*> written_, read_;
+};
 
 }  // namespace
 
@@ -105,7 +156,7 @@ Tensor record(const char* name, std::span<const Tensor> inputs, Tensor y, Backwa
 
 void Tensor::backward(bool retain_graph) const {
   check(numel() == 1, "backward: tensor of shape {}, expected one element or a gradient of that shape", shape());
-  backward(ones_like(*this), retain_graph);
+  backward(GraphAccess::unit_like(*this), retain_graph);
 }
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
@@ -114,7 +165,14 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
         "backward: gradient of shape {}, {} on {}, expected {}, {} on {}", gradient.shape(), gradient.dtype(),
         gradient.device(), shape(), dtype(), device());
   NoGradGuard no_grad;
-  if (is_leaf()) return GraphAccess::accumulate(*this, gradient);
+  if (is_leaf()) {
+    if (grad().defined()) {
+      grad().add_(gradient);
+    } else {
+      GraphAccess::set_first_grad(*this, gradient);
+    }
+    return;
+  }
 
   const std::vector<std::shared_ptr<Node>> order = reachable(grad_node());
   for (const auto& node : order) {
@@ -130,13 +188,15 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
     }
   } cleanup{order};
 
+  Additions additions;
   grad_node()->gradient = gradient;
   for (const auto& node : order) {
-    const Tensor output_gradient = std::exchange(node->gradient, {});
+    Tensor output_gradient = std::exchange(node->gradient, {});
     Backward function = retain_graph ? node->backward : std::exchange(node->backward, nullptr);
     if (!output_gradient.defined()) continue;
     Grads grads = function(output_gradient);
-    function = nullptr;  // and what it saved
+    function = nullptr;    // and what it saved
+    output_gradient = {};  // which a leaf may then keep, where an op has handed it on
     check(grads.size() == node->inputs.size(), "backward of '{}': {} gradients for {} inputs", node->name, grads.size(),
           node->inputs.size());
     for (std::size_t i = 0; i < grads.size(); ++i) {
@@ -144,7 +204,11 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
       if (!grads[i].defined()) continue;
       if (input.leaf.defined()) {
         check_gradient(*node, i, grads[i], input.leaf.shape(), input.leaf.dtype(), input.leaf.device());
-        GraphAccess::accumulate(input.leaf, std::move(grads[i]));
+        if (const Tensor sum = input.leaf.grad(); sum.defined()) {
+          additions.push(sum, std::move(grads[i]));
+        } else {
+          GraphAccess::set_first_grad(input.leaf, std::move(grads[i]));
+        }
       } else if (input.node) {
         check_gradient(*node, i, grads[i], input.node->output_shape, input.node->output_dtype,
                        input.node->output_device);
@@ -153,6 +217,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
       }
     }
   }
+  additions.flush();
 }
 
 }  // namespace tern

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-// Shapes, devices and dtypes print in messages as they are: check(ok, "tanh: got {}", x.shape()).
+// Shapes, devices, dtypes and numbers print in messages as they are: check(ok, "tanh: got {}", x.shape()).
 template <>
 struct fmt::formatter<tern::Shape> : fmt::formatter<std::string> {
   template <class Context>
@@ -27,6 +27,14 @@ struct fmt::formatter<tern::DType> : fmt::formatter<std::string> {
   template <class Context>
   auto format(tern::DType dtype, Context& ctx) const {
     return fmt::formatter<std::string>::format(tern::name_of(dtype), ctx);
+  }
+};
+template <>
+struct fmt::formatter<tern::Scalar> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(tern::Scalar v, Context& ctx) const {
+    const std::string text = v.is_whole() ? fmt::format("{}", v.to<std::int64_t>()) : fmt::format("{}", v.to<double>());
+    return fmt::formatter<std::string>::format(text, ctx);
   }
 };
 

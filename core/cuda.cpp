@@ -40,8 +40,10 @@ Graph::Graph(const std::function<void()>& work, int device) {
     kernels::PhiloxState start = default_generator().state();
     ~Restore() { default_generator().set_state(start); }  // nothing has been drawn yet
   } restore;
-  graph_ = std::make_shared<kernels::cuda::Graph>(device, restore.start, work);
-  blocks_ = default_generator().state().offset - restore.start.offset;
+  graph_ = std::make_shared<kernels::cuda::Graph>(device, restore.start, [&] {
+    work();
+    return blocks_ = default_generator().state().offset - restore.start.offset;
+  });
 }
 
 void Graph::replay() {
@@ -64,7 +66,7 @@ namespace {
 
 int device_count() noexcept { return 0; }
 int current_device() { no_device(); }
-DeviceGuard::DeviceGuard(int) : previous_(0) { no_device(); }
+DeviceGuard::DeviceGuard(int) : device_(0), previous_(0) { no_device(); }
 DeviceGuard::~DeviceGuard() = default;
 void synchronize_device() { no_device(); }
 MemoryStats memory_stats(int) { no_device(); }
@@ -73,7 +75,7 @@ void trim_pool(int) { no_device(); }
 
 bool is_capturing() noexcept { return false; }
 struct Graph::State {};
-Graph::Graph(int, PhiloxState, const std::function<void()>&) { no_device(); }
+Graph::Graph(int, PhiloxState, const std::function<std::uint64_t()>&) { no_device(); }
 Graph::~Graph() = default;
 void Graph::launch(PhiloxState) { no_device(); }
 

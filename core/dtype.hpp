@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -40,10 +41,35 @@ constexpr const char* name_of(DType t) {
   return "?";
 }
 
+/// A number beside a tensor. A whole one is kept as such: beyond 2^53 doubles leave some of them out.
+class Scalar {
+ public:
+  template <std::floating_point T>
+  Scalar(T value) : fraction_(value) {}
+  template <std::integral T>
+  Scalar(T value)
+      : whole_(static_cast<std::int64_t>(value)),
+        is_whole_(value < 1 || whole_ >= 0),
+        fraction_(static_cast<double>(value)) {}
+
+  bool is_whole() const { return is_whole_; }
+  /// As a C++ cast.
+  template <class T>
+  T to() const {
+    return is_whole_ ? static_cast<T>(whole_) : static_cast<T>(fraction_);
+  }
+
+ private:
+  std::int64_t whole_ = 0;
+  bool is_whole_ = false;  ///< and within int64
+  double fraction_;
+};
+
 /// Whether elements of this type can be this number, apart from rounding.
-inline bool can_hold(DType t, double value) {
-  if (is_floating(t)) return true;
-  const double low = t == DType::uint8 ? 0 : -0x1p63, end = t == DType::uint8 ? 0x1p8 : 0x1p63;
+inline bool can_hold(DType t, Scalar number) {
+  if (is_floating(t) || (number.is_whole() && t == DType::int64)) return true;
+  const double value = number.to<double>(), low = t == DType::uint8 ? 0 : -0x1p63,
+               end = t == DType::uint8 ? 0x1p8 : 0x1p63;
   return value == std::trunc(value) && low <= value && value < end;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 #include <vector>
 
 namespace tern {
@@ -28,6 +29,9 @@ void fill_from(const Tensor& x, F value) {
   x.copy_(tensor(values).to(x.dtype()).reshape(x.shape()));
 }
 
+/// In place of the process's, where not null.
+thread_local Generator* default_of_thread = nullptr;
+
 }  // namespace
 
 kernels::PhiloxState Generator::advance(std::uint64_t n) {
@@ -50,8 +54,11 @@ std::uint64_t Generator::below(std::uint64_t bound) {
 
 Generator& default_generator() {
   static Generator generator;
-  return generator;
+  return default_of_thread ? *default_of_thread : generator;
 }
+
+GeneratorGuard::GeneratorGuard(Generator& generator) : previous_(std::exchange(default_of_thread, &generator)) {}
+GeneratorGuard::~GeneratorGuard() { default_of_thread = previous_; }
 
 void manual_seed(std::uint64_t seed) { default_generator().manual_seed(seed); }
 

@@ -29,6 +29,19 @@ class Generator {
 
 /// What random functions use unless given another. Like every Generator it is not locked: one thread at a time.
 Generator& default_generator();
+
+/// While it lives, default_generator() is that one for this thread. Guards may nest.
+class GeneratorGuard {
+ public:
+  explicit GeneratorGuard(Generator& generator);
+  ~GeneratorGuard();
+  GeneratorGuard(const GeneratorGuard&) = delete;
+  GeneratorGuard& operator=(const GeneratorGuard&) = delete;
+
+ private:
+  Generator* previous_;
+};
+
 /// Restarts default_generator() from this seed.
 void manual_seed(std::uint64_t seed);
 

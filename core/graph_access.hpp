@@ -11,8 +11,11 @@ struct GraphAccess {
   static void set_data(const Tensor& x, const Tensor& other);
   /// Whether x is contiguous, the only handle on its array, and its array the only one in its memory.
   static bool is_alone(const Tensor& x);
-  /// leaf.grad += gradient; the first one is kept as it is where nobody else holds it.
-  static void accumulate(const Tensor& leaf, Tensor gradient);
+  /// leaf.grad = gradient: the same array where nobody else holds it, else a copy.
+  static void set_first_grad(const Tensor& leaf, Tensor gradient);
+  /// Ones of x's shape, dtype and device, all of them one element that is made once for each dtype and device. Nobody
+  /// may write to it, and who is given it as a gradient need not multiply by it: is_unit() of its storage says so.
+  static Tensor unit_like(const Tensor& x);
 };
 
 }  // namespace tern

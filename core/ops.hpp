@@ -19,6 +19,7 @@ struct HeightWidth {
   constexpr HeightWidth(std::int64_t height, std::int64_t width) : h(height), w(width) {}
 };
 
+using kernels::Activation;
 using kernels::Reduction;
 
 // Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
@@ -35,14 +36,14 @@ Tensor operator+(const Tensor& a, const Tensor& b);
 Tensor operator-(const Tensor& a, const Tensor& b);
 Tensor operator*(const Tensor& a, const Tensor& b);
 Tensor operator/(const Tensor& a, const Tensor& b);
-Tensor operator+(const Tensor& a, double b);
-Tensor operator-(const Tensor& a, double b);
-Tensor operator*(const Tensor& a, double b);
-Tensor operator/(const Tensor& a, double b);
-Tensor operator+(double a, const Tensor& b);
-Tensor operator-(double a, const Tensor& b);
-Tensor operator*(double a, const Tensor& b);
-Tensor operator/(double a, const Tensor& b);
+Tensor operator+(const Tensor& a, Scalar b);
+Tensor operator-(const Tensor& a, Scalar b);
+Tensor operator*(const Tensor& a, Scalar b);
+Tensor operator/(const Tensor& a, Scalar b);
+Tensor operator+(Scalar a, const Tensor& b);
+Tensor operator-(Scalar a, const Tensor& b);
+Tensor operator*(Scalar a, const Tensor& b);
+Tensor operator/(Scalar a, const Tensor& b);
 Tensor operator-(const Tensor& x);
 
 // Comparisons, broadcasting, on any dtype: uint8, 1 where it holds, no gradient.
@@ -52,12 +53,12 @@ Tensor lt(const Tensor& a, const Tensor& b);
 Tensor le(const Tensor& a, const Tensor& b);
 Tensor gt(const Tensor& a, const Tensor& b);
 Tensor ge(const Tensor& a, const Tensor& b);
-Tensor eq(const Tensor& a, double b);
-Tensor ne(const Tensor& a, double b);
-Tensor lt(const Tensor& a, double b);
-Tensor le(const Tensor& a, double b);
-Tensor gt(const Tensor& a, double b);
-Tensor ge(const Tensor& a, double b);
+Tensor eq(const Tensor& a, Scalar b);
+Tensor ne(const Tensor& a, Scalar b);
+Tensor lt(const Tensor& a, Scalar b);
+Tensor le(const Tensor& a, Scalar b);
+Tensor gt(const Tensor& a, Scalar b);
+Tensor ge(const Tensor& a, Scalar b);
 
 // Elementwise functions.
 Tensor neg(const Tensor& x);
@@ -68,12 +69,16 @@ Tensor pow(const Tensor& x, double exponent);
 Tensor tanh(const Tensor& x);
 Tensor relu(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
+Tensor activate(const Tensor& x, Activation activation);  ///< one of these; x itself for Activation::none
 
 // Reductions. Without dims over all, to a shape of []. sum of integers is int64; keepdim leaves reduced sizes at 1.
 Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim = false);
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
+/// The sum of the squares of all elements of all tensors, of one dtype on one device: a penalty on a model's parameters
+/// in one kernel. [] ; without tensors an Error.
+Tensor sum_of_squares(const std::vector<Tensor>& tensors);
 Tensor max(const Tensor& x);
 struct MaxResult {
   Tensor values, indices;
@@ -96,8 +101,9 @@ Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
 /// The slices of x along dim that index, int64 [n], names. On any dtype.
 Tensor index_select(const Tensor& x, std::int64_t dim, const Tensor& index);
 
-/// x [..., in] times weight [out, in] transposed, plus bias [out] where defined.
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+/// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              Activation activation = Activation::none);
 
 struct Conv2dOptions {
   HeightWidth stride = 1, padding = 0, dilation = 1;
@@ -106,6 +112,11 @@ struct Conv2dOptions {
 /// x [N, C, H, W], weight [K, C / groups, R, S], bias [K] where defined -> [N, K, P, Q] with
 /// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
+
+/// activate(max_pool2d(conv2d(x, weight, bias, options), kernel_size), activation) without the tensors in between, as
+/// long as a window has no more than 256 elements. A kernel_size of 1 pools nothing.
+Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options,
+                         HeightWidth kernel_size, Activation activation = Activation::none);
 
 /// x [N, C, H, W] -> [N, C, P, Q] with P = (H + 2 padding - kernel) / stride + 1. The stride is the kernel's size
 /// unless given. Where several elements of a window are largest, the first takes the gradient.
@@ -127,15 +138,17 @@ Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true, Generato
 struct BatchNorm2dOptions {
   bool training = false;
   double momentum = 0.1, eps = 1e-5;
+  Activation activation = Activation::none;  ///< of what is normalised and shifted, and the residual added to it
+  Tensor residual = {};                      ///< x's shape, or none
+  Tensor num_batches_tracked = {};           ///< int64 of one element, increased by one in training, or none
 };
 /// x [N, C, H, W]; running_mean, running_var, weight, bias [C], the last two optional. In training the batch's own
-/// statistics normalise, and the running ones, where defined, move towards them.
+/// statistics normalise, and the running ones, where defined, move towards them, but for an x without elements.
 Tensor batch_norm2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight = {},
                     const Tensor& bias = {}, const BatchNorm2dOptions& options = {});
 
-/// max_pool2d(batch_norm2d(...), kernel_size, pool), and in training without the tensors in between: one op where
-/// memory is what batch normalisation waits for. The elements that pooling takes are the largest of x, or the smallest
-/// where weight is negative, which leaves no room for rounding to choose among them.
+/// activation(max_pool2d(batch_norm2d(...), kernel_size, pool)), and in training without the tensors in between: one op
+/// where memory is what batch normalisation waits for. There is no residual.
 Tensor batch_norm2d_max_pool2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                                const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options,
                                HeightWidth kernel_size, const Pool2dOptions& pool = {});

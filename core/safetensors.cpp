@@ -5,12 +5,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
+#include <cmath>
 #include <cstring>
-#include <fcntl.h>
-#include <fstream>
-#include <system_error>
-#include <unistd.h>
+#include <iterator>
+#include <limits>
+#include <new>
+#include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -22,175 +23,460 @@ using json = nlohmann::json;
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
 
 constexpr std::uint64_t largest_header = 100'000'000;  // the format's own limit
+constexpr const char* metadata_key = "__metadata__";
 
-const char* format_name(DType dtype) {
-  switch (dtype) {
-    case DType::uint8:
-      return "U8";
-    case DType::int64:
-      return "I64";
-    case DType::float32:
-      return "F32";
-    case DType::float64:
-      return "F64";
-  }
-  return "?";
+float from_half(std::uint16_t half) {  // IEEE 754's binary16
+  const std::uint32_t sign = (half & 0x8000U) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
+  if (exponent == 0) return std::copysign(static_cast<float>(fraction) * 0x1p-24f, sign ? -1.0f : 1.0f);
+  return std::bit_cast<float>(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13);
 }
 
-DType dtype_named(const std::string& name, const std::string& where) {
-  for (DType dtype : {DType::uint8, DType::int64, DType::float32, DType::float64}) {
-    if (name == format_name(dtype)) return dtype;
+float from_bfloat16(std::uint16_t upper) { return std::bit_cast<float>(std::uint32_t{upper} << 16); }
+
+std::uint8_t from_bool(std::uint8_t byte) { return byte != 0; }
+
+template <class Stored, class T>
+T from_integer(Stored x) {
+  return static_cast<T>(x);
+}
+
+/// Whether T can hold all n numbers at `from`, and so `to` has them.
+template <class Stored, class T, T (*convert)(Stored) = from_integer<Stored, T>>
+bool convert_all(const void* from, std::size_t n, void* to) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const Stored x = static_cast<const Stored*>(from)[i];
+    if constexpr (std::is_same_v<Stored, std::uint64_t>) {
+      if (x > std::numeric_limits<std::int64_t>::max()) return false;
+    }
+    static_cast<T*>(to)[i] = convert(x);
   }
-  fail("{}: dtype {}, expected F32, F64, I64 or U8", where, json(name).dump());
+  return true;
+}
+
+/// A dtype of the format and what it is here. Without a `convert` the bytes are the same.
+struct Stored {
+  const char* name;
+  std::size_t bytes;
+  DType dtype;
+  bool (*convert)(const void* from, std::size_t n, void* to) = nullptr;
+};
+
+/// In the order in which the format's own writer puts them, by which each is aligned.
+constexpr Stored known[] = {{"U64", 8, DType::int64, convert_all<std::uint64_t, std::int64_t>},
+                            {"I64", 8, DType::int64},
+                            {"F64", 8, DType::float64},
+                            {"F32", 4, DType::float32},
+                            {"U32", 4, DType::int64, convert_all<std::uint32_t, std::int64_t>},
+                            {"I32", 4, DType::int64, convert_all<std::int32_t, std::int64_t>},
+                            {"BF16", 2, DType::float32, convert_all<std::uint16_t, float, from_bfloat16>},
+                            {"F16", 2, DType::float32, convert_all<std::uint16_t, float, from_half>},
+                            {"U16", 2, DType::int64, convert_all<std::uint16_t, std::int64_t>},
+                            {"I16", 2, DType::int64, convert_all<std::int16_t, std::int64_t>},
+                            {"I8", 1, DType::int64, convert_all<std::int8_t, std::int64_t>},
+                            {"U8", 1, DType::uint8},
+                            {"BOOL", 1, DType::uint8, convert_all<std::uint8_t, std::uint8_t, from_bool>}};
+
+/// How tensors of this dtype are stored.
+const Stored* stored_as(DType dtype) {
+  return std::find_if(std::begin(known), std::end(known),
+                      [&](const Stored& s) { return s.dtype == dtype && !s.convert; });
+}
+
+/// A name of the file's for a message: in quotes, without what a terminal would obey, no longer than a line.
+std::string in_quotes(const std::string& name) {
+  constexpr std::size_t longest = 100;
+  const std::string text =
+      json(name.substr(0, longest)).dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::ignore);
+  return name.size() > longest ? text + "..." : text;
 }
 
 /// A tensor's entry in the header: its elements are the bytes from first to last.
 struct Entry {
-  DType dtype;
+  const Stored* stored = nullptr;
   Shape shape;
-  std::uint64_t first, last;
+  std::uint64_t first = 0, last = 0;
 };
 
-Entry read_entry(const json& entry, std::uint64_t available, const std::string& where) {
-  check(entry.is_object() && entry.contains("dtype") && entry["dtype"].is_string() && entry.contains("shape") &&
-            entry["shape"].is_array() && entry.contains("data_offsets") && entry["data_offsets"].is_array() &&
-            entry["data_offsets"].size() == 2,
-        "{}: expected dtype, shape and two data_offsets", where);
-  Entry e{dtype_named(entry["dtype"].get<std::string>(), where), {}, 0, 0};
-  check(entry["shape"].size() <= Shape::max_dims, "{}: {} dimensions, expected at most {}", where,
-        entry["shape"].size(), Shape::max_dims);
-  bool empty = false;
-  std::uint64_t bytes = size_of(e.dtype);  // but for sizes of 0
-  for (const json& size : entry["shape"]) {
-    check(size.is_number_unsigned(), "{}: a size that is no whole number", where);
-    const std::uint64_t n = size.get<std::uint64_t>();
-    e.shape.push_back(static_cast<std::int64_t>(n));
-    empty = empty || n == 0;
-    check(n == 0 || bytes <= PTRDIFF_MAX / n, "{}: a shape too large for any file", where);
-    bytes *= std::max<std::uint64_t>(n, 1);
+/// Takes the header's values one by one, as nlohmann's parser finds them, and throws Error at the first that is wrong.
+/// It is handed to json::sax_parse(), whose names these are. Nothing is kept of what no tensor needs, however deep.
+class HeaderReader {
+ public:
+  /// `what` is how errors begin; the file has `available` bytes of elements.
+  HeaderReader(std::string what, std::uint64_t available) : what_(std::move(what)), available_(available) {}
+
+  std::map<std::string, Entry> entries;
+  std::map<std::string, std::string> metadata;
+
+  bool null() { return other(); }
+  bool boolean(bool) { return other(); }
+  bool number_integer(std::int64_t) { return other(); }
+  bool number_float(double, const std::string&) { return other(); }
+  bool binary(const json::binary_t&) { return other(); }
+
+  bool number_unsigned(std::uint64_t n) {
+    if (place_ == Place::shape) {
+      if (entry_->shape.size() == Shape::max_dims) fail("{}: more dimensions than {}", where(), Shape::max_dims);
+      entry_->shape.push_back(std::bit_cast<std::int64_t>(n));
+    } else if (place_ == Place::offsets && offsets_ < 2) {
+      (offsets_++ == 0 ? entry_->first : entry_->last) = n;
+    } else if (place_ == Place::offsets) {
+      fail_incomplete();
+    } else {
+      return other();
+    }
+    return true;
   }
-  if (empty) bytes = 0;
-  const json &first = entry["data_offsets"][0], &last = entry["data_offsets"][1];
-  check(first.is_number_unsigned() && last.is_number_unsigned(), "{}: a data_offset that is no whole number", where);
-  e.first = first.get<std::uint64_t>();
-  e.last = last.get<std::uint64_t>();
-  check(e.first <= e.last && e.last <= available && e.last - e.first == bytes,
-        "{}: data_offsets {} to {} of {} bytes, expected {} bytes for shape {} of {}", where, e.first, e.last,
-        available, bytes, e.shape, e.dtype);
-  return e;
+
+  bool string(std::string& text) {
+    if (place_ == Place::metadata) {
+      metadata[field_] = std::move(text);
+    } else if (place_ == Place::tensor && field_ == "dtype") {
+      entry_->stored =
+          std::find_if(std::begin(known), std::end(known), [&](const Stored& s) { return text == s.name; });
+      if (entry_->stored == std::end(known)) {
+        std::string names;
+        for (const Stored& s : known) names += fmt::format("{} ", s.name);
+        fail("{}: dtype {}, expected one of {}", where(), in_quotes(text), names.substr(0, names.size() - 1));
+      }
+    } else {
+      return other();
+    }
+    return true;
+  }
+
+  bool key(std::string& name) {
+    if (place_ == Place::header) {
+      name_ = std::move(name);
+      if (name_ == metadata_key) {
+        if (std::exchange(has_metadata_, true)) fail("{}: it is there twice", where());
+      } else {
+        const auto [at, is_new] = entries.try_emplace(name_);
+        if (!is_new) fail("{}: it is there twice", where());
+        entry_ = &at->second;
+        fields_.clear();
+        offsets_ = 0;
+      }
+    } else if (place_ != Place::ignored) {
+      field_ = std::move(name);
+      const bool is_new =
+          place_ == Place::metadata ? metadata.try_emplace(field_).second : fields_.insert(field_).second;
+      if (!is_new) fail("{}: {} is there twice", where(), in_quotes(field_));
+    }
+    return true;
+  }
+
+  bool start_object(std::size_t) {
+    if (place_ == Place::file) {
+      place_ = Place::header;
+    } else if (place_ == Place::header) {
+      place_ = name_ == metadata_key ? Place::metadata : Place::tensor;
+    } else {
+      nested();
+    }
+    return true;
+  }
+
+  bool start_array(std::size_t) {
+    if (place_ == Place::tensor && field_ == "shape") {
+      place_ = Place::shape;
+    } else if (place_ == Place::tensor && field_ == "data_offsets") {
+      place_ = Place::offsets;
+    } else {
+      nested();
+    }
+    return true;
+  }
+
+  bool end_object() { return end(); }
+  bool end_array() { return end(); }
+  bool parse_error(std::size_t, const std::string&, const json::exception&) { return false; }
+
+ private:
+  /// What the next value is part of.
+  enum class Place { file, header, metadata, tensor, shape, offsets, ignored };
+
+  std::string where() const { return fmt::format("{}: {}", what_, in_quotes(name_)); }
+
+  [[noreturn]] void fail_incomplete() const { fail("{}: expected dtype, shape and two data_offsets", where()); }
+
+  /// A value that has no meaning where it is: in a field that the format does not name, it is let pass.
+  bool other() const {
+    switch (place_) {
+      case Place::ignored:
+        return true;
+      case Place::tensor:
+        if (field_ != "dtype" && field_ != "shape" && field_ != "data_offsets") return true;
+        break;
+      case Place::header:
+        if (name_ != metadata_key) break;
+        [[fallthrough]];
+      case Place::metadata:
+        fail("{}: expected a JSON object of strings", where());
+      case Place::shape:
+        fail("{}: a size that is no whole number", where());
+      case Place::offsets:
+        fail("{}: a data_offset that is no whole number", where());
+      case Place::file:
+        break;
+    }
+    fail_incomplete();
+  }
+
+  void nested() {
+    constexpr int deepest = 100;
+    other();
+    place_ = Place::ignored;
+    if (++ignored_depth_ > deepest) {
+      fail("{}: {} is nested deeper than {} levels", where(), in_quotes(field_), deepest);
+    }
+  }
+
+  bool end() {
+    switch (place_) {
+      case Place::ignored:
+        if (--ignored_depth_ > 0) break;
+        [[fallthrough]];
+      case Place::shape:
+      case Place::offsets:
+        place_ = Place::tensor;
+        break;
+      case Place::tensor:
+        check_entry();
+        [[fallthrough]];
+      case Place::metadata:
+        place_ = Place::header;
+        break;
+      case Place::header:
+      case Place::file:
+        place_ = Place::file;
+        break;
+    }
+    return true;
+  }
+
+  void check_entry() const {
+    const Entry& e = *entry_;
+    if (!e.stored || !fields_.contains("shape") || offsets_ != 2) fail_incomplete();
+    bool empty = false;
+    std::uint64_t bytes = e.stored->bytes;  // but for sizes of 0
+    for (const std::int64_t size : e.shape) {
+      const auto n = std::bit_cast<std::uint64_t>(size);
+      empty = empty || n == 0;
+      // What it becomes in memory may be wider.
+      check(n == 0 || std::max(bytes, bytes / e.stored->bytes * size_of(e.stored->dtype)) <= PTRDIFF_MAX / n,
+            "{}: a shape too large for any file", where());
+      bytes *= std::max<std::uint64_t>(n, 1);
+    }
+    if (empty) bytes = 0;
+    check(e.first <= e.last && e.last <= available_ && e.last - e.first == bytes,
+          "{}: data_offsets {} to {} of {} bytes, expected {} bytes for shape {} of {}", where(), e.first, e.last,
+          available_, bytes, e.shape, e.stored->name);
+  }
+
+  std::string what_;
+  std::uint64_t available_;
+  Place place_ = Place::file;
+  std::string name_, field_;      ///< the last keys of the header and of what is in it
+  Entry* entry_ = nullptr;        ///< of name_
+  std::set<std::string> fields_;  ///< that it has so far
+  int offsets_ = 0;               ///< how many of its data_offsets are known
+  int ignored_depth_ = 0;         ///< levels of Place::ignored
+  bool has_metadata_ = false;
+};
+
+/// A part of a file, byte by byte; it holds a piece of it at a time.
+class Bytes {
+ public:
+  Bytes(const FileReader& file, std::uint64_t first, std::uint64_t last) : file_(file), next_(first), last_(last) {}
+
+  /// The byte that is next, or nothing at the end.
+  std::optional<char> peek() {
+    if (at_ == piece_.size()) {
+      piece_.resize(std::min<std::uint64_t>(last_ - next_, 1 << 16));
+      at_ = 0;
+      file_.read(next_, piece_.data(), piece_.size());
+      next_ += piece_.size();
+    }
+    return at_ < piece_.size() ? std::optional(piece_[at_]) : std::nullopt;
+  }
+  void skip() { ++at_; }
+
+ private:
+  const FileReader& file_;
+  std::uint64_t next_, last_;
+  std::string piece_;
+  std::size_t at_ = 0;
+};
+
+/// Bytes as the parser wants them. The end is an iterator of none.
+struct ByteIterator {
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = char;
+
+  Bytes* bytes = nullptr;
+
+  char operator*() const { return *bytes->peek(); }
+  ByteIterator& operator++() {
+    bytes->skip();
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  friend bool operator==(const ByteIterator& a, const ByteIterator&) { return !a.bytes || !a.bytes->peek(); }
+};
+
+/// The header's entries and metadata.
+HeaderReader read_header(const FileReader& file, std::uint64_t length, const std::string& what) {
+  HeaderReader header(what, file.size() - sizeof length - length);
+  Bytes bytes(file, sizeof length, sizeof length + length);
+  check(bytes.peek() == '{', "{}: the header does not begin with '{{', expected a safetensors file", what);
+  const bool is_json = json::sax_parse(ByteIterator{&bytes}, ByteIterator{}, &header, json::input_format_t::json,
+                                       /*strict=*/false);
+  check(is_json, "{}: the header is not a JSON object, expected a safetensors file", what);
+  for (; bytes.peek(); bytes.skip()) {
+    check(bytes.peek() == ' ', "{}: byte {:#04x} after the header's JSON object, expected spaces", what,
+          static_cast<unsigned char>(*bytes.peek()));
+  }
+  return header;
 }
 
-}  // namespace
+/// A tensor's elements, which begin at that byte of the file.
+Tensor read_tensor(const FileReader& file, std::uint64_t at, const Entry& entry, const std::string& where) {
+  const Stored& stored = *entry.stored;
+  const Tensor x = empty(entry.shape, {.dtype = stored.dtype});
+  auto* to = static_cast<char*>(x.storage()->data());
+  const std::uint64_t bytes = entry.last - entry.first;
+  if (!stored.convert) {
+    file.read(at, to, bytes);
+    return x;
+  }
+  std::vector<std::uint64_t> piece(1 << 13);
+  const std::size_t n = piece.size() * sizeof(std::uint64_t) / stored.bytes;  // elements of a piece
+  for (std::uint64_t done = 0, all = bytes / stored.bytes; done < all; done += n) {
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(n, all - done));
+    file.read(at + done * stored.bytes, piece.data(), count * stored.bytes);
+    const bool holds = stored.convert(piece.data(), count, to + done * size_of(stored.dtype));
+    check(holds, "{}: a number of {} beyond what int64 holds", where, stored.name);
+  }
+  return x;
+}
 
-void write_file(const std::filesystem::path& path, const std::string& bytes) {
-  const std::string temporary = path.string() + ".tmp" + std::to_string(getpid());
-  int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  check(file >= 0, "save {}: cannot create a file there: {}", path.string(), std::strerror(errno));
-  const auto failed = [&](const char* what) {
-    const std::string reason = std::strerror(errno);
-    if (file >= 0) close(file);
-    unlink(temporary.c_str());
-    fail("save {}: cannot {}: {}", path.string(), what, reason);
+TensorFile load(const std::filesystem::path& path) {
+  const std::string what = "load " + path.string();
+  const FileReader in(path, "load");
+  std::uint64_t length = 0;
+  check(in.size() >= sizeof length, "{}: {} bytes, expected a safetensors file", what, in.size());
+  in.read(0, &length, sizeof length);
+  check(length <= largest_header && length <= in.size() - sizeof length,
+        "{}: a header of {} bytes in a file of {}, expected a whole safetensors file", what, length, in.size());
+  HeaderReader header = read_header(in, length, what);
+
+  using Named = std::pair<const std::string, Entry>;
+  std::vector<const Named*> order;
+  for (const Named& entry : header.entries) order.push_back(&entry);
+  std::sort(order.begin(), order.end(), [](const Named* a, const Named* b) {
+    return std::pair(a->second.first, a->second.last) < std::pair(b->second.first, b->second.last);
+  });
+  std::uint64_t end = 0;
+  for (const Named* entry : order) {
+    check(entry->second.first == end, "{}: {} begins at byte {}, expected {}, where the one before ends", what,
+          in_quotes(entry->first), entry->second.first, end);
+    end = entry->second.last;
+  }
+  const std::uint64_t begin = sizeof length + length, available = in.size() - begin;
+  check(end == available, "{}: {} bytes of elements, expected the {} that the header describes", what, available, end);
+
+  TensorFile file{{}, std::move(header.metadata)};
+  for (const Named* entry : order) {
+    const std::string where = fmt::format("{}: {}", what, in_quotes(entry->first));
+    file.tensors[entry->first] = read_tensor(in, begin + entry->second.first, entry->second, where);
+  }
+  return file;
+}
+
+/// Text as JSON has it. Throws json::exception where it is not UTF-8.
+std::string as_json(const std::string& text) { return json(text).dump(); }
+
+using NamedTensor = std::pair<const std::string, Tensor>;
+
+/// The header for tensors in this order.
+std::string header_of(const std::vector<const NamedTensor*>& order, const TensorFile& file) {
+  std::string header = "{";
+  const auto add = [&](const std::string& key, const std::string& value) {
+    header += fmt::format("{}{}:{}", header.size() > 1 ? "," : "", as_json(key), value);
   };
-  for (std::size_t done = 0; done < bytes.size();) {
-    const ssize_t n = write(file, bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) failed("write");
-    done += static_cast<std::size_t>(n);
+  if (!file.metadata.empty()) {
+    std::string strings;
+    for (const auto& [key, value] : file.metadata) {
+      strings += fmt::format("{}{}:{}", strings.empty() ? "" : ",", as_json(key), as_json(value));
+    }
+    add(metadata_key, '{' + strings + '}');
   }
-  if (fsync(file) != 0) failed("flush");
-  if (close(std::exchange(file, -1)) != 0) failed("close");
-  if (rename(temporary.c_str(), path.c_str()) != 0) failed("rename");
-  // The new name is on the disk once its folder is.
-  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  const int directory = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory >= 0) {
-    fsync(directory);
-    close(directory);
+  std::uint64_t end = 0;
+  for (const auto* tensor : order) {
+    const auto& [name, x] = *tensor;
+    const std::uint64_t first = end;
+    end += static_cast<std::uint64_t>(x.numel()) * size_of(x.dtype());
+    add(name, fmt::format(R"({{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", stored_as(x.dtype())->name,
+                          fmt::join(x.shape(), ","), first, end));
   }
+  header += '}';
+  header.resize((header.size() + 7) / 8 * 8, ' ');  // so that the elements are aligned
+  return header;
 }
 
-namespace {
-
-std::string dump(const json& header, const std::filesystem::path& path) {
-  try {
-    return header.dump();
-  } catch (const json::type_error&) {
-    fail("save {}: a name or metadata that is not UTF-8", path.string());
+void save(const std::filesystem::path& path, const TensorFile& file) {
+  const std::string what = "save " + path.string();
+  std::vector<const NamedTensor*> order;
+  for (const NamedTensor& tensor : file.tensors) {
+    check(tensor.first != metadata_key, "{}: a tensor named {}, which the format keeps for itself", what, metadata_key);
+    check(tensor.second.defined(), "{}: {} is undefined, expected a tensor that holds an array", what,
+          in_quotes(tensor.first));
+    order.push_back(&tensor);
   }
+  std::stable_sort(order.begin(), order.end(), [](const NamedTensor* a, const NamedTensor* b) {
+    return stored_as(a->second.dtype()) < stored_as(b->second.dtype());
+  });
+  std::string header;
+  try {
+    header = header_of(order, file);
+  } catch (const json::exception&) {
+    fail("{}: a name or metadata that is not UTF-8", what);
+  }
+  const std::uint64_t length = header.size();
+  check(length <= largest_header, "{}: names and metadata need a header of {} bytes, expected at most {}", what, length,
+        largest_header);
+
+  FileWriter out(path);
+  out.write(&length, sizeof length);
+  out.write(header.data(), header.size());
+  for (const auto* tensor : order) {
+    const Tensor host = tensor->second.detach().to(Device::cpu).contiguous();
+    out.write(static_cast<const char*>(host.storage()->data()) +
+                  static_cast<std::size_t>(host.storage_offset()) * size_of(host.dtype()),
+              static_cast<std::size_t>(host.numel()) * size_of(host.dtype()));
+  }
+  out.commit();
 }
 
 }  // namespace
 
 void save_safetensors(const std::filesystem::path& path, const TensorFile& file) {
-  json header = json::object();
-  if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
-  std::string elements;
-  for (const auto& [name, x] : file.tensors) {
-    check(name != "__metadata__", "save {}: a tensor named __metadata__, which the format keeps for itself",
-          path.string());
-    const Tensor host = x.detach().to(Device::cpu).contiguous();
-    const std::size_t first = elements.size(), bytes = static_cast<std::size_t>(host.numel()) * size_of(host.dtype());
-    elements.append(static_cast<const char*>(host.storage()->data()) +
-                        static_cast<std::size_t>(host.storage_offset()) * size_of(host.dtype()),
-                    bytes);
-    header[name] = {{"dtype", format_name(host.dtype())},
-                    {"shape", std::vector<std::int64_t>(host.shape().begin(), host.shape().end())},
-                    {"data_offsets", {first, first + bytes}}};
+  try {
+    save(path, file);
+  } catch (const std::bad_alloc&) {
+    fail("save {}: no memory left", path.string());
   }
-  std::string text = dump(header, path);
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the elements are aligned
-  std::uint64_t length = text.size();
-  std::string bytes(sizeof length, '\0');
-  std::memcpy(bytes.data(), &length, sizeof length);
-  write_file(path, bytes + text + elements);
 }
 
 TensorFile load_safetensors(const std::filesystem::path& path) {
-  const std::string name = path.string();
-  std::error_code unreadable;
-  check(std::filesystem::is_regular_file(path, unreadable), "load {}: no such file, expected a safetensors file", name);
-  std::ifstream in(path, std::ios::binary);
-  check(in.good(), "load {}: cannot be opened: {}", name, std::strerror(errno));
-  const std::string bytes{std::istreambuf_iterator<char>(in), {}};
-  std::uint64_t length = 0;
-  check(bytes.size() >= sizeof length, "load {}: {} bytes, expected a safetensors file", name, bytes.size());
-  std::memcpy(&length, bytes.data(), sizeof length);
-  check(length <= largest_header && length <= bytes.size() - sizeof length,
-        "load {}: a header of {} bytes in a file of {}, expected a whole safetensors file", name, length, bytes.size());
-  const json header = json::parse(bytes.begin() + sizeof length,
-                                  bytes.begin() + sizeof length + static_cast<std::ptrdiff_t>(length), nullptr, false);
-  check(header.is_object(), "load {}: the header is not a JSON object, expected a safetensors file", name);
-  const std::string elements = bytes.substr(sizeof length + length);
-  TensorFile file;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> parts;
-  for (const auto& [key, entry] : header.items()) {
-    const std::string where = fmt::format("load {}: {}", name, json(key).dump());
-    if (key == "__metadata__") {
-      check(entry.is_object(), "{}: expected a JSON object of strings", where);
-      for (const auto& [k, v] : entry.items()) {
-        check(v.is_string(), "{}: expected a JSON object of strings", where);
-        file.metadata[k] = v.get<std::string>();
-      }
-      continue;
-    }
-    const Entry e = read_entry(entry, elements.size(), where);
-    const Tensor x = empty(e.shape, {.dtype = e.dtype});
-    std::copy(elements.begin() + static_cast<std::ptrdiff_t>(e.first),
-              elements.begin() + static_cast<std::ptrdiff_t>(e.last), static_cast<char*>(x.storage()->data()));
-    file.tensors[key] = x;
-    parts.emplace_back(e.first, e.last);
+  try {
+    return load(path);
+  } catch (const std::bad_alloc&) {
+    fail("load {}: no memory left", path.string());
   }
-  std::sort(parts.begin(), parts.end());
-  std::uint64_t end = 0;
-  for (const auto& [first, last] : parts) {
-    check(first == end, "load {}: a tensor begins at byte {}, expected {}, where the one before ends", name, first,
-          end);
-    end = last;
-  }
-  check(end == elements.size(), "load {}: {} bytes of elements, expected the {} that the header describes", name,
-        elements.size(), end);
-  return file;
 }
 
 }  // namespace tern

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tern/core/file.hpp>
 #include <tern/core/tensor.hpp>
 
 #include <filesystem>
@@ -14,16 +15,21 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;
 };
 
-/// Writes a safetensors file: 8 bytes of little-endian header length, a JSON header, the raw elements. Python's
-/// safetensors.torch.load_file opens it. The file appears whole or not at all: it is written beside its place, flushed
-/// to the disk and renamed. Throws Error if it cannot be written; a file that was there before is then still there.
+/// Writes a safetensors file: 8 bytes of little-endian header length, a JSON header, the raw elements, in the order of
+/// the format's own writer: int64, float64, float32, uint8, and by name among these, so that every element is aligned.
+/// Python's safetensors.torch.load_file opens it. The tensors are written one by one, from where they lie if that is
+/// contiguous memory of the host. The file appears whole or not at all, as FileWriter says. Throws Error if it cannot
+/// be written; a file that was there before is then still there.
 void save_safetensors(const std::filesystem::path& path, const TensorFile& file);
 
-/// Reads one into memory of the cpu device. Throws Error, naming the file and what was wrong, if it is missing,
-/// truncated, damaged, or holds a dtype other than F32, F64, I64 and U8.
+/// Reads one into memory of the cpu device, where no dtype is lost but to a wider one: F64, F32, I64 and U8 are as they
+/// are, F16 and BF16 become float32, BOOL becomes uint8 of 0 and 1, and I8, I16, I32, U16, U32 and U64 become int64.
+///
+/// Throws Error, naming the file and what was wrong, if it is missing, cannot be read, is not what the format allows (a
+/// header of up to 100 MB that begins with {, spaces alone behind it, every name once, tensors that cover the rest of
+/// the file one behind the other), or holds another dtype, more than 8 dimensions or a U64 that int64 cannot hold. The
+/// header is read as a stream and judged before a tensor is made: a wrong file costs a few times its header's size at
+/// most, and mostly next to nothing, however large it is.
 TensorFile load_safetensors(const std::filesystem::path& path);
-
-/// Writes bytes to a file that appears whole or not at all. Throws Error as above.
-void write_file(const std::filesystem::path& path, const std::string& bytes);
 
 }  // namespace tern

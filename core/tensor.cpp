@@ -1,4 +1,5 @@
 #include <tern/core/autograd.hpp>
+#include <tern/core/cuda.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/graph_access.hpp>
 #include <tern/core/ops.hpp>
@@ -6,6 +7,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
+#include <mutex>
+#include <tuple>
 
 namespace tern {
 
@@ -127,15 +131,23 @@ bool GraphAccess::is_alone(const Tensor& x) {
   return x.is_contiguous();
 }
 
-void GraphAccess::accumulate(const Tensor& leaf, Tensor gradient) {
-  Tensor& grad = leaf.impl_->grad;
-  if (grad.defined()) {
-    grad.add_(gradient);
-  } else if (is_alone(gradient)) {
-    grad = std::move(gradient);
-  } else {
-    grad = gradient.clone();
+void GraphAccess::set_first_grad(const Tensor& leaf, Tensor gradient) {
+  leaf.impl_->grad = is_alone(gradient) ? std::move(gradient) : gradient.clone();
+}
+
+Tensor GraphAccess::unit_like(const Tensor& x) {
+  static std::mutex mutex;
+  static auto& units = *new std::map<std::tuple<Device::Kind, int, DType>, Tensor>;  // never destroyed: see backend_of
+  const std::scoped_lock lock(mutex);
+  Tensor& unit = units[{x.device().kind, x.device().index, x.dtype()}];
+  if (!unit.defined()) {
+    if (cuda::is_capturing()) return ones_like(x);  // it would be the graph's, and nothing until a replay
+    const Tensor made = ones({}, {.dtype = x.dtype(), .device = x.device()});
+    static_cast<void>(made.item());  // waits, so that any stream may read it
+    made.storage()->is_unit_ = true;
+    unit = made;
   }
+  return unit.as_strided(x.shape(), dense_strides(x.shape()), 0);
 }
 
 // In place
@@ -146,6 +158,7 @@ namespace {
 void check_target(const char* op, const Tensor& self, const Tensor& other) {
   check(!grad_enabled() || !(self.requires_grad() || other.requires_grad()),
         "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
+  check(!self.storage()->is_unit(), "{}: in-place on the gradient that backward begins with, expected a clone", op);
   for (int d = 0; d < self.dim(); ++d) {
     check(self.shape()[d] <= 1 || self.strides()[d] != 0 || self.numel() == 0,
           "{}: shape {} with strides {} shows elements more than once, expected a clone", op, self.shape(),
@@ -178,8 +191,8 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
 
 }  // namespace
 
-const Tensor& Tensor::add_(const Tensor& other, double alpha) const {
-  return binary_in_place("add_", kernels::BinaryOp::add, *this, alpha == 1 ? other : other * alpha);
+const Tensor& Tensor::add_(const Tensor& other, Scalar alpha) const {
+  return binary_in_place("add_", kernels::BinaryOp::add, *this, alpha.to<double>() == 1 ? other : other * alpha);
 }
 const Tensor& Tensor::sub_(const Tensor& other) const {
   return binary_in_place("sub_", kernels::BinaryOp::sub, *this, other);
@@ -187,20 +200,25 @@ const Tensor& Tensor::sub_(const Tensor& other) const {
 const Tensor& Tensor::mul_(const Tensor& other) const {
   return binary_in_place("mul_", kernels::BinaryOp::mul, *this, other);
 }
-const Tensor& Tensor::mul_(double factor) const {
+const Tensor& Tensor::mul_(Scalar factor) const {
+  check_target("mul_", *this, *this);
   check(can_hold(dtype(), factor), "mul_: {} into {}, which cannot hold it", factor, dtype());
-  return mul_(full({}, factor, {.dtype = dtype(), .device = device()}));
+  const Tensor y = is_contiguous() ? *this : empty_like(*this);
+  binary_into(kernels::BinaryOp::mul, *this, factor, y);
+  if (!y.is_same(*this)) copy_into(y, *this);
+  storage()->bump_version();
+  return *this;
 }
 const Tensor& Tensor::div_(const Tensor& other) const {
   check(is_floating(dtype()), "div_: tensor of {}, expected float32 or float64", dtype());
   return binary_in_place("div_", kernels::BinaryOp::div, *this, other);
 }
 
-const Tensor& Tensor::fill_(double value) const {
+const Tensor& Tensor::fill_(Scalar value) const {
   check_target("fill_", *this, *this);
   check(can_hold(dtype(), value), "fill_: {} into {}, which cannot hold it", value, dtype());
   if (is_contiguous()) {
-    for_array(*this, [&]<class T>(kernels::ArrayKernels<T>& k) { k.fill(numel(), static_cast<T>(value), data<T>()); });
+    for_array(*this, [&]<class T>(kernels::ArrayKernels<T>& k) { k.fill(numel(), value.to<T>(), data<T>()); });
   } else {
     copy_into(full({}, value, {.dtype = dtype(), .device = device()}), *this);
   }
@@ -213,7 +231,14 @@ const Tensor& Tensor::copy_(const Tensor& source) const {
   check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: shape {} does not broadcast to {}",
         source.shape(), shape());
   NoGradGuard no_grad;
-  copy_into(source.storage() == storage() ? source.clone() : source.to(dtype()).to(device()), *this);
+  if (source.device().on_host() && !device().on_host() && source.shape() == shape() && is_contiguous()) {
+    const Tensor dense = source.to(dtype()).contiguous();
+    for_array(dense, [&]<class T>(kernels::ArrayKernels<T>&) {
+      backend(device()).upload(static_cast<std::size_t>(numel()) * sizeof(T), dense.data<T>(), data<T>());
+    });
+  } else {
+    copy_into(source.storage() == storage() ? source.clone() : source.to(dtype()).to(device()), *this);
+  }
   storage()->bump_version();
   return *this;
 }
@@ -234,7 +259,7 @@ Tensor empty(const Shape& shape, const TensorOptions& options) {
   return x;
 }
 
-Tensor full(const Shape& shape, double value, const TensorOptions& options) {
+Tensor full(const Shape& shape, Scalar value, const TensorOptions& options) {
   NoGradGuard no_grad;
   return empty(shape, options).fill_(value);
 }

@@ -35,12 +35,18 @@ class Storage {
   std::uint32_t version() const { return version_; }
   void bump_version() { ++version_; }
 
+  /// Whether it holds ones and nobody may write to it: what Tensor::backward() begins with. graph_access.hpp
+  bool is_unit() const { return is_unit_; }
+
  private:
   kernels::Backend& backend_;
   Device device_;
   std::size_t bytes_;
   void* data_;
   std::uint32_t version_ = 0;
+  bool is_unit_ = false;
+
+  friend struct GraphAccess;
 };
 
 struct TensorOptions {
@@ -107,12 +113,12 @@ class Tensor {
 
   // In place. Under grad mode they refuse tensors that require grad: wrap them in a NoGradGuard. An expanded tensor is
   // refused too, as its elements are there once but shown several times.
-  const Tensor& add_(const Tensor& other, double alpha = 1) const;  ///< this += alpha * other
+  const Tensor& add_(const Tensor& other, Scalar alpha = 1) const;  ///< this += alpha * other
   const Tensor& sub_(const Tensor& other) const;
   const Tensor& mul_(const Tensor& other) const;
-  const Tensor& mul_(double factor) const;
+  const Tensor& mul_(Scalar factor) const;
   const Tensor& div_(const Tensor& other) const;
-  const Tensor& fill_(double value) const;
+  const Tensor& fill_(Scalar value) const;
   const Tensor& zero_() const { return fill_(0); }
   const Tensor& copy_(const Tensor& source) const;  ///< from any device and dtype, broadcasting
 
@@ -174,7 +180,7 @@ class Tensor {
 Tensor empty(const Shape& shape, const TensorOptions& options = {});
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
 Tensor ones(const Shape& shape, const TensorOptions& options = {});
-Tensor full(const Shape& shape, double value, const TensorOptions& options = {});
+Tensor full(const Shape& shape, Scalar value, const TensorOptions& options = {});
 /// The shape, dtype and device of another tensor.
 Tensor empty_like(const Tensor& x);
 Tensor zeros_like(const Tensor& x);

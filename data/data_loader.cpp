@@ -1,13 +1,11 @@
 #include <tern/data/data_loader.hpp>
 
 #include <tern/core/check.hpp>
-#include <tern/core/generator.hpp>
 
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <thread>
@@ -18,15 +16,14 @@ namespace tern {
 
 namespace {
 
-/// The order of an epoch's examples: a Fisher-Yates shuffle driven by a Philox stream of the epoch's own.
-std::vector<std::int64_t> epoch_order(std::int64_t n, const DataLoaderOptions& options, std::int64_t epoch) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
-  std::iota(order.begin(), order.end(), 0);
-  if (!options.shuffle) return order;
-  const auto key = kernels::philox(options.seed, static_cast<std::uint64_t>(epoch));
-  Generator generator(key.word[0] | std::uint64_t{key.word[1]} << 32);
-  for (std::size_t left = order.size(); left > 1; --left) std::swap(order[left - 1], order[generator.below(left)]);
-  return order;
+/// Throws Error unless these are n examples.
+void check_batch(const Batch& batch, std::int64_t n) {
+  const auto& [x, y] = batch;
+  check(x.defined() && y.defined(), "DataLoader: the dataset gave an undefined {} for {} examples",
+        x.defined() ? "target" : "input", n);
+  check(x.dim() >= 1 && x.size(0) == n && y.shape() == Shape{n} && y.dtype() == DType::int64,
+        "DataLoader: the dataset gave input {} and target {} of {} for {} examples, expected [{}, ...] and int64 [{}]",
+        x.shape(), y.shape(), y.dtype(), n, n, n);
 }
 
 }  // namespace
@@ -37,7 +34,9 @@ class DataLoader::Iterator::Prefetch {
   Prefetch(const DataLoader& loader, std::int64_t epoch, std::int64_t first)
       : dataset_(loader.dataset_),
         batch_size_(loader.options_.batch_size),
-        order_(epoch_order(loader.dataset_.size(), loader.options_, epoch)),
+        seed_(loader.options_.seed),
+        epoch_(epoch),
+        order_(epoch_order(loader.dataset_.size(), loader.options_.shuffle, loader.options_.seed, epoch)),
         end_(loader.size()),
         next_to_gather_(first),
         next_to_give_(first),
@@ -83,7 +82,12 @@ class DataLoader::Iterator::Prefetch {
   Batch gather(std::int64_t batch) const {
     const std::span<const std::int64_t> order(order_);
     const auto first = static_cast<std::size_t>(batch * batch_size_);
-    return dataset_.get(order.subspan(first, std::min(static_cast<std::size_t>(batch_size_), order.size() - first)));
+    const auto n = std::min(static_cast<std::size_t>(batch_size_), order.size() - first);
+    const auto indices = order.subspan(first, n);
+    std::vector<Generator> generators = example_generators(seed_, epoch_, indices);
+    Batch gathered = dataset_.draw(indices, generators);
+    check_batch(gathered, static_cast<std::int64_t>(n));
+    return gathered;
   }
 
   void work() {
@@ -117,6 +121,8 @@ class DataLoader::Iterator::Prefetch {
 
   const Dataset& dataset_;
   const std::int64_t batch_size_;
+  const std::uint64_t seed_;
+  const std::int64_t epoch_;
   const std::vector<std::int64_t> order_;
   const std::int64_t end_;
 
@@ -138,17 +144,19 @@ DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
 }
 
 std::int64_t DataLoader::size() const {
-  const std::int64_t b = options_.batch_size;
-  return options_.drop_last ? dataset_.size() / b : (dataset_.size() + b - 1) / b;
+  const std::int64_t n = dataset_.size(), b = options_.batch_size;
+  return n / b + (!options_.drop_last && n % b > 0 ? 1 : 0);
 }
 
-DataLoader::Iterator DataLoader::begin() { return Iterator(*this); }
+DataLoader::Iterator DataLoader::begin() {
+  if (std::exchange(left_early_, false)) state_ = {state_.epoch + 1, 0};
+  return Iterator(*this);
+}
 
 void DataLoader::set_state(State state) {
-  check(state.epoch >= 0 && 0 <= state.position && state.position <= size(),
-        "DataLoader: state of epoch {} and position {}, expected an epoch of at least 0 and a position of 0 to {}",
-        state.epoch, state.position, size());
+  check_state("DataLoader", state, size());
   state_ = state;
+  left_early_ = false;
 }
 
 DataLoader::Iterator::Iterator(DataLoader& loader)
@@ -164,9 +172,11 @@ DataLoader::Iterator& DataLoader::Iterator::operator++() {
   if (auto batch = prefetch_->next()) {
     batch_ = std::move(*batch);
     ++loader_->state_.position;
+    loader_->left_early_ = true;
   } else {
     prefetch_.reset();
     loader_->state_ = {.epoch = loader_->state_.epoch + 1, .position = 0};
+    loader_->left_early_ = false;
   }
   return *this;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tern/data/dataset.hpp>
+#include <tern/data/epoch.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -9,27 +10,26 @@
 
 namespace tern {
 
+/// PyTorch's defaults.
 struct DataLoaderOptions {
-  std::int64_t batch_size = 64;
-  bool shuffle = true;     ///< a new order every epoch; else 0, 1, 2, ...
-  bool drop_last = true;   ///< leave out what does not fill the last batch
-  int num_workers = 1;     ///< threads that gather batches ahead, two each; 0 gathers when asked
-  std::uint64_t seed = 0;  ///< with the epoch's number, all that the order depends on
+  std::int64_t batch_size = 1;
+  bool shuffle = false;    ///< a new order every epoch; else 0, 1, 2, ...
+  bool drop_last = false;  ///< leave out what does not fill the last batch
+  int num_workers = 0;     ///< threads that gather batches ahead, two each; 0 gathers when asked
+  /// With the epoch's number, all that the order depends on, and with an example's too, what Dataset::draw draws for
+  /// it.
+  std::uint64_t seed = 0;
 };
 
 /// Goes over a dataset, which must outlive it, batch by batch:
 ///
 ///   for (const auto& [input, target] : loader) ...   // one epoch
 ///
-/// The loop goes on from state() and starts the next epoch when one is through. Left early, by break or an exception,
-/// it stays where it was, and the next loop gives the batches that are left of that epoch.
+/// Each loop is an epoch, whether the one before came to its end or not. Where set_state() was called since, it is what
+/// is left of that epoch: set_state(state()) after a loop that was left early, by break or an exception, goes on there.
 class DataLoader {
  public:
-  /// Where the loader stands: `position` batches of epoch `epoch` have been given out.
-  struct State {
-    std::int64_t epoch = 0, position = 0;
-    friend bool operator==(const State&, const State&) = default;
-  };
+  using State = EpochState;
 
   class Iterator;
 
@@ -40,20 +40,21 @@ class DataLoader {
   /// Batches in an epoch.
   std::int64_t size() const;
 
-  /// The first batch that is left of this epoch. Only the newest iterator may be used.
-  /// Throws, here and in the iterator's ++, what the dataset threw when that batch was gathered.
+  /// The first batch. Only the newest iterator may be used. Throws, here and in the iterator's ++, what the dataset
+  /// threw when that batch was gathered, and Error for a batch that is not [n, ...] and int64 [n] of n examples.
   Iterator begin();
   std::default_sentinel_t end() const { return {}; }
 
   /// Inside the loop this counts the batch in hand: store it with the weights, and set it to go on after that batch.
   State state() const { return state_; }
-  /// Throws Error unless epoch >= 0 and 0 <= position <= size(). Not to be called inside the loop.
+  /// Throws Error unless 0 <= epoch <= 1e9 and 0 <= position <= size(). Not to be called inside the loop.
   void set_state(State state);
 
  private:
   const Dataset& dataset_;
   DataLoaderOptions options_;
   State state_;
+  bool left_early_ = false;  ///< as far as is known: a loop has got batches of this epoch, and not come to its end
 };
 
 /// Gives the batches of one epoch; its workers stop and are joined when it goes.

@@ -3,6 +3,8 @@
 #include <tern/core/check.hpp>
 #include <tern/core/ops.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -34,6 +36,12 @@ void gather_images(std::span<const std::int64_t> indices, std::int64_t n, const 
 }
 
 }  // namespace
+
+Batch Dataset::draw(std::span<const std::int64_t> indices, std::span<Generator> generators) const {
+  if (generators.empty()) return get(indices);
+  const GeneratorGuard guard(generators.front());
+  return get(indices);
+}
 
 TensorDataset::TensorDataset(const Tensor& inputs, const Tensor& targets) {
   check(inputs.defined() && targets.defined(), "TensorDataset: got an undefined tensor");
@@ -72,18 +80,27 @@ Batch TensorDataset::get(std::span<const std::int64_t> indices) const {
   return batch;
 }
 
-Batch ConcatDataset::get(std::span<const std::int64_t> indices) const {
+Batch ConcatDataset::draw(std::span<const std::int64_t> indices, std::span<Generator> generators) const {
   check_indices("ConcatDataset", indices, size());
-  std::vector<std::int64_t> of_first, of_second, place;  // place: of each example, in what was gathered one by one
-  for (const std::int64_t i : indices) (i < first_.size() ? of_first : of_second).push_back(i);
-  std::int64_t next_first = 0, next_second = static_cast<std::int64_t>(of_first.size());
-  for (const std::int64_t i : indices) place.push_back(i < first_.size() ? next_first++ : next_second++);
-  for (std::int64_t& i : of_second) i -= first_.size();
-  if (of_second.empty()) return first_.get(of_first);
-  if (of_first.empty()) return second_.get(of_second);
-  const Batch a = first_.get(of_first), b = second_.get(of_second);
+  struct Part {
+    std::vector<std::int64_t> indices;
+    std::vector<Generator> generators;
+  } a, b;
+  const std::int64_t middle = first_.size();
+  const std::int64_t of_first = std::count_if(indices.begin(), indices.end(), [&](auto i) { return i < middle; });
+  std::vector<std::int64_t> place;  // of each example, in what is gathered one dataset after the other
+  for (std::size_t k = 0; k < indices.size(); ++k) {
+    const bool in_first = indices[k] < middle;
+    Part& part = in_first ? a : b;
+    place.push_back(std::ssize(part.indices) + (in_first ? 0 : of_first));
+    part.indices.push_back(indices[k] - (in_first ? 0 : middle));
+    if (!generators.empty()) part.generators.push_back(generators[k]);
+  }
+  if (b.indices.empty()) return first_.draw(a.indices, a.generators);
+  if (a.indices.empty()) return second_.draw(b.indices, b.generators);
+  const Batch x = first_.draw(a.indices, a.generators), y = second_.draw(b.indices, b.generators);
   const Tensor order = tensor(place);
-  return {cat({a.input, b.input}, 0).index_select(0, order), cat({a.target, b.target}, 0).index_select(0, order)};
+  return {cat({x.input, y.input}, 0).index_select(0, order), cat({x.target, y.target}, 0).index_select(0, order)};
 }
 
 Subset::Subset(const Dataset& dataset, std::vector<std::int64_t> indices)
@@ -91,11 +108,11 @@ Subset::Subset(const Dataset& dataset, std::vector<std::int64_t> indices)
   check_indices("Subset", indices_, dataset_.size());
 }
 
-Batch Subset::get(std::span<const std::int64_t> indices) const {
+Batch Subset::draw(std::span<const std::int64_t> indices, std::span<Generator> generators) const {
   check_indices("Subset", indices, size());
   std::vector<std::int64_t> there(indices.size());
   for (std::size_t i = 0; i < there.size(); ++i) there[i] = indices_[static_cast<std::size_t>(indices[i])];
-  return dataset_.get(there);
+  return dataset_.draw(there, generators);
 }
 
 }  // namespace tern

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tern/core/generator.hpp>
 #include <tern/core/tensor.hpp>
 
 #include <cstdint>
@@ -8,7 +9,7 @@
 
 namespace tern {
 
-/// Examples side by side: input [n, ...], target int64 [n], both contiguous on the CPU.
+/// Examples side by side: input [n, ...], target int64 [n], both contiguous, and of a Dataset on the CPU.
 struct Batch {
   Tensor input, target;
 };
@@ -23,6 +24,11 @@ class Dataset {
   /// The examples with these indices, in this order. Called by several threads at once.
   /// Throws Error for an index outside [0, size()).
   virtual Batch get(std::span<const std::int64_t> indices) const = 0;
+  /// The same with random numbers that do not depend on which thread asks first: generators[k] for example indices[k],
+  /// or none. DataLoader calls this. A dataset that draws overrides it, and draws what it needs for an example from
+  /// that example's generator. One that has get() alone gets, where get() draws from default_generator(), the numbers
+  /// of generators[0]: they are the same from run to run, but change with the batch that an example is in.
+  virtual Batch draw(std::span<const std::int64_t> indices, std::span<Generator> generators) const;
 };
 
 /// Examples held in memory. Copies share them.
@@ -51,7 +57,8 @@ class ConcatDataset : public Dataset {
   ConcatDataset(const Dataset& first, const Dataset&& second) = delete;
 
   std::int64_t size() const override { return first_.size() + second_.size(); }
-  Batch get(std::span<const std::int64_t> indices) const override;
+  Batch get(std::span<const std::int64_t> indices) const override { return draw(indices, {}); }
+  Batch draw(std::span<const std::int64_t> indices, std::span<Generator> generators) const override;
 
  private:
   const Dataset &first_, &second_;
@@ -65,7 +72,8 @@ class Subset : public Dataset {
   Subset(const Dataset&& dataset, std::vector<std::int64_t> indices) = delete;
 
   std::int64_t size() const override { return static_cast<std::int64_t>(indices_.size()); }
-  Batch get(std::span<const std::int64_t> indices) const override;
+  Batch get(std::span<const std::int64_t> indices) const override { return draw(indices, {}); }
+  Batch draw(std::span<const std::int64_t> indices, std::span<Generator> generators) const override;
 
  private:
   const Dataset& dataset_;

@@ -1,14 +1,9 @@
 #include <tern/data/image.hpp>
 
 #include <tern/core/check.hpp>
-#include <tern/core/safetensors.hpp>
+#include <tern/core/file.hpp>
+#include <tern/data/picture/picture.hpp>
 
-#define STB_IMAGE_IMPLEMENTATION
-#define STB_IMAGE_STATIC
-#define STBI_ONLY_BMP
-#define STBI_ONLY_JPEG
-#define STBI_ONLY_PNG
-#include <stb_image.h>
 #define STB_IMAGE_RESIZE_IMPLEMENTATION
 #define STB_IMAGE_RESIZE_STATIC
 #include <stb_image_resize.h>
@@ -64,6 +59,23 @@ std::string png_bytes(const char* op, const Tensor& image) {
   return bytes;
 }
 
+/// All bytes, unless it does not begin as a picture does or has too many.
+std::string read_picture(std::FILE& file) {
+  constexpr auto most = static_cast<std::size_t>(picture::max_bytes);
+  std::string bytes(std::size_t{1} << 16, '\0');
+  for (std::size_t size = 0;;) {
+    size += std::fread(bytes.data() + size, 1, bytes.size() - size, &file);
+    check(std::ferror(&file) == 0, "{}", std::strerror(errno));
+    if (size < bytes.size()) {
+      bytes.resize(size);
+      return bytes;
+    }
+    picture::check_kind(bytes);
+    check(size <= most, "more than {} bytes", most);
+    bytes.resize(std::min(2 * size, most + 1));
+  }
+}
+
 }  // namespace
 
 Tensor read_image(const std::filesystem::path& path) {
@@ -73,18 +85,11 @@ Tensor read_image(const std::filesystem::path& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(name.c_str(), "rb"), std::fclose);
   check(file != nullptr, "read_image: {}: {}", name, std::strerror(errno));
 
-  int width = 0, height = 0, channels = 0;
-  const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
-      stbi_load_from_file(file.get(), &width, &height, &channels, STBI_rgb), stbi_image_free);
-  check(pixels != nullptr, "read_image: {}: {}, expected a JPEG, PNG or BMP picture", name, stbi_failure_reason());
-
-  const Tensor image = empty({3, height, width}, {.dtype = DType::uint8});
-  auto* to = image.data<std::uint8_t>();
-  for (int c = 0; c < 3; ++c) {
-    const stbi_uc* from = pixels.get() + c;
-    for (std::int64_t i = 0; i < std::int64_t{height} * width; ++i) *to++ = from[3 * i];
+  try {
+    return picture::decode(read_picture(*file));
+  } catch (const std::exception& e) {
+    fail("read_image: {}: {}", name, e.what());
   }
-  return image;
 }
 
 std::string encode_png(const Tensor& image) { return png_bytes("encode_png", image); }

@@ -60,6 +60,30 @@ struct Conv2dShape {
   int64_t Q() const { return (W + 2 * pad_w - dilation_w * (S - 1) - 1) / stride_w + 1; }
 };
 
+/// What a kernel may do to its result on the way out. With y = f(x) its derivative is 1, 1 - y * y, or 1 where y > 0 and
+/// else 0.
+enum class Activation { none, tanh, relu };
+
+/// x is [rows, in], w is [out, in], bias is [out], y is [rows, out].
+struct LinearShape {
+  int64_t rows = 0, in = 0, out = 0;
+  Activation activation = Activation::none;
+};
+
+/// A convolution, max-pooling by windows of [R, S] side by side from the first element on, and an activation: y is
+/// [N, K, P, Q]. Windows of one element pool nothing. R * S is at most 256, and no window larger than what it pools.
+struct Conv2dMaxPool2dShape {
+  Conv2dShape conv;
+  int64_t R = 1, S = 1;
+  Activation activation = Activation::none;
+
+  int64_t P() const { return conv.P() / R; }
+  int64_t Q() const { return conv.Q() / S; }
+  bool pools() const { return R * S > 1; }
+  /// Whether it is a convolution and no more.
+  bool is_conv2d() const { return !pools() && activation == Activation::none; }
+};
+
 /// x is [N, C, H, W], y is [N, C, P, Q]; a window is [R, S]. Padding is at most half a window.
 struct Pool2dShape {
   int64_t N = 0, C = 0, H = 0, W = 0, R = 0, S = 0;
@@ -75,6 +99,7 @@ struct Pool2dShape {
 struct BatchNorm2dShape {
   int64_t N = 0, C = 0, HW = 0;
   double eps = 1e-5;
+  Activation activation = Activation::none;
 };
 
 /// n elements of which each run of `group` neighbours shares one draw: 1 for dropout, H * W for dropout2d.
@@ -91,6 +116,43 @@ struct CrossEntropyShape {
   double label_smoothing = 0;
   int64_t ignore_index = -100;
   Reduction reduction = Reduction::mean;
+};
+
+/// A batch of N images [C, H, W] of one dataset. Where `shift` is not negative, each is mirrored or not, and moved by up
+/// to so many pixels each way, reflected at its edges; then a square of `cutout` pixels a side becomes `fill`.
+struct ImageBatchShape {
+  int64_t N = 0, C = 0, H = 0, W = 0;
+  int64_t shift = -1, cutout = 0;
+  float fill = 0.5F;
+};
+
+/// One array of several that a kernel takes at once.
+template <class T>
+struct Segment {
+  int64_t n;
+  const T* x;
+  T* y;
+};
+
+/// Where a training stands, in the device's memory: what a step's kernels read, and the last of them moves on.
+struct StepState {
+  int64_t step = 0;          ///< counted since the host set it
+  int64_t diverged_at = -1;  ///< the first step whose loss was not finite, -1 for none
+  double loss_sum = 0;       ///< of the steps so far
+};
+
+/// The numbers that differ from step to step, such as learning rates, for kernels of a graph that is replayed: row
+/// state->step of a table in the device's memory, from `numbers` on, `stride` apart. Once a loss was not finite, `loss`
+/// (unless null) or that of a step before, such a kernel changes nothing.
+template <class T>
+struct StepNumbers {
+  const StepState* state;
+  const double* numbers;
+  int64_t stride;
+  const T* loss;
+
+  TERN_HOST_DEVICE bool stopped() const { return state->diverged_at >= 0 || (loss && !(*loss - *loss == 0)); }
+  TERN_HOST_DEVICE double at(int i) const { return numbers[state->step * stride + i]; }
 };
 
 enum class BinaryOp { add, sub, mul, div, maximum, minimum };
@@ -146,9 +208,13 @@ class ArrayKernels {
   /// y = a op b, y dense in the order of the walk. y may alias a, or b, where that operand is dense too.
   /// maximum and minimum give NaN if either operand is NaN. Integer division by zero gives 0.
   virtual void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) = 0;
+  /// The same with a number for one operand, whose strides are not looked at.
+  virtual void binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) = 0;
+  virtual void binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) = 0;
 
   /// y = 1 where a op b, else 0; y dense in the order of the walk. Comparisons with NaN are false, `ne` is true.
   virtual void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) = 0;
+  virtual void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) = 0;
 
   /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0.
   virtual void sum(const ReduceShape& r, const T* x, T* y) = 0;
@@ -193,6 +259,13 @@ class FloatKernels {
   /// y = a b for each of the batch.
   virtual void matmul(const MatmulShape& s, const T* a, const T* b, T* y) = 0;
 
+  /// y = activation(x w' + bias). bias may be null.
+  virtual void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) = 0;
+  /// The gradient, from y as linear gave it, which may be null where there is no activation. Each output may be null,
+  /// and then the inputs that only it needs: x goes with dw, w with dx.
+  virtual void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
+                               T* dbias) = 0;
+
   /// Cross-correlation with zero padding:
   /// y[n, k, p, q] = bias[k] + sum over c, r, s of w[k, c, r, s] * x[n, c', h, w'] with
   /// h = p * stride_h - pad_h + r * dilation_h, w' likewise, and c' the c-th channel of k's group. bias may be null.
@@ -207,6 +280,15 @@ class FloatKernels {
   /// dx = the sum of dy over the windows whose largest element it was, windows in row-major order.
   virtual void max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const T* dy, T* dx) = 0;
 
+  /// y = activation(max_pool2d(conv2d(x, w, bias))), the convolution's result never written. picked is the place in each
+  /// window, r * S + s, of its element: the first of the largest, and NaN before any number. bias and picked may be null.
+  virtual void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
+                                 uint8_t* picked) = 0;
+  /// The gradient, from y and picked as conv2d_max_pool2d gave them: y may be null where there is no activation, picked
+  /// where windows are of one element. Each output may be null.
+  virtual void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
+                                          const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) = 0;
+
   /// y = the mean of each window over R * S elements, padding counted as zeros (PyTorch's count_include_pad=True).
   virtual void avg_pool2d(const Pool2dShape& s, const T* x, T* y) = 0;
   virtual void avg_pool2d_backward(const Pool2dShape& s, const T* dy, T* dx) = 0;
@@ -215,48 +297,75 @@ class FloatKernels {
   /// The gradient is the same kernel on dy with the same state: the mask is computed twice, never stored.
   virtual void dropout(const DropoutShape& s, PhiloxState state, const T* x, T* y) = 0;
 
-  /// Training: y = (x - mean) * invstd * weight + bias with the batch's own mean and biased variance, invstd =
-  /// 1 / sqrt(var + eps). mean and invstd [C] are outputs, kept for the gradient. Unless null, the running statistics
-  /// move: running = (1 - momentum) * running + momentum * statistic, with the variance unbiased (n - 1).
-  /// weight and bias may be null, for 1 and 0. Ioffe, Szegedy, "Batch normalization", 2015, algorithm 1.
+  /// Training: y = activation((x - mean) * invstd * weight + bias + residual) with the batch's own mean and biased
+  /// variance, invstd = 1 / sqrt(var + eps). mean and invstd [C] are outputs, kept for the gradient. Unless null, the
+  /// running statistics move: running = (1 - momentum) * running + momentum * statistic, with the variance unbiased
+  /// (n - 1), and num_batches [1] grows by one. weight and bias may be null, for 1 and 0, and residual [N, C, HW] for
+  /// 0. Of no elements mean and invstd are NaN, and the running statistics stay. Ioffe, Szegedy, "Batch normalization",
+  /// 2015, algorithm 1.
   virtual void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
-                            T* running_mean, T* running_var, T* mean, T* invstd, T* y) = 0;
+                            const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean,
+                            T* invstd, T* y) = 0;
   /// Evaluation: the same with the running statistics in place of the batch's. invstd [C] is an output.
   virtual void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias,
-                                 const T* running_mean, const T* running_var, T* invstd, T* y) = 0;
-  /// The gradient of either, told apart by `training`: in evaluation mean and invstd are constants.
-  /// Each output may be null.
+                                 const T* residual, const T* running_mean, const T* running_var, T* invstd, T* y) = 0;
+  /// The gradient of either, told apart by `training`: in evaluation mean and invstd are constants. y is read where
+  /// there is an activation, and may else be null. Each output may be null; dx may be x, and dresidual y.
   virtual void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight,
-                                     const T* mean, const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) = 0;
+                                     const T* mean, const T* invstd, const T* y, const T* dy, T* dx, T* dweight,
+                                     T* dbias, T* dresidual) = 0;
 
-  /// max_pool2d of batch_norm2d in training, whose result is never written. Of each window it takes the largest element
-  /// of x where weight[c] is not negative, else the smallest; the first of equals, and NaN before any number.
-  /// picked and y [N, C, P, Q] = that element, and what batch_norm2d makes of it.
-  virtual void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x, const T* weight,
-                                       const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* picked,
-                                       T* y) = 0;
-  /// dy of a window goes to its first element that equals picked. Each output may be null; dx may be x where the
-  /// windows lie side by side.
-  virtual void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
-                                                const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
-                                                T* dbias) = 0;
+  /// y [N, C, P, Q] = activation(max_pool2d(batch_norm2d(x))) in training, where what is normalised is never written.
+  /// picked [N, C, P, Q] is the element of x that y comes from: of each window the first whose normalised value, as
+  /// batch_norm2d rounds it, is the largest, and NaN before any number. The rest as for batch_norm2d.
+  virtual void batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activation, double eps, double momentum,
+                                       const T* x, const T* weight, const T* bias, T* running_mean, T* running_var,
+                                       int64_t* num_batches, T* mean, T* invstd, T* picked, T* y) = 0;
+  /// dy of a window goes to its first element that equals picked. y is read where there is an activation, and may else
+  /// be null. Each output may be null; dx may be x where the windows lie side by side.
+  virtual void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const T* x,
+                                                const T* weight, const T* mean, const T* invstd, const T* picked,
+                                                const T* y, const T* dy, T* dx, T* dweight, T* dbias) = 0;
 
   /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
   ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;
   /// loss [N] is l for Reduction::none; loss [1] is sum(l) for sum, and sum(l) / sum(w[t[n]]) for mean.
-  /// log_prob [N, C] and norm [1] (that divisor, or 1) are outputs, kept for the gradient.
+  /// dlogits [N, C], which may be null, is the gradient of loss[0], or for Reduction::none of each row's loss: 0 in
+  /// rows that are ignored.
   virtual void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight,
-                             T* log_prob, T* norm, T* loss) = 0;
-  /// dloss is [N] for Reduction::none, else [1].
-  virtual void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target,
-                                      const T* weight, const T* norm, const T* dloss, T* dlogits) = 0;
+                             T* loss, T* dlogits) = 0;
+
+  /// The batch that follows batch `*step` - 1 of an epoch: x[i] [C, H, W] = image j / 255 and target[i] = labels[j] with
+  /// j = order[*step * N + i]; with `shift`, the image is flipped and moved by draws 3 i to 3 i + 2 of `flips`, and with
+  /// `cutout` a square placed by draws 2 i and 2 i + 1 of `cutouts` becomes `fill`, as random_flip_and_shift and
+  /// random_cutout_ (data/augment.hpp) have it, bit by bit.
+  virtual void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
+                           const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) = 0;
+
+  // Of many arrays at once, such as a model's parameters: in one launch for up to 64.
+  /// y[0] = the sum of the squares of all x; their y is not used.
+  virtual void sum_of_squares(std::span<const Segment<T>> all, T* y) = 0;
+  /// y[i] = a * factor[0] * x[i].
+  virtual void scale_all(std::span<const Segment<T>> all, double a, const T* factor) = 0;
+  /// y[i] += x[i].
+  virtual void add_all(std::span<const Segment<T>> all) = 0;
+  /// y[i] += weight * (x[i] - y[i]): equal numbers stay as they are. Unless null, the first of `numbers` is the weight.
+  virtual void lerp_all(std::span<const Segment<T>> all, double weight,
+                        const StepNumbers<T>* numbers = nullptr) = 0;
 
   /// One step of all parameters at once, as torch.optim.SGD: g += weight_decay * p; m = momentum * m + (1 - dampening)
-  /// * g; p -= lr * (nesterov ? g + momentum * m : m). Gradients are left as they are.
-  virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params) = 0;
-  /// One step of all parameters at once, as torch.optim.AdamW.
-  /// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
-  virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params) = 0;
+  /// * g; p -= lr * (nesterov ? g + momentum * m : m). Gradients are left as they are. Unless null, the first of
+  /// `numbers` is the learning rate.
+  virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params,
+                        const StepNumbers<T>* numbers = nullptr) = 0;
+  /// One step of all parameters at once, as torch.optim.AdamW. Unless null, `numbers` are the learning rate and the two
+  /// corrections 1 - beta^step. Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
+  virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params,
+                          const StepNumbers<T>* numbers = nullptr) = 0;
+
+  /// Ends a step: state->loss_sum += loss[0]; or, where that is not finite, diverged_at = step unless an earlier one was
+  /// there. Then ++state->step.
+  virtual void end_step(const T* loss, StepState* state) = 0;
 };
 
 /// A device: its memory and its kernels.

@@ -37,12 +37,17 @@ Conv2d::Conv2d(const Options& o) : options_(o) {
   if (o.bias) bias = uniform_parameter({o.out_channels}, fan_in);
 }
 
-Tensor Conv2d::forward(const Tensor& x) {
-  return conv2d(x, weight, bias,
-                {.stride = options_.stride,
-                 .padding = options_.padding,
-                 .dilation = options_.dilation,
-                 .groups = options_.groups});
+Conv2dOptions Conv2d::op_options() const {
+  return {
+      .stride = options_.stride, .padding = options_.padding, .dilation = options_.dilation, .groups = options_.groups};
+}
+
+Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, op_options()); }
+
+Tensor Conv2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation) {
+  if (!has_forward_hooks()) return conv2d_max_pool2d(x, weight, bias, op_options(), kernel_size, activation);
+  const Tensor y = (*this)(x);
+  return activate(kernel_size.h == 1 && kernel_size.w == 1 ? y : tern::max_pool2d(y, kernel_size), activation);
 }
 
 Members Conv2d::members() {
@@ -70,6 +75,20 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool with_bi
 
 Tensor Linear::forward(const Tensor& x) { return linear(x, weight, bias); }
 
+Tensor Linear::operator()(const Tensor& x, Activation activation) {
+  if (!has_forward_hooks()) return linear(x, weight, bias, activation);
+  const Tensor y = (*this)(x);
+  switch (activation) {
+    case Activation::tanh:
+      return tanh(y);
+    case Activation::relu:
+      return relu(y);
+    case Activation::none:
+      break;
+  }
+  return y;
+}
+
 Members Linear::members() {
   Members m{.parameters = {{"weight", weight}}};
   if (bias.defined()) m.parameters.emplace_back("bias", bias);
@@ -89,20 +108,31 @@ BatchNorm2d::BatchNorm2d(std::int64_t num_features, double eps, double momentum)
       eps_(eps),
       momentum_(momentum) {}
 
-Tensor BatchNorm2d::forward(const Tensor& x) {
-  const Tensor y = batch_norm2d(x, running_mean, running_var, weight, bias,
-                                {.training = is_training(), .momentum = momentum_, .eps = eps_});
-  if (is_training()) num_batches_tracked.add_(ones_like(num_batches_tracked));
-  return y;
+BatchNorm2dOptions BatchNorm2d::options(Activation activation, const Tensor& residual) const {
+  return {.training = is_training(),
+          .momentum = momentum_,
+          .eps = eps_,
+          .activation = activation,
+          .residual = residual,
+          .num_batches_tracked = num_batches_tracked};
 }
 
-Tensor BatchNorm2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options) {
-  if (has_forward_hooks() || !is_training()) return tern::max_pool2d((*this)(x), kernel_size, options);
-  const Tensor y =
-      batch_norm2d_max_pool2d(x, running_mean, running_var, weight, bias,
-                              {.training = true, .momentum = momentum_, .eps = eps_}, kernel_size, options);
-  num_batches_tracked.add_(ones_like(num_batches_tracked));
-  return y;
+Tensor BatchNorm2d::forward(const Tensor& x) {
+  return batch_norm2d(x, running_mean, running_var, weight, bias, options(Activation::none));
+}
+
+Tensor BatchNorm2d::operator()(const Tensor& x, Activation activation, const Tensor& residual) {
+  if (!has_forward_hooks()) {
+    return batch_norm2d(x, running_mean, running_var, weight, bias, options(activation, residual));
+  }
+  const Tensor y = (*this)(x);
+  return activate(residual.defined() ? y + residual : y, activation);
+}
+
+Tensor BatchNorm2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation,
+                               const Pool2dOptions& pool) {
+  if (has_forward_hooks()) return activate(tern::max_pool2d((*this)(x), kernel_size, pool), activation);
+  return batch_norm2d_max_pool2d(x, running_mean, running_var, weight, bias, options(activation), kernel_size, pool);
 }
 
 Members BatchNorm2d::members() {

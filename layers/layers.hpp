@@ -23,6 +23,12 @@ class Conv2d : public Module {
   };
   explicit Conv2d(const Options& options);
 
+  using Module::operator();
+  /// activate((*this)(x), activation), in one op unless a hook is to see what lies between.
+  Tensor operator()(const Tensor& x, Activation activation) { return max_pool2d(x, 1, activation); }
+  /// activate(max_pool2d((*this)(x), kernel_size), activation), likewise (conv2d_max_pool2d). A kernel_size of 1 pools
+  /// nothing.
+  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none);
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override;
@@ -30,6 +36,8 @@ class Conv2d : public Module {
   Tensor weight, bias;
 
  private:
+  Conv2dOptions op_options() const;
+
   Options options_;
 };
 
@@ -38,6 +46,9 @@ class Linear : public Module {
  public:
   Linear(std::int64_t in_features, std::int64_t out_features, bool bias = true);
 
+  using Module::operator();
+  /// activation((*this)(x)), in one op unless a hook is to see what lies between.
+  Tensor operator()(const Tensor& x, Activation activation);
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override;
@@ -51,15 +62,21 @@ class BatchNorm2d : public Module {
   explicit BatchNorm2d(std::int64_t num_features, double eps = 1e-5, double momentum = 0.1);
 
   Tensor forward(const Tensor& x) override;
-  /// max_pool2d((*this)(x), kernel_size, options), in training in one op (batch_norm2d_max_pool2d) unless a hook is to
-  /// see what lies between.
-  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
+  using Module::operator();
+  /// activate((*this)(x) + residual, activation), in one op unless a hook is to see what lies between. The residual, of
+  /// x's shape, may be left out.
+  Tensor operator()(const Tensor& x, Activation activation, const Tensor& residual = {});
+  /// activate(max_pool2d((*this)(x), kernel_size, pool), activation), likewise (batch_norm2d_max_pool2d).
+  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none,
+                    const Pool2dOptions& pool = {});
   Members members() override;
   std::string str() const override;
 
   Tensor weight, bias, running_mean, running_var, num_batches_tracked;
 
  private:
+  BatchNorm2dOptions options(Activation activation, const Tensor& residual = {}) const;
+
   double eps_, momentum_;
 };
 

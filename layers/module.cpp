@@ -29,7 +29,7 @@ std::vector<std::pair<std::string, Tensor>> Module::named_parameters() {
   walk(*this, "", [&](const std::string& prefix, const Members& members) {
     for (const auto& [name, x] : members.parameters) {
       const bool known =
-          std::any_of(all.begin(), all.end(), [&](const auto& other) { return other.second.is_same(x); });
+          std::any_of(all.begin(), all.end(), [&own = x](const auto& other) { return other.second.is_same(own); });
       if (!known) all.emplace_back(prefix + name, x);
     }
   });

@@ -2,7 +2,7 @@
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
-#include <tern/core/ops.hpp>
+#include <tern/core/dispatch.hpp>
 
 #include <algorithm>
 
@@ -11,26 +11,50 @@ namespace tern {
 AveragedModel::AveragedModel(Module& model, double decay) : model_(model), decay_(decay) {
   check(0 <= decay && decay < 1, "AveragedModel: decay {}, expected at least 0 and below 1", decay);
   const NoGradGuard no_grad;
-  for (const auto& [name, x] : model.state_dict()) averages_[name] = x.detach().clone();
-}
-
-void AveragedModel::update() {
-  const NoGradGuard no_grad;
-  ++updates_;
-  const auto n = static_cast<double>(updates_);
-  const double decay = std::min(decay_, (1 + n) / (10 + n));
-  for (const auto& [name, x] : model_.state_dict()) {
-    const Tensor& average = averages_.at(name);
-    if (is_floating(x.dtype())) {
-      average.add_(x.detach() - average, 1 - decay);  // exact where they are equal: a constant buffer stays
-    } else {
-      average.copy_(x);
-    }
+  for (const auto& [name, x] : model.state_dict()) {
+    const Tensor average = x.detach().clone();
+    averages_[name] = average;
+    if (is_floating(x.dtype())) averaged_.emplace_back(x, average);
   }
 }
 
+double AveragedModel::weight(std::int64_t ahead) const {
+  const auto n = static_cast<double>(updates_ + 1 + ahead);
+  return 1 - std::min(decay_, (1 + n) / (10 + n));
+}
+
+void AveragedModel::update(const StepTable* table, std::int64_t column) {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    const auto is_of = [dtype](const auto& pair) { return pair.first.dtype() == dtype; };
+    const auto first = std::find_if(averaged_.begin(), averaged_.end(), is_of);
+    if (first == averaged_.end()) continue;
+    for_floating("AveragedModel", first->second, [&]<class T>(kernels::FloatKernels<T>& k) {
+      std::vector<kernels::Segment<T>> all;
+      for (const auto& pair : averaged_) {
+        if (!is_of(pair)) continue;
+        check_alike("AveragedModel", pair.first, pair.second);
+        all.push_back({pair.first.numel(), pair.first.data<T>(), pair.second.data<T>()});
+        pair.second.storage()->bump_version();
+      }
+      if (table) {
+        const kernels::StepNumbers<T> numbers = table->from<T>(column);
+        k.lerp_all(all, 0, &numbers);
+      } else {
+        k.lerp_all(all, weight(0));
+      }
+    });
+  }
+}
+
+const StateDict& AveragedModel::averages() const {
+  for (const auto& [name, x] : model_.state_dict()) {
+    if (!is_floating(x.dtype())) averages_.at(name).copy_(x);
+  }
+  return averages_;
+}
+
 StateDict AveragedModel::state_dict() const {
-  StateDict state = averages_;
+  StateDict state = averages();
   state["num_updates"] = tensor({updates_});
   return state;
 }

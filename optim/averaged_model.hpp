@@ -1,6 +1,10 @@
 #pragma once
 
 #include <tern/layers/module.hpp>
+#include <tern/optim/optimizer.hpp>
+
+#include <utility>
+#include <vector>
 
 namespace tern {
 
@@ -14,19 +18,33 @@ class AveragedModel {
   AveragedModel(Module& model, double decay);
 
   /// Takes the model's values in.
-  void update();
+  void update() {
+    update(nullptr, 0);
+    count_update();
+  }
   /// Copies the averages into a model of the same kind, which may be the one that is averaged.
-  void copy_to(Module& model) const { model.load_state_dict(averages_); }
+  void copy_to(Module& model) const { model.load_state_dict(averages()); }
 
   /// The averages under the model's names, and "num_updates". load_state_dict throws Error for those of another model.
   StateDict state_dict() const;
   void load_state_dict(const StateDict& state);
 
+  // What update() is made of, for GraphedStep.
+  /// Takes the values in, by the weight in that column of the table unless it is null, and counts nothing.
+  void update(const StepTable* table, std::int64_t column);
+  void count_update() { ++updates_; }
+  /// That weight, of the model's values, for the update after `ahead` more.
+  double weight(std::int64_t ahead) const;
+
  private:
+  /// With the latest values of what is not averaged.
+  const StateDict& averages() const;
+
   Module& model_;
   double decay_;
   std::int64_t updates_ = 0;
   StateDict averages_;
+  std::vector<std::pair<Tensor, Tensor>> averaged_;  ///< the model's floating tensors, and their averages
 };
 
 }  // namespace tern

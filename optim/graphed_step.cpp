@@ -1,12 +1,56 @@
 #include <tern/optim/graphed_step.hpp>
 
+#include <tern/core/autograd.hpp>
+#include <tern/core/check.hpp>
+#include <tern/core/dispatch.hpp>
+
+#include <bit>
+#include <cstddef>
+
 namespace tern {
 
-Tensor GraphedStep::forward_backward(const Tensor& input, const Tensor& target) {
-  const Tensor loss = loss_(input, target);
+static_assert(sizeof(kernels::StepState) == 3 * sizeof(std::int64_t) && offsetof(kernels::StepState, step) == 0);
+
+void GraphedStep::begin(std::int64_t first, std::int64_t steps, kernels::StepState from) {
+  check(first >= 0 && steps >= 0 && 0 <= from.step && from.step <= steps,
+        "GraphedStep: begin at step {} of {}, the first being number {}, expected 0 or more, and none beyond the end",
+        from.step, steps, first);
+  std::vector<double> rows;
+  std::int64_t columns = 0;
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const std::int64_t ahead = std::max<std::int64_t>(i - from.step, 0);
+    if (options_.schedule) options_.schedule->set_epoch(first + i);
+    std::vector<double> row = optimizer_.step_numbers(ahead);
+    if (options_.average) row.push_back(options_.average->weight(ahead));
+    columns = std::ssize(row);
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  const Device device = optimizer_.params()[0].device();
+  if (!table_.numbers.defined() || table_.numbers.device() != device || table_.numbers.size(0) < steps) {
+    recorded_.reset();  // which reads the smaller one
+    table_.numbers = empty({steps, columns}, {.dtype = DType::float64, .device = device});
+    table_.state = empty({3}, {.dtype = DType::int64, .device = device});
+  }
+  table_.numbers.narrow(0, 0, steps).copy_(tensor(rows).reshape({steps, columns}));
+  table_.state.copy_(tensor({from.step, from.diverged_at, std::bit_cast<std::int64_t>(from.loss_sum)}));
+  first_ = first;
+  steps_ = steps;
+  next_ = from.step;
+}
+
+void GraphedStep::run() {
+  const Tensor loss = loss_(table_.state.narrow(0, 0, 1));
+  check(loss.defined() && loss.numel() == 1, "GraphedStep: a loss of shape {}, expected one element",
+        loss.defined() ? loss.shape().str() : "undefined");
+  check_alike("GraphedStep", loss, optimizer_.params()[0]);
   optimizer_.zero_grad();
   loss.backward();
-  return loss.detach();
+  table_.loss = loss.detach();
+  optimizer_.update(&table_);
+  if (options_.average) options_.average->update(&table_, table_.numbers.size(1) - 1);
+  for_floating("GraphedStep", loss, [&]<class T>(kernels::FloatKernels<T>& k) {
+    k.end_step(table_.loss.template data<T>(), table_.step_state());
+  });
 }
 
 bool GraphedStep::parameters_moved() const {
@@ -16,11 +60,9 @@ bool GraphedStep::parameters_moved() const {
   return false;
 }
 
-void GraphedStep::record(const Tensor& input, const Tensor& target, Device device) {
+void GraphedStep::record(Device device) {
   Recorded recorded;
-  recorded.input = empty(input.shape(), {.dtype = input.dtype(), .device = device});
-  recorded.target = empty(target.shape(), {.dtype = target.dtype(), .device = device});
-  recorded.graph.emplace([&] { recorded.loss = forward_backward(recorded.input, recorded.target); }, device.index);
+  recorded.graph.emplace([&] { run(); }, device.index);
   for (const Tensor& p : optimizer_.params()) {
     recorded.grads.push_back(p.grad());
     recorded.storage.push_back(p.storage());
@@ -28,30 +70,33 @@ void GraphedStep::record(const Tensor& input, const Tensor& target, Device devic
   recorded_ = std::move(recorded);
 }
 
-Tensor GraphedStep::replay(const Tensor& input, const Tensor& target) {
-  recorded_->input.copy_(input);
-  recorded_->target.copy_(target);
-  recorded_->graph->replay();
-  for (std::size_t i = 0; i < recorded_->grads.size(); ++i) optimizer_.params()[i].set_grad(recorded_->grads[i]);
-  return recorded_->loss.clone();
-}
-
-Tensor GraphedStep::operator()(const Tensor& input, const Tensor& target) {
+void GraphedStep::operator()() {
+  check(next_ < steps_, "GraphedStep: step {} of a run of {}, expected begin() before", next_ + 1, steps_);
   const Device device = optimizer_.params()[0].device();
+  check(table_.state.device() == device, "GraphedStep: parameters on {} in a run that began on {}, expected begin()",
+        device, table_.state.device());
+  if (options_.schedule) options_.schedule->set_epoch(first_ + next_);
   if (recorded_ && parameters_moved()) {
     recorded_.reset();
     warm_ = false;
   }
-  if (!recorded_ && warm_ && device.kind == Device::cuda) record(input, target, device);
-
-  const auto fits = [](const Tensor& x, const Tensor& place) {
-    return x.shape() == place.shape() && x.dtype() == place.dtype();
-  };
-  const bool can_replay = recorded_ && fits(input, recorded_->input) && fits(target, recorded_->target);
-  const Tensor loss = can_replay ? replay(input, target) : forward_backward(input.to(device), target.to(device));
+  if (!recorded_ && warm_ && device.kind == Device::cuda) record(device);
+  if (recorded_) {
+    recorded_->graph->replay();
+    for (std::size_t i = 0; i < recorded_->grads.size(); ++i) optimizer_.params()[i].set_grad(recorded_->grads[i]);
+  } else {
+    run();
+  }
   warm_ = true;
-  optimizer_.step();
-  return loss;
+  optimizer_.count_step();
+  if (options_.average) options_.average->count_update();
+  ++next_;
+}
+
+kernels::StepState GraphedStep::state() const {
+  check(table_.state.defined(), "GraphedStep: state() before the first begin()");
+  const std::vector<std::int64_t> words = table_.state.to_vector<std::int64_t>();
+  return {words[0], words[1], std::bit_cast<double>(words[2])};
 }
 
 }  // namespace tern

@@ -1,57 +1,78 @@
 #pragma once
 
 #include <tern/core/cuda.hpp>
+#include <tern/optim/averaged_model.hpp>
 #include <tern/optim/optimizer.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <utility>
 #include <vector>
 
 namespace tern {
 
-/// A training step whose kernels are queued by one call instead of one by one. On a cuda device the first call runs as
-/// it is, the second records the forward and the backward pass as a cuda::Graph, and it and all later calls replay
-/// that. On other devices every call runs as it is. The results are the same bits either way.
+struct GraphedStepOptions {
+  LRScheduler* schedule = nullptr;   ///< set to each step's number before it
+  AveragedModel* average = nullptr;  ///< updated after each step
+};
+
+/// Training steps without the host in between: loss, backward, the optimiser's step at its scheduled learning rate, the
+/// moving average, and the sum of the losses. On a cuda device the first step runs as it is, the second is recorded as
+/// one cuda::Graph, and it and all later ones replay that, by one launch each; nothing waits, and nothing is copied,
+/// between begin() and state(). On other devices every step runs as it is. The results are the same bits either way.
 ///
-///   tern::GraphedStep step(optimizer, [&](const tern::Tensor& input, const tern::Tensor& target) {
-///     return loss_fn(model(input), target);
+///   tern::GraphedStep step(optimizer, [&](const tern::Tensor& number) {
+///     const auto [input, target] = batches.gather(number);
+///     return cross_entropy(model(input), target);
 ///   });
-///   for (const auto& [input, target] : loader) total.add_(step(input, target));
+///   for (int epoch = 0; epoch < 10; ++epoch) {
+///     step.begin(epoch * batches.size(), batches.size());
+///     for (int i = 0; i < batches.size(); ++i) {
+///       step();
+///       batches.advance();
+///     }
+///     std::cout << step.state().loss_sum << '\n';
+///   }
 ///
-/// The optimiser's step follows the graph as a launch of its own, so learning rates, schedules and AdamW's count are as
-/// ever: to hand a graph those numbers would take a launch as well.
+/// A step whose loss is not finite changes no parameter, nor does any after it, until begin().
 ///
-/// The loss function must have the device do the same each time. What cuda::Graph says of numbers and branches holds
-/// for it: after train(), eval() or a change of a number in the loss, make a new GraphedStep.
+/// The loss function must have the device do the same each time: what cuda::Graph says of numbers and branches holds for
+/// it. What differs from step to step it reads from memory: `number`, the step's within the run, or tensors that the
+/// caller writes to before each step. After train(), eval() or a change of a number in the loss, make a new GraphedStep.
 class GraphedStep {
  public:
-  /// From input and target, on the optimiser's device, to the loss: one element.
-  using Loss = std::function<Tensor(const Tensor& input, const Tensor& target)>;
+  /// From the step's number, int64 [1] on the optimiser's device, to the loss: one element.
+  using Loss = std::function<Tensor(const Tensor& number)>;
 
-  /// The optimiser must outlive it.
-  GraphedStep(Optimizer& optimizer, Loss loss) : optimizer_(optimizer), loss_(std::move(loss)) {}
+  /// The optimiser and what the options name must outlive it.
+  GraphedStep(Optimizer& optimizer, Loss loss, const GraphedStepOptions& options = {})
+      : optimizer_(optimizer), loss_(std::move(loss)), options_(options) {}
 
-  /// One step: loss, zero_grad, backward and the optimiser's step. Input and target may be on the host; with other
-  /// shapes or dtypes than those recorded the step runs as it is. Returns the loss, without waiting for it.
-  Tensor operator()(const Tensor& input, const Tensor& target);
+  /// Begins a run of `steps` steps, such as an epoch. Its first is number `first` for the schedule. A run that was
+  /// broken off goes on `from` the state() it had.
+  void begin(std::int64_t first, std::int64_t steps, kernels::StepState from = {});
+  /// Queues the next step of the run. Throws Error where there is none left.
+  void operator()();
+  /// How many steps are done, the sum of their losses, and the first whose loss was not finite. Waits for them.
+  kernels::StepState state() const;
 
  private:
   struct Recorded {
-    Tensor input, target, loss;                     ///< what each replay reads and writes
     std::vector<Tensor> grads;                      ///< of the parameters
     std::vector<std::shared_ptr<Storage>> storage;  ///< of the parameters
     std::optional<cuda::Graph> graph;
   };
 
-  Tensor forward_backward(const Tensor& input, const Tensor& target);
-  void record(const Tensor& input, const Tensor& target, Device device);
-  Tensor replay(const Tensor& input, const Tensor& target);
+  void run();
+  void record(Device device);
   bool parameters_moved() const;
 
   Optimizer& optimizer_;
   Loss loss_;
+  GraphedStepOptions options_;
+  StepTable table_;
+  std::int64_t first_ = 0, steps_ = 0, next_ = 0;
   bool warm_ = false;  ///< all has run once
   std::optional<Recorded> recorded_;
 };

@@ -100,9 +100,10 @@ SGD::SGD(std::vector<Group> groups) : groups_(std::move(groups)) {
   momentum_.resize(params_.size());
 }
 
-void SGD::step() {
+void SGD::update(const StepTable* table) {
   gather("SGD", groups_, params_, {&momentum_});
   std::size_t i = 0;
+  std::int64_t column = 0;
   for (const Group& group : groups_) {
     const Options& o = group.options;
     const kernels::SgdStep s{o.lr, o.momentum, o.dampening, o.weight_decay, o.nesterov};
@@ -119,10 +120,17 @@ void SGD::step() {
             {p.numel(), p.data<T>(), grads.back().template data<T>(), o.momentum != 0 ? m.data<T>() : nullptr, is_new});
         p.storage()->bump_version();
       }
-      k.sgd_step(s, updates);
+      if (table) {
+        const kernels::StepNumbers<T> numbers = table->from<T>(column++);
+        k.sgd_step(s, updates, &numbers);
+      } else {
+        k.sgd_step(s, updates);
+      }
     });
   }
 }
+
+std::vector<double> SGD::step_numbers(std::int64_t) const { return lr(); }
 
 std::vector<double> SGD::lr() const { return group_lr(groups_); }
 void SGD::set_lr(const std::vector<double>& lr) { set_group_lr("SGD", groups_, lr); }
@@ -161,10 +169,12 @@ AdamW::AdamW(std::vector<Group> groups) : groups_(std::move(groups)) {
   steps_.resize(params_.size());
 }
 
-void AdamW::step() {
-  check(!cuda::is_capturing(), "AdamW: a step inside a graph, whose replays would not count on, expected it after");
+void AdamW::update(const StepTable* table) {
+  check(table || !cuda::is_capturing(),
+        "AdamW: a step inside a graph, whose replays would not count on, expected it after, or a GraphedStep");
   gather("AdamW", groups_, params_, {&exp_avg_, &exp_avg_sq_});
   std::size_t i = 0;
+  std::int64_t column = 0;
   for (const Group& group : groups_) {
     const Options& o = group.options;
     for_floating("AdamW", group.params[0], [&]<class T>(kernels::FloatKernels<T>& k) {
@@ -178,15 +188,42 @@ void AdamW::step() {
           exp_avg_[at] = zeros_like(p);
           exp_avg_sq_[at] = zeros_like(p);
         }
-        updates[++steps_[at]].push_back({p.numel(), p.data<T>(), grads.back().template data<T>(),
+        updates[steps_[at] + 1].push_back({p.numel(), p.data<T>(), grads.back().template data<T>(),
                                          exp_avg_[at].template data<T>(), exp_avg_sq_[at].template data<T>()});
         p.storage()->bump_version();
       }
+      check(!table || updates.size() <= 1,
+            "AdamW: parameters that have taken different numbers of steps, expected one for a GraphedStep");
       for (const auto& [step, params] : updates) {
-        k.adamw_step({o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, step}, params);
+        const kernels::AdamWStep s{o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, step};
+        if (table) {
+          const kernels::StepNumbers<T> numbers = table->from<T>(column);
+          k.adamw_step(s, params, &numbers);
+        } else {
+          k.adamw_step(s, params);
+        }
       }
     });
+    column += 3;
   }
+}
+
+void AdamW::count_step() {
+  for (std::size_t i = 0; i < params_.size(); ++i) steps_[i] += params_[i].grad().defined();
+}
+
+std::vector<double> AdamW::step_numbers(std::int64_t ahead) const {
+  std::vector<double> numbers;
+  std::size_t first = 0;
+  for (const Group& group : groups_) {
+    const Options& o = group.options;
+    const auto last = steps_.begin() + static_cast<std::ptrdiff_t>(first + group.params.size());
+    const auto step = static_cast<double>(*std::max_element(steps_.begin() + static_cast<std::ptrdiff_t>(first), last) +
+                                          1 + ahead);
+    numbers.insert(numbers.end(), {o.lr, 1 - std::pow(o.beta1, step), 1 - std::pow(o.beta2, step)});
+    first += group.params.size();
+  }
+  return numbers;
 }
 
 std::vector<double> AdamW::lr() const { return group_lr(groups_); }

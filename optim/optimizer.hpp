@@ -1,11 +1,27 @@
 #pragma once
 
 #include <tern/core/tensor.hpp>
+#include <tern/kernels/backend.hpp>
 #include <tern/layers/module.hpp>
 
 #include <vector>
 
 namespace tern {
+
+/// What the steps of an epoch need that differs from one to the next, on the parameters' device: so a graph of a step
+/// can be replayed. GraphedStep makes it.
+struct StepTable {
+  Tensor state;    ///< int64 [3]: a kernels::StepState
+  Tensor numbers;  ///< float64 [steps, columns]
+  Tensor loss;     ///< of the step in hand, one element of the parameters' dtype
+
+  kernels::StepState* step_state() const { return reinterpret_cast<kernels::StepState*>(state.data<std::int64_t>()); }
+  /// Each step's numbers from that column on.
+  template <class T>
+  kernels::StepNumbers<T> from(std::int64_t column) const {
+    return {step_state(), numbers.data<double>() + column, numbers.size(1), loss.data<T>()};
+  }
+};
 
 /// What all optimisers share. Parameters without a gradient are left alone; gradients are never changed. State follows
 /// a parameter that Module::to moves. A constructor throws Error for a parameter that it gets twice.
@@ -14,7 +30,10 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   /// Updates every parameter from its gradient, all of a group in one kernel call.
-  virtual void step() = 0;
+  void step() {
+    update(nullptr);
+    count_step();
+  }
   /// Drops the gradients: the next backward sets them anew.
   void zero_grad();
   /// All groups' parameters, in order.
@@ -28,6 +47,14 @@ class Optimizer {
   /// another optimiser or of other parameters.
   virtual StateDict state_dict() const = 0;
   virtual void load_state_dict(const StateDict& state) = 0;
+
+  // What step() is made of, for GraphedStep.
+  /// Updates the parameters, with the numbers of the table's first columns unless it is null, and counts nothing.
+  virtual void update(const StepTable* table) = 0;
+  /// Counts a step of the parameters that have a gradient.
+  virtual void count_step() {}
+  /// The row of such a table for the step after `ahead` more, at the present learning rates.
+  virtual std::vector<double> step_numbers(std::int64_t ahead) const = 0;
 
  protected:
   std::vector<Tensor> params_;
@@ -50,11 +77,12 @@ class SGD : public Optimizer {
   SGD(const std::vector<Tensor>& params, const Options& options) : SGD(std::vector<Group>{{params, options}}) {}
   explicit SGD(std::vector<Group> groups);
 
-  void step() override;
   std::vector<double> lr() const override;
   void set_lr(const std::vector<double>& lr) override;
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
+  void update(const StepTable* table) override;
+  std::vector<double> step_numbers(std::int64_t ahead) const override;
 
  private:
   std::vector<Group> groups_;
@@ -78,11 +106,13 @@ class AdamW : public Optimizer {
       : AdamW(std::vector<Group>{{params, options}}) {}
   explicit AdamW(std::vector<Group> groups);
 
-  void step() override;
   std::vector<double> lr() const override;
   void set_lr(const std::vector<double>& lr) override;
   StateDict state_dict() const override;
   void load_state_dict(const StateDict& state) override;
+  void update(const StepTable* table) override;
+  void count_step() override;
+  std::vector<double> step_numbers(std::int64_t ahead) const override;
 
  private:
   std::vector<Group> groups_;

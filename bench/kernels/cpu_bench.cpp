@@ -152,14 +152,14 @@ constexpr BatchNorm2dShape norm{.N = N, .C = C, .HW = H * H};
 void batch_norm2d(State& state) {
   const Buffer x(elements), y(elements), w(C), mean(C), invstd(C);
   measure(state, "GB/s", 12.0 * elements,
-          [&] { kernels().batch_norm2d(norm, 0.1, x, w, w, nullptr, nullptr, mean, invstd, y); });
+          [&] { kernels().batch_norm2d(norm, 0.1, x, w, w, nullptr, nullptr, nullptr, nullptr, mean, invstd, y); });
 }
 BENCHMARK(batch_norm2d)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
 
 void batch_norm2d_backward(State& state) {
   const Buffer x(elements), dy(elements), dx(elements), w(C), mean(C), invstd(C), dw(C), db(C);
   measure(state, "GB/s", 20.0 * elements,
-          [&] { kernels().batch_norm2d_backward(norm, true, x, w, mean, invstd, dy, dx, dw, db); });
+          [&] { kernels().batch_norm2d_backward(norm, true, x, w, mean, invstd, nullptr, dy, dx, dw, db, nullptr); });
 }
 BENCHMARK(batch_norm2d_backward)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
 

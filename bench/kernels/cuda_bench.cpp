@@ -1,170 +1,440 @@
-/// The CUDA kernels at the shapes of the birds-and-planes net, batch 64, cuDNN's beside them where the build has cuDNN,
-/// and a training step of that net with and without a graph. Each line gives GFLOP/s, GB/s of what the kernel must
-/// move, or steps a second. Times are the host's over 100 calls and a wait for the device at the end. Under
-/// TERN_CUDA=EMULATE they say nothing.
+/// tern_cuda_bench: times the CUDA kernels on the device, at the shapes of the models' training steps.
+///
+///   tern_cuda_bench [--small]
+///
+/// Each kernel is called on several sets of arguments in turn, three times the L2 cache together, so that it finds its
+/// inputs in memory; the calls are recorded as a graph, and events around its replays give the time of one. Where cuDNN
+/// has a counterpart, and the build has cuDNN, it is timed as well. A kernel's floor is the longer of two times: to move
+/// its arguments once as fast as a large copy, and to do its arithmetic as fast as a large float32 product of cuBLAS;
+/// both are measured first.
+///
+/// Prints one JSON object a line. --small is for the emulator, whose times say nothing: a call or two on one set, batches
+/// of 2. The exit status is 0 unless a kernel fails (1), for other arguments 2, and 77 where there is no CUDA device.
 
-#include <tern/tern.hpp>
+#include <tern/kernels/backend.hpp>
+#include <tern/kernels/cuda/graph.hpp>
+#include <tern/kernels/cuda/stream.hpp>
+#ifdef TERN_HAS_CUDNN
+#include <tern/kernels/cuda/cudnn.hpp>
+#endif
 
-#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
-#include <cstdint>
+#include <algorithm>
+#include <cstring>
+#include <functional>
 #include <iostream>
+#include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace {
 
 using namespace tern::kernels;
-using benchmark::Counter;
-using benchmark::State;
-using tern::ConvBackend;
-using tern::Device;
-using tern::Tensor;
+using nlohmann::ordered_json;
+using Call = std::function<void()>;
+using Kernels = FloatKernels<float>;
 
-constexpr int calls = 100;
+std::int64_t N = 64;  ///< the batch
 
-/// Calls f with that backend; `work` of each call becomes `unit`, in `scale` a
-/// second.
-template <class F>
-void measure(State& state, ConvBackend backend, const char* unit, double work, double scale, const F& f) {
-  tern::set_conv_backend(backend);
-  f();  // makes handles, loads kernels
-  tern::cuda::synchronize();
-  while (state.KeepRunningBatch(calls)) {
-    for (int i = 0; i < calls; ++i) f();
-    tern::cuda::synchronize();
-  }
-  tern::set_conv_backend(ConvBackend::handwritten);
-  state.counters[unit] = Counter(work * static_cast<double>(state.iterations()) / scale, Counter::kIsRate);
-}
-
-FloatKernels<float>& kernels() { return tern::backend(Device::cuda).floating(float{}); }
-Tensor random(const tern::Shape& shape) { return tern::randn(shape).to(Device::cuda); }
-float* data(const Tensor& x) { return x.data<float>(); }
-
-/// Arguments of the benchmarks: C, K, H = W.
-struct Convolution {
-  explicit Convolution(const State& state)
-      : s{.N = 64,
-          .C = state.range(0),
-          .H = state.range(2),
-          .W = state.range(2),
-          .K = state.range(1),
-          .R = 3,
-          .S = 3,
-          .pad_h = 1,
-          .pad_w = 1} {}
-
-  Conv2dShape s;
-  Tensor x = random({s.N, s.C, s.H, s.W}), w = random({s.K, s.C, s.R, s.S}), b = random({s.K}),
-         y = random({s.N, s.K, s.P(), s.Q()});
-  double flop = 2.0 * static_cast<double>(s.N * s.K * s.P() * s.Q() * s.C * s.R * s.S);
+/// How much is done of each.
+struct Effort {
+  std::size_t bytes;     ///< of the sets of arguments together, at least
+  std::size_t calls;     ///< in a graph, at least
+  int replays;           ///< timed
+  std::size_t copied;    ///< bytes of the copy
+  std::int64_t product;  ///< rows and columns of the product's matrices
 };
 
-void conv2d(State& state, ConvBackend backend) {
-  const Convolution c(state);
-  measure(state, backend, "GFLOP/s", c.flop, 1e9,
-          [&] { kernels().conv2d(c.s, data(c.x), data(c.w), data(c.b), data(c.y)); });
-}
-
-void conv2d_backward_input(State& state, ConvBackend backend) {
-  const Convolution c(state);
-  measure(state, backend, "GFLOP/s", c.flop, 1e9,
-          [&] { kernels().conv2d_backward_input(c.s, data(c.w), data(c.y), data(c.x)); });
-}
-
-void conv2d_backward_weight(State& state, ConvBackend backend) {
-  const Convolution c(state);
-  measure(state, backend, "GFLOP/s", c.flop, 1e9,
-          [&] { kernels().conv2d_backward_weight(c.s, data(c.x), data(c.y), data(c.w), data(c.b)); });
-}
-
-/// The output of Net's first convolution.
-constexpr std::int64_t N = 64, C = 16, H = 32, elements = N * C * H * H;
-constexpr BatchNorm2dShape norm{.N = N, .C = C, .HW = H * H};
-
-void batch_norm2d(State& state, ConvBackend backend) {
-  const Tensor x = random({elements}), y = random({elements}), w = random({C}), mean = random({C}),
-               invstd = random({C});
-  measure(state, backend, "GB/s", 12.0 * elements, 1e9, [&] {
-    kernels().batch_norm2d(norm, 0.1, data(x), data(w), data(w), nullptr, nullptr, data(mean), data(invstd), data(y));
-  });
-}
-
-void batch_norm2d_backward(State& state, ConvBackend backend) {
-  const Tensor x = random({elements}), dy = random({elements}), dx = random({elements}), w = random({C}),
-               mean = random({C}), invstd = random({C}), dw = random({C}), db = random({C});
-  measure(state, backend, "GB/s", 20.0 * elements, 1e9, [&] {
-    kernels().batch_norm2d_backward(norm, true, data(x), data(w), data(mean), data(invstd), data(dy), data(dx),
-                                    data(dw), data(db));
-  });
-}
-
-void avg_pool2d(State& state, ConvBackend backend) {
-  const Pool2dShape s{.N = N, .C = C, .H = H, .W = H, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
-  const Tensor x = random({elements}), y = random({elements / 4});
-  measure(state, backend, "GB/s", 5.0 * elements, 1e9, [&] { kernels().avg_pool2d(s, data(x), data(y)); });
-}
-
-void tanh(State& state) {
-  const Tensor x = random({elements}), y = random({elements});
-  measure(state, ConvBackend::handwritten, "GB/s", 8.0 * elements, 1e9,
-          [&] { kernels().tanh(elements, data(x), data(y)); });
-}
-
-/// Two convolutions, two linear layers, SGD: examples/birds_vs_planes' Net.
-void training_step(State& state, ConvBackend backend, bool graphed) {
-  tern::Sequential net(
-      tern::Conv2d({.in_channels = 3, .out_channels = 16, .kernel_size = 3, .padding = 1}), tern::Tanh(),
-      tern::MaxPool2d(2), tern::Conv2d({.in_channels = 16, .out_channels = 8, .kernel_size = 3, .padding = 1}),
-      tern::Tanh(), tern::MaxPool2d(2), tern::Flatten(), tern::Linear(512, 32), tern::Tanh(), tern::Linear(32, 2));
-  net.to(Device::cuda);
-  tern::SGD optimizer(net.parameters(), {.lr = 1e-2});
-  const Tensor input = tern::rand({N, 3, H, H}), target = tern::zeros({N}, {.dtype = tern::DType::int64});
-  const auto loss_of = [&](const Tensor& x, const Tensor& y) { return tern::cross_entropy(net(x), y); };
-  tern::GraphedStep step(optimizer, loss_of);
-  measure(state, backend, "steps/s", 1, 1, [&] {
-    if (graphed) {
-      step(input, target);
-      return;
-    }
-    const Tensor loss = loss_of(input.to(Device::cuda), target.to(Device::cuda));
-    optimizer.zero_grad();
-    loss.backward();
-    optimizer.step();
-  });
-}
-
-void add(const char* backend_name, ConvBackend backend) {
-  const auto named = [&](const char* name, auto function) {
-    return benchmark::RegisterBenchmark((std::string(name) + "/" + backend_name).c_str(), function, backend)
-        ->UseRealTime()
-        ->Unit(benchmark::kMicrosecond);
-  };
-  for (auto* b : {named("conv2d", conv2d), named("conv2d_backward_input", conv2d_backward_input),
-                  named("conv2d_backward_weight", conv2d_backward_weight)}) {
-    b->ArgNames({"C", "K", "HW"})->Args({3, 16, 32})->Args({16, 8, 16})->Args({64, 64, 32})->Args({256, 256, 8});
+/// One set of a kernel's arguments, random numbers in device memory.
+class Arguments {
+ public:
+  explicit Arguments(Backend& backend) : backend_(backend) {}
+  ~Arguments() {
+    for (const auto& [data, bytes] : arrays_) backend_.release(data, bytes);
   }
-  named("batch_norm2d", batch_norm2d);
-  named("batch_norm2d_backward", batch_norm2d_backward);
-  named("avg_pool2d", avg_pool2d);
-  for (const bool graphed : {false, true}) {
-    named(graphed ? "training_step/graphed" : "training_step",
-          [graphed](State& state, ConvBackend b) { training_step(state, b, graphed); });
+  Arguments(Arguments&& other) noexcept
+      : backend_(other.backend_), arrays_(std::exchange(other.arrays_, {})), moved_(other.moved_) {}
+  Arguments& operator=(Arguments&&) = delete;
+
+  /// Uniform in [0.5, 1), which suits variances too; read or written.
+  float* floats(std::int64_t n) {
+    static const std::vector<float> numbers = [] {
+      std::vector<float> all(std::size_t{1} << 20);
+      std::mt19937 engine(1);
+      for (float& x : all) x = std::uniform_real_distribution<float>(0.5F, 1)(engine);
+      return all;
+    }();
+    const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(float);
+    char* const data = place(bytes);
+    for (std::size_t at = 0; at < bytes;) {
+      const std::size_t part = std::min(bytes - at, numbers.size() * sizeof(float));
+      backend_.upload(part, numbers.data(), data + at);
+      at += part;
+    }
+    return reinterpret_cast<float*>(data);
+  }
+  /// Read and written.
+  float* updated(std::int64_t n) {
+    moved_ += static_cast<std::size_t>(n) * sizeof(float);
+    return floats(n);
+  }
+  /// Of which no more than that many are read.
+  float* table(std::int64_t n, std::int64_t read) {
+    moved_ -= static_cast<std::size_t>(n - read) * sizeof(float);
+    return floats(n);
+  }
+  /// Of [0, bound).
+  std::int64_t* indices(std::int64_t n, std::int64_t bound) {
+    std::mt19937 engine(2);
+    std::vector<std::int64_t> values(static_cast<std::size_t>(n));
+    for (std::int64_t& i : values) i = std::uniform_int_distribution<std::int64_t>(0, bound - 1)(engine);
+    char* const data = place(values.size() * sizeof values[0]);
+    backend_.upload(values.size() * sizeof values[0], values.data(), data);
+    return reinterpret_cast<std::int64_t*>(data);
+  }
+
+  /// Bytes that a kernel moves at least.
+  std::size_t moved() const { return moved_; }
+
+ private:
+  char* place(std::size_t bytes) {
+    arrays_.emplace_back(backend_.allocate(bytes), bytes);
+    moved_ += bytes;
+    return static_cast<char*>(arrays_.back().first);
+  }
+
+  Backend& backend_;
+  std::vector<std::pair<void*, std::size_t>> arrays_;
+  std::size_t moved_ = 0;
+};
+
+struct Case {
+  std::string name, shape;
+  double flop;  ///< of multiplications and additions, where they may matter
+  bool cudnn;   ///< whether cuDNN has it
+  std::function<Call(Arguments&, Backend&)> make;
+};
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+/// The median and the least microseconds of a call.
+struct Time {
+  double median, least;
+};
+
+Time time(const std::vector<Call>& calls, const Effort& effort) {
+  for (const Call& call : calls) call();  // loads kernels, makes handles
+  cuda::synchronize();
+  const std::size_t rounds = (effort.calls + calls.size() - 1) / calls.size();
+  cuda::Graph graph(0, {}, [&] {
+    for (std::size_t i = 0; i < rounds; ++i) {
+      for (const Call& call : calls) call();
+    }
+  });
+  graph.launch({});
+  cudaEvent_t start{}, end{};
+  cuda::check(cudaEventCreate(&start), "cudaEventCreate");
+  cuda::check(cudaEventCreate(&end), "cudaEventCreate");
+  std::vector<double> times;
+  for (int i = 0; i < effort.replays; ++i) {
+    cuda::check(cudaEventRecord(start, cuda::current_stream()), "cudaEventRecord");
+    graph.launch({});
+    cuda::check(cudaEventRecord(end, cuda::current_stream()), "cudaEventRecord");
+    cuda::check(cudaEventSynchronize(end), "cudaEventSynchronize");
+    float milliseconds = 0;
+    cuda::check(cudaEventElapsedTime(&milliseconds, start, end), "cudaEventElapsedTime");
+    times.push_back(milliseconds * 1e3 / static_cast<double>(rounds * calls.size()));
+  }
+  cuda::check(cudaEventDestroy(start), "cudaEventDestroy");
+  cuda::check(cudaEventDestroy(end), "cudaEventDestroy");
+  return {median(times), *std::min_element(times.begin(), times.end())};
+}
+
+/// What the card does at best: bytes and operations in a microsecond.
+struct Ceilings {
+  double bytes, flop;
+};
+
+void say(const ordered_json& line) { std::cout << line.dump() << std::endl; }
+
+Ceilings measure_ceilings(Backend& backend, const Effort& effort) {
+  Effort few = effort;
+  few.calls = 5;
+  Ceilings ceilings{};
+  {
+    Arguments a(backend);
+    const auto n = static_cast<std::int64_t>(effort.copied / sizeof(float));
+    const float* from = a.floats(n);
+    float* to = a.floats(n);
+    const Time t = time({[&] {
+                          cuda::check(cudaMemcpyAsync(to, from, effort.copied, cudaMemcpyDeviceToDevice,
+                                                      cuda::current_stream()),
+                                      "cudaMemcpyAsync");
+                        }},
+                        few);
+    ceilings.bytes = static_cast<double>(a.moved()) / t.median;
+    say({{"name", "copy"}, {"bytes", a.moved()}, {"us", t.median}, {"us_least", t.least}, {"GB/s", ceilings.bytes / 1e3}});
+  }
+  {
+    Arguments a(backend);
+    const std::int64_t n = effort.product;
+    const float *x = a.floats(n * n), *w = a.floats(n * n);
+    float* y = a.floats(n * n);
+    const Time t = time({[&] { backend.floating(float{}).matmul({.m = n, .n = n, .k = n}, x, w, y); }}, few);
+    const double flop = 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+    ceilings.flop = flop / t.median;
+    say({{"name", "product"}, {"flop", flop}, {"us", t.median}, {"us_least", t.least}, {"TFLOP/s", ceilings.flop / 1e6}});
+  }
+  return ceilings;
+}
+
+void add_convolutions(std::vector<Case>& cases, std::int64_t C, std::int64_t size, std::int64_t K) {
+  const Conv2dShape s{.N = N, .C = C, .H = size, .W = size, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};
+  const std::int64_t x = N * C * size * size, y = N * K * size * size, w = K * C * 9;
+  const std::string shape = fmt::format("{} -> {}, {} x {}", C, K, size, size);
+  const double flop = 2.0 * static_cast<double>(y * C * 9);
+  cases.push_back({"conv2d", shape, flop, true, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(x), w = a.floats(w), bias = a.floats(K),
+                             y = a.floats(y)] { k.conv2d(s, x, w, bias, y); };
+                   }});
+  cases.push_back({"conv2d_backward_input", shape, flop, true, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), w = a.floats(w), dy = a.floats(y), dx = a.floats(x)] {
+                       k.conv2d_backward_input(s, w, dy, dx);
+                     };
+                   }});
+  cases.push_back({"conv2d_backward_weight", shape, flop, true, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(x), dy = a.floats(y), dw = a.floats(w),
+                             db = a.floats(K)] { k.conv2d_backward_weight(s, x, dy, dw, db); };
+                   }});
+}
+
+void add_pools(std::vector<Case>& cases, std::int64_t C, std::int64_t size) {
+  const Pool2dShape s{.N = N, .C = C, .H = size, .W = size, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
+  const std::int64_t x = N * C * size * size, y = x / 4;
+  const std::string shape = fmt::format("[{}, {}, {}, {}], 2 x 2", N, C, size, size);
+  cases.push_back({"max_pool2d", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(x), y = a.floats(y), i = a.indices(y, 1)] {
+                       k.max_pool2d(s, x, y, i);
+                     };
+                   }});
+  cases.push_back({"max_pool2d_backward", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), i = a.indices(y, size * size), dy = a.floats(y),
+                             dx = a.floats(x)] { k.max_pool2d_backward(s, i, dy, dx); };
+                   }});
+  cases.push_back({"avg_pool2d", shape, 0, true, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(x), y = a.floats(y)] { k.avg_pool2d(s, x, y); };
+                   }});
+}
+
+void add_batch_norms(std::vector<Case>& cases, std::int64_t C, std::int64_t size) {
+  const BatchNorm2dShape s{.N = N, .C = C, .HW = size * size};
+  const Pool2dShape pool{.N = N, .C = C, .H = size, .W = size, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
+  const std::int64_t n = N * C * size * size;
+  const std::string shape = fmt::format("[{}, {}, {}, {}]", N, C, size, size);
+  cases.push_back({"batch_norm2d", shape, 0, true, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), bias = a.floats(C),
+                             mean = a.floats(C), var = a.floats(C), m = a.floats(C), i = a.floats(C), y = a.floats(n)] {
+                       k.batch_norm2d(s, 0.1, x, w, bias, mean, var, m, i, y);
+                     };
+                   }});
+  cases.push_back({"batch_norm2d_backward", shape, 0, true, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), m = a.floats(C),
+                             i = a.floats(C), dy = a.floats(n), dx = a.floats(n), dw = a.floats(C), db = a.floats(C)] {
+                       k.batch_norm2d_backward(s, true, x, w, m, i, dy, dx, dw, db);
+                     };
+                   }});
+  cases.push_back({"batch_norm2d_max_pool2d", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, pool, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), bias = a.floats(C),
+                             mean = a.floats(C), var = a.floats(C), m = a.floats(C), i = a.floats(C),
+                             picked = a.floats(n / 4), y = a.floats(n / 4)] {
+                       k.batch_norm2d_max_pool2d(pool, s.eps, 0.1, x, w, bias, mean, var, m, i, picked, y);
+                     };
+                   }});
+  cases.push_back({"batch_norm2d_max_pool2d_backward", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [pool, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), m = a.floats(C),
+                             i = a.floats(C), picked = a.floats(n / 4), dy = a.floats(n / 4), dx = a.floats(n),
+                             dw = a.floats(C), db = a.floats(C)] {
+                       k.batch_norm2d_max_pool2d_backward(pool, x, w, m, i, picked, dy, dx, dw, db);
+                     };
+                   }});
+}
+
+void add_elementwise(std::vector<Case>& cases) {
+  const std::int64_t n = N * 16 * 32 * 32, blocks = N * 32 * 16 * 16;
+  const std::string shape = fmt::format("[{}, 16, 32, 32]", N), block = fmt::format("[{}, 32, 16, 16]", N);
+  cases.push_back({"tanh", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [=, &k = b.floating(float{}), x = a.floats(n), y = a.floats(n)] { k.tanh(n, x, y); };
+                   }});
+  cases.push_back({"tanh_backward", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [=, &k = b.floating(float{}), y = a.floats(n), dy = a.floats(n), dx = a.floats(n)] {
+                       k.tanh_backward(n, y, dy, dx);
+                     };
+                   }});
+  cases.push_back({"add", block, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s = Strided{.ndim = 1, .size = {blocks}, .a = {1}, .b = {1}}, &k = b.array(float{}),
+                             x = a.floats(blocks), z = a.floats(blocks), y = a.floats(blocks)] {
+                       k.binary(BinaryOp::add, s, x, z, y);
+                     };
+                   }});
+  cases.push_back({"dropout2d", block, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s = DropoutShape{.n = blocks, .group = 16 * 16, .p = 0.4}, &k = b.floating(float{}),
+                             x = a.floats(blocks), y = a.floats(blocks)] { k.dropout(s, {1, 2}, x, y); };
+                   }});
+  const std::int64_t images = 1000, pixels = 3 * 32 * 32;
+  cases.push_back({"index_select", fmt::format("{} of [{}, {}]", N, images, pixels), 0, false,
+                   [=](Arguments& a, Backend& b) -> Call {
+                     return [=, &k = b.array(float{}), x = a.table(images * pixels, N * pixels),
+                             i = a.indices(N, images), y = a.floats(N * pixels)] {
+                       k.index_select({1, images, pixels}, N, x, i, y);
+                     };
+                   }});
+}
+
+void add_linear(std::vector<Case>& cases) {
+  const std::int64_t in = 512, out = 32, classes = 2;
+  const std::string shape = fmt::format("[{}, {}] by [{}, {}]", N, in, in, out);
+  const double flop = 2.0 * static_cast<double>(N * in * out);
+  cases.push_back({"linear (cuBLAS)", shape, flop, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [=, &k = b.floating(float{}), x = a.floats(N * in), w = a.floats(out * in),
+                             y = a.floats(N * out)] {
+                       k.matmul({.m = N, .n = out, .k = in, .trans_b = true}, x, w, y);
+                     };
+                   }});
+  cases.push_back({"linear, dw (cuBLAS)", shape, flop, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [=, &k = b.floating(float{}), dy = a.floats(N * out), x = a.floats(N * in),
+                             dw = a.floats(out * in)] {
+                       k.matmul({.m = out, .n = in, .k = N, .trans_a = true}, dy, x, dw);
+                     };
+                   }});
+  const CrossEntropyShape s{.N = N, .C = classes};
+  const std::string logits = fmt::format("[{}, {}]", N, classes);
+  cases.push_back({"cross_entropy", logits, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(N * classes), t = a.indices(N, classes),
+                             p = a.floats(N * classes), norm = a.floats(1), loss = a.floats(1)] {
+                       k.cross_entropy(s, x, t, nullptr, p, norm, loss);
+                     };
+                   }});
+  cases.push_back({"cross_entropy_backward", logits, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), p = a.floats(N * classes), t = a.indices(N, classes),
+                             norm = a.floats(1), dloss = a.floats(1), dx = a.floats(N * classes)] {
+                       k.cross_entropy_backward(s, p, t, nullptr, norm, dloss, dx);
+                     };
+                   }});
+}
+
+/// All parameters of Net in one step.
+void add_steps(std::vector<Case>& cases) {
+  static constexpr std::int64_t sizes[] = {16 * 27, 16, 8 * 144, 8, 32 * 512, 32, 2 * 32, 2};
+  cases.push_back({"sgd_step", "Net's parameters", 0, false, [](Arguments& a, Backend& b) -> Call {
+                     std::vector<SgdParam<float>> all;
+                     for (const std::int64_t n : sizes) all.push_back({n, a.updated(n), a.floats(n), nullptr, false});
+                     const SgdStep step{.lr = 1e-6, .momentum = 0, .dampening = 0, .weight_decay = 0, .nesterov = false};
+                     return [=, &k = b.floating(float{})] { k.sgd_step(step, all); };
+                   }});
+  cases.push_back({"adamw_step", "Net's parameters", 0, false, [](Arguments& a, Backend& b) -> Call {
+                     std::vector<AdamWParam<float>> all;
+                     for (const std::int64_t n : sizes)
+                       all.push_back({n, a.updated(n), a.floats(n), a.updated(n), a.updated(n)});
+                     const AdamWStep step{
+                         .lr = 1e-6, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .step = 3};
+                     return [=, &k = b.floating(float{})] { k.adamw_step(step, all); };
+                   }});
+}
+
+/// The job's kernels; of the strong recipe's convolutions those of its residual blocks.
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  add_convolutions(cases, 3, 32, 16);
+  add_convolutions(cases, 16, 16, 8);
+  add_convolutions(cases, 32, 16, 32);
+  add_convolutions(cases, 64, 8, 64);
+  add_convolutions(cases, 128, 4, 128);
+  add_pools(cases, 16, 32);
+  add_batch_norms(cases, 32, 32);
+  add_elementwise(cases);
+  add_linear(cases);
+  add_steps(cases);
+  return cases;
+}
+
+/// Whether it went well.
+bool run(const Case& c, const char* by, Backend& backend, const Ceilings& ceilings, const Effort& effort) {
+  ordered_json line{{"name", c.name}, {"shape", c.shape}, {"by", by}};
+  try {
+    std::vector<Arguments> sets;
+    std::vector<Call> calls;
+    std::size_t bytes = 0;
+    do {
+      Arguments& a = sets.emplace_back(backend);
+      calls.push_back(c.make(a, backend));
+      bytes += a.moved();
+    } while (bytes < effort.bytes && calls.size() < effort.calls);
+    const Time t = time(calls, effort);
+    const auto moved = static_cast<double>(sets[0].moved());
+    const double floor = std::max(moved / ceilings.bytes, c.flop / ceilings.flop);
+    line.update({{"bytes", moved},
+                 {"flop", c.flop},
+                 {"us", t.median},
+                 {"us_least", t.least},
+                 {"us_floor", floor},
+                 {"share", floor / t.median},
+                 {"sets", sets.size()}});
+    say(line);
+    return true;
+  } catch (const tern::Error& e) {
+    line["error"] = e.what();
+    say(line);
+    return false;
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (!tern::cuda::is_available()) {
-    std::cerr << "tern_cuda_bench: no CUDA device was found\n";
+  const bool small = argc == 2 && std::strcmp(argv[1], "--small") == 0;
+  if (argc != 1 && !small) {
+    std::cerr << "usage: tern_cuda_bench [--small]\n";
+    return 2;
+  }
+  if (!cuda::is_available()) {
+    std::cout << "skipped: no CUDA device was found\n";
+    return 77;
+  }
+  try {
+    cudaDeviceProp card{};
+    cuda::check(cudaGetDeviceProperties(&card, 0), "cudaGetDeviceProperties");
+    const auto cache = static_cast<std::size_t>(card.l2CacheSize);
+    say({{"name", "card"},
+         {"card", card.name},
+         {"capability", fmt::format("{}.{}", card.major, card.minor)},
+         {"multiprocessors", card.multiProcessorCount},
+         {"l2_bytes", cache},
+         {"memory_bytes", card.totalGlobalMem}});
+    const Effort effort = small ? Effort{.bytes = 1, .calls = 1, .replays = 1, .copied = 4096, .product = 16}
+                                : Effort{.bytes = 3 * cache,
+                                         .calls = 100,
+                                         .replays = 15,
+                                         .copied = std::size_t{512} << 20,
+                                         .product = 4096};
+    if (small) N = 2;
+    Backend& handwritten = cuda_backend(0);
+    const Ceilings ceilings = measure_ceilings(handwritten, effort);
+    bool good = true;
+    for (const Case& c : all_cases()) {
+      good &= run(c, "tern", handwritten, ceilings, effort);
+#ifdef TERN_HAS_CUDNN
+      if (c.cudnn) good &= run(c, "cudnn", cudnn_backend(0), ceilings, effort);
+#endif
+    }
+    return good ? 0 : 1;
+  } catch (const tern::Error& e) {
+    std::cerr << "tern_cuda_bench: " << e.what() << '\n';
     return 1;
   }
-  add("handwritten", ConvBackend::handwritten);
-#ifdef TERN_HAS_CUDNN
-  add("cudnn", ConvBackend::cudnn);
-#endif
-  benchmark::RegisterBenchmark("tanh", tanh)->UseRealTime()->Unit(benchmark::kMicrosecond);
-  benchmark::Initialize(&argc, argv);
-  benchmark::RunSpecifiedBenchmarks();
 }

@@ -222,8 +222,8 @@ void add_batch_norm(std::vector<Case>& cases, int64_t C, int64_t HW) {
     const BatchNorm n(C, HW);
     const auto ours = [n] {
       const tern::Tensor y = like(n.x), mean = like(n.w), invstd = like(n.w);
-      kernels().batch_norm2d(n.s, 0.1, data(n.x), data(n.w), data(n.b), data(n.running_mean), data(n.running_var),
-                             data(mean), data(invstd), data(y));
+      kernels().batch_norm2d(n.s, 0.1, data(n.x), data(n.w), data(n.b), nullptr, data(n.running_mean),
+                             data(n.running_var), nullptr, data(mean), data(invstd), data(y));
       return std::vector{y, mean, invstd};
     };
     const auto theirs = [n] {
@@ -238,8 +238,8 @@ void add_batch_norm(std::vector<Case>& cases, int64_t C, int64_t HW) {
     const at::Tensor dy = at::randn_like(y);
     const auto ours = [=, mean = mean, invstd = invstd] {
       const tern::Tensor dx = like(n.x), dw = like(n.w), db = like(n.w);
-      kernels().batch_norm2d_backward(n.s, true, data(n.x), data(n.w), data(mean), data(invstd), data(dy), data(dx),
-                                      data(dw), data(db));
+      kernels().batch_norm2d_backward(n.s, true, data(n.x), data(n.w), data(mean), data(invstd), nullptr, data(dy),
+                                      data(dx), data(dw), data(db), nullptr);
       return std::vector{dx, dw, db};
     };
     const auto theirs = [=, mean = mean, invstd = invstd] {
@@ -253,25 +253,25 @@ void add_batch_norm(std::vector<Case>& cases, int64_t C, int64_t HW) {
   cases.push_back({"batch_norm2d, gradient", times({N, C, HW, HW}), 0, gradient});
 }
 
-/// tern's one kernel beside PyTorch's two.
+/// tern's one kernel beside PyTorch's three.
 void add_batch_norm_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
   const auto make = [=] {
     const BatchNorm n(C, HW);
     const auto ours = [=] {
       const tern::Tensor mean = like(n.w), invstd = like(n.w);
       const tern::Tensor y = tern::empty({N, C, HW / 2, HW / 2}), picked = empty_like(y);
-      kernels().batch_norm2d_max_pool2d(windows_of_2(C, HW), n.s.eps, 0.1, data(n.x), data(n.w), data(n.b),
-                                        data(n.running_mean), data(n.running_var), data(mean), data(invstd),
-                                        data(picked), data(y));
+      kernels().batch_norm2d_max_pool2d(windows_of_2(C, HW), tern::Activation::tanh, n.s.eps, 0.1, data(n.x), data(n.w),
+                                        data(n.b), data(n.running_mean), data(n.running_var), nullptr, data(mean),
+                                        data(invstd), data(picked), data(y));
       return std::vector{y, mean, invstd};
     };
     const auto theirs = [n] {
       const auto [y, mean, invstd] = n.torch();
-      return std::vector{std::get<0>(at::max_pool2d_with_indices(y, 2, 2)), mean, invstd};
+      return std::vector{at::tanh(std::get<0>(at::max_pool2d_with_indices(y, 2, 2))), mean, invstd};
     };
     return Pair{ours, theirs};
   };
-  cases.push_back({"batch_norm2d_max_pool2d", times({N, C, HW, HW}), 0, make});
+  cases.push_back({"batch_norm2d_max_pool2d, tanh", times({N, C, HW, HW}), 0, make});
 }
 
 /// The products of a layer without bias: its result, and the gradients by its input and its weight.
@@ -296,37 +296,32 @@ void add_linear(std::vector<Case>& cases, int64_t in, int64_t out) {
   add("linear, gradient by weight", {.m = out, .n = in, .k = N, .trans_a = true});
 }
 
+/// tern's gradient comes with the loss: one kernel beside PyTorch's two ways.
 void add_cross_entropy(std::vector<Case>& cases, int64_t C) {
   const CrossEntropyShape s{.N = N, .C = C};
-  const auto forward = [=] {
-    const at::Tensor logits = at::randn({N, C}), target = at::randint(C, {N}, at::kLong);
-    const auto ours = [=] {
-      const tern::Tensor log_prob = like(logits), norm = tern::empty({1}), loss = tern::empty({1});
-      kernels().cross_entropy(s, data(logits), target.data_ptr<int64_t>(), nullptr, data(log_prob), data(norm),
-                              data(loss));
-      return std::vector{loss};
+  const auto make = [=](bool with_gradient) {
+    return [=] {
+      const at::Tensor logits = at::randn({N, C}), target = at::randint(C, {N}, at::kLong);
+      const auto ours = [=] {
+        const tern::Tensor loss = tern::empty({1}), dlogits = with_gradient ? like(logits) : tern::Tensor();
+        kernels().cross_entropy(s, data(logits), target.data_ptr<int64_t>(), nullptr, data(loss),
+                                with_gradient ? data(dlogits) : nullptr);
+        return with_gradient ? std::vector{loss, dlogits} : std::vector{loss};
+      };
+      const at::Tensor norm = at::full({}, static_cast<double>(N)), dloss = at::ones({});
+      const auto theirs = [=] {
+        if (!with_gradient) return std::vector{at::cross_entropy_loss(logits, target)};
+        const at::Tensor log_prob = at::log_softmax(logits, 1);
+        const at::Tensor loss = at::nll_loss(log_prob, target);
+        const at::Tensor dlog_prob =
+            at::nll_loss_backward(dloss, log_prob, target, {}, at::Reduction::Mean, s.ignore_index, norm);
+        return std::vector{loss, at::_log_softmax_backward_data(dlog_prob, log_prob, 1, at::kFloat)};
+      };
+      return Pair{ours, theirs};
     };
-    const auto theirs = [=] { return std::vector{at::cross_entropy_loss(logits, target)}; };
-    return Pair{ours, theirs};
   };
-  const auto gradient = [=] {
-    const at::Tensor log_prob = at::log_softmax(at::randn({N, C}), 1), target = at::randint(C, {N}, at::kLong);
-    const at::Tensor norm = at::full({}, static_cast<double>(N)), dloss = at::ones({});
-    const auto ours = [=] {
-      const tern::Tensor dlogits = like(log_prob);
-      kernels().cross_entropy_backward(s, data(log_prob), target.data_ptr<int64_t>(), nullptr, data(norm), data(dloss),
-                                       data(dlogits));
-      return std::vector{dlogits};
-    };
-    const auto theirs = [=] {
-      const at::Tensor dlog_prob =
-          at::nll_loss_backward(dloss, log_prob, target, {}, at::Reduction::Mean, s.ignore_index, norm);
-      return std::vector{at::_log_softmax_backward_data(dlog_prob, log_prob, 1, at::kFloat)};
-    };
-    return Pair{ours, theirs};
-  };
-  cases.push_back({"cross_entropy", times({N, C}), 0, forward});
-  cases.push_back({"cross_entropy, gradient", times({N, C}), 0, gradient});
+  cases.push_back({"cross_entropy", times({N, C}), 0, make(false)});
+  cases.push_back({"cross_entropy with its gradient", times({N, C}), 0, make(true)});
 }
 
 /// A step of plain SGD. The outputs are the parameters, which both sides change in place.

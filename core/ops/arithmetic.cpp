@@ -4,20 +4,13 @@
 #include <tern/core/ops/broadcast.hpp>
 
 #include <algorithm>
+#include <type_traits>
 
 namespace tern {
 namespace {
 
 using kernels::BinaryOp;
 using kernels::CompareOp;
-
-/// A number as a tensor of [] that does not change x's dtype unless it has to.
-Tensor number(const Tensor& x, double value) {
-  const DType dtype = can_hold(x.dtype(), value)      ? x.dtype()
-                      : can_hold(DType::int64, value) ? DType::int64
-                                                      : DType::float32;
-  return full({}, value, {.dtype = dtype, .device = x.device()});
-}
 
 Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
   NoGradGuard no_grad;
@@ -34,6 +27,29 @@ Tensor promoted(const char* name, const Tensor& a, const Tensor& b, DType at_lea
   return f(a.to(dtype), b.to(dtype));
 }
 
+/// Brings x to the dtype that it and a number have in common, which is x's own where that can hold it, and calls f with
+/// it.
+template <class F>
+Tensor promoted(const Tensor& x, Scalar number, DType at_least, F f) {
+  const DType own = can_hold(x.dtype(), number)      ? x.dtype()
+                    : can_hold(DType::int64, number) ? DType::int64
+                                                     : DType::float32;
+  return f(x.to(std::max({x.dtype(), own, at_least})));
+}
+
+/// Of a tensor and a number, in either order.
+template <class A, class B>
+Tensor binary(BinaryOp op, const A& a, const B& b) {
+  Tensor y;
+  if constexpr (std::is_same_v<A, Tensor>) {
+    y = empty_like(a);
+  } else {
+    y = empty_like(b);
+  }
+  binary_into(op, a, b, y);
+  return y;
+}
+
 Tensor compare(const char* name, CompareOp op, const Tensor& x, const Tensor& z) {
   NoGradGuard no_grad;
   return promoted(name, x, z, DType::uint8, [&](const Tensor& a, const Tensor& b) {
@@ -41,6 +57,18 @@ Tensor compare(const char* name, CompareOp op, const Tensor& x, const Tensor& z)
     const kernels::Strided walk = broadcast_walk(a, b, y.shape());
     for_array(a, [&]<class T>(kernels::ArrayKernels<T>& k) {
       k.compare(op, walk, a.data<T>(), b.data<T>(), y.data<std::uint8_t>());
+    });
+    return y;
+  });
+}
+
+Tensor compare(CompareOp op, const Tensor& x, Scalar number) {
+  NoGradGuard no_grad;
+  return promoted(x, number, DType::uint8, [&](const Tensor& a) {
+    const Tensor y = empty(a.shape(), {.dtype = DType::uint8, .device = a.device()});
+    const kernels::Strided walk = broadcast_walk(a, a, y.shape());
+    for_array(a, [&]<class T>(kernels::ArrayKernels<T>& k) {
+      k.compare(op, walk, a.data<T>(), number.to<T>(), y.data<std::uint8_t>());
     });
     return y;
   });
@@ -119,14 +147,46 @@ Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
 Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
 Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
-Tensor operator+(const Tensor& a, double b) { return add(a, number(a, b)); }
-Tensor operator-(const Tensor& a, double b) { return sub(a, number(a, b)); }
-Tensor operator*(const Tensor& a, double b) { return mul(a, number(a, b)); }
-Tensor operator/(const Tensor& a, double b) { return div(a, number(a, b)); }
-Tensor operator+(double a, const Tensor& b) { return add(number(b, a), b); }
-Tensor operator-(double a, const Tensor& b) { return sub(number(b, a), b); }
-Tensor operator*(double a, const Tensor& b) { return mul(number(b, a), b); }
-Tensor operator/(double a, const Tensor& b) { return div(number(b, a), b); }
+
+Tensor operator+(const Tensor& x, Scalar b) {
+  return promoted(x, b, DType::uint8, [&](const Tensor& a) {
+    return record("add", {a}, binary(BinaryOp::add, a, b), [](const Tensor& g) { return g; });
+  });
+}
+
+Tensor operator-(const Tensor& x, Scalar b) {
+  return promoted(x, b, DType::uint8, [&](const Tensor& a) {
+    return record("sub", {a}, binary(BinaryOp::sub, a, b), [](const Tensor& g) { return g; });
+  });
+}
+
+Tensor operator*(const Tensor& x, Scalar b) {
+  return promoted(x, b, DType::uint8, [&](const Tensor& a) {
+    return record("mul", {a}, binary(BinaryOp::mul, a, b), [b](const Tensor& g) { return g * b; });
+  });
+}
+
+Tensor operator/(const Tensor& x, Scalar b) {
+  return promoted(x, b, DType::float32, [&](const Tensor& a) {
+    return record("div", {a}, binary(BinaryOp::div, a, b), [b](const Tensor& g) { return g / b; });
+  });
+}
+
+Tensor operator-(Scalar a, const Tensor& x) {
+  return promoted(x, a, DType::uint8, [&](const Tensor& b) {
+    return record("sub", {b}, binary(BinaryOp::sub, a, b), [](const Tensor& g) { return -g; });
+  });
+}
+
+Tensor operator/(Scalar a, const Tensor& x) {
+  return promoted(x, a, DType::float32, [&](const Tensor& b) {
+    return record("div", {b}, binary(BinaryOp::div, a, b),
+                  [a, b = Saved(b)](const Tensor& g) { return -(g / *b) * (a / *b); });
+  });
+}
+
+Tensor operator+(Scalar a, const Tensor& b) { return b + a; }
+Tensor operator*(Scalar a, const Tensor& b) { return b * a; }
 Tensor operator-(const Tensor& x) { return is_floating(x.dtype()) ? neg(x) : 0 - x; }
 
 Tensor eq(const Tensor& a, const Tensor& b) { return compare("eq", CompareOp::eq, a, b); }
@@ -135,11 +195,11 @@ Tensor lt(const Tensor& a, const Tensor& b) { return compare("lt", CompareOp::lt
 Tensor le(const Tensor& a, const Tensor& b) { return compare("le", CompareOp::le, a, b); }
 Tensor gt(const Tensor& a, const Tensor& b) { return compare("gt", CompareOp::gt, a, b); }
 Tensor ge(const Tensor& a, const Tensor& b) { return compare("ge", CompareOp::ge, a, b); }
-Tensor eq(const Tensor& a, double b) { return eq(a, number(a, b)); }
-Tensor ne(const Tensor& a, double b) { return ne(a, number(a, b)); }
-Tensor lt(const Tensor& a, double b) { return lt(a, number(a, b)); }
-Tensor le(const Tensor& a, double b) { return le(a, number(a, b)); }
-Tensor gt(const Tensor& a, double b) { return gt(a, number(a, b)); }
-Tensor ge(const Tensor& a, double b) { return ge(a, number(a, b)); }
+Tensor eq(const Tensor& a, Scalar b) { return compare(CompareOp::eq, a, b); }
+Tensor ne(const Tensor& a, Scalar b) { return compare(CompareOp::ne, a, b); }
+Tensor lt(const Tensor& a, Scalar b) { return compare(CompareOp::lt, a, b); }
+Tensor le(const Tensor& a, Scalar b) { return compare(CompareOp::le, a, b); }
+Tensor gt(const Tensor& a, Scalar b) { return compare(CompareOp::gt, a, b); }
+Tensor ge(const Tensor& a, Scalar b) { return compare(CompareOp::ge, a, b); }
 
 }  // namespace tern

@@ -49,6 +49,16 @@ void binary_into(kernels::BinaryOp op, const Tensor& a, const Tensor& b, const T
             [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.data<T>(), b.data<T>(), y.data<T>()); });
 }
 
+void binary_into(kernels::BinaryOp op, const Tensor& a, Scalar b, const Tensor& y) {
+  const kernels::Strided walk = broadcast_walk(a, a, y.shape());
+  for_array(y, [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.data<T>(), b.to<T>(), y.data<T>()); });
+}
+
+void binary_into(kernels::BinaryOp op, Scalar a, const Tensor& b, const Tensor& y) {
+  const kernels::Strided walk = broadcast_walk(b, b, y.shape());
+  for_array(y, [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.to<T>(), b.data<T>(), y.data<T>()); });
+}
+
 void copy_into(const Tensor& source, const Tensor& target) {
   const kernels::Strided walk = broadcast_walk(source, target, target.shape());
   for_array(target, [&]<class T>(kernels::ArrayKernels<T>& k) { k.copy(walk, source.data<T>(), target.data<T>()); });

@@ -12,6 +12,9 @@ Tensor sum_to(const Tensor& x, const Shape& shape);
 
 /// y = a op b without recording; y is dense with the broadcast shape, all three of one dtype.
 void binary_into(kernels::BinaryOp op, const Tensor& a, const Tensor& b, const Tensor& y);
+/// With a number that the dtype can hold for one operand. y may be the other, where that is contiguous.
+void binary_into(kernels::BinaryOp op, const Tensor& a, Scalar b, const Tensor& y);
+void binary_into(kernels::BinaryOp op, Scalar a, const Tensor& b, const Tensor& y);
 
 /// target[...] = source[...], of one shape, dtype and device, without recording.
 void copy_into(const Tensor& source, const Tensor& target);

@@ -1,9 +1,19 @@
 #include <tern/core/autograd.hpp>
+#include <tern/core/cuda.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 
+#include <array>
+
 namespace tern {
 namespace {
+
+using std::uint8_t;
+
+template <class T>
+T* data_or_null(const Tensor& x) {
+  return x.defined() ? x.data<T>() : nullptr;
+}
 
 kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
   check_alike("conv2d", x, w);
@@ -43,34 +53,53 @@ kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tenso
   return s;
 }
 
+/// What conv2d and conv2d_max_pool2d have in common: they differ in the windows.
+Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Tensor& input, const Tensor& weight,
+                const Tensor& bias) {
+  const Tensor x = input.contiguous(), w = weight.contiguous(), b = bias.defined() ? bias.contiguous() : bias;
+  const TensorOptions like{.dtype = x.dtype(), .device = x.device()};
+  const Tensor y = empty({s.conv.N, s.conv.K, s.P(), s.Q()}, like);
+  const bool recorded = records(std::array{x, w, b});
+  const Tensor picked =
+      recorded && s.pools() ? empty(y.shape(), {.dtype = DType::uint8, .device = x.device()}) : Tensor();
+  for_floating(op, x, [&]<class T>(kernels::FloatKernels<T>& k) {
+    k.conv2d_max_pool2d(s, x.data<T>(), w.data<T>(), data_or_null<T>(b), y.data<T>(), data_or_null<uint8_t>(picked));
+  });
+  const bool need_x = x.requires_grad(), need_w = w.requires_grad(), need_b = b.defined() && b.requires_grad();
+  const Tensor activated = s.activation == Activation::none ? Tensor() : y;
+  return record(op, {x, w, b}, y,
+                [=, x = Saved(x), w = Saved(w), y = Saved(activated), picked = Saved(picked)](const Tensor& gradient) {
+                  const Tensor g = gradient.contiguous();
+                  Grads grads{need_x ? empty_like(*x) : Tensor(), need_w ? empty_like(*w) : Tensor(),
+                              need_b ? empty({s.conv.K}, like) : Tensor()};
+                  for_floating(op, g, [&]<class T>(kernels::FloatKernels<T>& k) {
+                    k.conv2d_max_pool2d_backward(s, (*x).data<T>(), (*w).data<T>(), data_or_null<T>(*y),
+                                                 data_or_null<uint8_t>(*picked), g.data<T>(), data_or_null<T>(grads[0]),
+                                                 data_or_null<T>(grads[1]), data_or_null<T>(grads[2]));
+                  });
+                  return grads;
+                });
+}
+
 }  // namespace
 
-Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
-  const kernels::Conv2dShape s = checked_shape(input, weight, bias, options);
-  const Tensor x = input.contiguous(), w = weight.contiguous(), b = bias.defined() ? bias.contiguous() : bias;
-  const Tensor y = empty({s.N, s.K, s.P(), s.Q()}, {.dtype = x.dtype(), .device = x.device()});
-  for_floating("conv2d", x, [&]<class T>(kernels::FloatKernels<T>& k) {
-    k.conv2d(s, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr, y.data<T>());
-  });
-  const bool need_x = x.requires_grad(), need_b = b.defined() && b.requires_grad(),
-             need_w = w.requires_grad() || need_b;
-  return record("conv2d", {x, w, b}, y, [=, x = Saved(x), w = Saved(w)](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous();
-    Grads grads{Tensor(), Tensor(), Tensor()};
-    for_floating("conv2d", g, [&]<class T>(kernels::FloatKernels<T>& k) {
-      if (need_x) {
-        grads[0] = empty_like(*x);
-        k.conv2d_backward_input(s, (*w).data<T>(), g.data<T>(), grads[0].data<T>());
-      }
-      if (need_w) {
-        grads[1] = empty_like(*w);
-        if (need_b) grads[2] = empty({s.K}, {.dtype = g.dtype(), .device = g.device()});
-        k.conv2d_backward_weight(s, (*x).data<T>(), g.data<T>(), grads[1].data<T>(),
-                                 need_b ? grads[2].data<T>() : nullptr);
-      }
-    });
-    return grads;
-  });
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
+  return convolve("conv2d", {.conv = checked_shape(x, weight, bias, options)}, x, weight, bias);
+}
+
+Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options,
+                         HeightWidth kernel_size, Activation activation) {
+  constexpr std::int64_t most = 256;  // places of a window, for which there is a byte
+  const bool by_cudnn = x.device().kind == Device::cuda && conv_backend() == ConvBackend::cudnn;
+  const auto [R, S] = kernel_size;
+  if (by_cudnn || R > most || S > most || R * S > most) {
+    const Tensor y = conv2d(x, weight, bias, options);
+    return activate(R == 1 && S == 1 ? y : max_pool2d(y, kernel_size), activation);
+  }
+  const kernels::Conv2dShape s = checked_shape(x, weight, bias, options);
+  check(R > 0 && S > 0 && R <= s.P() && S <= s.Q(),
+        "conv2d_max_pool2d: kernel [{}, {}], expected 1 to what it pools, [{}, {}]", R, S, s.P(), s.Q());
+  return convolve("conv2d_max_pool2d", {.conv = s, .R = R, .S = S, .activation = activation}, x, weight, bias);
 }
 
 }  // namespace tern

@@ -31,23 +31,16 @@ Tensor cross_entropy(const Tensor& in, const Tensor& labels, const CrossEntropyO
     }
   }
   const TensorOptions like{.dtype = in.dtype(), .device = in.device()};
-  const Tensor log_prob = empty_like(logits), norm = empty({1}, like);
-  const Tensor loss = empty(s.reduction == Reduction::none ? Shape{s.N} : Shape{}, like);
+  const bool each = s.reduction == Reduction::none;
+  const Tensor loss = empty(each ? Shape{s.N} : Shape{}, like);
+  const Tensor dlogits = grad_enabled() && logits.requires_grad() ? empty_like(logits) : Tensor();
   for_floating("cross_entropy", logits, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.cross_entropy(s, logits.data<T>(), target.data<std::int64_t>(), weight.defined() ? weight.data<T>() : nullptr,
-                    log_prob.data<T>(), norm.data<T>(), loss.data<T>());
+                    loss.data<T>(), dlogits.defined() ? dlogits.data<T>() : nullptr);
   });
-  return record("cross_entropy", {logits}, loss,
-                [s, log_prob = Saved(log_prob), target = Saved(target), weight = Saved(weight),
-                 norm = Saved(norm)](const Tensor& gradient) {
-                  const Tensor g = gradient.contiguous(), dlogits = empty_like(*log_prob);
-                  for_floating("cross_entropy", g, [&]<class T>(kernels::FloatKernels<T>& k) {
-                    k.cross_entropy_backward(s, (*log_prob).data<T>(), (*target).data<std::int64_t>(),
-                                             (*weight).defined() ? (*weight).data<T>() : nullptr, (*norm).data<T>(),
-                                             g.data<T>(), dlogits.data<T>());
-                  });
-                  return dlogits;
-                });
+  return record("cross_entropy", {logits}, loss, [each, dlogits = Saved(dlogits)](const Tensor& g) {
+    return g.storage()->is_unit() ? *dlogits : *dlogits * (each ? g.unsqueeze(1) : g);
+  });
 }
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {

@@ -75,4 +75,16 @@ Tensor sigmoid(const Tensor& in) {
   });
 }
 
+Tensor activate(const Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::tanh:
+      return tanh(x);
+    case Activation::relu:
+      return relu(x);
+    case Activation::none:
+      return x;
+  }
+  fail("activate: no such activation");
+}
+
 }  // namespace tern

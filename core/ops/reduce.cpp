@@ -108,4 +108,32 @@ Tensor argmax(const Tensor& x, std::int64_t dim, bool keepdim) {
 
 Tensor argmax(const Tensor& x) { return argmax(x.reshape({-1}), 0); }
 
+Tensor sum_of_squares(const std::vector<Tensor>& tensors) {
+  check(!tensors.empty(), "sum_of_squares: no tensors, expected one or more");
+  std::vector<Tensor> xs;
+  for (const Tensor& x : tensors) {
+    check_alike("sum_of_squares", tensors[0], x);
+    xs.push_back(x.contiguous());
+  }
+  const Tensor y = empty({}, {.dtype = xs[0].dtype(), .device = xs[0].device()});
+  for_floating("sum_of_squares", y, [&]<class T>(kernels::FloatKernels<T>& k) {
+    std::vector<kernels::Segment<T>> all;
+    for (const Tensor& x : xs) all.push_back({x.numel(), x.data<T>(), nullptr});
+    k.sum_of_squares(all, y.data<T>());
+  });
+  std::vector<Saved> saved(xs.begin(), xs.end());
+  return record("sum_of_squares", xs, y, [saved = std::move(saved)](const Tensor& g) {
+    Grads grads{std::vector<Tensor>()};
+    for_floating("sum_of_squares", g, [&]<class T>(kernels::FloatKernels<T>& k) {
+      std::vector<kernels::Segment<T>> all;
+      for (const Saved& x : saved) {
+        grads.push_back(empty_like(*x));
+        all.push_back({(*x).numel(), (*x).data<T>(), grads.back().data<T>()});
+      }
+      k.scale_all(all, 2, g.data<T>());
+    });
+    return grads;
+  });
+}
+
 }  // namespace tern

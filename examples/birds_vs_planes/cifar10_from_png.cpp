@@ -7,11 +7,6 @@
 
 #include <nlohmann/json.hpp>
 
-#define STB_IMAGE_IMPLEMENTATION
-#define STB_IMAGE_STATIC
-#define STBI_ONLY_PNG
-#include <stb_image.h>
-
 #include <cstddef>
 #include <cstdio>
 #include <exception>
@@ -21,27 +16,33 @@
 #include <string>
 #include <vector>
 
+#include <png.h>
+
 namespace {
 
-constexpr std::size_t pixels = 32 * 32, channels = 3, record = 1 + channels * pixels;
+constexpr std::size_t pixels = 32 * 32, channels = 3, record = 1 + channels * pixels, most_rows = 10'000;
 
 void convert(const std::string& png, const std::string& labels_file, std::size_t first, const std::string& batch) {
   std::ifstream labels_in(labels_file);
   if (!labels_in) throw std::runtime_error(labels_file + ": cannot be opened");
   const auto labels = nlohmann::json::parse(labels_in);
 
-  int width = 0, rows = 0, found_channels = 0;
-  const std::unique_ptr<stbi_uc, void (*)(void*)> image(
-      stbi_load(png.c_str(), &width, &rows, &found_channels, channels), stbi_image_free);
-  if (!image) throw std::runtime_error(png + ": " + stbi_failure_reason());
-  if (width != static_cast<int>(pixels) || found_channels != static_cast<int>(channels)) {
-    throw std::runtime_error(png + ": rows of " + std::to_string(width) + " pixels with " +
-                             std::to_string(found_channels) + " channels, expected 1024 with 3");
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  const std::unique_ptr<png_image, void (*)(png_image*)> freed(&image, png_image_free);
+  if (!png_image_begin_read_from_file(&image, png.c_str())) throw std::runtime_error(png + ": " + image.message);
+  if (image.width != pixels || image.format != PNG_FORMAT_RGB || image.height > most_rows) {
+    throw std::runtime_error(png + ": " + std::to_string(image.height) + " rows of " + std::to_string(image.width) +
+                             " pixels of format " + std::to_string(image.format) + ", expected at most " +
+                             std::to_string(most_rows) + " of 1024 with 8-bit RGB");
   }
+  std::vector<unsigned char> rgb(PNG_IMAGE_SIZE(image));
+  if (!png_image_finish_read(&image, nullptr, rgb.data(), 0, nullptr))
+    throw std::runtime_error(png + ": " + image.message);
 
-  std::vector<unsigned char> out(static_cast<std::size_t>(rows) * record);
-  const unsigned char* in = image.get();
-  for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i, in += channels * pixels) {
+  std::vector<unsigned char> out(image.height * record);
+  const unsigned char* in = rgb.data();
+  for (std::size_t i = 0; i < image.height; ++i, in += channels * pixels) {
     unsigned char* to = &out[i * record];
     *to++ = labels.at(first + i).get<unsigned char>();
     for (std::size_t c = 0; c < channels; ++c) {

@@ -81,7 +81,8 @@ void add_device_options(CLI::App& command, Options& options) {
 
 void add_data_option(CLI::App& command, Options& options) {
   command.add_option("--data", options.data,
-                     "The folder of CIFAR-10's .bin files, or synthetic or synthetic:N for N drawn images");
+                     "The folder of CIFAR-10's .bin files, one file of their airplanes and birds, or synthetic or "
+                     "synthetic:N for N drawn images");
 }
 
 void add_data_options(CLI::App& command, Options& options) {

@@ -4,7 +4,7 @@
 #include <birds_vs_planes/recipe.hpp>
 #include <birds_vs_planes/saved_model.hpp>
 
-#include <tern/core/safetensors.hpp>
+#include <tern/core/file.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -43,7 +43,7 @@ void compare(const Options& asked) {
     if (options.output) {
       tern::write_file(*options.output, table);
     } else {
-      console.result("{}", rows);
+      console.drawing(rows);
     }
   };
   add(

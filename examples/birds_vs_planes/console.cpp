@@ -5,10 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
 #include <unistd.h>
 
 namespace birds_vs_planes {
@@ -18,8 +18,34 @@ bool may_colour(std::FILE* file) {
   return isatty(fileno(file)) == 1 && !(no_color && *no_color) && !(term && std::string_view(term) == "dumb");
 }
 
+std::string printable(std::string_view text) {
+  std::string out;
+  const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0u; };
+  for (std::size_t at = 0; at < text.size();) {
+    const unsigned lead = byte(at);
+    const std::size_t size = lead < 0x80 ? 1 : lead >> 5 == 6 ? 2 : lead >> 4 == 14 ? 3 : lead >> 3 == 30 ? 4 : 0;
+    unsigned point = size < 2 ? lead : lead & (0x7fu >> size);
+    bool valid = size > 0;
+    for (std::size_t i = 1; i < size; ++i) {
+      valid = valid && byte(at + i) >> 6 == 2;
+      point = point << 6 | (byte(at + i) & 63);
+    }
+    constexpr std::array<unsigned, 5> first{0, 0, 0x80, 0x800, 0x10000};  // that takes so many bytes
+    valid = valid && point >= first[size] && point <= 0x10ffff && point >> 11 != 0xd800 >> 11;
+    if (!valid) {
+      out += fmt::format("\\x{:02x}", lead);
+    } else if (point < 0x20 || (0x7f <= point && point < 0xa0)) {
+      out += fmt::format("\\u{:04x}", point);
+    } else {
+      out += text.substr(at, size);
+    }
+    at += valid ? size : 1;
+  }
+  return out;
+}
+
 void Console::object(const nlohmann::ordered_json& what) const {
-  if (json_) line(what.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  if (json_) line(printable(what.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)));
 }
 
 void Console::line(const std::string& text) {
@@ -32,7 +58,7 @@ void complain(const std::string& message) {
   std::replace(one_line.begin(), one_line.end(), '\n', ' ');
   const bool red = may_colour(stderr);
   const std::string text =
-      fmt::format("{}birds_vs_planes:{} {}\n", red ? "\x1b[31m" : "", red ? "\x1b[0m" : "", one_line);
+      fmt::format("{}birds_vs_planes:{} {}\n", red ? "\x1b[31m" : "", red ? "\x1b[0m" : "", printable(one_line));
   std::fputs(text.c_str(), stderr);
 }
 

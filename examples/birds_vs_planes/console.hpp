@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace birds_vs_planes {
@@ -14,6 +15,10 @@ namespace birds_vs_planes {
 /// Whether what is written to this file, a terminal, may be coloured: NO_COLOR is empty or not set (no-color.org), and
 /// TERM is not "dumb".
 bool may_colour(std::FILE* file);
+
+/// Text that may stand in one line of a terminal: what would steer it, the control characters that file names, metadata
+/// and messages can hold, is written as JSON writes it (\u001b), and bytes that are not UTF-8 as \xff.
+std::string printable(std::string_view text);
 
 /// Standard output, where each line is flushed, so that a log can be followed.
 class Console {
@@ -23,15 +28,19 @@ class Console {
   bool quiet() const { return quiet_ || json_ || silent_; }
   bool json() const { return json_; }
 
-  /// What goes on: not for --quiet.
+  /// What goes on, made printable: not for --quiet.
   template <class... Args>
   void say(fmt::format_string<Args...> format, Args&&... args) const {
-    if (!quiet()) line(fmt::format(format, std::forward<Args>(args)...));
+    if (!quiet()) line(printable(fmt::format(format, std::forward<Args>(args)...)));
   }
-  /// What was asked for.
+  /// What was asked for, made printable.
   template <class... Args>
   void result(fmt::format_string<Args...> format, Args&&... args) const {
-    if (!json_ && !silent_) line(fmt::format(format, std::forward<Args>(args)...));
+    if (!json_ && !silent_) line(printable(fmt::format(format, std::forward<Args>(args)...)));
+  }
+  /// Such a result that is several lines or in colour, and all the program's own: it is printed as it is.
+  void drawing(const std::string& text) const {
+    if (!json_ && !silent_) line(text);
   }
   /// An object in JSON, for --json alone; what in it is not UTF-8 becomes U+FFFD.
   void object(const nlohmann::ordered_json& what) const;
@@ -42,7 +51,7 @@ class Console {
   bool quiet_, json_, silent_;
 };
 
-/// One line on standard error, "birds_vs_planes: message", if it can be written.
+/// One line on standard error, "birds_vs_planes: message", made printable, if it can be written.
 void complain(const std::string& message);
 
 }  // namespace birds_vs_planes

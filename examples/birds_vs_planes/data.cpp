@@ -47,8 +47,8 @@ std::filesystem::path default_data_folder() {
 
 }  // namespace
 
-Data load_data(const std::optional<std::string>& folder_or_synthetic, bool with_others) {
-  const std::string place = folder_or_synthetic ? *folder_or_synthetic : default_data_folder().string();
+Data load_data(const std::optional<std::string>& place_or_synthetic, bool with_others) {
+  const std::string place = place_or_synthetic ? *place_or_synthetic : default_data_folder().string();
   if (place == "synthetic" || place.starts_with("synthetic:")) {
     const std::int64_t n = drawn_images(place);
     Data data{tern::synthetic_birds_and_planes(n, 1), tern::synthetic_birds_and_planes(n / 4, 2), place, ""};

@@ -32,10 +32,9 @@ Tensor probabilities(tern::Module& model, const Tensor& images, bool flips) {
 }
 
 tern::DataLoader measuring_loader(const tern::Dataset& images, const Options& options, bool drop_last) {
-  return tern::DataLoader(images, {.batch_size = options.batch_size.value_or(64),
-                                   .shuffle = false,
-                                   .drop_last = drop_last,
-                                   .num_workers = options.num_workers});
+  return tern::DataLoader(
+      images,
+      {.batch_size = options.batch_size.value_or(64), .drop_last = drop_last, .num_workers = options.num_workers});
 }
 
 Accuracy accuracy(tern::Module& model, tern::DataLoader& loader, tern::Device device, bool flips) {

@@ -2,7 +2,6 @@
 
 #include <tern/core/check.hpp>
 
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -53,6 +52,33 @@ std::string scalar(const std::string& tag, double value) {
   return field(1, field(1, tag) + field(2, as_32_bits, little_endian(static_cast<float>(value))));
 }
 
+/// A TFRecord.
+std::string framed(const std::string& bytes) {
+  const std::string length = little_endian(std::uint64_t{bytes.size()});
+  return length + little_endian(masked_crc32c(length)) + bytes + little_endian(masked_crc32c(bytes));
+}
+
+std::string record(const EpochRecord& e) {
+  std::string values = scalar("loss", e.loss) + scalar("lr", e.lr) + scalar("seconds", e.seconds);
+  if (e.holdout_accuracy) values += scalar("accuracy/holdout", *e.holdout_accuracy);
+  if (e.val_accuracy) values += scalar("accuracy/validation", *e.val_accuracy);
+  return framed(event(static_cast<std::uint64_t>(e.epoch), field(5, values)));
+}
+
+std::string beginning(const History& so_far) {
+  std::string records = framed(event(0, field(3, "brain.Event:2")));
+  for (const EpochRecord& epoch : so_far) records += record(epoch);
+  return records;
+}
+
+/// The event file's path in the folder, which is made if need be.
+std::filesystem::path place_in(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  tern::check(!error, "tensorboard {}: cannot be made: {}", folder, error.message());
+  return std::filesystem::path(folder) / "events.out.tfevents.birds_vs_planes";
+}
+
 }  // namespace
 
 std::uint32_t crc32c(const std::string& bytes) {
@@ -65,26 +91,8 @@ std::uint32_t crc32c(const std::string& bytes) {
 }
 
 EventFile::EventFile(const std::string& folder, const History& so_far)
-    : path_((std::filesystem::path(folder) / "events.out.tfevents.birds_vs_planes").string()) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  tern::check(!error, "tensorboard {}: cannot be made: {}", folder, error.message());
-  file_.open(path_, std::ios::binary);
-  write(event(0, field(3, "brain.Event:2")));
-  for (const EpochRecord& epoch : so_far) add(epoch);
-}
+    : file_(place_in(folder), beginning(so_far), "tensorboard") {}
 
-void EventFile::add(const EpochRecord& e) {
-  std::string values = scalar("loss", e.loss) + scalar("lr", e.lr) + scalar("seconds", e.seconds);
-  if (e.holdout_accuracy) values += scalar("accuracy/holdout", *e.holdout_accuracy);
-  if (e.val_accuracy) values += scalar("accuracy/validation", *e.val_accuracy);
-  write(event(static_cast<std::uint64_t>(e.epoch), field(5, values)));
-}
-
-void EventFile::write(const std::string& bytes) {
-  const std::string length = little_endian(std::uint64_t{bytes.size()});
-  file_ << length << little_endian(masked_crc32c(length)) << bytes << little_endian(masked_crc32c(bytes)) << std::flush;
-  tern::check(file_.good(), "tensorboard {}: cannot be written: {}", path_, std::strerror(errno));
-}
+void EventFile::add(const EpochRecord& epoch) { file_.add(record(epoch)); }
 
 }  // namespace birds_vs_planes

@@ -2,8 +2,9 @@
 
 #include <birds_vs_planes/history.hpp>
 
+#include <tern/core/file.hpp>
+
 #include <cstdint>
-#include <fstream>
 #include <string>
 
 namespace birds_vs_planes {
@@ -22,10 +23,7 @@ class EventFile {
   void add(const EpochRecord& epoch);
 
  private:
-  void write(const std::string& event);
-
-  std::string path_;
-  std::ofstream file_;
+  tern::GrowingFile file_;
 };
 
 }  // namespace birds_vs_planes

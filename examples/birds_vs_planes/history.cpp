@@ -2,14 +2,11 @@
 
 #include <tern/core/check.hpp>
 
-#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <iterator>
 #include <limits>
 #include <sstream>
-#include <system_error>
 
 namespace birds_vs_planes {
 
@@ -67,23 +64,10 @@ History from_csv(const std::string& text, const std::string& from) {
   return history;
 }
 
-History read_csv(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::error_code unknown;
-  tern::check(file.is_open() && !std::filesystem::is_directory(path, unknown), "log {}: cannot be read: {}",
-              path.string(), file.is_open() ? "it is a folder" : std::strerror(errno));
-  return from_csv({std::istreambuf_iterator<char>(file), {}}, path.string());
-}
+History read_csv(const std::filesystem::path& path) { return from_csv(tern::read_bytes(path, "log"), path.string()); }
 
-Log::Log(const std::filesystem::path& file, const History& so_far) : path_(file.string()), file_(file) {
-  write(to_csv(so_far));
-}
+Log::Log(const std::filesystem::path& file, const History& so_far) : file_(file, to_csv(so_far), "log") {}
 
-void Log::add(const EpochRecord& epoch) { write(row(epoch)); }
-
-void Log::write(const std::string& text) {
-  file_ << text << std::flush;
-  tern::check(file_.good(), "log {}: cannot be written: {}", path_, std::strerror(errno));
-}
+void Log::add(const EpochRecord& epoch) { file_.add(row(epoch)); }
 
 }  // namespace birds_vs_planes

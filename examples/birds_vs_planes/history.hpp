@@ -1,7 +1,8 @@
 #pragma once
 
+#include <tern/core/file.hpp>
+
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,17 +26,15 @@ std::string to_csv(const History& history);
 History from_csv(const std::string& text, const std::string& from);
 History read_csv(const std::filesystem::path& file);
 
-/// A CSV file that grows with the run. Throws tern::Error where it cannot be written.
+/// A CSV file that grows with the run. A file that was there is replaced. Throws tern::Error where it cannot be
+/// written.
 class Log {
  public:
   Log(const std::filesystem::path& file, const History& so_far);
   void add(const EpochRecord& epoch);
 
  private:
-  void write(const std::string& text);
-
-  std::string path_;
-  std::ofstream file_;
+  tern::GrowingFile file_;
 };
 
 }  // namespace birds_vs_planes

@@ -23,7 +23,7 @@ void info(const Options& options) {
     if (key != "model") console.result("{}: {}", key, value);
   }
   const std::string table = layer_table(rows, x.shape());
-  console.result("{}", table.substr(0, table.size() - 1));
+  console.drawing(table.substr(0, table.size() - 1));
 
   json layers = json::array();
   for (const LayerRow& row : rows) {

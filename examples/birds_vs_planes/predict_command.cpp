@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <exception>
 #include <filesystem>
 #include <system_error>
 
@@ -68,8 +69,9 @@ Answer answer(const std::string& file, const Setup& setup) {
     const tern::Tensor image = tern::resize_to_square(tern::read_image(file), 32).to(tern::DType::float32) / 255;
     const tern::Tensor input = image.unsqueeze(0).to(setup.device);
     return {file, "", probabilities(*setup.model.module, input, setup.model.flips()).to_vector<double>()};
-  } catch (const tern::Error& e) {
-    return {file, e.what(), {}};
+  } catch (const std::exception& e) {  // no memory for one file says nothing of the others
+    const std::string what = e.what();
+    return {file, what.find(file) != std::string::npos ? what : "predict: " + file + ": " + what, {}};
   }
 }
 
@@ -106,7 +108,7 @@ int predict(const Options& options) {
   const std::vector<Answer> all = answers(options, setup);
 
   std::size_t width = 4;
-  for (const Answer& a : all) width = std::max(width, a.error.empty() ? a.file.size() : 0);
+  for (const Answer& a : all) width = std::max(width, a.error.empty() ? printable(a.file).size() : 0);
   console.say("{:<{}}  class     probability", "file", width);
   int failed = 0;
   for (const Answer& a : all) {
@@ -116,7 +118,7 @@ int predict(const Options& options) {
       complain(a.error);
       continue;
     }
-    console.result("{:<{}}  {:<8}  {:.4f}", a.file, width, class_names[a.best()], a.probabilities[a.best()]);
+    console.result("{:<{}}  {:<8}  {:.4f}", printable(a.file), width, class_names[a.best()], a.probabilities[a.best()]);
   }
   return failed;
 }

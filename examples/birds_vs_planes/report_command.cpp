@@ -10,7 +10,7 @@
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
-#include <tern/core/safetensors.hpp>
+#include <tern/core/file.hpp>
 #include <tern/layers/layers.hpp>
 
 #include <nlohmann/json.hpp>

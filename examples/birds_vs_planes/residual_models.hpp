@@ -21,6 +21,12 @@ struct ConvNorm : tern::Module {
   tern::Tensor forward(const tern::Tensor& x) override { return batch_norm(conv(x)); }
   std::string str() const override { return "ConvNorm"; }
 
+  /// relu((*this)(x) + residual), in one op with the normalisation unless a hook is to see what lies between. A
+  /// residual may be left out.
+  tern::Tensor relu(const tern::Tensor& x, const tern::Tensor& residual = {});
+  /// relu(max_pool2d((*this)(x), 2)), likewise.
+  tern::Tensor max_pool2d_relu(const tern::Tensor& x);
+
   tern::Conv2d conv;
   tern::BatchNorm2d batch_norm;
 };
@@ -30,6 +36,9 @@ struct ConvNormPool : ConvNorm {
   using ConvNorm::ConvNorm;
   tern::Tensor forward(const tern::Tensor& x) override { return batch_norm.max_pool2d(conv(x), 2); }
   std::string str() const override { return "ConvNormPool"; }
+
+  /// relu((*this)(x)), likewise.
+  tern::Tensor relu(const tern::Tensor& x);
 };
 
 /// Three convolutions, each pooled, two linear layers.
@@ -42,10 +51,10 @@ struct NetDepth : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = max_pool2d(relu(conv1(x)), 2);
-    out = max_pool2d(relu(conv2(out)), 2);
-    out = max_pool2d(relu(conv3(out)), 2);
-    out = relu(fc1(out.flatten(1)));
+    tern::Tensor out = conv1.max_pool2d_relu(x);
+    out = conv2.max_pool2d_relu(out);
+    out = conv3.max_pool2d_relu(out);
+    out = fc1(out.flatten(1), tern::Activation::relu);
     return fc2(out);
   }
 };
@@ -53,10 +62,10 @@ struct NetDepth : tern::Module {
 /// NetDepth with a skip connection round its third convolution.
 struct NetRes : NetDepth {
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = max_pool2d(relu(conv1(x)), 2);
-    out = max_pool2d(relu(conv2(out)), 2);
-    out = max_pool2d(relu(conv3(out)) + out, 2);
-    out = relu(fc1(out.flatten(1)));
+    tern::Tensor out = conv1.max_pool2d_relu(x);
+    out = conv2.max_pool2d_relu(out);
+    out = max_pool2d(conv3.relu(out) + out, 2);
+    out = fc1(out.flatten(1), tern::Activation::relu);
     return fc2(out);
   }
 };
@@ -64,7 +73,7 @@ struct NetRes : NetDepth {
 /// The book's residual block: relu(norm(conv(x))) + x, the normalisation starting at one half.
 struct ResBlock : ConvNorm {
   explicit ResBlock(std::int64_t channels) : ConvNorm(channels, channels, 0.5) {}
-  tern::Tensor forward(const tern::Tensor& x) override { return relu(ConvNorm::forward(x)) + x; }
+  tern::Tensor forward(const tern::Tensor& x) override { return batch_norm(conv(x), tern::Activation::relu) + x; }
   std::string str() const override { return "ResBlock"; }
 };
 
@@ -81,9 +90,9 @@ struct NetResDeep : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = max_pool2d(relu(conv1(x)), 2);
+    tern::Tensor out = conv1.max_pool2d(x, 2, tern::Activation::relu);
     out = max_pool2d(resblocks(out), 2);
-    out = relu(fc1(out.flatten(1)));
+    out = fc1(out.flatten(1), tern::Activation::relu);
     return fc2(out);
   }
 };
@@ -95,7 +104,7 @@ struct DoubleResBlock : tern::Module {
   ConvNorm first, second;
 
   tern::Members members() override { return {.modules = {{"first", &first}, {"second", &second}}}; }
-  tern::Tensor forward(const tern::Tensor& x) override { return relu(second(relu(first(x))) + x); }
+  tern::Tensor forward(const tern::Tensor& x) override { return second.relu(first.relu(x), x); }
   std::string str() const override { return "DoubleResBlock"; }
 };
 
@@ -121,10 +130,10 @@ struct NetResStrong : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = relu(stem(x));
-    out = block1(relu(widen1(out)));
-    out = block2(relu(widen2(out)));
-    out = block3(relu(widen3(out)));
+    tern::Tensor out = stem.relu(x);
+    out = block1(widen1.relu(out));
+    out = block2(widen2.relu(out));
+    out = block3(widen3.relu(out));
     out = fc(out.mean({2, 3}));
     return is_training() ? out : out.narrow(1, 0, 2);
   }

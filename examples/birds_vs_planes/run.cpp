@@ -53,11 +53,25 @@ std::vector<tern::SGD::Group> parameter_groups(tern::Module& model, const Recipe
   return groups;
 }
 
-/// The images of the other classes, where the recipe asks for them and the data have any; else none.
-const tern::Dataset& others(const Recipe& recipe, const Data& data) {
-  static const tern::TensorDataset none(tern::empty({0, 3, 32, 32}, {.dtype = tern::DType::uint8}),
-                                        tern::empty({0}, {.dtype = tern::DType::int64}));
-  return recipe.classes == 10 && data.others ? *data.others : none;
+/// What is trained on, on the device: the training images that are not held out and, where the recipe asks for them and
+/// the data have any, those of the other classes.
+tern::ImageBatches make_batches(const Recipe& recipe, const Data& data, std::int64_t holdout, std::uint64_t seed,
+                                tern::Device device) {
+  Tensor images = data.train.inputs(), labels = data.train.targets();
+  if (holdout > 0) {
+    const Tensor kept = tern::tensor(part_of(data.train.size(), holdout, false));
+    images = images.index_select(0, kept);
+    labels = labels.index_select(0, kept);
+  }
+  if (recipe.classes == 10 && data.others) {
+    images = tern::cat({images, data.others->inputs()});
+    labels = tern::cat({labels, data.others->targets()});
+  }
+  return {images.to(device), labels.to(device),
+          {.batch_size = recipe.batch_size,
+           .seed = seed,
+           .shift = recipe.shift >= 0 ? std::optional<std::int64_t>(recipe.shift) : std::nullopt,
+           .cutout = recipe.cutout}};
 }
 
 /// Normalised, where the recipe asks for it, by the images of airplanes and birds that are trained on.
@@ -157,28 +171,21 @@ Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& 
       setup_(prepared(std::move(setup), recipe, data, options.holdout)),
       train_images_(data.train, part_of(data.train.size(), options.holdout, false)),
       holdout_(data.train, part_of(data.train.size(), options.holdout, true)),
-      examples_(train_images_, others(recipe, data)),
-      loader_(examples_, {.batch_size = recipe.batch_size,
-                          .shuffle = true,
-                          .drop_last = true,
-                          .num_workers = options.num_workers,
-                          .seed = options.seed}),
+      batches_(make_batches(recipe, data, options.holdout, options.seed, setup_.device)),
       optimizer_(parameter_groups(*setup_.model.module, recipe)),
-      schedule_(make_schedule(optimizer_, recipe, loader_.size())),
+      schedule_(make_schedule(optimizer_, recipe, batches_.size())),
       average_(make_average(*setup_.model.module, recipe)),
       judged_(another(setup_)),
       training_{.model = *setup_.model.module,
                 .optimizer = optimizer_,
-                .loader = loader_,
+                .batches = batches_,
                 .loss_fn = tern::CrossEntropyLoss({.label_smoothing = recipe.label_smoothing}),
                 .device = setup_.device,
                 .l2_lambda = recipe.l2,
-                .shift = recipe.shift >= 0 ? std::optional<std::int64_t>(recipe.shift) : std::nullopt,
-                .cutout = recipe.cutout,
                 .schedule = schedule_.get(),
                 .average = average_.get()} {}
 
-std::int64_t Run::steps_done() const { return loader_.state().epoch * loader_.size() + loader_.state().position; }
+std::int64_t Run::steps_done() const { return batches_.state().epoch * batches_.size() + batches_.state().position; }
 
 NamedModel& Run::judged() {
   if (!average_) return setup_.model;
@@ -250,9 +257,9 @@ tern::TensorFile Run::checkpoint() const {
   add(file.tensors, "optimizer.", optimizer_.state_dict());
   if (average_) add(file.tensors, "average.", average_->state_dict());
   add(file.tensors, "best.", best_);
-  file.tensors["loss_sum"] = training_.loss_sum;
+  file.tensors["loss_sum"] = tern::tensor({training_.loss_sum}).reshape({});
 
-  const tern::DataLoader::State at = loader_.state();
+  const tern::ImageBatches::State at = batches_.state();
   const tern::kernels::PhiloxState generator = tern::default_generator().state();
   file.metadata = {{"kind", checkpoint_kind},
                    {"epoch", std::to_string(at.epoch)},
@@ -291,9 +298,9 @@ void Run::resume(const tern::TensorFile& file, const std::string& name) {
     if (average_) average_->load_state_dict(part(file.tensors, "average."));
     best_ = part(file.tensors, "best.");
     tern::check(file.tensors.contains("loss_sum"), "it has no 'loss_sum'");
-    training_.loss_sum = file.tensors.at("loss_sum").clone();
+    training_.loss_sum = file.tensors.at("loss_sum").item();
     training_.seconds = number<double>(file, "seconds");
-    loader_.set_state({epochs, number<std::int64_t>(file, "position")});
+    batches_.set_state({epochs, number<std::int64_t>(file, "position")});
     tern::default_generator().set_state(
         {number<std::uint64_t>(file, "generator_seed"), number<std::uint64_t>(file, "generator_offset")});
     best_epoch_ = number<int>(file, "best_epoch");

@@ -52,7 +52,7 @@ class Run {
   const History& history() const { return history_; }
   const tern::Dataset& train_images() const { return train_images_; }
   const tern::Subset* holdout_images() const { return holdout_.size() > 0 ? &holdout_ : nullptr; }
-  std::int64_t steps_per_epoch() const { return loader_.size(); }
+  std::int64_t steps_per_epoch() const { return batches_.size(); }
   std::int64_t steps_done() const;
   /// Of the best epoch on the hold-out so far; 0 before one is measured.
   int best_epoch() const { return best_epoch_; }
@@ -70,8 +70,7 @@ class Run {
   std::string data_name_;
   Setup setup_;
   tern::Subset train_images_, holdout_;
-  tern::ConcatDataset examples_;  ///< what is trained on: those images, and others
-  tern::DataLoader loader_;
+  tern::ImageBatches batches_;  ///< of what is trained on: those images, and others
   tern::SGD optimizer_;
   std::unique_ptr<tern::LRScheduler> schedule_;   ///< null for a constant rate
   std::unique_ptr<tern::AveragedModel> average_;  ///< null for none

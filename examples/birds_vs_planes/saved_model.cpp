@@ -7,9 +7,7 @@
 #include <tern/core/safetensors.hpp>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -57,20 +55,9 @@ void save_model(const fs::path& file, const NamedModel& model, const std::map<st
 }
 
 void check_writable(const fs::path& file) {
-  tern::check(file.has_filename(), "save '{}': expected the name of a file", file.string());
-  std::error_code unknown;
-  const fs::file_status status = fs::status(file, unknown);
-  if (fs::exists(status)) {
-    tern::check(fs::is_regular_file(status), "save {}: it is there and no regular file", file.string());
-    const bool may_write = access(file.c_str(), W_OK) == 0;
-    tern::check(may_write, "save {}: {}", file.string(), std::strerror(errno));
-  }
-  // Whether its folder takes a new file shows only when one is made.
-  std::string probe = file.string() + ".XXXXXX";
-  const int descriptor = mkstemp(probe.data());
-  tern::check(descriptor >= 0, "save {}: cannot create a file there: {}", file.string(), std::strerror(errno));
-  close(descriptor);
-  unlink(probe.c_str());
+  const tern::FileWriter begun(file);  // whether its folder takes a new file shows only when one is made
+  const bool may_write = access(file.c_str(), W_OK) == 0 || errno == ENOENT;
+  tern::check(may_write, "save {}: {}", file.string(), std::strerror(errno));
 }
 
 }  // namespace birds_vs_planes

@@ -35,7 +35,7 @@ void show(const Options& options) {
   console.object(object);
   if (options.output) return;
   const std::string text = terminal_image(image, colours);
-  console.result("{}", text.substr(0, text.size() - 1));
+  console.drawing(text.substr(0, text.size() - 1));
 }
 
 }  // namespace birds_vs_planes

@@ -1,13 +1,12 @@
 #include <birds_vs_planes/divergence.hpp>
 #include <birds_vs_planes/train.hpp>
 
+#include <tern/core/autograd.hpp>
+#include <tern/core/generator.hpp>
 #include <tern/core/ops.hpp>
-#include <tern/data/augment.hpp>
 #include <tern/optim/graphed_step.hpp>
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <utility>
 
 namespace birds_vs_planes {
@@ -16,28 +15,23 @@ using tern::Tensor;
 
 namespace {
 
-/// The sum of the squares of all parameters.
-Tensor l2_norm(tern::Module& model) {
-  Tensor norm;
-  for (const Tensor& p : model.parameters()) {
-    const Tensor squares = p.pow(2.0).sum();
-    norm = norm.defined() ? norm + squares : squares;
-  }
-  return norm;
+/// The loss of a batch, penalty included.
+Tensor loss_of(Training& t, const tern::Batch& batch) {
+  const Tensor loss = t.loss_fn(t.model(batch.input), batch.target);
+  return t.l2_lambda != 0 ? loss + t.l2_lambda * tern::sum_of_squares(t.model.parameters()) : loss;
 }
 
-/// A batch of images as the training is to see it.
-Tensor augmented(const Tensor& input, const Training& t) {
-  constexpr double grey = 0.5;
-  const Tensor images = t.shift ? tern::random_flip_and_shift(input, *t.shift) : input;
-  if (t.cutout > 0) tern::random_cutout_(images, t.cutout, grey);
-  return images;
-}
-
-/// What to throw where the loss of the batch in hand is not finite.
-Diverged diverged(const Training& t, const Tensor& images, double loss) {
-  const tern::DataLoader::State at = t.loader.state();
-  return Diverged(describe_divergence(t.model, images, static_cast<int>(at.epoch) + 1, at.position, loss));
+/// What to throw where the loss of step `number` of the epoch in hand is not finite: no step since has changed a
+/// parameter, so it is done once more, with the random numbers it had.
+Diverged diverged(Training& t, std::int64_t number, tern::kernels::PhiloxState random) {
+  const tern::NoGradGuard no_grad;
+  tern::default_generator().set_state(random);
+  const tern::Batch batch = t.batches.gather(tern::tensor({number}).to(t.device));
+  const tern::kernels::PhiloxState after_gathering = tern::default_generator().state();
+  const double loss = loss_of(t, batch).item();
+  tern::default_generator().set_state(after_gathering);
+  const auto epoch = static_cast<int>(t.batches.state().epoch) + 1;
+  return Diverged(describe_divergence(t.model, batch.input, epoch, number + 1, loss));
 }
 
 }  // namespace
@@ -45,38 +39,35 @@ Diverged diverged(const Training& t, const Tensor& images, double loss) {
 bool training_loop(int n_epochs, Training& t, const TrainingEvents& events) {
   using Clock = std::chrono::steady_clock;
   t.model.train();
-  t.loss_sum = t.loss_sum.to(t.device);  // summed there, so that no batch has to wait for the one before it
-  const auto steps_done = [&] { return t.loader.state().epoch * t.loader.size() + t.loader.state().position; };
-  const auto set_schedule = [&](std::int64_t step) {
-    if (t.schedule) t.schedule->set_epoch(std::max<std::int64_t>(step, 0));
-  };
-  set_schedule(steps_done() - 1);  // of the step before, for an epoch of which only the end is left
-  tern::GraphedStep step(t.optimizer, [&](const Tensor& imgs, const Tensor& labels) {
-    Tensor loss = t.loss_fn(t.model(imgs), labels);
-    if (t.l2_lambda != 0) loss = loss + t.l2_lambda * l2_norm(t.model);
-    if (t.device.on_host() && !std::isfinite(loss.item())) throw diverged(t, imgs, loss.item());
-    return loss;
-  });
-  while (t.loader.state().epoch < n_epochs) {
-    const auto number = static_cast<int>(t.loader.state().epoch) + 1;
+  tern::GraphedStep step(
+      t.optimizer, [&t](const Tensor& number) { return loss_of(t, t.batches.gather(number)); },
+      {.schedule = t.schedule, .average = t.average});
+  const std::int64_t size = t.batches.size();
+  for (auto at = t.batches.state(); at.epoch < n_epochs; at = t.batches.state()) {
     auto start = Clock::now();
-    for (const auto& [input, target] : t.loader) {
-      const Tensor imgs = augmented(input, t).to(t.device);
-      set_schedule(steps_done() - 1);
-      t.loss_sum.add_(step(imgs, target.to(t.device)));
-      if (t.average) t.average->update();
-
-      t.seconds += std::chrono::duration<double>(Clock::now() - std::exchange(start, Clock::now())).count();
-      events.batch_done();
-      if (events.stop()) return false;
-      if (t.loader.state().position == t.loader.size() && !t.device.on_host() && !std::isfinite(t.loss_sum.item())) {
-        throw diverged(t, imgs, t.loss_sum.item());
+    step.begin(at.epoch * size, size, {.step = at.position, .loss_sum = t.loss_sum});
+    const tern::kernels::PhiloxState random = tern::default_generator().state();
+    std::uint64_t blocks = 0;  // of random numbers that a step takes
+    for (std::int64_t i = at.position; i < size; ++i) {
+      step();
+      if (i == at.position) blocks = tern::default_generator().state().offset - random.offset;
+      const bool last = i + 1 == size, stopped = !last && events.stop();
+      if (last || stopped || t.device.on_host()) {  // else the host would have to wait for the device
+        const tern::kernels::StepState state = step.state();
+        if (state.diverged_at >= 0) {
+          const auto steps = static_cast<std::uint64_t>(state.diverged_at - at.position);
+          throw diverged(t, state.diverged_at, {random.seed, random.offset + steps * blocks});
+        }
+        t.loss_sum = state.loss_sum;
       }
+      t.seconds += std::chrono::duration<double>(Clock::now() - std::exchange(start, Clock::now())).count();
+      t.batches.advance();
+      events.batch_done();
+      if (stopped) return false;
     }
-    const double loss = t.loss_sum.item() / static_cast<double>(t.loader.size());
-    const Epoch epoch{number, loss, t.optimizer.lr().front(), t.seconds};
-    t.loss_sum.zero_();
-    t.seconds = 0;
+    if (at.position == size) t.batches.advance();  // resumed where only the epoch's end was left
+    const Epoch epoch{static_cast<int>(at.epoch) + 1, std::exchange(t.loss_sum, 0) / static_cast<double>(size),
+                      t.optimizer.lr().front(), std::exchange(t.seconds, 0)};
     events.epoch_done(epoch);
     if (events.stop()) return false;
   }

@@ -51,10 +51,20 @@ class Call {
     return place(std::vector<Real>(values.begin(), values.end()), false);
   }
   const int64_t* in(const std::vector<int64_t>& values) { return place(values, false); }
+  const uint8_t* in(const std::vector<uint8_t>& values) { return place(values, false); }
   Real* inout(const std::vector<float>& values) { return place(std::vector<Real>(values.begin(), values.end()), true); }
+  int64_t* inout(const std::vector<int64_t>& values) { return place(values, true); }
   template <class T = Real>
   T* out(int64_t n) {
     return place(std::vector<T>(static_cast<std::size_t>(n), static_cast<T>(-77)), true);
+  }
+
+  /// An output that nothing is said of.
+  template <class T>
+  T* unread(int64_t n) {
+    T* const data = out<T>(n);
+    arrays_.back().read = {};
+    return data;
   }
 
   std::vector<Output> outputs() {
@@ -131,6 +141,30 @@ void add_conv2d(std::vector<Case>& cases, Numbers& numbers, int64_t C, int64_t s
       [=](auto& c) { c.kernels().conv2d_backward_weight(s, c.in(x), c.in(dy), c.out(n_w), c.out(K)); });
 }
 
+/// And with what follows them in the models: windows of 2 x 2, and tanh. It is not compared what was picked: of two
+/// elements that are almost equal either may be the larger one after rounding.
+void add_conv2d_max_pool2d(std::vector<Case>& cases, Numbers& numbers, int64_t C, int64_t size, int64_t K) {
+  const Conv2dMaxPool2dShape s{
+      .conv = {.N = batch, .C = C, .H = size, .W = size, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+      .R = 2,
+      .S = 2,
+      .activation = Activation::tanh};
+  const int64_t n_x = batch * C * size * size, n_y = batch * K * size * size / 4, n_w = K * C * 9;
+  const std::vector<float> x = numbers.floats(n_x), w = numbers.floats(n_w, -0.2F, 0.2F), bias = numbers.floats(K),
+                           dy = numbers.floats(n_y);
+  std::vector<float> y(dy.size());
+  std::vector<uint8_t> picked(dy.size());
+  reference_backend().floating(float{}).conv2d_max_pool2d(s, x.data(), w.data(), bias.data(), y.data(), picked.data());
+  const std::string shape = fmt::format("{} -> {}, {} x {}", C, K, size, size);
+  add(cases, "conv2d_max_pool2d " + shape, [=](auto& c) {
+    c.kernels().conv2d_max_pool2d(s, c.in(x), c.in(w), c.in(bias), c.out(n_y), c.template unread<uint8_t>(n_y));
+  });
+  add(cases, "conv2d_max_pool2d_backward " + shape, [=](auto& c) {
+    c.kernels().conv2d_max_pool2d_backward(s, c.in(x), c.in(w), c.in(y), c.in(picked), c.in(dy), c.out(n_x), c.out(n_w),
+                                           c.out(K));
+  });
+}
+
 void add_pools(std::vector<Case>& cases, Numbers& numbers, int64_t C, int64_t size) {
   const Pool2dShape s{.N = batch, .C = C, .H = size, .W = size, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
   const int64_t n_x = batch * C * size * size, n_y = n_x / 4;
@@ -159,72 +193,87 @@ void add_elementwise(std::vector<Case>& cases, Numbers& numbers) {
   add(cases, "dropout2d", [=](auto& c) { c.kernels().dropout(s, {1, 2}, c.in(ones), c.out(s.n)); });
 }
 
+/// As the strong recipe gathers it, from four batches' images.
+void add_image_batch(std::vector<Case>& cases, Numbers& numbers) {
+  const ImageBatchShape s{.N = batch, .C = 3, .H = 32, .W = 32, .shift = 4, .cutout = 8};
+  const int64_t n = 4 * batch, pixels = s.C * s.H * s.W;
+  std::vector<uint8_t> images;
+  for (const int64_t v : numbers.indices(n * pixels, 256)) images.push_back(static_cast<uint8_t>(v));
+  const std::vector<int64_t> labels = numbers.indices(n, 2), order = numbers.indices(n, n), step{3};
+  add(cases, "image_batch", [=](auto& c) {
+    c.kernels().image_batch(s, {1, 2}, {1, 50}, c.in(images), c.in(labels), c.in(order), c.in(step),
+                            c.out(batch * pixels), c.template out<int64_t>(batch));
+  });
+}
+
 void add_batch_norm2d(std::vector<Case>& cases, Numbers& numbers) {
   const BatchNorm2dShape s{.N = batch, .C = 32, .HW = 32 * 32};
   const int64_t n = s.N * s.C * s.HW;
   const std::vector<float> x = numbers.floats(n), dy = numbers.floats(n), weight = numbers.floats(s.C),
                            bias = numbers.floats(s.C), mean = numbers.floats(s.C, -0.1F, 0.1F),
                            var = numbers.floats(s.C, 0.5F, 2);
+  const std::vector<int64_t> batches{3};
   add(cases, "batch_norm2d", [=](auto& c) {
-    c.kernels().batch_norm2d(s, 0.1, c.in(x), c.in(weight), c.in(bias), c.inout(mean), c.inout(var), c.out(s.C),
-                             c.out(s.C), c.out(n));
+    c.kernels().batch_norm2d(s, 0.1, c.in(x), c.in(weight), c.in(bias), nullptr, c.inout(mean), c.inout(var),
+                             c.inout(batches), c.out(s.C), c.out(s.C), c.out(n));
   });
   add(cases, "batch_norm2d_eval", [=](auto& c) {
-    c.kernels().batch_norm2d_eval(s, c.in(x), c.in(weight), c.in(bias), c.in(mean), c.in(var), c.out(s.C), c.out(n));
+    c.kernels().batch_norm2d_eval(s, c.in(x), c.in(weight), c.in(bias), nullptr, c.in(mean), c.in(var), c.out(s.C),
+                                  c.out(n));
   });
   add(cases, "batch_norm2d_backward", [=](auto& c) {
-    c.kernels().batch_norm2d_backward(s, true, c.in(x), c.in(weight), c.in(mean), c.in(var), c.in(dy), c.out(n),
-                                      c.out(s.C), c.out(s.C));
+    c.kernels().batch_norm2d_backward(s, true, c.in(x), c.in(weight), c.in(mean), c.in(var), nullptr, c.in(dy),
+                                      c.out(n), c.out(s.C), c.out(s.C), nullptr);
+  });
+  BatchNorm2dShape with_relu = s;
+  with_relu.activation = Activation::relu;
+  add(cases, "batch_norm2d, residual, relu", [=](auto& c) {
+    c.kernels().batch_norm2d(with_relu, 0.1, c.in(x), c.in(weight), c.in(bias), c.in(dy), c.inout(mean), c.inout(var),
+                             c.inout(batches), c.out(s.C), c.out(s.C), c.out(n));
+  });
+  add(cases, "batch_norm2d_backward, residual, relu", [=](auto& c) {
+    c.kernels().batch_norm2d_backward(with_relu, true, c.in(x), c.in(weight), c.in(mean), c.in(var), c.in(x), c.in(dy),
+                                      c.out(n), c.out(s.C), c.out(s.C), c.out(n));
   });
 
   const Pool2dShape pool{.N = batch, .C = 32, .H = 32, .W = 32, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
   const int64_t windows = n / 4;
   std::vector<float> mu(static_cast<std::size_t>(s.C)), invstd(mu.size()), picked(static_cast<std::size_t>(windows)),
       y(picked.size());
-  reference_backend().floating(float{}).batch_norm2d_max_pool2d(pool, s.eps, 0.1, x.data(), weight.data(), bias.data(),
-                                                                nullptr, nullptr, mu.data(), invstd.data(),
-                                                                picked.data(), y.data());
-  add(cases, "batch_norm2d_max_pool2d", [=](auto& c) {
-    c.kernels().batch_norm2d_max_pool2d(pool, s.eps, 0.1, c.in(x), c.in(weight), c.in(bias), c.inout(mean),
-                                        c.inout(var), c.out(s.C), c.out(s.C), c.out(windows), c.out(windows));
+  reference_backend().floating(float{}).batch_norm2d_max_pool2d(pool, Activation::tanh, s.eps, 0.1, x.data(),
+                                                                weight.data(), bias.data(), nullptr, nullptr, nullptr,
+                                                                mu.data(), invstd.data(), picked.data(), y.data());
+  add(cases, "batch_norm2d_max_pool2d, tanh", [=](auto& c) {
+    c.kernels().batch_norm2d_max_pool2d(pool, Activation::tanh, s.eps, 0.1, c.in(x), c.in(weight), c.in(bias),
+                                        c.inout(mean), c.inout(var), c.inout(batches), c.out(s.C), c.out(s.C),
+                                        c.out(windows), c.out(windows));
   });
-  add(cases, "batch_norm2d_max_pool2d_backward", [=](auto& c) {
-    c.kernels().batch_norm2d_max_pool2d_backward(pool, c.in(x), c.in(weight), c.in(mu), c.in(invstd), c.in(picked),
-                                                 c.in(y), c.out(n), c.out(s.C), c.out(s.C));
+  const std::vector<float> dpooled = numbers.floats(windows);
+  add(cases, "batch_norm2d_max_pool2d_backward, tanh", [=](auto& c) {
+    c.kernels().batch_norm2d_max_pool2d_backward(pool, Activation::tanh, c.in(x), c.in(weight), c.in(mu), c.in(invstd),
+                                                 c.in(picked), c.in(y), c.in(dpooled), c.out(n), c.out(s.C),
+                                                 c.out(s.C));
   });
 }
 
-/// y = x w^T + bias, its gradients, and the loss.
+/// tanh(x w^T + bias), its gradients, and the loss.
 void add_linear(std::vector<Case>& cases, Numbers& numbers) {
   const int64_t in = 512, out = 32, classes = 2;
+  const LinearShape linear{.rows = batch, .in = in, .out = out, .activation = Activation::tanh};
   const std::vector<float> x = numbers.floats(batch * in), w = numbers.floats(out * in),
-                           g = numbers.floats(batch * out), bias = numbers.floats(out);
-  add(cases, "linear: x w^T", [=](auto& c) {
-    c.kernels().matmul({.m = batch, .n = out, .k = in, .trans_b = true}, c.in(x), c.in(w), c.out(batch * out));
+                           y = numbers.floats(batch * out), g = numbers.floats(batch * out), bias = numbers.floats(out);
+  add(cases, "linear, tanh",
+      [=](auto& c) { c.kernels().linear(linear, c.in(x), c.in(w), c.in(bias), c.out(batch * out)); });
+  add(cases, "linear_backward", [=](auto& c) {
+    c.kernels().linear_backward(linear, c.in(x), c.in(w), c.in(y), c.in(g), c.out(batch * in), c.out(out * in),
+                                c.out(out));
   });
-  add(cases, "linear: + bias", [=](auto& c) {
-    const Strided rows{.ndim = 2, .size = {batch, out}, .a = {out, 1}, .b = {0, 1}};
-    c.array_kernels().binary(BinaryOp::add, rows, c.in(g), c.in(bias), c.out(batch * out));
-  });
-  add(cases, "linear: dx",
-      [=](auto& c) { c.kernels().matmul({.m = batch, .n = in, .k = out}, c.in(g), c.in(w), c.out(batch * in)); });
-  add(cases, "linear: dw", [=](auto& c) {
-    c.kernels().matmul({.m = out, .n = in, .k = batch, .trans_a = true}, c.in(g), c.in(x), c.out(out * in));
-  });
-  add(cases, "linear: dbias", [=](auto& c) { c.array_kernels().sum({1, batch, out}, c.in(g), c.out(out)); });
 
   const CrossEntropyShape s{.N = batch, .C = classes};
-  const std::vector<float> logits = numbers.floats(batch * classes, -3, 3), one{1};
+  const std::vector<float> logits = numbers.floats(batch * classes, -3, 3);
   const std::vector<int64_t> target = numbers.indices(batch, classes);
-  std::vector<float> log_prob(logits.size()), norm(1), loss(1);
-  reference_backend().floating(float{}).cross_entropy(s, logits.data(), target.data(), nullptr, log_prob.data(),
-                                                      norm.data(), loss.data());
   add(cases, "cross_entropy", [=](auto& c) {
-    c.kernels().cross_entropy(s, c.in(logits), c.in(target), nullptr, c.out(batch * classes), c.out(1), c.out(1));
-  });
-  add(cases, "cross_entropy_backward", [=](auto& c) {
-    c.kernels().cross_entropy_backward(s, c.in(log_prob), c.in(target), nullptr, c.in(norm), c.in(one),
-                                       c.out(batch * classes));
+    c.kernels().cross_entropy(s, c.in(logits), c.in(target), nullptr, c.out(1), c.out(batch * classes));
   });
   add(cases, "max, argmax", [=](auto& c) {
     c.array_kernels().max({batch, classes, 1}, c.in(logits), c.out(batch), c.template out<int64_t>(batch));
@@ -296,9 +345,12 @@ int main(int argc, char** argv) {
   std::vector<Case> cases;
   add_conv2d(cases, numbers, 3, 32, 16);
   add_conv2d(cases, numbers, 16, 16, 8);
+  add_conv2d_max_pool2d(cases, numbers, 3, 32, 16);
+  add_conv2d_max_pool2d(cases, numbers, 16, 16, 8);
   add_pools(cases, numbers, 16, 32);
   add_pools(cases, numbers, 8, 16);
   add_elementwise(cases, numbers);
+  add_image_batch(cases, numbers);
   add_batch_norm2d(cases, numbers);
   add_linear(cases, numbers);
   add_steps(cases, numbers);

@@ -1,11 +1,18 @@
 /// Batch normalisation in two passes each way: statistics plane by plane, then the result. Forward moves 12 bytes to an
-/// element, backward 20, for about ten operations.
+/// element, backward 20, for about ten operations; a residual, or an activation's gradient, 4 bytes more a pass. The
+/// activation is taken from a block of elements that is still in the cache.
 ///
 /// Statistics are summed in double, blocks of 1024 elements first in float, a few to each lane. All sums have an order
-/// that depends on the shape alone. The variance is summed around the mean of each block, and put together from blocks
-/// and planes as in Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
-/// 1979: a mean far from zero costs no digits. Nor does it in the results, which are computed in float: the mean is
-/// taken off in two parts.
+/// that depends on the shape alone. The variance is summed around a point near the mean of each block, and put together
+/// from blocks and planes as in Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+/// variances", 1979: a mean far from zero costs no digits. Nor does it in the results, which are computed in float: the
+/// mean is taken off in two parts. Planes whose squares no float can hold are summed in double.
+///
+/// Where windows of 2 x 2 are pooled, the first pass picks their largest elements as well, of a plane in the cache, or
+/// the smallest where the weight is negative: their normalised values are the largest, and x need not be read again.
+/// Which element of a window was picked could only be wrong where rounding makes equal what is not, so the pass keeps
+/// the least difference that a pick was decided by: the second pass takes planes where it is that small anew, from x,
+/// as it does all other windows.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
@@ -14,23 +21,41 @@
 #include <tern/kernels/cpu/threads.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 
 #ifndef TERN_KERNELS_CPU_BATCH_NORM2D
 #define TERN_KERNELS_CPU_BATCH_NORM2D
 namespace tern::kernels {
 
-/// Of some elements x: their mean and the sum of squares around it.
+/// Of some elements x: their mean and the sum of squares around it; and the least difference between a window's element
+/// and a larger one after it.
 struct Moments {
   double mean = 0, squares = 0;
+  float gap = std::numeric_limits<float>::infinity();
 };
 
-/// The sums of dy and of dy * (x - mean).
+/// The sums of dy and of dy * xhat, with xhat = (x - mean) * invstd.
 struct Slope {
   double dy = 0, product = 0;
 };
 
-/// dx = (dy - mean_dy + slope * (x - mean)) * gain.
+/// y = (x - mean) * gain + shift.
+struct Normalization {
+  double mean, gain, shift;
+};
+
+/// The gradient by y = activation(...). y is null where there is none.
+struct OutputGradient {
+  Activation activation;
+  const float *y, *dy;
+
+  OutputGradient from(int64_t at) const { return {activation, y ? y + at : nullptr, dy + at}; }
+};
+
+/// dx = (dy - mean_dy - (x - mean) * slope) * gain.
 struct InputGradient {
   float mean, mean_dy, slope, gain;
 };
@@ -51,68 +76,166 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using D32 = hn::ScalableTag<float>;
+using D1 = hn::CappedTag<float, 1>;
 
 constexpr int64_t block = 1024;  // elements that are summed in float
+constexpr int unroll = 4;        // covers the latency of an addition
+
+struct Sums {
+  double first, second;
+};
+
+/// Two sums, of several accumulators each.
+template <class D>
+struct TwoSums {
+  hn::Vec<D> first[unroll], second[unroll];
+
+  HWY_INLINE TwoSums() {
+    for (int u = 0; u < unroll; ++u) first[u] = second[u] = hn::Zero(D());
+  }
+  static HWY_INLINE double total(const hn::Vec<D>* v) {
+    return static_cast<double>(hn::GetLane(hn::SumOfLanes(D(), hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3])))));
+  }
+};
 
 /// The two sums over i in [0, n), n up to a block, that f(d, i, first, second) adds to, as many elements from i on as d
 /// has lanes.
-struct TwoSums {
-  double first = 0, second = 0;
-};
 template <class F>
-HWY_INLINE TwoSums sum_two(int64_t n, const F& f) {
-  constexpr int unroll = 4;  // covers the latency of an addition
+HWY_INLINE Sums sum_two(int64_t n, const F& f) {
   const D32 d;
+  const D1 d1;
   const int64_t lanes = hn::Lanes(d);
-  hn::Vec<D32> first[unroll], second[unroll];
-  for (int u = 0; u < unroll; ++u) first[u] = second[u] = hn::Zero(d);
+  TwoSums<D32> sums;
+  TwoSums<D1> rest;
   int64_t i = 0;
   for (; i + unroll * lanes <= n; i += unroll * lanes) {
-    for (int u = 0; u < unroll; ++u) f(d, i + u * lanes, first[u], second[u]);
+    for (int u = 0; u < unroll; ++u) f(d, i + u * lanes, sums.first[u], sums.second[u]);
   }
-  for (; i + lanes <= n; i += lanes) f(d, i, first[0], second[0]);
-  const hn::CappedTag<float, 1> d1;
-  hn::Vec<decltype(d1)> last_first = hn::Zero(d1), last_second = hn::Zero(d1);
-  for (; i < n; ++i) f(d1, i, last_first, last_second);
-  const auto total = [&](const hn::Vec<D32>* v, auto last) HWY_ATTR {
-    const float whole = hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3]))));
-    return static_cast<double>(whole) + static_cast<double>(hn::GetLane(last));
-  };
-  return {total(first, last_first), total(second, last_second)};
+  for (; i + lanes <= n; i += lanes) f(d, i, sums.first[0], sums.second[0]);
+  for (; i < n; ++i) f(d1, i, rest.first[0], rest.second[0]);
+  return {sums.total(sums.first) + rest.total(rest.first), sums.total(sums.second) + rest.total(rest.second)};
 }
 
-/// The mean of n >= 1 elements, and the sum of squares around it: of each block around its own mean.
+/// A point to sum squares around, near the mean of n elements unless they begin far from it.
+HWY_INLINE float origin_of(int64_t n, const float* x) {
+  const D32 d;
+  const int64_t lanes = hn::Lanes(d);
+  return n < lanes ? x[0] : hn::GetLane(hn::SumOfLanes(d, hn::LoadU(d, x))) / static_cast<float>(lanes);
+}
+
+/// Whether the sums of n times v and v * v, v = x - origin, tell that the mean of x lies so far from the origin that
+/// squares around it would be a difference of much larger ones: then the origin becomes that mean.
+HWY_INLINE bool move_origin(float& origin, int64_t n, const Sums& sums) {
+  const double delta = sums.first / static_cast<double>(n);
+  if (!(delta * sums.first > 0.75 * sums.second)) return false;
+  origin += static_cast<float>(delta);
+  return true;
+}
+
+/// Adds to the moments of `before` elements those of n more, from the sums of v and v * v with v = x - origin.
+HWY_INLINE void join(Moments& total, int64_t before, int64_t n, double origin, const Sums& sums) {
+  const double size = static_cast<double>(n), all = static_cast<double>(before + n);
+  const double delta = origin + sums.first / size - total.mean;
+  total.mean += delta * (size / all);
+  total.squares += sums.second - sums.first * sums.first / size;
+  total.squares += delta * delta * (static_cast<double>(before) * (size / all));
+}
+
+/// The sums of v and v * v over n elements, with v = x - origin.
+HWY_INLINE Sums sums_around(float origin, int64_t n, const float* x) {
+  return sum_two(n, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
+    const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, origin));
+    sum = hn::Add(sum, v);
+    squares = hn::MulAdd(v, v, squares);
+  });
+}
+
+/// The moments of n >= 1 elements.
 Moments moments(int64_t n, const float* x) {
   Moments total;
-  for (int64_t begin = 0; begin < n; begin += block, x += block) {
+  for (int64_t begin = 0; begin < n; begin += block) {
     const int64_t size = std::min(n - begin, block);
-    const auto sum_up = [=](auto d, int64_t i, auto& sum, auto&) HWY_ATTR { sum = hn::Add(sum, hn::LoadU(d, x + i)); };
-    const float origin = static_cast<float>(sum_two(size, sum_up).first / size);
-    const TwoSums sums = sum_two(size, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
-      const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, origin));
-      sum = hn::Add(sum, v);
-      squares = hn::MulAdd(v, v, squares);
-    });
-    const double all = static_cast<double>(begin + size), delta = origin + sums.first / size - total.mean;
-    total.mean += delta * (size / all);
-    total.squares += sums.second - sums.first * sums.first / size + delta * delta * (begin * (size / all));
+    const float* const from = x + begin;
+    float origin = origin_of(size, from);
+    for (int64_t i = 0; i < size; i += 16) prefetch(from + n + i);  // the next plane
+    Sums sums = sums_around(origin, size, from);
+    if (move_origin(origin, size, sums)) sums = sums_around(origin, size, from);
+    join(total, begin, size, origin, sums);
   }
   return total;
 }
 
-/// The sums of dy and of dy * (x - mean).
-Slope slopes(int64_t n, const float* x, float mean, const float* dy) {
-  Slope total;
-  for (int64_t begin = 0; begin < n; begin += block, x += block, dy += block) {
-    const TwoSums sums = sum_two(std::min(n - begin, block), [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
-      const auto g = hn::LoadU(d, dy + i);
-      sum = hn::Add(sum, g);
-      product = hn::MulAdd(g, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), product);
-    });
-    total.dy += sums.first;
-    total.product += sums.second;
+/// The windows [0, Q) of two rows that fill whole vectors, of which it returns the number: picks their largest
+/// elements, or with a sign of -0 the smallest, the first of equals.
+template <class D>
+HWY_INLINE int64_t pick_rows(D d, int64_t Q, int64_t W, float sign, const float* x, hn::Vec<D>& gap, float* picked) {
+  const int64_t lanes = hn::Lanes(d);
+  const auto turn = [=](hn::Vec<D> v) HWY_ATTR { return hn::Xor(v, hn::Set(d, sign)); };
+  int64_t q = 0;
+  for (; q + lanes <= Q; q += lanes) {
+    hn::Vec<D> v[4];
+    hn::LoadInterleaved2(d, x + 2 * q, v[0], v[1]);
+    hn::LoadInterleaved2(d, x + W + 2 * q, v[2], v[3]);
+    auto best = turn(v[0]);
+    for (int u = 1; u < 4; ++u) {
+      const auto next = turn(v[u]);
+      const auto better = hn::Gt(next, best);
+      gap = hn::IfThenElse(better, hn::Min(gap, hn::Sub(next, best)), gap);
+      best = hn::IfThenElse(better, next, best);
+    }
+    hn::StoreU(turn(best), d, picked + q);
   }
+  return q;
+}
+
+/// The moments of one plane, to the bit as batch_norm2d has them, and what its windows of 2 x 2 pick.
+template <class D>
+HWY_INLINE Moments moments_and_picked(D d, const Pool2dShape& s, float sign, const float* x, float* picked) {
+  const D1 d1;
+  const int64_t P = s.P(), Q = s.Q(), W = s.W;
+  Moments total = moments(s.H * W, x);
+  auto gap = hn::Set(d, total.gap);
+  auto gap_of_rest = hn::Set(d1, total.gap);
+  for (int64_t p = 0; p < P; ++p) {
+    const float* const row = x + 2 * p * W;
+    const int64_t q = pick_rows(d, Q, W, sign, row, gap, picked + p * Q);
+    pick_rows(d1, Q - q, W, sign, row + 2 * q, gap_of_rest, picked + p * Q + q);
+  }
+  total.gap = std::min(hn::GetLane(hn::MinOfLanes(d, gap)), hn::GetLane(gap_of_rest));
   return total;
+}
+
+/// The same by vectors that are no longer than a row of windows.
+Moments moments_and_picked_2x2(const Pool2dShape& s, bool smallest, const float* x, float* picked) {
+  const float sign = smallest ? -0.0f : 0.0f;
+  const int64_t Q = s.Q();
+  const D32 d;
+  if (Q >= static_cast<int64_t>(hn::Lanes(d))) return moments_and_picked(d, s, sign, x, picked);
+  if (Q >= 8) return moments_and_picked(hn::CappedTag<float, 8>(), s, sign, x, picked);
+  if (Q >= 4) return moments_and_picked(hn::CappedTag<float, 4>(), s, sign, x, picked);
+  return moments_and_picked(D1(), s, sign, x, picked);
+}
+
+/// dy from before the activation, of the elements from i on. y may be null where there is none.
+template <class D>
+HWY_INLINE hn::Vec<D> gradient_at(D d, const OutputGradient& of, int64_t i) {
+  const auto g = hn::LoadU(d, of.dy + i);
+  if (of.activation == Activation::none) return g;
+  const auto y = hn::LoadU(d, of.y + i);
+  if (of.activation == Activation::tanh) return hn::Mul(g, hn::NegMulAdd(y, y, hn::Set(d, 1)));
+  return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), g);
+}
+
+/// The sums of dy and of dy * xhat over n elements, n up to a block; and unless null, dresidual = dy.
+Slope slopes(int64_t n, const float* x, float mean, float invstd, const OutputGradient& dy, float* dresidual) {
+  const Sums sums = sum_two(n, [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
+    const auto g = gradient_at(d, dy, i);
+    if (dresidual) hn::StoreU(g, d, dresidual + i);
+    const auto xhat = hn::Mul(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), hn::Set(d, invstd));
+    sum = hn::Add(sum, g);
+    product = hn::MulAdd(g, xhat, product);
+  });
+  return {sums.first, sums.second};
 }
 
 /// y[i] = f(d, i) for i in [0, n), as many at a time as d has lanes.
@@ -122,35 +245,110 @@ HWY_INLINE void fill(int64_t n, float* y, const F& f) {
   const int64_t lanes = hn::Lanes(d);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) hn::StoreU(f(d, i), d, y + i);
-  const hn::CappedTag<float, 1> d1;
+  const D1 d1;
   for (; i < n; ++i) hn::StoreU(f(d1, i), d1, y + i);
 }
 
-/// y = (x - mean) * gain + shift.
-void normalize(int64_t n, const float* x, double mean, double gain, double shift, float* y) {
-  const float high = static_cast<float>(mean), low = static_cast<float>(mean - high);
-  const float by = static_cast<float>(gain), plus = static_cast<float>(shift);
+/// Normalization in float: the mean in two parts.
+struct Rounded {
+  float high, low, gain, shift;
+
+  explicit Rounded(const Normalization& of)
+      : high(static_cast<float>(of.mean)),
+        low(static_cast<float>(of.mean - high)),
+        gain(static_cast<float>(of.gain)),
+        shift(static_cast<float>(of.shift)) {}
+};
+template <class D>
+HWY_INLINE hn::Vec<D> normalized(D d, const Rounded& of, hn::Vec<D> x) {
+  const auto v = hn::Sub(hn::Sub(x, hn::Set(d, of.high)), hn::Set(d, of.low));
+  return hn::MulAdd(v, hn::Set(d, of.gain), hn::Set(d, of.shift));
+}
+
+/// y = (x - mean) * gain + shift + residual, which may be null.
+void normalize(int64_t n, const Normalization& exact, const float* x, const float* residual, float* y) {
+  const Rounded of(exact);
+  if (!residual) {
+    return fill(n, y, [=](auto d, int64_t i) HWY_ATTR { return normalized(d, of, hn::LoadU(d, x + i)); });
+  }
   fill(n, y, [=](auto d, int64_t i) HWY_ATTR {
-    const auto v = hn::Sub(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, high)), hn::Set(d, low));
-    return hn::MulAdd(v, hn::Set(d, by), hn::Set(d, plus));
+    return hn::Add(normalized(d, of, hn::LoadU(d, x + i)), hn::LoadU(d, residual + i));
   });
+}
+
+/// The windows [0, Q) of two rows that fill whole vectors, of which it returns the number: y, and the x it is of.
+template <class D>
+HWY_INLINE int64_t normalize_and_pick_rows(D d, int64_t Q, int64_t W, const Rounded& of, const float* x, float* picked,
+                                           float* y) {
+  const int64_t lanes = hn::Lanes(d);
+  int64_t q = 0;
+  for (; q + lanes <= Q; q += lanes) {
+    hn::Vec<D> v[4];
+    hn::LoadInterleaved2(d, x + 2 * q, v[0], v[1]);
+    hn::LoadInterleaved2(d, x + W + 2 * q, v[2], v[3]);
+    auto best = normalized(d, of, v[0]);
+    for (int u = 1; u < 4; ++u) {
+      const auto next = normalized(d, of, v[u]);
+      const auto keep = hn::Or(hn::Le(next, best), hn::IsNaN(best));
+      best = hn::IfThenElse(keep, best, next);
+      v[0] = hn::IfThenElse(keep, v[0], v[u]);
+    }
+    hn::StoreU(best, d, y + q);
+    hn::StoreU(v[0], d, picked + q);
+  }
+  return q;
+}
+
+/// One plane, under windows of 2 x 2.
+void normalize_and_pick_2x2(const Pool2dShape& s, const Normalization& exact, const float* x, float* picked, float* y) {
+  const Rounded of(exact);
+  const int64_t P = s.P(), Q = s.Q();
+  for (int64_t p = 0; p < P; ++p) {
+    int64_t q = 0;
+    const auto windows = [&](auto d) HWY_ATTR {
+      const int64_t at = p * Q + q;
+      q += normalize_and_pick_rows(d, Q - q, s.W, of, x + 2 * (p * s.W + q), picked + at, y + at);
+    };
+    windows(D32());
+    windows(hn::CappedTag<float, 8>());
+    windows(hn::CappedTag<float, 4>());
+    windows(D1());
+  }
+}
+
+/// The largest |x[i]|, or NaN where one is NaN.
+float largest_magnitude(int64_t n, const float* x) {
+  const D32 d;
+  const D1 d1;
+  const hn::RebindToUnsigned<D32> du;  // numbers without a sign are in the order of their bits, and NaN is after them
+  const hn::RebindToUnsigned<D1> du1;
+  const int64_t lanes = hn::Lanes(d);
+  auto largest = hn::Zero(du);
+  auto largest_of_rest = hn::Zero(du1);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) largest = hn::Max(largest, hn::BitCast(du, hn::Abs(hn::LoadU(d, x + i))));
+  for (; i < n; ++i) {
+    largest_of_rest = hn::Max(largest_of_rest, hn::BitCast(du1, hn::Abs(hn::LoadU(d1, x + i))));
+  }
+  const std::uint32_t bits = std::max(hn::GetLane(hn::MaxOfLanes(du, largest)), hn::GetLane(largest_of_rest));
+  return std::bit_cast<float>(bits);
 }
 
 template <class D>
 HWY_INLINE hn::Vec<D> gradient(D d, const InputGradient& of, hn::Vec<D> x, hn::Vec<D> dy) {
   const auto v = hn::Sub(x, hn::Set(d, of.mean)), g = hn::Sub(dy, hn::Set(d, of.mean_dy));
-  return hn::Mul(hn::MulAdd(v, hn::Set(d, of.slope), g), hn::Set(d, of.gain));
+  return hn::Mul(hn::NegMulAdd(v, hn::Set(d, of.slope), g), hn::Set(d, of.gain));
 }
 
 /// dx may be x.
-void input_gradient(int64_t n, const InputGradient& of, const float* x, const float* dy, float* dx) {
-  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR { return gradient(d, of, hn::LoadU(d, x + i), hn::LoadU(d, dy + i)); });
+void input_gradient(int64_t n, const InputGradient& of, const float* x, const OutputGradient& dy, float* dx) {
+  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR { return gradient(d, of, hn::LoadU(d, x + i), gradient_at(d, dy, i)); });
 }
 
 /// Two rows of dx below the windows [0, Q) that fill whole vectors; returns how many.
 template <class D>
 HWY_INLINE int64_t input_gradient_rows(D d, int64_t Q, int64_t W, const InputGradient& of, const float* x,
-                                       const float* picked, const float* dy, float* dx) {
+                                       const float* picked, const OutputGradient& dy, float* dx) {
   const int64_t lanes = hn::Lanes(d);
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
@@ -158,7 +356,7 @@ HWY_INLINE int64_t input_gradient_rows(D d, int64_t Q, int64_t W, const InputGra
     hn::LoadInterleaved2(d, x + 2 * q, left, right);
     hn::LoadInterleaved2(d, x + W + 2 * q, below, last);
     const auto wanted = hn::LoadU(d, picked + q);
-    auto g = hn::LoadU(d, dy + q);  // until it has found its element
+    auto g = gradient_at(d, dy, q);  // until it has found its element
     const auto take = [&](hn::Vec<D> v) HWY_ATTR {
       const auto here = hn::Eq(v, wanted);
       const auto dx_here = gradient(d, of, v, hn::IfThenElseZero(here, g));
@@ -175,7 +373,7 @@ HWY_INLINE int64_t input_gradient_rows(D d, int64_t Q, int64_t W, const InputGra
 /// One plane, under windows of 2 x 2. Rows shorter than the longest vector go by shorter ones. The next plane is
 /// fetched meanwhile: the processor's own prefetching stops at the end of a page. dx may be x.
 void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const float* x, const float* picked,
-                        const float* dy, float* dx) {
+                        const OutputGradient& dy, float* dx) {
   const int64_t P = s.P(), Q = s.Q(), W = s.W;
   const auto in_no_window = [&](int64_t from, int64_t to) HWY_ATTR {
     fill(to - from, dx + from,
@@ -190,7 +388,7 @@ void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const flo
     int64_t q = 0;
     const auto rows = [&](auto d) HWY_ATTR {
       const int64_t at = above + 2 * q, window = p * Q + q;
-      q += input_gradient_rows(d, Q - q, W, of, x + at, picked + window, dy + window, dx + at);
+      q += input_gradient_rows(d, Q - q, W, of, x + at, picked + window, dy.from(window), dx + at);
     };
     rows(D32());
     rows(hn::CappedTag<float, 8>());
@@ -211,12 +409,17 @@ HWY_AFTER_NAMESPACE();
 namespace tern::kernels {
 
 HWY_EXPORT(moments);
+HWY_EXPORT(moments_and_picked_2x2);
 HWY_EXPORT(slopes);
 HWY_EXPORT(normalize);
+HWY_EXPORT(normalize_and_pick_2x2);
+HWY_EXPORT(largest_magnitude);
 HWY_EXPORT(input_gradient);
 HWY_EXPORT(input_gradient_2x2);
 
 namespace {
+
+constexpr int64_t block = 1024;  // elements that stay in the first-level cache from one function to the next
 
 /// Calls f(plane, channel) for all planes.
 template <class F>
@@ -227,36 +430,79 @@ void for_each_plane(const BatchNorm2dShape& s, const F& f) {
   });
 }
 
-/// What batch_norm2d says of mean, invstd and the running statistics, from the moments of all planes; mu and inv are
-/// the former two, unrounded.
-void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments* plane_moments, float* running_mean,
-                      float* running_var, float* mean, float* invstd, double* mu, double* inv) {
+/// Calls f(begin, elements) for the blocks of one plane of x.
+template <class F>
+void for_each_block(const BatchNorm2dShape& s, int64_t plane, const F& f) {
+  for (int64_t at = 0; at < s.HW; at += block) f(plane * s.HW + at, std::min(block, s.HW - at));
+}
+
+/// The moments of a plane whose squares no float can hold, or that has elements that are not finite.
+Moments wide_moments(int64_t n, const float* x) {
+  Moments total{.gap = 0};
+  for (int64_t i = 0; i < n; ++i) total.mean += x[i];
+  total.mean /= static_cast<double>(n);
+  for (int64_t i = 0; i < n; ++i) total.squares += (x[i] - total.mean) * (x[i] - total.mean);
+  return total;
+}
+
+/// What batch_norm2d says of mean, invstd, the running statistics and num_batches, from the moments of all planes; `of`
+/// gets what is to be done to each channel.
+void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments* plane_moments, const float* weight,
+                      const float* bias, float* running_mean, float* running_var, int64_t* num_batches, float* mean,
+                      float* invstd, Normalization* of) {
   const double count = static_cast<double>(s.N * s.HW);
   for (int64_t c = 0; c < s.C; ++c) {
     double sum = 0, squares = 0;
     for (int64_t n = 0; n < s.N; ++n) sum += plane_moments[n * s.C + c].mean;
-    mu[c] = sum / s.N;
+    const double mu = sum / static_cast<double>(s.N);
     for (int64_t n = 0; n < s.N; ++n) {
       const Moments& m = plane_moments[n * s.C + c];
-      squares += m.squares + s.HW * (m.mean - mu[c]) * (m.mean - mu[c]);
+      squares += m.squares + static_cast<double>(s.HW) * (m.mean - mu) * (m.mean - mu);
     }
-    inv[c] = 1 / std::sqrt(squares / count + s.eps);
-    mean[c] = static_cast<float>(mu[c]);
-    invstd[c] = static_cast<float>(inv[c]);
-    if (running_mean) running_mean[c] = static_cast<float>((1 - momentum) * running_mean[c] + momentum * mu[c]);
+    const double inv = 1 / std::sqrt(squares / count + s.eps);
+    of[c] = {.mean = mu, .gain = inv * (weight ? weight[c] : 1), .shift = bias ? bias[c] : 0};
+    mean[c] = static_cast<float>(mu);
+    invstd[c] = static_cast<float>(inv);
+    if (running_mean) running_mean[c] = static_cast<float>((1 - momentum) * running_mean[c] + momentum * mu);
     if (running_var) {
-      running_var[c] = static_cast<float>((1 - momentum) * running_var[c] + momentum * squares / (count - 1));
+      running_var[c] = static_cast<float>((1 - momentum) * running_var[c] + momentum * (squares / (count - 1)));
     }
   }
+  if (num_batches) ++*num_batches;
 }
 
-/// The slopes of each channel, with those elements of x whose dy is not 0; and the gradients that they are.
-void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean, const float* invstd, const float* dy,
-                    float* dweight, float* dbias, Slope* total) {
-  const auto slope_of = HWY_DYNAMIC_DISPATCH(slopes);
+/// y = activation(y), of a few elements.
+void activate(CpuFloat32& kernels, Activation activation, int64_t n, float* y) {
+  if (activation == Activation::tanh) kernels.tanh(n, y, y);
+  if (activation == Activation::relu) kernels.relu(n, y, y);
+}
+
+/// y = activation(x normalised, plus residual).
+void normalize_all(CpuFloat32& kernels, const BatchNorm2dShape& s, const Normalization* of, const float* x,
+                   const float* residual, float* y) {
+  const auto normalize_block = HWY_DYNAMIC_DISPATCH(normalize);
+  for_each_plane(s, [&](int64_t plane, int64_t c) {
+    for_each_block(s, plane, [&](int64_t at, int64_t n) {
+      normalize_block(n, of[c], x + at, residual ? residual + at : nullptr, y + at);
+      activate(kernels, s.activation, n, y + at);
+    });
+  });
+}
+
+/// The slopes of each channel, with those elements of x whose dy is not 0; and the gradients that they are. dresidual,
+/// unless null, gets dy from before the activation.
+void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean, const float* invstd,
+                    const OutputGradient& dy, float* dweight, float* dbias, float* dresidual, Slope* total) {
+  const auto slopes_of = HWY_DYNAMIC_DISPATCH(slopes);
   Scratch<Slope> plane_slope(s.N * s.C);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
-    plane_slope[plane] = slope_of(s.HW, x + plane * s.HW, mean[c], dy + plane * s.HW);
+    Slope sum;
+    for_each_block(s, plane, [&](int64_t at, int64_t n) {
+      const Slope more = slopes_of(n, x + at, mean[c], invstd[c], dy.from(at), dresidual ? dresidual + at : nullptr);
+      sum.dy += more.dy;
+      sum.product += more.product;
+    });
+    plane_slope[plane] = sum;
   });
   for (int64_t c = 0; c < s.C; ++c) {
     total[c] = {};
@@ -264,20 +510,20 @@ void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean
       total[c].dy += plane_slope[n * s.C + c].dy;
       total[c].product += plane_slope[n * s.C + c].product;
     }
-    if (dweight) dweight[c] = static_cast<float>(total[c].product * invstd[c]);
+    if (dweight) dweight[c] = static_cast<float>(total[c].product);
     if (dbias) dbias[c] = static_cast<float>(total[c].dy);
   }
 }
 
 /// Of a channel of `count` elements; the slopes are zero in evaluation.
 ///
-/// In training the mean and the variance depend on x as well: with xhat = (x - mean) * invstd,
-/// dx = (dy - mean of dy - xhat * mean of dy * xhat) * invstd * weight.
-InputGradient input_gradient_of(int64_t count, double mean, double invstd, double weight, const Slope& total) {
+/// In training the mean and the variance depend on x as well: dx = (dy - mean of dy - xhat * mean of dy * xhat) *
+/// invstd * weight.
+InputGradient input_gradient_of(int64_t count, float mean, float invstd, double weight, const Slope& total) {
   const double n = static_cast<double>(count);
-  return {.mean = static_cast<float>(mean),
+  return {.mean = mean,
           .mean_dy = static_cast<float>(total.dy / n),
-          .slope = static_cast<float>(-invstd * invstd * total.product / n),
+          .slope = static_cast<float>(total.product / n * invstd),
           .gain = static_cast<float>(invstd * weight)};
 }
 
@@ -294,98 +540,140 @@ void spread(const Pool2dShape& s, const float* x, const float* picked, const flo
   });
 }
 
+/// One plane of max_pool2d(batch_norm2d(x)), by the ops themselves.
+void pool_plane(const Pool2dShape& s, const Normalization& of, const float* x, float* picked, float* y) {
+  const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
+  Scratch<float> normalized(HW);
+  Scratch<int64_t> indices(PQ);
+  HWY_DYNAMIC_DISPATCH(normalize)(HW, of, x, nullptr, normalized.data());
+  max_pool2d_plane(s, normalized.data(), y, indices.data());
+  for (int64_t i = 0; i < PQ; ++i) picked[i] = x[indices[i]];
+}
+
+/// Whether the normalised values of two elements differ, of which the one is larger by `gap` and the other's is y. The
+/// two differences and the product with the sum, by which they are computed, are off by half a unit in their last place
+/// each.
+bool told_apart(const Normalization& of, float gap, float y) {
+  const double rounding = 0x1p-21 * (std::abs(y) + std::abs(of.shift)) + 0x1p-46 * std::abs(of.mean * of.gain);
+  return gap * std::abs(of.gain) > rounding + std::numeric_limits<float>::min();
+}
+
 }  // namespace
 
 void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight,
-                              const float* bias, float* running_mean, float* running_var, float* mean, float* invstd,
-                              float* y) {
+                              const float* bias, const float* residual, float* running_mean, float* running_var,
+                              int64_t* num_batches, float* mean, float* invstd, float* y) {
   if (s.N * s.HW == 0) {
-    return ReferenceFloat<float>::batch_norm2d(s, momentum, x, weight, bias, running_mean, running_var, mean, invstd,
-                                               y);
+    return ReferenceFloat<float>::batch_norm2d(s, momentum, x, weight, bias, residual, running_mean, running_var,
+                                               num_batches, mean, invstd, y);
   }
   const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
-  const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
   Scratch<Moments> plane_moments(s.N * s.C);
-  Scratch<double> mu(s.C), inv(s.C);
-  for_each_plane(s, [&](int64_t plane, int64_t) { plane_moments[plane] = moments_of(s.HW, x + plane * s.HW); });
-  batch_statistics(s, momentum, plane_moments.data(), running_mean, running_var, mean, invstd, mu.data(), inv.data());
-  for_each_plane(s, [&](int64_t plane, int64_t c) {
-    normalize_plane(s.HW, x + plane * s.HW, mu[c], inv[c] * (weight ? weight[c] : 1), bias ? bias[c] : 0,
-                    y + plane * s.HW);
+  Scratch<Normalization> of(s.C);
+  for_each_plane(s, [&](int64_t plane, int64_t) {
+    const float* const in = x + plane * s.HW;
+    plane_moments[plane] = moments_of(s.HW, in);
+    if (!std::isfinite(plane_moments[plane].squares)) plane_moments[plane] = wide_moments(s.HW, in);
   });
+  batch_statistics(s, momentum, plane_moments.data(), weight, bias, running_mean, running_var, num_batches, mean,
+                   invstd, of.data());
+  normalize_all(*this, s, of.data(), x, residual, y);
 }
 
 void CpuFloat32::batch_norm2d_eval(const BatchNorm2dShape& s, const float* x, const float* weight, const float* bias,
-                                   const float* running_mean, const float* running_var, float* invstd, float* y) {
-  const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
-  Scratch<double> inv(s.C);
+                                   const float* residual, const float* running_mean, const float* running_var,
+                                   float* invstd, float* y) {
+  Scratch<Normalization> of(s.C);
   for (int64_t c = 0; c < s.C; ++c) {
-    inv[c] = 1 / std::sqrt(running_var[c] + s.eps);
-    invstd[c] = static_cast<float>(inv[c]);
+    const double inv = 1 / std::sqrt(running_var[c] + s.eps);
+    of[c] = {.mean = running_mean[c], .gain = inv * (weight ? weight[c] : 1), .shift = bias ? bias[c] : 0};
+    invstd[c] = static_cast<float>(inv);
   }
-  for_each_plane(s, [&](int64_t plane, int64_t c) {
-    normalize_plane(s.HW, x + plane * s.HW, running_mean[c], inv[c] * (weight ? weight[c] : 1), bias ? bias[c] : 0,
-                    y + plane * s.HW);
-  });
+  normalize_all(*this, s, of.data(), x, residual, y);
 }
 
 void CpuFloat32::batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const float* x, const float* weight,
-                                       const float* mean, const float* invstd, const float* dy, float* dx,
-                                       float* dweight, float* dbias) {
+                                       const float* mean, const float* invstd, const float* y, const float* dy,
+                                       float* dx, float* dweight, float* dbias, float* dresidual) {
   Scratch<Slope> total(s.C);
-  channel_slopes(s, x, mean, invstd, dy, dweight, dbias, total.data());
+  const OutputGradient from_y{s.activation, y, dy};
+  channel_slopes(s, x, mean, invstd, from_y, dweight, dbias, dresidual, total.data());
   if (!dx) return;
-  const auto gradient_of_plane = HWY_DYNAMIC_DISPATCH(input_gradient);
+  const auto gradient_of_block = HWY_DYNAMIC_DISPATCH(input_gradient);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
     const InputGradient of =
         input_gradient_of(s.N * s.HW, mean[c], invstd[c], weight ? weight[c] : 1, training ? total[c] : Slope{});
-    gradient_of_plane(s.HW, of, x + plane * s.HW, dy + plane * s.HW, dx + plane * s.HW);
+    const OutputGradient g = dresidual ? OutputGradient{Activation::none, nullptr, dresidual} : from_y;
+    for_each_block(s, plane, [&](int64_t at, int64_t n) { gradient_of_block(n, of, x + at, g.from(at), dx + at); });
   });
 }
 
-void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const float* x,
-                                         const float* weight, const float* bias, float* running_mean,
-                                         float* running_var, float* mean, float* invstd, float* picked, float* y) {
+void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activation, double eps, double momentum,
+                                         const float* x, const float* weight, const float* bias, float* running_mean,
+                                         float* running_var, int64_t* num_batches, float* mean, float* invstd,
+                                         float* picked, float* y) {
   const BatchNorm2dShape all{s.N, s.C, s.H * s.W, eps};
   const int64_t PQ = s.P() * s.Q();
   if (s.N == 0) {
-    return ReferenceFloat<float>::batch_norm2d_max_pool2d(s, eps, momentum, x, weight, bias, running_mean, running_var,
-                                                          mean, invstd, picked, y);
+    return ReferenceFloat<float>::batch_norm2d_max_pool2d(s, activation, eps, momentum, x, weight, bias, running_mean,
+                                                          running_var, num_batches, mean, invstd, picked, y);
   }
+  const bool windows_of_2 = is_2x2(s);
   const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
+  const auto moments_and_picked_of = HWY_DYNAMIC_DISPATCH(moments_and_picked_2x2);
   const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
+  const auto normalize_and_pick = HWY_DYNAMIC_DISPATCH(normalize_and_pick_2x2);
+  const auto largest_of = HWY_DYNAMIC_DISPATCH(largest_magnitude);
   Scratch<Moments> plane_moments(s.N * s.C);
-  Scratch<double> mu(s.C), inv(s.C);
+  Scratch<Normalization> of(s.C);
   for_each_plane(all, [&](int64_t plane, int64_t c) {
     const float* const in = x + plane * all.HW;
-    plane_moments[plane] = moments_of(all.HW, in);
-    max_pool2d_plane(s, weight && weight[c] < 0, in, picked + plane * PQ, nullptr);  // while x is in the cache
+    Moments& m = plane_moments[plane];
+    m = windows_of_2 ? moments_and_picked_of(s, weight && weight[c] < 0, in, picked + plane * PQ)
+                     : moments_of(all.HW, in);
+    if (!std::isfinite(m.squares)) m = wide_moments(all.HW, in);
   });
-  batch_statistics(all, momentum, plane_moments.data(), running_mean, running_var, mean, invstd, mu.data(), inv.data());
+  batch_statistics(all, momentum, plane_moments.data(), weight, bias, running_mean, running_var, num_batches, mean,
+                   invstd, of.data());
   for_each_plane(all, [&](int64_t plane, int64_t c) {
-    normalize_plane(PQ, picked + plane * PQ, mu[c], inv[c] * (weight ? weight[c] : 1), bias ? bias[c] : 0,
-                    y + plane * PQ);
+    float *const from = picked + plane * PQ, *const to = y + plane * PQ;
+    const float* const in = x + plane * all.HW;
+    if (windows_of_2) {
+      normalize_plane(PQ, of[c], from, nullptr, to);
+      if (!told_apart(of[c], plane_moments[plane].gap, largest_of(PQ, to))) {
+        normalize_and_pick(s, of[c], in, from, to);
+      }
+    } else {
+      pool_plane(s, of[c], in, from, to);
+    }
+    activate(*this, activation, PQ, to);
   });
 }
 
-void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const float* x, const float* weight,
-                                                  const float* mean, const float* invstd, const float* picked,
-                                                  const float* dy, float* dx, float* dweight, float* dbias) {
+void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const float* x,
+                                                  const float* weight, const float* mean, const float* invstd,
+                                                  const float* picked, const float* y, const float* dy, float* dx,
+                                                  float* dweight, float* dbias) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
   Scratch<Slope> total(s.C);
-  channel_slopes({s.N, s.C, PQ}, picked, mean, invstd, dy, dweight, dbias, total.data());
+  const OutputGradient from_y{activation, y, dy};
+  channel_slopes({s.N, s.C, PQ}, picked, mean, invstd, from_y, dweight, dbias, nullptr, total.data());
   if (!dx) return;
   const bool windows_of_2 = is_2x2(s);
   const auto gradient_2x2 = HWY_DYNAMIC_DISPATCH(input_gradient_2x2);
   const auto gradient_of_plane = HWY_DYNAMIC_DISPATCH(input_gradient);
   for_each_plane({s.N, s.C, HW}, [&](int64_t plane, int64_t c) {
     const InputGradient of = input_gradient_of(s.N * HW, mean[c], invstd[c], weight ? weight[c] : 1, total[c]);
-    const float *const x_plane = x + plane * HW, *const wanted = picked + plane * PQ, *const g = dy + plane * PQ;
+    const float *const x_plane = x + plane * HW, *const wanted = picked + plane * PQ;
     float* const dx_plane = dx + plane * HW;
+    const OutputGradient g = from_y.from(plane * PQ);
     if (windows_of_2) return gradient_2x2(s, of, x_plane, wanted, g, dx_plane);
-    Scratch<float> spread_dy(HW);
-    spread(s, x_plane, wanted, g, spread_dy.data());
-    gradient_of_plane(HW, of, x_plane, spread_dy.data(), dx_plane);
+    Scratch<float> before(PQ), spread_dy(HW);
+    std::copy_n(g.dy, PQ, before.data());
+    if (activation == Activation::tanh) tanh_backward(PQ, g.y, g.dy, before.data());
+    if (activation == Activation::relu) relu_backward(PQ, g.y, g.dy, before.data());
+    spread(s, x_plane, wanted, before.data(), spread_dy.data());
+    gradient_of_plane(HW, of, x_plane, {Activation::none, nullptr, spread_dy.data()}, dx_plane);
   });
 }
 

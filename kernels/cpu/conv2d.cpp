@@ -11,15 +11,20 @@
 /// the product of the transposed filter matrix and dy, its columns added back to where they were taken from.
 /// The gradient by w is a sum over pixels, in vectors of taps: its copy has the channels last, so that taps are
 /// neighbours. It is summed in fixed chunks of images and rows; these partial sums are then added up in order.
+///
+/// Pooling and an activation follow block by block, while what they read is in the cache, and the gradient by what was
+/// pooled is made anew for each block that reads it: neither is ever in memory as a whole (Output, Input).
 
 #include <tern/kernels/cpu/conv2d_tiles.hpp>
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
+#include <tern/kernels/cpu/pool2d_plane.hpp>
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/kernels/cpu/winograd.hpp>
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 namespace tern::kernels {
@@ -43,15 +48,17 @@ struct Blocking {
   int64_t images, rows;  ///< of a block
   int64_t image_blocks, row_blocks;
 
-  /// About `pixels` pixels to a block.
-  Blocking(int64_t all_images, int64_t height, int64_t width, int64_t pixels) : N(all_images), P(height), Q(width) {
+  /// About `pixels` pixels to a block, and a multiple of `row_unit` rows, where it has not all.
+  Blocking(int64_t all_images, int64_t height, int64_t width, int64_t pixels, int64_t row_unit = 1)
+      : N(all_images), P(height), Q(width) {
     row_blocks = std::min(P, ceil_div(P * Q, std::max(pixels, Q)));
-    rows = ceil_div(P, row_blocks);
+    rows = std::min(P, round_up(ceil_div(P, row_blocks), row_unit));
     row_blocks = ceil_div(P, rows);
     images = row_blocks > 1 ? 1 : std::clamp<int64_t>(pixels / (P * Q), 1, N);
     image_blocks = ceil_div(N, images);
   }
-  Blocking(const Conv2dShape& s, int64_t pixels) : Blocking(s.N, s.P(), s.Q(), pixels) {}
+  Blocking(const Conv2dShape& s, int64_t pixels, int64_t row_unit = 1)
+      : Blocking(s.N, s.P(), s.Q(), pixels, row_unit) {}
 
   int64_t count() const { return image_blocks * row_blocks; }
   int64_t pixels() const { return images * rows * Q; }
@@ -66,6 +73,126 @@ struct Block {
     p = index % b.row_blocks * b.rows;
     rows = std::min(b.rows, b.P - p);
   }
+};
+
+/// Where the pixels of a block go: from `first` on, so many elements from image to image and from channel to channel.
+struct Destination {
+  float* first;
+  int64_t image, channel;
+};
+
+/// What becomes of a convolution's result: it goes to y, or, where windows pool it, through a thread's scratch memory,
+/// block by block; and then through the activation.
+class Output {
+ public:
+  Output(CpuFloat32& kernels, const Conv2dMaxPool2dShape& s, float* y, uint8_t* picked)
+      : kernels_(kernels), s_(s), y_(y), picked_(picked) {}
+
+  /// No window lies in two blocks.
+  int64_t row_unit() const { return s_.R; }
+  /// Pixels of a block, where it may have `pixels` of them for the sake of its input.
+  int64_t pixels(int64_t pixels) const {
+    const int64_t K = s_.conv.K / s_.conv.groups;
+    return s_.pools() ? std::min(pixels, std::max<int64_t>(1024, cache_elements / K)) : pixels;
+  }
+  int64_t scratch(int64_t images, int64_t rows) const {
+    return s_.pools() ? images * s_.conv.K / s_.conv.groups * rows * s_.conv.Q() : 0;
+  }
+
+  /// Of group g's channels of the block.
+  Destination place(const Block& b, int64_t g, float* scratch) const {
+    const int64_t Q = s_.conv.Q(), K = s_.conv.K / s_.conv.groups, plane = s_.conv.P() * Q;
+    if (s_.pools()) return {scratch, K * b.rows * Q, b.rows * Q};
+    return {y_ + (b.n * s_.conv.K + g * K) * plane + b.p * Q, s_.conv.K * plane, plane};
+  }
+
+  /// Once all is where place() said.
+  void finish(const Block& b, int64_t g, float* scratch) const {
+    if (s_.is_conv2d() || b.rows < s_.R) return;
+    const int64_t K = s_.conv.K / s_.conv.groups, Q = s_.Q();
+    const Pool2dShape pool{1, 1, b.rows, s_.conv.Q(), s_.R, s_.S, s_.R, s_.S};
+    const Destination from = place(b, g, scratch);
+    for (int64_t i = 0; i < b.images; ++i) {
+      for (int64_t k = 0; k < K; ++k) {
+        const int64_t to = (((b.n + i) * s_.conv.K + g * K + k) * s_.P() + b.p / s_.R) * Q, n = b.rows / s_.R * Q;
+        if (s_.pools()) {
+          max_pool2d_plane(pool, from.first + i * from.image + k * from.channel, y_ + to,
+                           picked_ ? picked_ + to : nullptr);
+        }
+        if (s_.activation == Activation::tanh) kernels_.tanh(n, y_ + to, y_ + to);
+        if (s_.activation == Activation::relu) kernels_.relu(n, y_ + to, y_ + to);
+      }
+    }
+  }
+
+ private:
+  CpuFloat32& kernels_;
+  const Conv2dMaxPool2dShape& s_;
+  float* y_;
+  uint8_t* picked_;
+};
+
+/// Images [N, planes, HW] that a convolution is of: as they lie in memory, or the gradient by a convolution's result,
+/// from that by what Output made of it.
+struct Input {
+  int64_t planes, HW;
+  const float* x;
+
+  CpuFloat32* kernels = nullptr;  ///< null for images in memory
+  const Conv2dMaxPool2dShape* s = nullptr;
+  const float* y = nullptr;
+  const uint8_t* picked = nullptr;
+
+  Input(int64_t channels, int64_t pixels, const float* in_memory) : planes(channels), HW(pixels), x(in_memory) {}
+  Input(CpuFloat32& cpu, const Conv2dMaxPool2dShape& shape, const float* pooled, const uint8_t* places, const float* dy)
+      : Input(shape.conv.K, shape.conv.P() * shape.conv.Q(), dy) {
+    if (shape.is_conv2d()) return;
+    kernels = &cpu;
+    s = &shape;
+    y = pooled;
+    picked = places;
+  }
+};
+
+/// One thread's look at an Input, up to so many images at a time.
+class InputReader {
+ public:
+  InputReader(const Input& in, int64_t images)
+      : in_(in), made_(in.kernels ? images * in.planes * in.HW : 0), before_(in.kernels ? in.s->P() * in.s->Q() : 0) {}
+
+  /// `count` planes of each of some images, which lie as they would in memory.
+  const float* at(int64_t n, int64_t images, int64_t plane, int64_t count) {
+    if (!in_.kernels) return in_.x + (n * in_.planes + plane) * in_.HW;
+    if (n != n_ || plane != plane_) {
+      for (int64_t i = 0; i < images; ++i) {
+        for (int64_t j = plane; j < plane + count; ++j) {
+          make((n + i) * in_.planes + j, made_.data() + (i * in_.planes + j) * in_.HW);
+        }
+      }
+    }
+    n_ = n;
+    plane_ = plane;
+    return made_.data() + plane * in_.HW;
+  }
+
+ private:
+  void make(int64_t plane, float* to) {
+    const Conv2dMaxPool2dShape& s = *in_.s;
+    const int64_t n = s.P() * s.Q(), from = plane * n;
+    const float* dy = in_.x + from;
+    if (s.activation != Activation::none) {
+      float* const before = s.pools() ? before_.data() : to;
+      if (s.activation == Activation::tanh) in_.kernels->tanh_backward(n, in_.y + from, dy, before);
+      if (s.activation == Activation::relu) in_.kernels->relu_backward(n, in_.y + from, dy, before);
+      dy = before;
+    }
+    const Pool2dShape pool{1, 1, s.conv.P(), s.conv.Q(), s.R, s.S, s.R, s.S};
+    if (s.pools()) max_pool2d_plane_backward(pool, in_.picked + from, dy, to);
+  }
+
+  const Input& in_;
+  Scratch<float> made_, before_;  ///< the images, and a plane's gradient before the activation
+  int64_t n_ = -1, plane_ = -1;   ///< of what has been made
 };
 
 /// Of one image's pixel in one group.
@@ -121,15 +248,15 @@ class InputCopy {
   /// Columns: elements from tap to tap, a multiple of a vector. What is no pixel is zero.
   int64_t stride() const { return stride_; }
 
-  /// The vectors of a block. Planes: dst as in y. The last vector of a row of odd length overlaps the one before it.
-  /// Columns: dst as in [K][stride()].
-  std::vector<PixelVector> vectors(const Block& b) const {
+  /// The vectors of a block. Planes: images lie dst_image elements apart in dst. The last vector of a row of odd length
+  /// overlaps the one before it. Columns: dst as in [K][stride()].
+  std::vector<PixelVector> vectors(const Block& b, int64_t dst_image) const {
     const int64_t Q = s_.Q();
     std::vector<PixelVector> list;
     if (as_planes_) {
       for (int64_t i = 0; i < b.images; ++i) {
         for (int64_t p = 0; p < b.rows; ++p) {
-          const int64_t src = i * image_ + p * s_.stride_h * width_, dst = (i * s_.K * s_.P() + p) * Q;
+          const int64_t src = i * image_ + p * s_.stride_h * width_, dst = i * dst_image + p * Q;
           for (int64_t q = 0; q < Q; q += lanes_) {
             const int64_t at = std::min(q, Q - lanes_);
             list.push_back({src + at, dst + at});
@@ -225,24 +352,27 @@ class PackedWeights {
 int64_t grain_for(int64_t flop) { return std::max<int64_t>(1, piece_flop / std::max<int64_t>(1, flop)); }
 
 /// y from x with weights that are packed already.
-void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, float* y) {
-  const int64_t Q = s.Q(), PQ = s.P() * Q, K = s.K / s.groups, taps = s.C / s.groups * s.R * s.S;
+void correlate(const Conv2dShape& s, const Input& x, const PackedWeights& w, const Output& y) {
+  const int64_t Q = s.Q(), K = s.K / s.groups, taps = s.C / s.groups * s.R * s.S;
   const int64_t lanes = conv2d_tile_sizes().lanes;
   // Rows of at least one vector that fill three quarters of their vectors.
   const bool as_planes = s.stride_w == 1 && Q >= lanes && 4 * Q >= 3 * round_up(Q, lanes);
   const int64_t C = s.C / s.groups;
-  const Blocking blocking(s, as_planes ? std::max(cache_elements / std::max<int64_t>(1, C), 6 * lanes) : 12 * lanes);
+  const int64_t pixels = as_planes ? std::max(cache_elements / std::max<int64_t>(1, C), 6 * lanes) : 12 * lanes;
+  const Blocking blocking(s, y.pixels(pixels), y.row_unit());
   const InputCopy copy(s, blocking, C, as_planes);
 
   const int64_t flop = blocking.pixels() * flop_per_pixel(s);
   parallel_for(blocking.count() * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
-    Scratch<float> src(copy.elements());
+    Scratch<float> src(copy.elements()), out(y.scratch(blocking.images, blocking.rows));
+    InputReader in(x, blocking.images);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
       const Block b(blocking, task / s.groups);
-      copy.fill(b, C, x + (b.n * s.C + g * C) * s.H * s.W, src.data());
+      copy.fill(b, C, in.at(b.n, b.images, g * C, C), src.data());
 
-      const auto vectors = copy.vectors(b);
+      const Destination dst = y.place(b, g, out.data());
+      const auto vectors = copy.vectors(b, dst.image);
       Correlation c{.K = K,
                     .taps = taps,
                     .tap_block = as_planes ? taps : cache_taps,
@@ -251,23 +381,23 @@ void correlate(const Conv2dShape& s, const float* x, const PackedWeights& w, flo
                     .src = src.data(),
                     .offset = copy.offset(),
                     .w = w.group(g)};
-      float* dst = y + (b.n * s.K + g * K) * PQ + b.p * Q;
       if (as_planes) {
-        c.dst = dst;
-        c.dst_channel = PQ;
+        c.dst = dst.first;
+        c.dst_channel = dst.channel;
         conv2d_correlate(c);
       } else {
-        const int64_t pixels = b.rows * Q;
+        const int64_t n = b.rows * Q;
         Scratch<float> columns(K * copy.stride());
         c.dst = columns.data();
         c.dst_channel = copy.stride();
         conv2d_correlate(c);
         for (int64_t i = 0; i < b.images; ++i) {
           for (int64_t k = 0; k < K; ++k) {
-            std::copy_n(columns.data() + k * copy.stride() + i * pixels, pixels, dst + (i * s.K + k) * PQ);
+            std::copy_n(columns.data() + k * copy.stride() + i * n, n, dst.first + i * dst.image + k * dst.channel);
           }
         }
       }
+      y.finish(b, g, out.data());
     }
   });
 }
@@ -369,8 +499,9 @@ std::vector<Strip> strips_of(int64_t images, int64_t rows, int64_t cols, int64_t
 
 /// y from x by Winograd's tiles. weight(g, k, c, i) is element i of the filter [3][3] of channels k and c of group g.
 template <class Weight>
-void correlate_by_tiles(const Conv2dShape& s, const float* x, const Weight& weight, const float* bias, float* y) {
-  const int64_t C = s.C / s.groups, K = s.K / s.groups, P = s.P(), Q = s.Q(), PQ = P * Q;
+void correlate_by_tiles(const Conv2dShape& s, const Input& x, const Weight& weight, const float* bias,
+                        const Output& y) {
+  const int64_t C = s.C / s.groups, K = s.K / s.groups, P = s.P(), Q = s.Q();
   const int64_t most = winograd_channels(), filters = C * winograd_places;
   Scratch<float> packed(s.K * filters);
   const int64_t blocks = ceil_div(K, most);
@@ -393,31 +524,37 @@ void correlate_by_tiles(const Conv2dShape& s, const float* x, const Weight& weig
   int64_t lanes = winograd_lanes();
   if (Q < lanes || 4 * Q < 3 * round_up(Q, lanes)) lanes = shorter_winograd_lanes();
   // Rows that fill no tile go with the last block: no two blocks write the same.
-  const Blocking blocking(s.N, P / 4, ceil_div(Q, 4), std::clamp<int64_t>(cache_elements / C, 1024, 4096) / 16);
+  const int64_t pixels = y.pixels(std::clamp<int64_t>(cache_elements / C, 1024, 4096));
+  const Blocking blocking(s.N, P / 4, ceil_div(Q, 4), pixels / 16, y.row_unit() / std::gcd(y.row_unit(), int64_t{4}));
   const int64_t flop = 2 * filters * K * blocking.pixels();
   parallel_for(blocking.count() * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
     Scratch<float> copy(TileInput::copied(s, blocking.images, C, 4 * blocking.rows + 3));
-    Scratch<float> scratch(winograd_scratch(C, K));
+    Scratch<float> scratch(winograd_scratch(C, K)), out(y.scratch(blocking.images, 4 * blocking.rows + 3));
+    InputReader images(x, blocking.images);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
-      const Block b(blocking, task / s.groups);
-      const int64_t p = 4 * b.p, rows = (b.p + b.rows < blocking.P ? 4 * (b.p + b.rows) : P) - p;
-      const TileInput in(s, b.images, C, p, rows, x + (b.n * s.C + g * C) * s.H * s.W, copy.data());
-      const auto strips = strips_of(b.images, rows, Q, lanes, in, {s.K * PQ, Q});
+      Block b(blocking, task / s.groups);
+      const float* from = images.at(b.n, b.images, g * C, C);
+      b.rows = (b.p + b.rows < blocking.P ? 4 * (b.p + b.rows) : P) - 4 * b.p;
+      b.p *= 4;
+      const TileInput in(s, b.images, C, b.p, b.rows, from, copy.data());
+      const Destination dst = y.place(b, g, out.data());
+      const auto strips = strips_of(b.images, b.rows, Q, lanes, in, {dst.image, Q});
       winograd_correlate({.x = in.under(strips, C, lanes),
                           .K = K,
                           .w = packed.data() + g * K * filters,
                           .bias = biases.data() + g * K,
                           .scratch = scratch.data(),
-                          .dst = y + (b.n * s.K + g * K) * PQ + p * Q,
-                          .dst_channel = PQ,
+                          .dst = dst.first,
+                          .dst_channel = dst.channel,
                           .dst_row = Q});
+      y.finish(b, g, out.data());
     }
   });
 }
 
 /// dx from dy at stride 1: y of a convolution whose filter is turned round, inputs and outputs of a group swapped.
-void backward_input_unit_stride(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
+void backward_input_unit_stride(CpuFloat32& kernels, const Conv2dShape& s, const float* w, const Input& dy, float* dx) {
   const Conv2dShape turned{.N = s.N,
                            .C = s.K,
                            .H = s.P(),
@@ -430,15 +567,17 @@ void backward_input_unit_stride(const Conv2dShape& s, const float* w, const floa
                            .dilation_h = s.dilation_h,
                            .dilation_w = s.dilation_w,
                            .groups = s.groups};
+  const Conv2dMaxPool2dShape alone{.conv = turned};
+  const Output out(kernels, alone, dx, nullptr);
   const int64_t C = s.C / s.groups, K = s.K / s.groups, RS = s.R * s.S;
   if (suits_winograd(turned)) {
     const auto weight = [&](int64_t g, int64_t c, int64_t k, int i) { return w[((g * K + k) * C + c) * 9 + 8 - i]; };
-    return correlate_by_tiles(turned, dy, weight, nullptr, dx);
+    return correlate_by_tiles(turned, dy, weight, nullptr, out);
   }
   const PackedWeights packed(s.groups, C, K * RS, nullptr, [&](int64_t g, int64_t c, int64_t j) {
     return w[((g * K + j / RS) * C + c) * RS + (RS - 1 - j % RS)];
   });
-  correlate(turned, dy, packed, dx);
+  correlate(turned, dy, packed, out);
 }
 
 /// Adds the columns of one channel's taps, `stride` apart, to the plane of x that they would be taken from.
@@ -459,7 +598,7 @@ void add_columns(const Conv2dShape& s, const Block& b, const float* columns, int
 }
 
 /// dx from dy in general: the columns [C R S, pixels] = w^T dy, each added to where it was taken from.
-void backward_input_by_columns(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
+void backward_input_by_columns(const Conv2dShape& s, const float* w, const Input& dy, float* dx) {
   const int64_t C = s.C / s.groups, K = s.K / s.groups, taps = C * s.R * s.S, HW = s.H * s.W;
   const int64_t lanes = conv2d_tile_sizes().lanes;
   const PackedWeights packed(s.groups, taps, K, nullptr,
@@ -474,6 +613,7 @@ void backward_input_by_columns(const Conv2dShape& s, const float* w, const float
   const int64_t flop = blocking.pixels() * flop_per_pixel(s) * blocking.row_blocks;
   parallel_for(blocking.image_blocks * s.groups, grain_for(flop), [&](int64_t begin, int64_t end) {
     Scratch<float> pixels(K * stride), columns(taps * stride);
+    InputReader images(dy, blocking.images);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t g = task % s.groups;
       for (int64_t r = 0; r < blocking.row_blocks; ++r) {
@@ -482,7 +622,7 @@ void backward_input_by_columns(const Conv2dShape& s, const float* w, const float
         if (r == 0) {
           for (int64_t i = 0; i < b.images; ++i) std::fill_n(dx_block + i * s.C * HW, C * HW, 0.0f);
         }
-        gather_pixels(s, b, dy + (b.n * s.K + g * K) * s.P() * s.Q(), stride, pixels.data());
+        gather_pixels(s, b, images.at(b.n, b.images, g * K, K), stride, pixels.data());
         conv2d_correlate({.K = taps,
                           .taps = K,
                           .tap_block = cache_taps,
@@ -523,7 +663,7 @@ class GradientByPixels {
   /// Adds a block to the sums, in rows of sums_row elements; x and dy start at its first image and channel.
   void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
     copy_.fill(b, C_, x, scratch);
-    const auto vectors = copy_.vectors(b);
+    const auto vectors = copy_.vectors(b, s_.K * s_.P() * s_.Q());
     CorrelationGradient d{.K = s_.K / s_.groups,
                           .taps = row(),
                           .vectors = static_cast<int64_t>(vectors.size()),
@@ -776,7 +916,7 @@ class GradientByStrips {
 };
 
 template <class Gradient>
-void backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw, float* dbias) {
+void backward_weight(const Conv2dShape& s, const float* x, const Input& dy, float* dw, float* dbias) {
   const int64_t PQ = s.P() * s.Q(), C = s.C / s.groups, K = s.K / s.groups, RS = s.R * s.S;
   const int64_t lanes = conv2d_tile_sizes().lanes;
   const Blocking blocking = Gradient::blocking(s);
@@ -798,6 +938,7 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
   const int64_t flop = blocking.pixels() * flop_per_pixel(s) * chunk / slices;
   parallel_for(chunks * s.groups * slices, grain_for(flop), [&](int64_t begin, int64_t end) {
     Scratch<float> scratch(whole.scratch());
+    InputReader images(dy, blocking.images);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t c = task / (s.groups * slices), g = task / slices % s.groups, i = task % slices;
       const Gradient& gradient = i + 1 < slices ? whole : rest;
@@ -807,7 +948,7 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
       if (i == 0) std::fill_n(dbias_chunk, K, 0.0f);
       for (int64_t index = c * chunk; index < std::min((c + 1) * chunk, blocking.count()); ++index) {
         const Block b(blocking, index);
-        const float* dy_block = dy + (b.n * s.K + g * K) * PQ;
+        const float* dy_block = images.at(b.n, b.images, g * K, K);
         gradient.add(b, x + (b.n * s.C + g * C + i * slice) * s.H * s.W, dy_block, scratch.data(), dw_chunk, row);
         for (int64_t n = 0; dbias && i == 0 && n < b.images; ++n) {
           const int64_t tall = ceil_div(s.P(), blocking.P),
@@ -836,33 +977,18 @@ void backward_weight(const Conv2dShape& s, const float* x, const float* dy, floa
   if (dbias) std::copy_n(partial.data() + weight_sums, s.K, dbias);
 }
 
-}  // namespace
-
-void CpuFloat32::conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
-  if (s.N * s.K * s.P() * s.Q() == 0) return;
-  const int64_t K = s.K / s.groups, C = s.C / s.groups, taps = C * s.R * s.S;
-  if (suits_winograd(s)) {
-    const auto weight = [&](int64_t g, int64_t k, int64_t c, int i) { return w[((g * K + k) * C + c) * 9 + i]; };
-    return correlate_by_tiles(s, x, weight, bias, y);
-  }
-  const PackedWeights packed(s.groups, K, taps, bias,
-                             [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
-  correlate(s, x, packed, y);
-}
-
-void CpuFloat32::conv2d_backward_input(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
+void backward_input(CpuFloat32& kernels, const Conv2dShape& s, const float* w, const Input& dy, float* dx) {
   if (s.N * s.C * s.H * s.W == 0) return;
   if (s.K * s.P() * s.Q() == 0) {
     std::fill_n(dx, s.N * s.C * s.H * s.W, 0.0f);
   } else if (s.stride_h == 1 && s.stride_w == 1) {
-    backward_input_unit_stride(s, w, dy, dx);
+    backward_input_unit_stride(kernels, s, w, dy, dx);
   } else {
     backward_input_by_columns(s, w, dy, dx);
   }
 }
 
-void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw,
-                                        float* dbias) {
+void backward_weight(const Conv2dShape& s, const float* x, const Input& dy, float* dw, float* dbias) {
   if (s.N * s.K * s.P() * s.Q() == 0) {
     std::fill_n(dw, s.K * (s.C / s.groups) * s.R * s.S, 0.0f);
     if (dbias) std::fill_n(dbias, s.K, 0.0f);
@@ -878,6 +1004,48 @@ void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, co
   } else {
     backward_weight<GradientByPixels>(s, x, dy, dw, dbias);
   }
+}
+
+}  // namespace
+
+void CpuFloat32::conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
+  conv2d_max_pool2d({.conv = s}, x, w, bias, y, nullptr);
+}
+
+void CpuFloat32::conv2d_backward_input(const Conv2dShape& s, const float* w, const float* dy, float* dx) {
+  backward_input(*this, s, w, {s.K, s.P() * s.Q(), dy}, dx);
+}
+
+void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw,
+                                        float* dbias) {
+  backward_weight(s, x, {s.K, s.P() * s.Q(), dy}, dw, dbias);
+}
+
+void CpuFloat32::conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const float* x, const float* w, const float* bias,
+                                   float* y, uint8_t* picked) {
+  const Conv2dShape& c = s.conv;
+  if (c.N * c.K * c.P() * c.Q() == 0) return;
+  const int64_t K = c.K / c.groups, C = c.C / c.groups, taps = C * c.R * c.S;
+  const Input in(c.C, c.H * c.W, x);
+  const Output out(*this, s, y, picked);
+  if (picked && !s.pools()) std::fill_n(picked, c.N * c.K * c.P() * c.Q(), uint8_t{0});
+  if (suits_winograd(c)) {
+    const auto weight = [&](int64_t g, int64_t k, int64_t i, int j) { return w[((g * K + k) * C + i) * 9 + j]; };
+    return correlate_by_tiles(c, in, weight, bias, out);
+  }
+  const PackedWeights packed(c.groups, K, taps, bias,
+                             [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
+  correlate(c, in, packed, out);
+}
+
+void CpuFloat32::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const float* x, const float* w,
+                                            const float* y, const uint8_t* picked, const float* dy, float* dx,
+                                            float* dw, float* dbias) {
+  const Conv2dShape& c = s.conv;
+  const Input in(*this, s, y, picked, dy);
+  if (dx) backward_input(*this, c, w, in, dx);
+  const Scratch<float> unwanted(dw ? 0 : c.K * (c.C / c.groups) * c.R * c.S);
+  if (dw || dbias) backward_weight(c, x, in, dw ? dw : unwanted.data(), dbias);
 }
 
 }  // namespace tern::kernels

@@ -14,6 +14,7 @@ class CpuArray : public ReferenceArray<T> {
  public:
   void fill(int64_t n, T value, T* y) override;
   void copy(const Strided& s, const T* a, T* b) override;
+  using ReferenceArray<T>::binary;  // those with a number come back to the one below
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
   void sum(const ReduceShape& r, const T* x, T* y) override;
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
@@ -36,11 +37,18 @@ class CpuFloat32 : public ReferenceFloat<float> {
 
   // matmul.cpp
   void matmul(const MatmulShape& s, const float* a, const float* b, float* y) override;
+  void linear(const LinearShape& s, const float* x, const float* w, const float* bias, float* y) override;
+  void linear_backward(const LinearShape& s, const float* x, const float* w, const float* y, const float* dy, float* dx,
+                       float* dw, float* dbias) override;
 
   // conv2d.cpp
   void conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) override;
   void conv2d_backward_input(const Conv2dShape& s, const float* w, const float* dy, float* dx) override;
   void conv2d_backward_weight(const Conv2dShape& s, const float* x, const float* dy, float* dw, float* dbias) override;
+  void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const float* x, const float* w, const float* bias, float* y,
+                         uint8_t* picked) override;
+  void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const float* x, const float* w, const float* y,
+                                  const uint8_t* picked, const float* dy, float* dx, float* dw, float* dbias) override;
 
   // pool2d.cpp
   void max_pool2d(const Pool2dShape& s, const float* x, float* y, int64_t* indices) override;
@@ -50,25 +58,36 @@ class CpuFloat32 : public ReferenceFloat<float> {
 
   // batch_norm2d.cpp
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight, const float* bias,
-                    float* running_mean, float* running_var, float* mean, float* invstd, float* y) override;
+                    const float* residual, float* running_mean, float* running_var, int64_t* num_batches, float* mean,
+                    float* invstd, float* y) override;
   void batch_norm2d_eval(const BatchNorm2dShape& s, const float* x, const float* weight, const float* bias,
-                         const float* running_mean, const float* running_var, float* invstd, float* y) override;
+                         const float* residual, const float* running_mean, const float* running_var, float* invstd,
+                         float* y) override;
   void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const float* x, const float* weight,
-                             const float* mean, const float* invstd, const float* dy, float* dx, float* dweight,
-                             float* dbias) override;
-  void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const float* x, const float* weight,
-                               const float* bias, float* running_mean, float* running_var, float* mean, float* invstd,
-                               float* picked, float* y) override;
-  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const float* x, const float* weight, const float* mean,
-                                        const float* invstd, const float* picked, const float* dy, float* dx,
-                                        float* dweight, float* dbias) override;
+                             const float* mean, const float* invstd, const float* y, const float* dy, float* dx,
+                             float* dweight, float* dbias, float* dresidual) override;
+  void batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activation, double eps, double momentum, const float* x,
+                               const float* weight, const float* bias, float* running_mean, float* running_var,
+                               int64_t* num_batches, float* mean, float* invstd, float* picked, float* y) override;
+  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const float* x,
+                                        const float* weight, const float* mean, const float* invstd,
+                                        const float* picked, const float* y, const float* dy, float* dx, float* dweight,
+                                        float* dbias) override;
 
   // dropout.cpp
   void dropout(const DropoutShape& s, PhiloxState state, const float* x, float* y) override;
 
+  // image_batch.cpp
+  void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
+                   const int64_t* labels, const int64_t* order, const int64_t* step, float* x, int64_t* target) override;
+
   // optim.cpp
-  void sgd_step(const SgdStep& s, std::span<const SgdParam<float>> params) override;
-  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<float>> params) override;
+  void scale_all(std::span<const Segment<float>> all, double a, const float* factor) override;
+  void add_all(std::span<const Segment<float>> all) override;
+  void lerp_all(std::span<const Segment<float>> all, double weight, const StepNumbers<float>* numbers) override;
+  void sgd_step(const SgdStep& s, std::span<const SgdParam<float>> params, const StepNumbers<float>* numbers) override;
+  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<float>> params,
+                  const StepNumbers<float>* numbers) override;
 };
 
 class CpuBackend : public ReferenceBackend {

@@ -8,6 +8,7 @@
 #include <tern/kernels/cpu/threads.hpp>
 
 #include <algorithm>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tern/kernels/cpu/pool2d.cpp"
@@ -21,15 +22,35 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// The places of the upper left elements of a vector of windows: `first` and every other one from there.
-template <class DI>
+/// How the places of a window's elements count: in the plane, for indices of int64, or in the window, for bytes.
+template <class Index>
+constexpr bool in_window = std::is_same_v<Index, uint8_t>;
+
+/// The places of the upper left elements of a vector of windows: in the plane `first` and every other one from there.
+template <class Index, class DI>
 HWY_INLINE hn::Vec<DI> upper_left(DI di, int64_t first) {
+  if constexpr (in_window<Index>) return hn::Zero(di);
   return hn::Add(hn::Set(di, static_cast<int32_t>(first)), hn::ShiftLeft<1>(hn::Iota(di, 0)));
+}
+
+/// And those of the elements below.
+template <class Index, class DI>
+HWY_INLINE hn::Vec<DI> lower(DI di, hn::Vec<DI> upper, int64_t W) {
+  return hn::Add(upper, hn::Set(di, static_cast<int32_t>(in_window<Index> ? 2 : W)));
 }
 
 /// to[i] = v[i] for the lanes of v, and the other way round. int64 goes by vectors where v is one at least.
 template <class DI>
-HWY_INLINE void store_int64(DI di, hn::Vec<DI> v, int64_t* to) {
+HWY_INLINE void store_places([[maybe_unused]] DI di, hn::Vec<DI> v, uint8_t* to) {
+  const hn::Rebind<uint8_t, DI> d8;
+  hn::StoreU(hn::DemoteTo(d8, v), d8, to);
+}
+template <class DI>
+HWY_INLINE hn::Vec<DI> load_places(DI di, const uint8_t* from) {
+  return hn::PromoteTo(di, hn::LoadU(hn::Rebind<uint8_t, DI>(), from));
+}
+template <class DI>
+HWY_INLINE void store_places(DI di, hn::Vec<DI> v, int64_t* to) {
   const hn::ScalableTag<int64_t> d64;
   const int64_t lanes = hn::Lanes(di), step = hn::Lanes(d64);
   HWY_ALIGN int32_t part[HWY_LANES(int32_t)];
@@ -41,7 +62,7 @@ HWY_INLINE void store_int64(DI di, hn::Vec<DI> v, int64_t* to) {
   for (; i < lanes; ++i) to[i] = part[i];
 }
 template <class DI>
-HWY_INLINE hn::Vec<DI> load_int64(DI di, const int64_t* from) {
+HWY_INLINE hn::Vec<DI> load_places(DI di, const int64_t* from) {
   const hn::ScalableTag<uint64_t> d64;
   const hn::Rebind<uint32_t, decltype(d64)> half;
   const hn::RebindToUnsigned<DI> d32;
@@ -61,22 +82,19 @@ HWY_INLINE hn::Vec<DI> load_int64(DI di, const int64_t* from) {
   }
 }
 
-/// y[q] and, if wanted, index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p at
-/// `place`. With a sign of -0 the smallest elements win, with 0 the largest.
-template <bool want_index, class D>
-HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, float sign, const float* row, int64_t place, float* y,
-                           int64_t* index) {
+/// y[q] and, if wanted, index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p, at
+/// `place`.
+template <bool want_index, class Index, class D>
+HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, const float* row, int64_t place, float* y, Index* index) {
   const hn::RebindToSigned<D> di;
   const int64_t lanes = hn::Lanes(d);
-  const auto turn = [=](hn::Vec<D> v) HWY_ATTR { return hn::Xor(v, hn::Set(d, sign)); };
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
     hn::Vec<D> best, right, below, last;
     hn::LoadInterleaved2(d, row + 2 * q, best, right);
     hn::LoadInterleaved2(d, row + W + 2 * q, below, last);
-    best = turn(best);
-    auto at = upper_left(di, place + 2 * q);
-    const auto at_below = hn::Add(at, hn::Set(di, static_cast<int32_t>(W)));
+    auto at = upper_left<Index>(di, place + 2 * q);
+    const auto at_below = lower<Index>(di, at, W);
     const auto one = hn::Set(di, 1);
 
     // NaN is larger than any number, the first of equals wins.
@@ -85,30 +103,30 @@ HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, float sign, const float* r
       best = hn::IfThenElse(keep, best, value);
       if constexpr (want_index) at = hn::IfThenElse(hn::RebindMask(di, keep), at, where);
     };
-    take(turn(right), hn::Add(at, one));
-    take(turn(below), at_below);
-    take(turn(last), hn::Add(at_below, one));
-    hn::StoreU(turn(best), d, y + q);
-    if constexpr (want_index) store_int64(di, at, index + q);
+    take(right, hn::Add(at, one));
+    take(below, at_below);
+    take(last, hn::Add(at_below, one));
+    hn::StoreU(best, d, y + q);
+    if constexpr (want_index) store_places(di, at, index + q);
   }
   return q;
 }
 
 /// The rows 2 p and 2 p + 1 of dx below the windows [0, Q) that fill whole vectors; returns how many.
-template <class D>
-HWY_INLINE int64_t spread_row(D d, int64_t Q, int64_t W, const int64_t* index, const float* dy, int64_t place,
+template <class Index, class D>
+HWY_INLINE int64_t spread_row(D d, int64_t Q, int64_t W, const Index* index, const float* dy, int64_t place,
                               float* row) {
   const hn::RebindToSigned<D> di;
   const int64_t lanes = hn::Lanes(d);
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
-    const auto at = load_int64(di, index + q);
+    const auto at = load_places(di, index + q);
     const auto g = hn::LoadU(d, dy + q);
     const auto one = hn::Set(di, 1);
     const auto here = [&](hn::Vec<decltype(di)> where)
                           HWY_ATTR { return hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(at, where)), g); };
-    const auto left = upper_left(di, place + 2 * q);
-    const auto below = hn::Add(left, hn::Set(di, static_cast<int32_t>(W)));
+    const auto left = upper_left<Index>(di, place + 2 * q);
+    const auto below = lower<Index>(di, left, W);
     hn::StoreInterleaved2(here(left), here(hn::Add(left, one)), d, row + 2 * q);
     hn::StoreInterleaved2(here(below), here(hn::Add(below, one)), d, row + W + 2 * q);
   }
@@ -116,15 +134,15 @@ HWY_INLINE int64_t spread_row(D d, int64_t Q, int64_t W, const int64_t* index, c
 }
 
 /// One plane. Rows shorter than the longest vector go by shorter ones.
-template <bool want_index>
-void max_2x2_rows(const Pool2dShape& s, float sign, const float* x, float* y, int64_t* indices) {
+template <bool want_index, class Index>
+void max_2x2_rows(const Pool2dShape& s, const float* x, float* y, Index* indices) {
   const int64_t P = s.P(), Q = s.Q();
   for (int64_t p = 0; p < P; ++p, y += Q) {
     const int64_t place = 2 * p * s.W;
     int64_t q = 0;
     const auto windows = [&](auto d) HWY_ATTR {
-      int64_t* const index = want_index ? indices + p * Q + q : nullptr;
-      q += max_row<want_index>(d, Q - q, s.W, sign, x + place + 2 * q, place + 2 * q, y + q, index);
+      Index* const index = want_index ? indices + p * Q + q : nullptr;
+      q += max_row<want_index>(d, Q - q, s.W, x + place + 2 * q, place + 2 * q, y + q, index);
     };
     windows(hn::ScalableTag<float>());
     windows(hn::CappedTag<float, 8>());
@@ -132,12 +150,16 @@ void max_2x2_rows(const Pool2dShape& s, float sign, const float* x, float* y, in
     windows(hn::CappedTag<float, 1>());
   }
 }
-void max_2x2(const Pool2dShape& s, float sign, const float* x, float* y, int64_t* indices) {
-  return indices ? max_2x2_rows<true>(s, sign, x, y, indices) : max_2x2_rows<false>(s, sign, x, y, nullptr);
+void max_2x2(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
+  return indices ? max_2x2_rows<true>(s, x, y, indices) : max_2x2_rows<false>(s, x, y, indices);
+}
+void max_2x2_picked(const Pool2dShape& s, const float* x, float* y, uint8_t* picked) {
+  return picked ? max_2x2_rows<true>(s, x, y, picked) : max_2x2_rows<false>(s, x, y, picked);
 }
 
 /// One plane.
-void max_2x2_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) {
+template <class Index>
+void spread_2x2(const Pool2dShape& s, const Index* indices, const float* dy, float* dx) {
   const int64_t P = s.P(), Q = s.Q();
   for (int64_t p = 0; p < P; ++p, indices += Q, dy += Q) {
     const int64_t place = 2 * p * s.W;
@@ -152,6 +174,12 @@ void max_2x2_backward(const Pool2dShape& s, const int64_t* indices, const float*
   }
   std::fill(dx + 2 * P * s.W, dx + s.H * s.W, 0.0f);
 }
+void max_2x2_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) {
+  spread_2x2(s, indices, dy, dx);
+}
+void max_2x2_picked_backward(const Pool2dShape& s, const uint8_t* picked, const float* dy, float* dx) {
+  spread_2x2(s, picked, dy, dx);
+}
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -162,7 +190,9 @@ HWY_AFTER_NAMESPACE();
 namespace tern::kernels {
 
 HWY_EXPORT(max_2x2);
+HWY_EXPORT(max_2x2_picked);
 HWY_EXPORT(max_2x2_backward);
+HWY_EXPORT(max_2x2_picked_backward);
 
 namespace {
 
@@ -177,15 +207,13 @@ void for_each_plane(const Pool2dShape& s, const F& f) {
 
 }  // namespace
 
-void max_pool2d_plane(const Pool2dShape& s, bool smallest, const float* x, float* y, int64_t* indices) {
-  const float sign = smallest ? -0.0f : 0.0f;
-  if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2)(s, sign, x, y, indices);
+void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
+  if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2)(s, x, y, indices);
   for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
     int64_t best = h0 * s.W + w0;
     for (int64_t h = h0; h < h1; ++h) {
       for (int64_t at = h * s.W + w0; at < h * s.W + w1; ++at) {
-        const bool better = smallest ? x[at] < x[best] : x[at] > x[best];
-        if (better || (x[at] != x[at] && x[best] == x[best])) best = at;
+        if (x[at] > x[best] || (x[at] != x[at] && x[best] == x[best])) best = at;
       }
     }
     y[window] = x[best];
@@ -193,10 +221,38 @@ void max_pool2d_plane(const Pool2dShape& s, bool smallest, const float* x, float
   });
 }
 
+void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, uint8_t* picked) {
+  if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2_picked)(s, x, y, picked);
+  for_each_window(s, [&](int64_t window, int64_t h0, int64_t, int64_t w0, int64_t) {
+    const float* const first = x + h0 * s.W + w0;
+    float largest = *first;
+    int64_t best = 0;
+    for (int64_t place = 0, r = 0; r < s.R; ++r) {
+      for (int64_t t = 0; t < s.S; ++t, ++place) {
+        const float v = first[r * s.W + t];
+        if (!(v > largest || (v != v && largest == largest))) continue;
+        largest = v;
+        best = place;
+      }
+    }
+    y[window] = largest;
+    if (picked) picked[window] = static_cast<uint8_t>(best);
+  });
+}
+
+void max_pool2d_plane_backward(const Pool2dShape& s, const uint8_t* picked, const float* dy, float* dx) {
+  if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2_picked_backward)(s, picked, dy, dx);
+  std::fill_n(dx, s.H * s.W, 0.0f);
+  for_each_window(s, [&](int64_t window, int64_t h0, int64_t, int64_t w0, int64_t) {
+    const int64_t place = picked[window];
+    dx[(h0 + place / s.S) * s.W + w0 + place % s.S] = dy[window];
+  });
+}
+
 void CpuFloat32::max_pool2d(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
   for_each_plane(s, [&](int64_t plane) {
-    max_pool2d_plane(s, false, x + plane * HW, y + plane * PQ, indices ? indices + plane * PQ : nullptr);
+    max_pool2d_plane(s, x + plane * HW, y + plane * PQ, indices ? indices + plane * PQ : nullptr);
   });
 }
 

@@ -8,8 +8,14 @@
 
 namespace tern::kernels {
 
-/// As FloatKernels::max_pool2d, or with the smallest element of each window. indices may be null.
-void max_pool2d_plane(const Pool2dShape& s, bool smallest, const float* x, float* y, int64_t* indices);
+/// As FloatKernels::max_pool2d. indices may be null.
+void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, int64_t* indices);
+
+/// The same of windows side by side, no larger than the plane; picked, which may be null, is the place in its window of
+/// each element, r * S + s.
+void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, uint8_t* picked);
+/// dx = dy of the windows at the places that they picked, and 0 elsewhere.
+void max_pool2d_plane_backward(const Pool2dShape& s, const uint8_t* picked, const float* dy, float* dx);
 
 /// Windows of 2 x 2 that neither overlap nor leave the plane, and places that fit 32 bits.
 inline bool is_2x2(const Pool2dShape& s) {

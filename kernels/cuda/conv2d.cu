@@ -1,26 +1,37 @@
-/// Convolution and its gradients: direct kernels for any stride, padding, dilation and groups, and tiled ones for the
-/// filters of most networks, 3 x 3 with stride 1.
+/// Convolution, with max-pooling and an activation or without, and its gradients: direct kernels for any stride,
+/// padding, dilation and groups, and tiled ones for the filters of most networks, 3 x 3 with stride 1. Windows of one
+/// element and no activation are the plain convolution.
 ///
-/// Direct. conv2d and conv2d_backward_input: a thread computes one element of y, or of dx, and reads what it needs
-/// through the cache. conv2d_backward_weight: a block computes the R * S weights between one pair of channels over a
-/// share of the batch, its threads taking turns at the pixels, and sums over the block for each weight.
+/// Direct. conv2d: a thread computes one element of y, the pixels of its window one after the other;
+/// conv2d_backward_input: one element of dx. Both read what they need through the cache. conv2d_backward_weight: a
+/// block computes the R * S weights between one pair of channels over a share of the batch, its threads taking turns at
+/// the pixels, and sums over the block for each weight. What pooling and activation make of dy is written first
+/// (`spread`).
 ///
 /// Tiled, forward. A block computes 16 x 16 pixels of 8 output channels, a thread 2 pixels of each: 16 sums in
 /// registers. The block stages 4 input channels at a time in shared memory, the tile with its rim and the weights; a
-/// thread reads 12 of x and 9 x 8 weights (the same for all threads, 4 to a load) for 144 multiply-adds. The gradient
-/// by x is the same kernel on dy with the channels of w exchanged and its taps reversed.
+/// thread reads 12 of x and 9 x 8 weights (the same for all threads, 4 to a load) for 144 multiply-adds. Where windows
+/// pool them, the tile is as many whole windows as fit; the pixels go to shared memory, 4 channels at a time, and a
+/// thread picks from one window at a time. The gradient by x is the same on dy with the channels of w exchanged and its
+/// taps reversed.
 ///
-/// Tiled, gradient by w. A lane is a pair of 8 output and 4 input channels and keeps its 9 weights in registers; each
-/// warp of the block takes one of 8 rows of dy and walks along it, for each pixel reading one dy and three new x, the
-/// other six being those of the pixel before. The 8 warps' sums meet in shared memory.
+/// Tiled, gradient by w. A lane is a pair of 8 output and 4 input channels and keeps its 9 weights in registers; the
+/// block stages 8 rows of x and dy at a time, of which each warp takes two, and walks along them, for each pixel
+/// reading one dy and three new x, the other six being those of the pixel before. The 4 warps' sums meet in shared
+/// memory. The blocks of the first input channels sum dy as well, for dbias.
 ///
-/// Both gradients by w are made in two stages: each share of the batch has sums of its own, and `sum` adds the shares
-/// up. So the order of addition hangs on the shape alone. dbias is two sums: of each plane, then over the batch.
+/// Tiled, both gradients are one launch: the first blocks compute dw and dbias, the others dx. The gradient by what was
+/// pooled is never written: who stages it in shared memory puts dy * f'(y) where a window picked, and 0 elsewhere.
+///
+/// Gradients by w are made in two stages: each share of the rows has sums of its own, and the last block of each group
+/// of weights adds the shares up. So the order of addition hangs on the shape alone.
 ///
 /// Bytes: x, w and y once, when the tiles are large against their rims; the 8-channel blocks of one tile read x from
-/// the L2 cache. Arithmetic: 2 * N * K * P * Q * C / groups * R * S, forward and for each of the gradients. Thin layers
-/// (a few channels) are limited by bandwidth, or by too few blocks to fill the GPU, wide ones by fp32 arithmetic.
+/// the L2 cache. With pooling, y and dy have the size of the windows, and there is a byte a window of what was picked.
+/// Arithmetic: 2 * N * K * P * Q * C / groups * R * S, forward and for each of the gradients. Thin layers (a few
+/// channels) are limited by bandwidth, or by too few blocks to fill the GPU, wide ones by fp32 arithmetic.
 
+#include <tern/kernels/cuda/activation.cuh>
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/device.cuh>
 
@@ -55,27 +66,76 @@ struct Conv {
         dilation_w(static_cast<I>(s.dilation_w)) {}
 };
 
+/// Windows [R, S] side by side over a convolution's pixels, [P, Q] of them, and what their elements go through.
+struct Windows {
+  int R, S, P, Q;
+  Activation activation;
+
+  explicit Windows(const Conv2dMaxPool2dShape& s)
+      : R(static_cast<int>(s.R)),
+        S(static_cast<int>(s.S)),
+        P(static_cast<int>(s.P())),
+        Q(static_cast<int>(s.Q())),
+        activation(s.activation) {}
+  __host__ __device__ bool pool() const { return R * S > 1; }
+};
+
+/// The largest of what it has seen, the first of equals, and NaN before any number.
+template <class T>
+struct Best {
+  T value = 0;
+  int place = -1;
+
+  __device__ void see(T v, int at) {
+    if (place < 0 || v > value || (v != v && value == value)) {
+      value = v;
+      place = at;
+    }
+  }
+};
+
+/// picked may be null.
 template <class I, class T>
 __global__ void __launch_bounds__(block_size, 2)
-    direct_forward(Conv<I> s, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ bias,
-                   T* __restrict__ y) {
-  for (I e = grid_thread<I>(); e < s.N * s.K * s.P * s.Q; e += grid_threads<I>()) {
-    const I row = e / s.Q, q = e - row * s.Q, plane = row / s.P, p = row - plane * s.P, n = plane / s.K,
-            k = plane - n * s.K;
-    const T* in = x + (n * s.C + k / s.group_K * s.group_C) * s.H * s.W;
-    const T* filter = w + k * s.group_C * s.R * s.S;
-    const I top = p * s.stride_h - s.pad_h, left = q * s.stride_w - s.pad_w;
-    T total = 0;
-    for (I c = 0; c < s.group_C; ++c, in += s.H * s.W) {
-      for (I r = 0; r < s.R; ++r) {
-        const I h = top + r * s.dilation_h;
-        for (I t = 0; t < s.S; ++t, ++filter) {
-          const I at = left + t * s.dilation_w;
-          if (h >= 0 && h < s.H && at >= 0 && at < s.W) total += *filter * in[h * s.W + at];
+    direct_forward(Conv<I> s, Windows windows, const T* __restrict__ x, const T* __restrict__ w,
+                   const T* __restrict__ bias, T* __restrict__ y, uint8_t* __restrict__ picked) {
+  for (I e = grid_thread<I>(); e < s.N * s.K * windows.P * windows.Q; e += grid_threads<I>()) {
+    const I row = e / windows.Q, q = e - row * windows.Q, plane = row / windows.P, p = row - plane * windows.P,
+            n = plane / s.K, k = plane - n * s.K;
+    Best<T> best;
+#pragma unroll 1
+    for (int place = 0; place < windows.R * windows.S; ++place) {
+      const T* in = x + (n * s.C + k / s.group_K * s.group_C) * s.H * s.W;
+      const T* filter = w + k * s.group_C * s.R * s.S;
+      const I top = (p * windows.R + place / windows.S) * s.stride_h - s.pad_h,
+              left = (q * windows.S + place % windows.S) * s.stride_w - s.pad_w;
+      T total = 0;
+      for (I c = 0; c < s.group_C; ++c, in += s.H * s.W) {
+        for (I r = 0; r < s.R; ++r) {
+          const I h = top + r * s.dilation_h;
+          for (I t = 0; t < s.S; ++t, ++filter) {
+            const I at = left + t * s.dilation_w;
+            if (h >= 0 && h < s.H && at >= 0 && at < s.W) total += *filter * in[h * s.W + at];
+          }
         }
       }
+      best.see(bias ? total + bias[k] : total, place);
     }
-    y[e] = bias ? total + bias[k] : total;
+    y[e] = activated(windows.activation, best.value);
+    if (picked) picked[e] = static_cast<uint8_t>(best.place);
+  }
+}
+
+/// The gradient by a convolution's pixels, planes of [H, W], from that by what became of them. A thread computes one.
+template <class I, class T>
+__global__ void __launch_bounds__(block_size)
+    spread(Windows windows, I planes, I H, I W, const T* __restrict__ y, const uint8_t* __restrict__ picked,
+           const T* __restrict__ dy, T* __restrict__ out) {
+  for (I e = grid_thread<I>(); e < planes * H * W; e += grid_threads<I>()) {
+    const I row = e / W, w = e - row * W, plane = row / H, h = row - plane * H, p = h / windows.R, q = w / windows.S;
+    const I at = (plane * windows.P + p) * windows.Q + q, place = (h - p * windows.R) * windows.S + w - q * windows.S;
+    const bool here = p < windows.P && q < windows.Q && (!picked || picked[at] == place);
+    out[e] = here ? gradient_at(windows.activation, y, dy, at) : T{0};
   }
 }
 
@@ -102,96 +162,225 @@ __global__ void __launch_bounds__(block_size)
   }
 }
 
-/// dw[share, k, c] of the batch's shares, `images` each.
+/// How a gradient by w is cut into shares, and where it goes. Each group of weights has `shares` sums side by side, and
+/// a counter. dw and dbias may be null.
+template <class T>
+struct WeightGradient {
+  int64_t shares, of_share;  ///< how many, and the images or strips of each
+  T* sums;                   ///< not needed for one share, as the counters
+  unsigned* counters;
+  T *dw, *dbias;
+};
+
+/// `of_share` counts images. A group is a pair of channels, its sums R * S weights and one of dy.
 template <class I, class T>
-__global__ void __launch_bounds__(block_size, 4)
-    direct_backward_weight(Conv<I> s, I shares, I images, const T* __restrict__ x, const T* __restrict__ dy,
-                           T* __restrict__ dw) {
-  for (I work = static_cast<I>(blockIdx.x); work < shares * s.K * s.group_C; work += static_cast<I>(gridDim.x)) {
-    const I c = work % s.group_C, k = work / s.group_C % s.K, first = work / s.group_C / s.K * images;
-    const I channel = k / s.group_K * s.group_C + c, pixels = (min(first + images, s.N) - first) * s.P * s.Q;
-    for (I tap = 0; tap < s.R * s.S; ++tap) {
+__global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
+    direct_backward_weight(Conv<I> s, WeightGradient<T> g, const T* __restrict__ x, const T* __restrict__ dy) {
+  const I inputs = max(s.group_C, I{1}), taps = s.R * s.S;
+  const auto store = [&](I k, I c, I tap, T v) {
+    if (tap == taps) {
+      g.dbias[k] = v;
+    } else if (g.dw && c < s.group_C) {
+      g.dw[(k * s.group_C + c) * taps + tap] = v;
+    }
+  };
+  const I shares = static_cast<I>(g.shares), images = static_cast<I>(g.of_share);
+  for (I work = static_cast<I>(blockIdx.x); work < shares * s.K * inputs; work += static_cast<I>(gridDim.x)) {
+    const I pair = work % (s.K * inputs), share = work / (s.K * inputs), c = pair % inputs, k = pair / inputs;
+    const I first = share * images, pixels = (min(first + images, s.N) - first) * s.P * s.Q;
+    const I channel = k / s.group_K * s.group_C + c;
+    const I wanted = taps + (c == 0 && g.dbias ? 1 : 0);
+    T* const sums = g.sums + pair * shares * (taps + 1);
+    for (I tap = 0; tap < wanted; ++tap) {
       const I down = tap / s.S * s.dilation_h - s.pad_h, along = tap % s.S * s.dilation_w - s.pad_w;
       T total = 0;
       for (I e = static_cast<I>(threadIdx.x); e < pixels; e += block_size) {
         const I row = e / s.Q, q = e - row * s.Q, image = row / s.P, p = row - image * s.P;
         const I h = p * s.stride_h + down, at = q * s.stride_w + along, n = first + image;
-        if (h < 0 || h >= s.H || at < 0 || at >= s.W) continue;
-        total += x[((n * s.C + channel) * s.H + h) * s.W + at] * dy[((n * s.K + k) * s.P + p) * s.Q + q];
+        const T slope = dy[((n * s.K + k) * s.P + p) * s.Q + q];
+        if (tap == taps) {
+          total += slope;
+          continue;
+        }
+        if (c >= s.group_C || h < 0 || h >= s.H || at < 0 || at >= s.W) continue;
+        total += x[((n * s.C + channel) * s.H + h) * s.W + at] * slope;
       }
       total = block_sum<block_size>(total);
-      if (threadIdx.x == 0) dw[work * s.R * s.S + tap] = total;
+      if (threadIdx.x == 0) {
+        if (shares > 1) {
+          sums[share * (taps + 1) + tap] = total;
+        } else {
+          store(k, c, tap, total);
+        }
+      }
+    }
+    if (shares == 1 || !is_last_block(g.counters + pair, static_cast<unsigned>(shares))) continue;
+    for (I tap = static_cast<I>(threadIdx.x); tap < wanted; tap += block_size) {
+      T all = 0;
+      for (I i = 0; i < shares; ++i) all += sums[i * (taps + 1) + tap];
+      store(k, c, tap, all);
     }
   }
 }
 
-/// What the tiled forward kernel computes: y [N, K, P, Q] from x [N, C, H, W], stride 1, 3 x 3.
+/// What the tiled kernels compute: y [N, K, P, Q] from x [N, C, H, W], stride 1, 3 x 3.
 struct Conv3x3 {
   int64_t N, C, K;
   int H, W, P, Q, pad_h, pad_w;
 };
 
-constexpr int tile = 16, tile_k = 8, tile_c = 4, tile_rows = 2, tile_threads = tile * tile / tile_rows;
+constexpr int tiled_threads = 128;
 
-/// `exchanged` is for the gradient by x: w is [C, K, 3, 3] then, and its taps are reversed.
-template <bool exchanged, class T>
-__global__ void __launch_bounds__(tile_threads, 4)
-    tiled_forward(Conv3x3 s, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ bias,
-                  T* __restrict__ y) {
-  constexpr int pack = 4, side = tile + 2, pitch = 24;  // two rows are 16 banks apart, and so are the halves of a warp
-  __shared__ T in[tile_c][side][pitch];
-  __shared__ Pack<T, pack> filter[tile_c][9][tile_k / pack];
-  const int column = threadIdx.x % tile, row = threadIdx.x / tile * tile_rows;
-  const int across = (s.Q + tile - 1) / tile, down = (s.P + tile - 1) / tile;
-  const int64_t k_tiles = ceil_div(s.K, tile_k);
+/// A piece of some channels of an image in shared memory.
+template <int channels_, int rows_, int cols_, int plane_>
+struct Tile {
+  static constexpr int channels = channels_, rows = rows_, cols = cols_;
+  static constexpr int plane = plane_;  ///< elements from channel to channel
+  static constexpr int size = channels * plane;
+};
 
-  for (int64_t work = blockIdx.x; work < s.N * down * across * k_tiles; work += gridDim.x) {
-    const int64_t place = work / k_tiles, k0 = work % k_tiles * tile_k, n = place / (down * across);
-    const int where = static_cast<int>(place % (down * across)), p0 = where / across * tile, q0 = where % across * tile;
-    T total[tile_rows][tile_k] = {};
+/// Images [N, C, H, W] as they lie in memory.
+template <class T>
+struct Images {
+  const T* x;
+  int64_t C;
+  int H, W;
 
-    for (int64_t c0 = 0; c0 < s.C; c0 += tile_c) {
-#pragma unroll 2
-      for (int e = threadIdx.x; e < tile_c * side * side; e += tile_threads) {
-        const int c = e / (side * side), i = e / side % side, j = e % side;
-        const int h = p0 + i - s.pad_h, at = q0 + j - s.pad_w;
-        const bool inside = c0 + c < s.C && h >= 0 && h < s.H && at >= 0 && at < s.W;
-        in[c][i][j] = inside ? x[((n * s.C + c0 + c) * s.H + h) * s.W + at] : T{0};
-      }
-#pragma unroll 2
-      for (int e = threadIdx.x; e < tile_c * 9 * tile_k; e += tile_threads) {
-        const int tap = e % 9, k = e / 9 % tile_k, c = e / 9 / tile_k;
-        const bool inside = c0 + c < s.C && k0 + k < s.K;
-        const int64_t at = exchanged ? ((c0 + c) * s.K + k0 + k) * 9 + 8 - tap : ((k0 + k) * s.C + c0 + c) * 9 + tap;
-        filter[c][tap][k / pack].at[k % pack] = inside ? w[at] : T{0};
-      }
-      __syncthreads();
+  /// Fills the tile, all threads of the block together: channels from c0 on of image n, from row `top` and column
+  /// `left` on, zeros outside of it. Neighbouring threads write neighbours.
+  template <class To>
+  __device__ void stage(int64_t n, int64_t c0, int top, int left, T* to) const {
+    constexpr int elements = To::channels * To::rows * To::cols, at_once = 8;  // loads on the way at once
 #pragma unroll 1
-      for (int c = 0; c < tile_c; ++c) {
-        T seen[tile_rows + 2][3];
+    for (int first = threadIdx.x; first < elements; first += at_once * tiled_threads) {
+      T v[at_once];
 #pragma unroll
-        for (int i = 0; i < tile_rows + 2; ++i) {
+      for (int u = 0; u < at_once; ++u) {
+        const int e = first + u * tiled_threads, c = e / (To::rows * To::cols), h = top + e / To::cols % To::rows,
+                  w = left + e % To::cols;
+        const bool inside = e < elements && c0 + c < C && h >= 0 && h < H && w >= 0 && w < W;
+        v[u] = inside ? x[((n * C + c0 + c) * H + h) * W + w] : T{0};
+      }
 #pragma unroll
-          for (int j = 0; j < 3; ++j) seen[i][j] = in[c][row + i][column + j];
+      for (int u = 0; u < at_once; ++u) {
+        const int e = first + u * tiled_threads, c = e / (To::rows * To::cols);
+        if (e < elements) to[c * To::plane + e - c * To::rows * To::cols] = v[u];
+      }
+    }
+  }
+};
+
+/// The gradient by the pixels [N, C, ...] under windows, from that by what became of them.
+template <class T>
+struct PooledGradient {
+  Windows windows;
+  int64_t C;
+  const T *y, *dy;
+  const uint8_t* picked;
+
+  static __device__ int floor_div(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+  /// As Images has it. A thread fills the elements of one window at a time, with zeros where there is none.
+  template <class To>
+  __device__ void stage(int64_t n, int64_t c0, int top, int left, T* to) const {
+    const int R = windows.R, S = windows.S, p0 = floor_div(top, R), q0 = floor_div(left, S);
+    const int down = floor_div(top + To::rows - 1, R) - p0 + 1, across = floor_div(left + To::cols - 1, S) - q0 + 1;
+#pragma unroll 1
+    for (int e = threadIdx.x; e < To::channels * down * across; e += tiled_threads) {
+      const int row = e / across, c = row / down, p = p0 + row - c * down, q = q0 + e - row * across;
+      const bool inside = c0 + c < C && p >= 0 && p < windows.P && q >= 0 && q < windows.Q;
+      T slope = 0;
+      int place = -1;
+      if (inside) {
+        const int64_t at = ((n * C + c0 + c) * windows.P + p) * windows.Q + q;
+        slope = gradient_at(windows.activation, y, dy, at);
+        place = picked ? picked[at] : 0;
+      }
+#pragma unroll 1
+      for (int r = 0; r < R; ++r) {
+        const int i = p * R + r - top;
+        if (i < 0 || i >= To::rows) continue;
+#pragma unroll 1
+        for (int t = 0; t < S; ++t) {
+          const int j = q * S + t - left;
+          if (j >= 0 && j < To::cols) to[c * To::plane + i * To::cols + j] = place == r * S + t ? slope : T{0};
         }
+      }
+    }
+  }
+};
+
+constexpr int tile = 16, tile_k = 8, tile_c = 4, tile_rows = 2;
+static_assert(tiled_threads == tile * tile / tile_rows);
+
+using InputTile = Tile<tile_c, tile + 2, tile + 2, (tile + 2) * (tile + 2)>;
+
+template <class T>
+struct ForwardMemory {
+  static constexpr int pack = 4;
+  T in[InputTile::size];
+  Pack<T, pack> filter[tile_c][9][tile_k / pack];
+};
+
+int64_t forward_tiles(const Conv3x3& s, const Windows& windows) {
+  return s.N * ceil_div(windows.P, tile / windows.R) * ceil_div(windows.Q, tile / windows.S) * ceil_div(s.K, tile_k);
+}
+
+/// One of forward_tiles(). `exchanged` is for the gradient by x: w is [C, K, 3, 3] then, its taps are reversed, and
+/// nothing is pooled.
+template <bool exchanged, class In, class T>
+__device__ void forward_tile(const Conv3x3& s, const Windows& windows, int64_t number, const In& x,
+                             const T* __restrict__ w, const T* __restrict__ bias, T* __restrict__ y,
+                             uint8_t* __restrict__ picked, ForwardMemory<T>& memory) {
+  constexpr int pack = ForwardMemory<T>::pack, side = tile + 2;
+  // The halves of a warp are 8 rows apart, which are 16 banks.
+  const int thread = threadIdx.x, column = thread % tile, row = (thread / 32 + thread / tile % 2 * 4) * tile_rows;
+  const int tile_p = tile / windows.R, tile_q = tile / windows.S;  // windows of a tile
+  const int down = (windows.P + tile_p - 1) / tile_p, across = (windows.Q + tile_q - 1) / tile_q;
+  const int64_t k_tiles = ceil_div(s.K, tile_k), place = number / k_tiles, k0 = number % k_tiles * tile_k,
+                n = place / (down * across);
+  const int where = static_cast<int>(place % (down * across));
+  const int first_p = where / across * tile_p, first_q = where % across * tile_q;  // windows
+  const int p0 = first_p * windows.R, q0 = first_q * windows.S;                    // pixels
+  T total[tile_rows][tile_k] = {};
+
+  for (int64_t c0 = 0; c0 < s.C; c0 += tile_c) {
+    x.template stage<InputTile>(n, c0, p0 - s.pad_h, q0 - s.pad_w, memory.in);
+#pragma unroll 2
+    for (int e = thread; e < tile_c * 9 * tile_k; e += tiled_threads) {
+      const int tap = e % 9, k = e / 9 % tile_k, c = e / 9 / tile_k;
+      const bool inside = c0 + c < s.C && k0 + k < s.K;
+      const int64_t at = exchanged ? ((c0 + c) * s.K + k0 + k) * 9 + 8 - tap : ((k0 + k) * s.C + c0 + c) * 9 + tap;
+      memory.filter[c][tap][k / pack].at[k % pack] = inside ? w[at] : T{0};
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int c = 0; c < tile_c; ++c) {
+      T seen[tile_rows + 2][3];
 #pragma unroll
-        for (int tap = 0; tap < 9; ++tap) {
+      for (int i = 0; i < tile_rows + 2; ++i) {
 #pragma unroll
-          for (int part = 0; part < tile_k / pack; ++part) {
-            const Pack<T, pack> weights = filter[c][tap][part];
+        for (int j = 0; j < 3; ++j) seen[i][j] = memory.in[c * InputTile::plane + (row + i) * side + column + j];
+      }
 #pragma unroll
-            for (int k = 0; k < pack; ++k) {
+      for (int tap = 0; tap < 9; ++tap) {
 #pragma unroll
-              for (int i = 0; i < tile_rows; ++i) {
-                total[i][part * pack + k] += weights.at[k] * seen[i + tap / 3][tap % 3];
-              }
+        for (int part = 0; part < tile_k / pack; ++part) {
+          const Pack<T, pack> weights = memory.filter[c][tap][part];
+#pragma unroll
+          for (int k = 0; k < pack; ++k) {
+#pragma unroll
+            for (int i = 0; i < tile_rows; ++i) {
+              total[i][part * pack + k] += weights.at[k] * seen[i + tap / 3][tap % 3];
             }
           }
         }
       }
-      __syncthreads();
     }
+    __syncthreads();
+  }
 
+  if (exchanged || (!windows.pool() && windows.activation == Activation::none && !picked)) {
     const int q = q0 + column;
 #pragma unroll
     for (int k = 0; k < tile_k; ++k) {
@@ -202,91 +391,197 @@ __global__ void __launch_bounds__(tile_threads, 4)
         y[((n * s.K + k0 + k) * s.P + p) * s.Q + q] = bias ? total[i][k] + bias[k0 + k] : total[i][k];
       }
     }
+    return;
+  }
+
+  constexpr int pitch = tile + 4, plane = tile * pitch;
+  static_assert(pack * plane <= InputTile::size);
+#pragma unroll
+  for (int part = 0; part < tile_k / pack; ++part) {
+#pragma unroll
+    for (int j = 0; j < pack; ++j) {
+      const int k = part * pack + j;
+      const T shift = bias && k0 + k < s.K ? bias[k0 + k] : T{0};
+#pragma unroll
+      for (int i = 0; i < tile_rows; ++i) {
+        memory.in[j * plane + (row + i) * pitch + column] = bias ? total[i][k] + shift : total[i][k];
+      }
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int e = thread; e < pack * tile_p * tile_q; e += tiled_threads) {
+      const int line = e / tile_q, q = e - line * tile_q, j = line / tile_p, p = line - j * tile_p;
+      const int64_t k = k0 + part * pack + j;
+      if (k >= s.K || first_p + p >= windows.P || first_q + q >= windows.Q) continue;
+      const T* const window = memory.in + j * plane + p * windows.R * pitch + q * windows.S;
+      Best<T> best;
+      for (int r = 0; r < windows.R; ++r) {
+        for (int t = 0; t < windows.S; ++t) best.see(window[r * pitch + t], r * windows.S + t);
+      }
+      const int64_t at = ((n * s.K + k) * windows.P + first_p + p) * windows.Q + first_q + q;
+      y[at] = activated(windows.activation, best.value);
+      if (picked) picked[at] = static_cast<uint8_t>(best.place);
+    }
+    __syncthreads();
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(tiled_threads, 4)
+    tiled_forward(Conv3x3 s, Windows windows, int64_t tiles, Images<T> x, const T* __restrict__ w,
+                  const T* __restrict__ bias, T* __restrict__ y, uint8_t* __restrict__ picked) {
+  __shared__ ForwardMemory<T> memory;
+  for (int64_t work = blockIdx.x; work < tiles; work += gridDim.x) {
+    forward_tile<false>(s, windows, work, x, w, bias, y, picked, memory);
   }
 }
 
 constexpr int strip_rows = 8, strip_columns = 32, lane_k = 8, lane_c = 4;
+static_assert(lane_k * lane_c == warp_threads);
 
-/// dw[share, K, C, 3, 3] of the batch's shares, `images` each. Names as in the forward convolution.
+// Channels lie an odd, or four times odd, number of words apart: lanes of other channels read from other banks.
+using StripTile = Tile<lane_c, strip_rows + 2, strip_columns + 2, (strip_rows + 2) * (strip_columns + 2)>;
+using SlopeTile = Tile<lane_k, strip_rows, strip_columns, strip_rows * strip_columns + 1>;
+
 template <class T>
-__global__ void __launch_bounds__(block_size, 2)
-    tiled_backward_weight(Conv3x3 s, int64_t shares, int64_t images, const T* __restrict__ x, const T* __restrict__ dy,
-                          T* __restrict__ dw) {
-  // Planes lie an odd, or twice odd, number of words apart: lanes of other channels read from other banks.
-  constexpr int x_rows = strip_rows + 2, x_pitch = strip_columns + 3, x_plane = x_rows * x_pitch;
-  constexpr int dy_pitch = strip_columns + 1, dy_plane = strip_rows * dy_pitch + 1;
-  constexpr int warps = block_size / warp_threads;
-  static_assert(warps == strip_rows && lane_k * lane_c == warp_threads);
-  __shared__ T memory[lane_c * x_plane + lane_k * dy_plane];
-  static_assert(sizeof(memory) / sizeof(T) >= warps * 9 * warp_threads);
-  T *const in = memory, *const out = memory + lane_c * x_plane;
+struct WeightMemory {
+  T x[StripTile::size];
+  T dy[SlopeTile::size];
+};
 
-  const int lane = threadIdx.x % warp_threads, warp = threadIdx.x / warp_threads;
+int64_t weight_tiles(const Conv3x3& s) { return ceil_div(s.K, lane_k) * std::max<int64_t>(ceil_div(s.C, lane_c), 1); }
+
+/// One of weight_tiles(), over one share of the strips; `of_share` counts those. A group is a tile, its sums the
+/// weights and the tile's output channels' dy. Names as in the forward convolution.
+template <class In, class T>
+__device__ void weight_tile(const Conv3x3& s, const WeightGradient<T>& g, int64_t number, int64_t share,
+                            const Images<T>& x, const In& dy, WeightMemory<T>& memory) {
+  constexpr int warps = tiled_threads / warp_threads, weights = 9 * warp_threads, sums = weights + lane_k;
+  static_assert(SlopeTile::size >= warps * weights);
+  const int thread = threadIdx.x, lane = thread % warp_threads, warp = thread / warp_threads;
   const int my_k = lane / lane_c, my_c = lane % lane_c;
-  const int64_t k_tiles = ceil_div(s.K, lane_k), c_tiles = ceil_div(s.C, lane_c);
+  constexpr int to_channel = tiled_threads / lane_k;  // threads, for the sums of dy
+  const int64_t c_tiles = max(ceil_div(s.C, lane_c), int64_t{1}), c0 = number % c_tiles * lane_c,
+                k0 = number / c_tiles * lane_k;
+  const int strips_down = (s.P + strip_rows - 1) / strip_rows;
+  const bool with_dbias = g.dbias && c0 == 0;
 
-  for (int64_t work = blockIdx.x; work < shares * k_tiles * c_tiles; work += gridDim.x) {
-    const int64_t c0 = work % c_tiles * lane_c, k0 = work / c_tiles % k_tiles * lane_k,
-                  share = work / c_tiles / k_tiles;
-    T total[9] = {};
-    for (int64_t n = share * images; n < min((share + 1) * images, s.N); ++n) {
-      for (int p0 = 0; p0 < s.P; p0 += strip_rows) {
-        for (int q0 = 0; q0 < s.Q; q0 += strip_columns) {
-#pragma unroll 2
-          for (int e = threadIdx.x; e < lane_c * x_plane; e += block_size) {
-            const int c = e / x_plane, i = e / x_pitch % x_rows, j = e % x_pitch;
-            const int h = p0 + i - s.pad_h, at = q0 + j - s.pad_w;
-            const bool inside = c0 + c < s.C && h >= 0 && h < s.H && at >= 0 && at < s.W;
-            in[e] = inside ? x[((n * s.C + c0 + c) * s.H + h) * s.W + at] : T{0};
-          }
-#pragma unroll 2
-          for (int e = threadIdx.x; e < lane_k * strip_rows * strip_columns; e += block_size) {
-            const int k = e / (strip_rows * strip_columns), i = e / strip_columns % strip_rows, j = e % strip_columns;
-            const int p = p0 + i, q = q0 + j;
-            const bool inside = k0 + k < s.K && p < s.P && q < s.Q;
-            out[k * dy_plane + i * dy_pitch + j] = inside ? dy[((n * s.K + k0 + k) * s.P + p) * s.Q + q] : T{0};
-          }
-          __syncthreads();
-
-          const T* const rows = in + my_c * x_plane + warp * x_pitch;
-          const T* const g = out + my_k * dy_plane + warp * dy_pitch;
-          T seen[3][3];
-#pragma unroll
-          for (int i = 0; i < 3; ++i) {
-            seen[i][1] = rows[i * x_pitch];
-            seen[i][2] = rows[i * x_pitch + 1];
-          }
-          constexpr int unroll = 8;
+  T total[9] = {}, slopes = 0;
+  for (int64_t strip = share * g.of_share; strip < min((share + 1) * g.of_share, s.N * strips_down); ++strip) {
+    const int64_t n = strip / strips_down;
+    const int p0 = static_cast<int>(strip - n * strips_down) * strip_rows;
+    for (int q0 = 0; q0 < s.Q; q0 += strip_columns) {
+      x.template stage<StripTile>(n, c0, p0 - s.pad_h, q0 - s.pad_w, memory.x);
+      dy.template stage<SlopeTile>(n, k0, p0, q0, memory.dy);
+      __syncthreads();
+      if (with_dbias) {
+        const T* const of_channel = memory.dy + thread / to_channel * SlopeTile::plane;
+        for (int e = thread % to_channel; e < strip_rows * strip_columns; e += to_channel) slopes += of_channel[e];
+      }
+      const int columns = min(s.Q - q0, strip_columns);
 #pragma unroll 1
-          for (int j0 = 0; j0 < min(s.Q - q0, strip_columns); j0 += unroll) {
+      for (int i = warp; i < min(s.P - p0, strip_rows); i += warps) {
+        const T* const rows = memory.x + my_c * StripTile::plane + i * StripTile::cols;
+        const T* const slope = memory.dy + my_k * SlopeTile::plane + i * SlopeTile::cols;
+        T seen[3][3];
 #pragma unroll
-            for (int j = j0; j < j0 + unroll; ++j) {
-#pragma unroll
-              for (int i = 0; i < 3; ++i) {
-                seen[i][0] = seen[i][1];
-                seen[i][1] = seen[i][2];
-                seen[i][2] = rows[i * x_pitch + j + 2];
-#pragma unroll
-                for (int t = 0; t < 3; ++t) total[i * 3 + t] += g[j] * seen[i][t];
-              }
-            }
-          }
-          __syncthreads();
+        for (int r = 0; r < 3; ++r) {
+          seen[r][1] = rows[r * StripTile::cols];
+          seen[r][2] = rows[r * StripTile::cols + 1];
         }
+        const auto step = [&](int j) {
+#pragma unroll
+          for (int r = 0; r < 3; ++r) {
+            seen[r][0] = seen[r][1];
+            seen[r][1] = seen[r][2];
+            seen[r][2] = rows[r * StripTile::cols + j + 2];
+#pragma unroll
+            for (int t = 0; t < 3; ++t) total[r * 3 + t] += slope[j] * seen[r][t];
+          }
+        };
+        constexpr int unroll = 8;
+        int j = 0;
+#pragma unroll 1
+        for (; j + unroll <= columns; j += unroll) {
+#pragma unroll
+          for (int u = 0; u < unroll; ++u) step(j + u);
+        }
+#pragma unroll 1
+        for (; j < columns; ++j) step(j);
+      }
+      __syncthreads();
+    }
+  }
+
+  T* const of_warp = memory.dy;  // [warps, lanes, 9]
+#pragma unroll
+  for (int tap = 0; tap < 9; ++tap) of_warp[thread * 9 + tap] = total[tap];
+  if (with_dbias) {
+    for (int lanes = to_channel / 2; lanes > 0; lanes /= 2) slopes += __shfl_xor_sync(all_lanes, slopes, lanes);
+    if (thread % to_channel == 0) memory.x[thread / to_channel] = slopes;
+  }
+  __syncthreads();
+  const auto store = [&](int e, T v) {
+    if (e >= weights) {
+      if (with_dbias && k0 + e - weights < s.K) g.dbias[k0 + e - weights] = v;
+      return;
+    }
+    const int k = e / (lane_c * 9), rest = e - k * lane_c * 9;
+    if (g.dw && k0 + k < s.K && c0 + rest / 9 < s.C) g.dw[((k0 + k) * s.C + c0) * 9 + rest] = v;
+  };
+  T* const of_tile = g.sums + number * g.shares * sums;
+  for (int e = thread; e < (with_dbias ? sums : weights); e += tiled_threads) {
+    T all = 0;
+    if (e < weights) {
+      for (int i = 0; i < warps; ++i) all += of_warp[i * weights + e];
+    } else {
+      all = memory.x[e - weights];
+    }
+    if (g.shares > 1) {
+      of_tile[share * sums + e] = all;
+    } else {
+      store(e, all);
+    }
+  }
+
+  if (g.shares > 1 && is_last_block(g.counters + number, static_cast<unsigned>(g.shares))) {
+    constexpr int own = static_cast<int>(ceil_div(sums, tiled_threads));
+    const int count = with_dbias ? sums : weights;
+    T all[own] = {};
+#pragma unroll 8
+    for (int64_t i = 0; i < g.shares; ++i) {
+#pragma unroll
+      for (int u = 0; u < own; ++u) {
+        const int e = thread + u * tiled_threads;
+        if (e < count) all[u] += of_tile[i * sums + e];
       }
     }
-
-    T* const of_warp = memory;  // [warps, 9, lanes]
 #pragma unroll
-    for (int tap = 0; tap < 9; ++tap) of_warp[(warp * 9 + tap) * warp_threads + lane] = total[tap];
-    __syncthreads();
-    for (int e = threadIdx.x; e < 9 * warp_threads; e += block_size) {
-      const int tap = e / warp_threads, k = e % warp_threads / lane_c, c = e % lane_c;
-      T all = 0;
-      for (int i = 0; i < warps; ++i) all += of_warp[i * 9 * warp_threads + e];
-      if (k0 + k < s.K && c0 + c < s.C) dw[((share * s.K + k0 + k) * s.C + c0 + c) * 9 + tap] = all;
+    for (int u = 0; u < own; ++u) {
+      const int e = thread + u * tiled_threads;
+      if (e < count) store(e, all[u]);
     }
-    __syncthreads();
+  }
+  __syncthreads();
+}
+
+/// The tiles of the gradient by w, each by its shares, and then those of dx, a convolution of dy: `turned`.
+template <class In, class T>
+__global__ void __launch_bounds__(tiled_threads, sizeof(T) == 4 ? 4 : 3)
+    tiled_backward(Conv3x3 s, WeightGradient<T> g, int64_t w_tiles, Conv3x3 turned, Windows alone, int64_t x_tiles,
+                   Images<T> x, const T* __restrict__ w, In dy, T* __restrict__ dx) {
+  __shared__ union {
+    WeightMemory<T> weight;
+    ForwardMemory<T> forward;
+  } memory;
+  const int64_t first = w_tiles * g.shares;
+  for (int64_t work = blockIdx.x; work < first + x_tiles; work += gridDim.x) {
+    if (work < first) {
+      weight_tile(s, g, work % w_tiles, work / w_tiles, x, dy, memory.weight);
+    } else {
+      forward_tile<true>(turned, alone, work - first, dy, w, static_cast<const T*>(nullptr), dx, nullptr,
+                         memory.forward);
+    }
   }
 }
 
@@ -300,10 +595,26 @@ Conv3x3 as_3x3(const Conv2dShape& s) {
   return {s.N, s.C, s.K, narrow(s.H), narrow(s.W), narrow(s.P()), narrow(s.Q()), narrow(s.pad_h), narrow(s.pad_w)};
 }
 
-template <bool exchanged, class T>
-void launch_tiled_forward(const Conv3x3& s, const T* x, const T* w, const T* bias, T* y) {
-  const int64_t tiles = ceil_div(s.P, tile) * ceil_div(s.Q, tile) * ceil_div(s.K, tile_k);
-  launch(tiled_forward<exchanged, T>, grid_for(s.N * tiles, 1), tile_threads, 0, current_stream(), s, x, w, bias, y);
+/// Shares of `all` images or strips, for so many groups of weights.
+template <class T>
+WeightGradient<T> shared_out(int64_t all, int64_t groups, T* dw, T* dbias) {
+  constexpr int64_t blocks_wanted = 256;  // two for each multiprocessor of an H100: more shares take longer to add up
+  const int64_t wanted = std::clamp<int64_t>(ceil_div(blocks_wanted, groups), 1, std::max<int64_t>(all, 1));
+  const int64_t of_share = ceil_div(all, wanted), shares = of_share > 0 ? ceil_div(all, of_share) : 1;
+  return {shares, of_share, nullptr, shares > 1 ? counters(groups) : nullptr, dw, dbias};
+}
+
+template <class In, class T>
+void launch_tiled_backward(const Conv2dShape& shape, const T* x, const T* w, const In& dy, T* dx, T* dw, T* dbias) {
+  const Conv3x3 s = as_3x3(shape), turned{s.N, s.K, s.C, s.P, s.Q, s.H, s.W, 2 - s.pad_h, 2 - s.pad_w};
+  Conv2dShape of_dx{.H = s.H, .W = s.W, .R = 1, .S = 1};
+  const Windows alone({.conv = of_dx});
+  const int64_t w_tiles = dw || dbias ? weight_tiles(s) : 0, x_tiles = dx ? forward_tiles(turned, alone) : 0;
+  WeightGradient<T> g = shared_out(s.N * ceil_div(s.P, strip_rows), std::max<int64_t>(w_tiles, 1), dw, dbias);
+  const Scratch<T> sums(g.shares > 1 ? w_tiles * g.shares * (9 * warp_threads + lane_k) : 0);
+  g.sums = sums.data();
+  launch(tiled_backward<In, T>, grid_for(w_tiles * g.shares + x_tiles, 1), tiled_threads, 0, current_stream(), s, g,
+         w_tiles, turned, alone, x_tiles, Images<T>{x, s.C, s.H, s.W}, w, dy, dx);
 }
 
 template <class F>
@@ -316,63 +627,91 @@ void with_conv(const Conv2dShape& s, int64_t others, F f) {
 
 template <class T>
 void CudaFloat<T>::conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) {
-  const DeviceGuard guard(device_);
-  if (is_3x3(s)) return launch_tiled_forward<false>(as_3x3(s), x, w, bias, y);
-  with_conv(s, 0, [&]<class I>(const Conv<I>& conv) {
-    launch(direct_forward<I, T>, grid_for(s.N * s.K * s.P() * s.Q()), block_size, 0, current_stream(), conv, x, w, bias,
-           y);
-  });
+  CudaFloat::conv2d_max_pool2d({.conv = s}, x, w, bias, y, nullptr);
 }
 
 template <class T>
 void CudaFloat<T>::conv2d_backward_input(const Conv2dShape& s, const T* w, const T* dy, T* dx) {
-  const DeviceGuard guard(device_);
-  if (is_3x3(s)) {
-    const Conv3x3 f = as_3x3(s);
-    const Conv3x3 transposed{f.N, f.K, f.C, f.P, f.Q, f.H, f.W, 2 - f.pad_h, 2 - f.pad_w};
-    return launch_tiled_forward<true>(transposed, dy, w, static_cast<const T*>(nullptr), dx);
-  }
-  with_conv(s, 0, [&]<class I>(const Conv<I>& conv) {
-    launch(direct_backward_input<I, T>, grid_for(s.N * s.C * s.H * s.W), block_size, 0, current_stream(), conv, w, dy,
-           dx);
-  });
+  CudaFloat::conv2d_max_pool2d_backward({.conv = s}, nullptr, w, nullptr, nullptr, dy, dx, nullptr, nullptr);
 }
 
 template <class T>
 void CudaFloat<T>::conv2d_backward_weight(const Conv2dShape& s, const T* x, const T* dy, T* dw, T* dbias) {
+  CudaFloat::conv2d_max_pool2d_backward({.conv = s}, x, nullptr, nullptr, nullptr, dy, nullptr, dw, dbias);
+}
+
+template <class T>
+void CudaFloat<T>::conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
+                                     uint8_t* picked) {
   const DeviceGuard guard(device_);
-  const int64_t weights = s.K * s.C / s.groups * s.R * s.S;
-  if (weights > 0) {
-    const int64_t blocks = is_3x3(s) ? ceil_div(s.K, lane_k) * ceil_div(s.C, lane_c) : s.K * s.C / s.groups;
-    constexpr int64_t blocks_wanted = 512;  // four for each multiprocessor of an H100
-    const int64_t wanted = std::clamp<int64_t>(ceil_div(blocks_wanted, blocks), 1, std::max<int64_t>(s.N, 1));
-    const int64_t images = ceil_div(s.N, wanted), shares = images > 0 ? ceil_div(s.N, images) : 1;
-    const Scratch<T> sums(shares > 1 ? shares * weights : 0);
-    T* const out = shares > 1 ? sums.data() : dw;
-    if (is_3x3(s)) {
-      launch(tiled_backward_weight<T>, grid_for(shares * blocks, 1), block_size, 0, current_stream(), as_3x3(s), shares,
-             images, x, dy, out);
-    } else {
-      with_conv(s, shares * weights, [&]<class I>(const Conv<I>& conv) {
-        launch(direct_backward_weight<I, T>, grid_for(shares * blocks, 1), block_size, 0, current_stream(), conv,
-               shares, images, x, dy, out);
-      });
-    }
-    if (shares > 1) sum({1, shares, weights}, out, dw);
+  const Windows windows(s);
+  if (is_3x3(s.conv) && s.R <= tile && s.S <= tile) {
+    const Conv3x3 conv = as_3x3(s.conv);
+    const int64_t tiles = forward_tiles(conv, windows);
+    return launch(tiled_forward<T>, grid_for(tiles, 1), tiled_threads, 0, current_stream(), conv, windows, tiles,
+                  Images<T>{x, conv.C, conv.H, conv.W}, w, bias, y, picked);
   }
-  if (dbias) {
-    const Scratch<T> of_plane(s.N * s.K);
-    sum({s.N * s.K, s.P() * s.Q(), 1}, dy, of_plane.data());
-    sum({1, s.N, s.K}, of_plane.data(), dbias);
+  with_conv(s.conv, 0, [&]<class I>(const Conv<I>& conv) {
+    launch(direct_forward<I, T>, grid_for(s.conv.N * s.conv.K * s.P() * s.Q()), block_size, 0, current_stream(), conv,
+           windows, x, w, bias, y, picked);
+  });
+}
+
+template <class T>
+void CudaFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
+                                              const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) {
+  const DeviceGuard guard(device_);
+  const Conv2dShape& c = s.conv;
+  const Windows windows(s);
+  if (is_3x3(c)) {
+    const Conv3x3 conv = as_3x3(c);
+    if (s.is_conv2d()) return launch_tiled_backward(c, x, w, Images<T>{dy, conv.K, conv.P, conv.Q}, dx, dw, dbias);
+    return launch_tiled_backward(c, x, w, PooledGradient<T>{windows, conv.K, y, dy, picked}, dx, dw, dbias);
+  }
+
+  const int64_t pixels = c.N * c.K * c.P() * c.Q();
+  const Scratch<T> made(s.is_conv2d() ? 0 : pixels);
+  if (!s.is_conv2d()) {
+    with_index(pixels, [&]<class I>(I) {
+      launch(spread<I, T>, grid_for(pixels), block_size, 0, current_stream(), windows, c.N * c.K, c.P(), c.Q(), y,
+             picked, dy, made.data());
+    });
+    dy = made.data();
+  }
+  if (dx) {
+    with_conv(c, 0, [&]<class I>(const Conv<I>& conv) {
+      launch(direct_backward_input<I, T>, grid_for(c.N * c.C * c.H * c.W), block_size, 0, current_stream(), conv, w, dy,
+             dx);
+    });
+  }
+  if (dw || dbias) {
+    const int64_t pairs = c.K * std::max<int64_t>(c.C / c.groups, 1), sums_of_pair = c.R * c.S + 1;
+    WeightGradient<T> g = shared_out(c.N, std::max<int64_t>(pairs, 1), dw, dbias);
+    const Scratch<T> sums(g.shares > 1 ? pairs * g.shares * sums_of_pair : 0);
+    g.sums = sums.data();
+    with_conv(c, pairs * g.shares * sums_of_pair, [&]<class I>(const Conv<I>& conv) {
+      launch(direct_backward_weight<I, T>, grid_for(g.shares * pairs, 1), block_size, 0, current_stream(), conv, g, x,
+             dy);
+    });
   }
 }
 
 template void CudaFloat<float>::conv2d(const Conv2dShape&, const float*, const float*, const float*, float*);
 template void CudaFloat<float>::conv2d_backward_input(const Conv2dShape&, const float*, const float*, float*);
 template void CudaFloat<float>::conv2d_backward_weight(const Conv2dShape&, const float*, const float*, float*, float*);
+template void CudaFloat<float>::conv2d_max_pool2d(const Conv2dMaxPool2dShape&, const float*, const float*, const float*,
+                                                  float*, uint8_t*);
+template void CudaFloat<float>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape&, const float*, const float*,
+                                                           const float*, const uint8_t*, const float*, float*, float*,
+                                                           float*);
 template void CudaFloat<double>::conv2d(const Conv2dShape&, const double*, const double*, const double*, double*);
 template void CudaFloat<double>::conv2d_backward_input(const Conv2dShape&, const double*, const double*, double*);
 template void CudaFloat<double>::conv2d_backward_weight(const Conv2dShape&, const double*, const double*, double*,
                                                         double*);
+template void CudaFloat<double>::conv2d_max_pool2d(const Conv2dMaxPool2dShape&, const double*, const double*,
+                                                   const double*, double*, uint8_t*);
+template void CudaFloat<double>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape&, const double*, const double*,
+                                                            const double*, const uint8_t*, const double*, double*,
+                                                            double*, double*);
 
 }  // namespace tern::kernels

@@ -1,13 +1,15 @@
-/// Log-softmax and negative log-likelihood in one, and its gradient.
+/// Log-softmax, negative log-likelihood and the gradient of both in one.
 ///
-/// A warp computes one row [C] of the logits. Forward, the lanes run once over the row for its maximum and the sum of
+/// A warp computes one row [C] of the logits. The lanes run once over the row for its maximum and the sum of
 /// exponentials together: when the maximum rises, the sum so far is scaled to it. Milakov, Gimelshein, "Online
-/// normalizer calculation for softmax", 2018, algorithm 3. Five shuffles join the lanes, a second walk writes log_prob.
-/// A last block sums the rows' losses and weights, in an order that hangs on N alone. Backward, a lane computes every
-/// 32nd element of the row. A target that is neither a class nor ignore_index makes its row NaN: the host cannot know.
+/// normalizer calculation for softmax", 2018, algorithm 3. Five shuffles join the lanes, a second walk writes the
+/// gradient. That needs the divisor of a mean, the sum of all targets' weights: each block adds it up for itself, in
+/// one order, or for very many rows one block does so before. The last block sums what the blocks have summed of the
+/// losses, in their order. A target that is neither a class nor ignore_index makes its row NaN: the host cannot know.
 ///
-/// Bytes: the logits twice (the second time from the cache) and log_prob once; backward log_prob and dlogits once.
-/// Arithmetic: one exponential for each logit. For few classes most lanes are idle, and the limit is the launch.
+/// Bytes: the logits twice (the second time from the cache) and the gradient once, the targets once a block.
+/// Arithmetic: two exponentials for each logit. For few classes most lanes are idle, and the limit is the launch.
+/// Losses are summed in double, so that their sum may be larger than what float can be.
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/device.cuh>
@@ -51,134 +53,112 @@ struct Normalizer {
   }
 };
 
-/// losses and weights [N]: of each row its loss, and the weight of its target, 0 where that is ignored.
+/// Rows whose targets' weights every block adds up for itself.
+constexpr int64_t most_rows_at_once = 4096;
+
+/// What a mean divides by, to all of the block's threads.
 template <class T>
-__global__ void __launch_bounds__(block_size, 4)
-    row_losses(Settings<T> s, const T* __restrict__ logits, const int64_t* __restrict__ target,
-               const T* __restrict__ weight, T* __restrict__ log_prob, T* __restrict__ losses,
-               T* __restrict__ weights) {
+__device__ double sum_of_weights(const Settings<T>& s, const int64_t* target, const T* weight) {
+  double sum = 0;
+  for (int64_t n = threadIdx.x; n < s.N; n += block_size) {
+    const int64_t t = target[n];
+    if (t == s.ignore_index) continue;
+    sum += t < 0 || t >= s.C ? std::numeric_limits<double>::quiet_NaN() : weight ? static_cast<double>(weight[t]) : 1.0;
+  }
+  return block_sum<block_size>(sum);
+}
+
+template <class T>
+__global__ void __launch_bounds__(block_size)
+    total_weight(Settings<T> s, const int64_t* __restrict__ target, const T* __restrict__ weight, double* divisor) {
+  const double sum = sum_of_weights(s, target, weight);
+  if (threadIdx.x == 0) *divisor = sum;
+}
+
+/// partial is a sum of losses for each block; null where loss is [N]. divisor may be null.
+template <class T>
+__global__ void __launch_bounds__(block_size, 3)
+    losses_and_gradients(Settings<T> s, const T* __restrict__ logits, const int64_t* __restrict__ target,
+                         const T* __restrict__ weight, const double* __restrict__ divisor, double* partial,
+                         unsigned* counter, T* __restrict__ loss, T* __restrict__ dlogits) {
   const int lane = threadIdx.x % warp_threads;
+  const double norm = !s.mean ? 1 : divisor ? *divisor : sum_of_weights(s, target, weight);
+  const T d = static_cast<T>(1 / norm);
+  double total = 0;
   for (int64_t n = int64_t{blockIdx.x} * rows_per_block + threadIdx.x / warp_threads; n < s.N;
        n += int64_t{gridDim.x} * rows_per_block) {
     const T* const row = logits + n * s.C;
-    Normalizer<T> all;
-    for (int64_t c = lane; c < s.C; c += warp_threads) all.join(row[c], 1);
-    for (int lanes = warp_threads / 2; lanes > 0; lanes /= 2) {
-      const T largest = __shfl_xor_sync(all_lanes, all.largest, lanes),
-              sum = __shfl_xor_sync(all_lanes, all.sum, lanes);
-      all.join(largest, sum);
-    }
-    const T log_sum = std::log(all.sum);
-
-    T smooth = 0;
-    for (int64_t c = lane; c < s.C; c += warp_threads) {
-      const T l = row[c] - all.largest - log_sum;
-      log_prob[n * s.C + c] = l;
-      if (s.smoothing > 0) smooth += weight ? weight[c] * l : l;
-    }
-    smooth = warp_sum(smooth);
-
-    if (lane == 0) {
-      const int64_t t = target[n];
-      T loss = 0, w = 0;
-      if (t < 0 ? t != s.ignore_index : t >= s.C && t != s.ignore_index) {
-        loss = w = std::numeric_limits<T>::quiet_NaN();
-      } else if (t != s.ignore_index) {
-        w = weight ? weight[t] : T{1};
-        loss = -(1 - s.smoothing) * w * (row[t] - all.largest - log_sum);
-        if (s.smoothing > 0) loss -= s.smoothing / static_cast<T>(s.C) * smooth;
-      }
-      losses[n] = loss;
-      if (weights) weights[n] = w;
-    }
-  }
-}
-
-/// One block: loss = the sum of the losses over norm, which is the sum of the weights for a mean, else 1.
-template <class T>
-__global__ void __launch_bounds__(block_size)
-    total_loss(int64_t N, bool mean, const T* __restrict__ losses, const T* __restrict__ weights, T* __restrict__ norm,
-               T* __restrict__ loss) {
-  T total = 0, divisor = 0;
-  for (int64_t n = threadIdx.x; n < N; n += block_size) {
-    total += losses[n];
-    if (mean) divisor += weights[n];
-  }
-  total = block_sum<block_size>(total);
-  divisor = block_sum<block_size>(divisor);
-  if (threadIdx.x == 0) {
-    *norm = mean ? divisor : T{1};
-    *loss = total / *norm;
-  }
-}
-
-template <class T>
-__global__ void __launch_bounds__(1) set_to_one(T* norm) {
-  *norm = 1;
-}
-
-/// `each` says that dloss is [N].
-template <class T>
-__global__ void __launch_bounds__(block_size, 4)
-    row_gradients(Settings<T> s, bool each, const T* __restrict__ log_prob, const int64_t* __restrict__ target,
-                  const T* __restrict__ weight, const T* __restrict__ norm, const T* __restrict__ dloss,
-                  T* __restrict__ dlogits) {
-  const int lane = threadIdx.x % warp_threads;
-  for (int64_t n = int64_t{blockIdx.x} * rows_per_block + threadIdx.x / warp_threads; n < s.N;
-       n += int64_t{gridDim.x} * rows_per_block) {
-    T sum_w = static_cast<T>(s.C);
-    if (weight && s.smoothing > 0) {
-      sum_w = 0;
-      for (int64_t c = lane; c < s.C; c += warp_threads) sum_w += weight[c];
-      sum_w = warp_sum(sum_w);
-    }
+    T* const gradient = dlogits ? dlogits + n * s.C : nullptr;
     const int64_t t = target[n];
-    const bool ignored = t == s.ignore_index, is_class = t >= 0 && t < s.C;
-    const T d = (each ? dloss[n] : *dloss) / *norm, w_t = weight && is_class ? weight[t] : T{1};
-    for (int64_t c = lane; c < s.C; c += warp_threads) {
-      T g = ignored ? T{0} : std::numeric_limits<T>::quiet_NaN();
-      if (!ignored && is_class) {
-        const T prob = std::exp(log_prob[n * s.C + c]), w_c = weight ? weight[c] : T{1};
-        g = d * ((1 - s.smoothing) * w_t * (prob - (c == t ? T{1} : T{0})) +
-                 s.smoothing / static_cast<T>(s.C) * (sum_w * prob - w_c));
+    double l = 0;
+    if (t < 0 || t >= s.C || t == s.ignore_index) {
+      const T of_all = t == s.ignore_index ? T{0} : std::numeric_limits<T>::quiet_NaN();
+      for (int64_t c = lane; gradient && c < s.C; c += warp_threads) gradient[c] = of_all;
+      l = static_cast<double>(of_all);
+    } else {
+      Normalizer<T> all;
+      for (int64_t c = lane; c < s.C; c += warp_threads) all.join(row[c], 1);
+      for (int lanes = warp_threads / 2; lanes > 0; lanes /= 2) {
+        const T largest = __shfl_xor_sync(all_lanes, all.largest, lanes),
+                sum = __shfl_xor_sync(all_lanes, all.sum, lanes);
+        all.join(largest, sum);
       }
-      dlogits[n * s.C + c] = g;
+      const T log_sum = std::log(all.sum), w_t = weight ? weight[t] : T{1};
+      // A loss may be too large for T where the mean is not.
+      const auto log_prob = [&](int64_t c) { return static_cast<double>(row[c]) - all.largest - log_sum; };
+      l = -(1 - s.smoothing) * static_cast<double>(w_t) * log_prob(t);
+      T sum_w = static_cast<T>(s.C);
+      if (s.smoothing > 0) {
+        double smooth = 0;
+        T sum = 0;
+        for (int64_t c = lane; c < s.C; c += warp_threads) {
+          const T w_c = weight ? weight[c] : T{1};
+          smooth += w_c * log_prob(c);
+          sum += w_c;
+        }
+        if (weight) sum_w = warp_sum(sum);
+        l -= s.smoothing / static_cast<double>(s.C) * warp_sum(smooth);
+      }
+      for (int64_t c = lane; gradient && c < s.C; c += warp_threads) {
+        const T prob = std::exp(row[c] - all.largest - log_sum), w_c = weight ? weight[c] : T{1};
+        gradient[c] = d * ((1 - s.smoothing) * w_t * (prob - (c == t ? T{1} : T{0})) +
+                           s.smoothing / static_cast<T>(s.C) * (sum_w * prob - w_c));
+      }
+    }
+    if (partial == nullptr) {
+      if (lane == 0) loss[n] = static_cast<T>(l);
+    } else if (lane == 0) {
+      total += l;
     }
   }
+  if (partial == nullptr) return;
+  total = block_sum<block_size>(total);
+  if (threadIdx.x == 0) partial[blockIdx.x] = total;
+  if (!is_last_block(counter, gridDim.x)) return;
+  total = 0;
+  for (unsigned i = threadIdx.x; i < gridDim.x; i += block_size) total += partial[i];
+  total = block_sum<block_size>(total);
+  if (threadIdx.x == 0) *loss = static_cast<T>(total / norm);
 }
 
 }  // namespace
 
 template <class T>
 void CudaFloat<T>::cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight,
-                                 T* log_prob, T* norm, T* loss) {
+                                 T* loss, T* dlogits) {
   const DeviceGuard guard(device_);
-  const bool each = s.reduction == Reduction::none, mean = s.reduction == Reduction::mean;
-  const Scratch<T> losses(each ? 0 : s.N), weights(mean ? s.N : 0);
-  launch(row_losses<T>, grid_for(s.N, rows_per_block), block_size, 0, current_stream(), Settings<T>(s), logits, target,
-         weight, log_prob, each ? loss : losses.data(), weights.data());
-  if (each) {
-    launch(set_to_one<T>, 1, 1, 0, current_stream(), norm);
-  } else {
-    launch(total_loss<T>, 1, block_size, 0, current_stream(), s.N, mean, losses.data(), weights.data(), norm, loss);
-  }
-}
-
-template <class T>
-void CudaFloat<T>::cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target,
-                                          const T* weight, const T* norm, const T* dloss, T* dlogits) {
-  const DeviceGuard guard(device_);
-  launch(row_gradients<T>, grid_for(s.N, rows_per_block), block_size, 0, current_stream(), Settings<T>(s),
-         s.reduction == Reduction::none, log_prob, target, weight, norm, dloss, dlogits);
+  const Settings<T> settings(s);
+  const bool each = s.reduction == Reduction::none, long_mean = settings.mean && s.N > most_rows_at_once;
+  const unsigned blocks = std::max(grid_for(s.N, rows_per_block), 1U);  // the sum over no rows is to be written, too
+  const Scratch<double> divisor(long_mean ? 1 : 0), partial(each ? 0 : blocks);
+  if (long_mean) launch(total_weight<T>, 1, block_size, 0, current_stream(), settings, target, weight, divisor.data());
+  launch(losses_and_gradients<T>, blocks, block_size, 0, current_stream(), settings, logits, target, weight,
+         divisor.data(), partial.data(), each ? nullptr : counters(), loss, dlogits);
 }
 
 template void CudaFloat<float>::cross_entropy(const CrossEntropyShape&, const float*, const int64_t*, const float*,
-                                              float*, float*, float*);
-template void CudaFloat<float>::cross_entropy_backward(const CrossEntropyShape&, const float*, const int64_t*,
-                                                       const float*, const float*, const float*, float*);
+                                              float*, float*);
 template void CudaFloat<double>::cross_entropy(const CrossEntropyShape&, const double*, const int64_t*, const double*,
-                                               double*, double*, double*);
-template void CudaFloat<double>::cross_entropy_backward(const CrossEntropyShape&, const double*, const int64_t*,
-                                                        const double*, const double*, const double*, double*);
+                                               double*, double*);
 
 }  // namespace tern::kernels

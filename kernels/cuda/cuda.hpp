@@ -14,6 +14,13 @@
 
 namespace tern::kernels {
 
+namespace cuda {
+
+/// ++*x, in the current device's memory. batch_norm2d.cu
+void increment(int64_t* x);
+
+}  // namespace cuda
+
 template <class T>
 class CudaArray : public ArrayKernels<T> {
  public:
@@ -26,7 +33,10 @@ class CudaArray : public ArrayKernels<T> {
   void cast(int64_t n, const T* x, int64_t* y) override;
   void cast(int64_t n, const T* x, uint8_t* y) override;
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
+  void binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) override;
+  void binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) override;
+  void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) override;
 
   // copy.cu
   void copy(const Strided& s, const T* a, T* b) override;
@@ -65,10 +75,19 @@ class CudaFloat : public FloatKernels<T> {
   // matmul.cu
   void matmul(const MatmulShape& s, const T* a, const T* b, T* y) override;
 
+  // linear.cu
+  void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) override;
+  void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
+                       T* dbias) override;
+
   // conv2d.cu
   void conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) override;
   void conv2d_backward_input(const Conv2dShape& s, const T* w, const T* dy, T* dx) override;
   void conv2d_backward_weight(const Conv2dShape& s, const T* x, const T* dy, T* dw, T* dbias) override;
+  void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
+                         uint8_t* picked) override;
+  void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
+                                  const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) override;
 
   // pool2d.cu
   void max_pool2d(const Pool2dShape& s, const T* x, T* y, int64_t* indices) override;
@@ -81,27 +100,38 @@ class CudaFloat : public FloatKernels<T> {
 
   // batch_norm2d.cu
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
-                    T* running_mean, T* running_var, T* mean, T* invstd, T* y) override;
-  void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias, const T* running_mean,
-                         const T* running_var, T* invstd, T* y) override;
+                    const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean, T* invstd,
+                    T* y) override;
+  void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias, const T* residual,
+                         const T* running_mean, const T* running_var, T* invstd, T* y) override;
   void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight, const T* mean,
-                             const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) override;
-  void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x, const T* weight,
-                               const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* picked,
-                               T* y) override;
-  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
-                                        const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
-                                        T* dbias) override;
+                             const T* invstd, const T* y, const T* dy, T* dx, T* dweight, T* dbias,
+                             T* dresidual) override;
+  void batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activation, double eps, double momentum, const T* x,
+                               const T* weight, const T* bias, T* running_mean, T* running_var, int64_t* num_batches,
+                               T* mean, T* invstd, T* picked, T* y) override;
+  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const T* x, const T* weight,
+                                        const T* mean, const T* invstd, const T* picked, const T* y, const T* dy, T* dx,
+                                        T* dweight, T* dbias) override;
 
   // cross_entropy.cu
-  void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* log_prob,
-                     T* norm, T* loss) override;
-  void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target, const T* weight,
-                              const T* norm, const T* dloss, T* dlogits) override;
+  void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,
+                     T* dlogits) override;
+
+  // segments.cu
+  void sum_of_squares(std::span<const Segment<T>> all, T* y) override;
+  void scale_all(std::span<const Segment<T>> all, double a, const T* factor) override;
+  void add_all(std::span<const Segment<T>> all) override;
+  void lerp_all(std::span<const Segment<T>> all, double weight, const StepNumbers<T>* numbers) override;
+
+  // image_batch.cu
+  void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
+                   const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) override;
 
   // optim.cu
-  void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params) override;
-  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params) override;
+  void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepNumbers<T>* numbers) override;
+  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params, const StepNumbers<T>* numbers) override;
+  void end_step(const T* loss, StepState* state) override;
 
  private:
   int device_;
@@ -141,16 +171,15 @@ class CudaBackend : public Backend {
 /// The process's one B for a device, made when it is first asked for. Throws tern::Error where there is no such device.
 template <class B>
 B& backend_of(int index) {
+  static std::mutex mutex;
+  static auto& backends = *new std::map<int, std::unique_ptr<B>>;  // never destroyed: memory may outlive main
+  const std::scoped_lock lock(mutex);
+  if (const auto made = backends.find(index); made != backends.end()) return *made->second;
   if (const int count = cuda::device_count(); index < 0 || index >= count) {
     throw Error("device cuda:" + std::to_string(index) + ": expected one of this machine's " + std::to_string(count) +
                 " CUDA devices");
   }
-  static std::mutex mutex;
-  static auto& backends = *new std::map<int, std::unique_ptr<B>>;  // never destroyed: memory may outlive main
-  const std::scoped_lock lock(mutex);
-  std::unique_ptr<B>& backend = backends[index];
-  if (!backend) backend = std::make_unique<B>(index);
-  return *backend;
+  return *backends.emplace(index, std::make_unique<B>(index)).first->second;
 }
 
 }  // namespace tern::kernels

@@ -101,8 +101,14 @@ bool fits(std::initializer_list<int64_t> elements) {
 bool fits(const Conv2dShape& s) {
   return fits({s.N * s.C * s.H * s.W, s.N * s.K * s.P() * s.Q(), s.K * s.C * s.R * s.S});
 }
-bool fits(const Pool2dShape& s) { return fits({s.N * s.C * s.H * s.W, s.N * s.C * s.P() * s.Q()}); }
-bool fits(const BatchNorm2dShape& s) { return fits({s.N * s.C * s.HW}); }
+/// Larger batches than these cuDNN's pooling and batch normalisation do not support.
+bool fits(const Pool2dShape& s) {
+  return s.N <= 65535 && fits({s.N * s.C * s.H * s.W, s.N * s.C * s.P() * s.Q()});
+}
+bool fits(const BatchNorm2dShape& s) { return s.N <= 131070 && fits({s.N * s.C * s.HW}); }
+
+/// The most memory that an algorithm of cuDNN may work in.
+constexpr std::size_t most_workspace = std::size_t{256} << 20;
 
 template <class T>
 struct Convolution {
@@ -125,9 +131,9 @@ struct Convolution {
   }
 };
 
-/// What cuDNN expects to be the fastest of its deterministic algorithms, if it has one, and the bytes of memory that it
-/// needs. `ask(room, count, answers)` is cuDNN's own question, whose answers begin with the fastest. Remembered, since
-/// asking takes longer than a launch.
+/// What cuDNN expects to be the fastest of its algorithms that are deterministic, use no tensor cores and do with
+/// most_workspace bytes of memory, if it has one. `ask(room, count, answers)` is cuDNN's own question, whose answers
+/// begin with the fastest. Remembered, since asking takes longer than a launch.
 template <class Perf, class T, class Ask>
 std::optional<Perf> algorithm(const Conv2dShape& s, Ask ask) {
   using Key = std::array<int64_t, 15>;
@@ -141,7 +147,10 @@ std::optional<Perf> algorithm(const Conv2dShape& s, Ask ask) {
   std::optional<Perf> best;
   for (int i = count - 1; i >= 0; --i) {
     const Perf& answer = answers[static_cast<std::size_t>(i)];
-    if (answer.status == CUDNN_STATUS_SUCCESS && answer.determinism == CUDNN_DETERMINISTIC) best = answer;
+    const bool in_full = answer.mathType == CUDNN_FMA_MATH || answer.mathType == CUDNN_DEFAULT_MATH;
+    if (answer.status == CUDNN_STATUS_SUCCESS && answer.determinism == CUDNN_DETERMINISTIC && in_full &&
+        answer.memory <= most_workspace)
+      best = answer;
   }
   return known[key] = best;
 }
@@ -200,6 +209,21 @@ class CudnnFloat : public CudaFloat<T> {
     if (dbias) check(cudnnConvolutionBackwardBias(cudnn, &one, c.y, dy, &zero, c.bias, dbias), s);
   }
 
+  void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
+                         uint8_t* picked) override {
+    if (!s.is_conv2d() || picked) return Base::conv2d_max_pool2d(s, x, w, bias, y, picked);
+    conv2d(s.conv, x, w, bias, y);
+  }
+
+  void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
+                                  const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) override {
+    if (!s.is_conv2d() || (dbias && !dw)) {
+      return Base::conv2d_max_pool2d_backward(s, x, w, y, picked, dy, dx, dw, dbias);
+    }
+    if (dx) conv2d_backward_input(s.conv, w, dy, dx);
+    if (dw) conv2d_backward_weight(s.conv, x, dy, dw, dbias);
+  }
+
   void max_pool2d(const Pool2dShape& s, const T* x, T* y, int64_t* indices) override {
     if (indices || !fits(s)) return Base::max_pool2d(s, x, y, indices);
     pool(CUDNN_POOLING_MAX_DETERMINISTIC, s, x, y);
@@ -219,28 +243,37 @@ class CudnnFloat : public CudaFloat<T> {
   }
 
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
-                    T* running_mean, T* running_var, T* mean, T* invstd, T* y) override {
-    if (!weight || !bias || !fits(s))
-      return Base::batch_norm2d(s, momentum, x, weight, bias, running_mean, running_var, mean, invstd, y);
+                    const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean, T* invstd,
+                    T* y) override {
+    if (!weight || !bias || residual || s.activation != Activation::none || !fits(s))
+      return Base::batch_norm2d(s, momentum, x, weight, bias, residual, running_mean, running_var, num_batches, mean,
+                                invstd, y);
     const DeviceGuard guard(device_);
     const TensorDescriptor<T> all(s, s.N, s.C, s.HW, 1), channels(s, 1, s.C, 1, 1);
     check(cudnnBatchNormalizationForwardTraining(handle(s), CUDNN_BATCHNORM_SPATIAL, &one, &zero, all, x, all, y,
                                                  channels, weight, bias, momentum, running_mean, running_var, s.eps,
                                                  mean, invstd),
           s);
+    if (num_batches) cuda::increment(num_batches);
   }
 
   void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight, const T* mean,
-                             const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) override {
-    if (!training || !weight || !dx || !fits(s))
-      return Base::batch_norm2d_backward(s, training, x, weight, mean, invstd, dy, dx, dweight, dbias);
+                             const T* invstd, const T* y, const T* dy, T* dx, T* dweight, T* dbias,
+                             T* dresidual) override {
+    if (!training || !weight || !dx || dresidual || s.activation != Activation::none || !fits(s))
+      return Base::batch_norm2d_backward(s, training, x, weight, mean, invstd, y, dy, dx, dweight, dbias, dresidual);
     const DeviceGuard guard(device_);
     const TensorDescriptor<T> all(s, s.N, s.C, s.HW, 1), channels(s, 1, s.C, 1, 1);
-    const Scratch<T> unwanted(2 * s.C);  // cuDNN gives all three gradients
+    const int64_t n = s.N * s.C * s.HW;
+    const Scratch<T> unwanted(2 * s.C);            // cuDNN gives all three gradients,
+    const Scratch<T> not_over_x(dx == x ? n : 0);  // and does not say that dx may be x
+    T* const to = dx == x ? not_over_x.data() : dx;
     check(cudnnBatchNormalizationBackward(handle(s), CUDNN_BATCHNORM_SPATIAL, &one, &zero, &one, &zero, all, x, all, dy,
-                                          all, dx, channels, weight, dweight ? dweight : unwanted.data(),
+                                          all, to, channels, weight, dweight ? dweight : unwanted.data(),
                                           dbias ? dbias : unwanted.data() + s.C, s.eps, mean, invstd),
           s);
+    if (to == dx) return;
+    cuda::check(cudaMemcpyAsync(dx, to, n * sizeof(T), cudaMemcpyDeviceToDevice, current_stream()), "cudaMemcpyAsync");
   }
 
  private:

@@ -3,6 +3,7 @@
 /// What the kernels share: how threads divide the work, wide loads and stores, sums over warps and blocks.
 
 #include <tern/kernels/backend.hpp>
+#include <tern/kernels/cuda/counters.hpp>
 #include <tern/kernels/cuda/launch.hpp>
 #include <tern/kernels/cuda/stream.hpp>
 
@@ -91,6 +92,22 @@ __device__ T block_sum(T value) {
   for (const T part : of_warp) total += part;
   __syncthreads();  // or the next call would overwrite what a slow warp has yet to read
   return total;
+}
+
+/// Called by all threads of a block that has written its share of a result, `blocks` blocks in all: whether it is the
+/// last one, which now sees what the others wrote, but not through a pointer that is const and __restrict__. `counter` is
+/// one of counters(), and 0 again afterwards. So a sum over blocks ends in the order of the blocks without a launch.
+__device__ inline bool is_last_block(unsigned* counter, unsigned blocks) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0 && threadIdx.y == 0 && threadIdx.z == 0) {
+    last = atomicAdd(counter, 1) == blocks - 1;
+    if (last) *counter = 0;
+  }
+  __syncthreads();
+  __threadfence();
+  return last;
 }
 
 /// Where a kernel reads its random numbers: from `state`; in a graph so many blocks after `*start`, where the replay

@@ -15,6 +15,10 @@ inline bool is_available() noexcept { return device_count() > 0; }
 int current_device();
 
 /// Makes `device` this host thread's, for as long as it lives. Throws CudaError if there is no such device.
+///
+/// On a device that this process has not used, cudaSetDevice makes a context, which takes hundreds of MB of its memory.
+/// A guard therefore does not have CUDA go back to such a device: current_device() says that it has, and who calls CUDA
+/// itself after that calls cudaSetDevice first.
 class DeviceGuard {
  public:
   explicit DeviceGuard(int device);
@@ -23,7 +27,7 @@ class DeviceGuard {
   DeviceGuard& operator=(const DeviceGuard&) = delete;
 
  private:
-  int previous_;
+  int device_, previous_;
 };
 
 /// Waits until the current stream has done its work, and throws what went wrong with it.

@@ -3,15 +3,18 @@
 /// Where the operands are dense, a thread computes 16 bytes' worth of the widest operand each time round a grid-stride
 /// loop, by 128-bit loads and a 128-bit store, and one element each time where an address is not aligned to that. A
 /// warp's accesses are one stretch of memory either way. In a binary operation that broadcasts or reads a view, a
-/// thread computes one element: its number, taken apart by the sizes of the box, says where the operands lie.
+/// thread computes one element: its number, taken apart by the sizes of the box, says where the operands lie. A number
+/// in place of an operand is one of the kernel's arguments.
 ///
 /// Bytes: every operand once. Arithmetic: from none (fill) over 1 operation an element (add) to some 20 or 30 (tanh,
 /// pow), while the time in which an H100 moves 8 bytes is enough for 80 fp32 instructions: bandwidth is the limit of
 /// all of them.
 
+#include <tern/kernels/cuda/activation.cuh>
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/walk.cuh>
 
+#include <algorithm>
 #include <cmath>
 
 namespace tern::kernels {
@@ -56,14 +59,14 @@ struct Pow {
 struct Tanh {
   template <class T>
   __device__ T operator()(T x) const {
-    return std::tanh(x);
+    return activated(Activation::tanh, x);
   }
 };
 
 struct Relu {
   template <class T>
   __device__ T operator()(T x) const {
-    return x <= 0 ? T{0} : x;
+    return activated(Activation::relu, x);
   }
 };
 
@@ -77,14 +80,14 @@ struct Sigmoid {
 struct TanhBackward {
   template <class T>
   __device__ T operator()(T y, T dy) const {
-    return dy * (1 - y * y);
+    return before_activation(Activation::tanh, y, dy);
   }
 };
 
 struct ReluBackward {
   template <class T>
   __device__ T operator()(T y, T dy) const {
-    return y > 0 ? dy : T{0};
+    return before_activation(Activation::relu, y, dy);
   }
 };
 
@@ -159,6 +162,22 @@ struct Compare {
   }
 };
 
+/// With a number for one operand.
+template <class T>
+struct BinaryWith {
+  BinaryOp op;
+  T number;
+  bool number_is_first;
+  __device__ T operator()(T x) const { return number_is_first ? Binary{op}(number, x) : Binary{op}(x, number); }
+};
+
+template <class T>
+struct CompareWith {
+  CompareOp op;
+  T number;
+  __device__ uint8_t operator()(T x) const { return Compare{op}(x, number); }
+};
+
 template <int width, class F, class Y, class... X>
 __device__ Pack<Y, width> map_pack(const F& f, const Pack<X, width>&... x) {
   Pack<Y, width> y;
@@ -188,7 +207,8 @@ void map_dense(int64_t n, F f, Y* y, const X*... x) {
 }
 
 template <class I, class F, class Y, class T>
-__global__ void __launch_bounds__(block_size, 4) map_strided(I n, F f, Walk<I> walk, const T* a, const T* b, Y* y) {
+__global__ void __launch_bounds__(block_size, 4)
+    map_strided(I n, F f, const __grid_constant__ Walk<I> walk, const T* a, const T* b, Y* y) {
   for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) {
     I in_a, in_b;
     walk.locate(i, in_a, in_b);
@@ -204,6 +224,31 @@ void map_box(const Strided& s, F f, const T* a, const T* b, Y* y) {
   if (is_dense(walk)) return map_dense(n, f, y, a, b);
   with_index(reach(walk), [&]<class I>(I) {
     launch(map_strided<I, F, Y, T>, grid_for(n), block_size, 0, current_stream(), n, f, Walk<I>(walk), a, b, y);
+  });
+}
+
+template <class I, class F, class Y, class T>
+__global__ void __launch_bounds__(block_size, 4)
+    map_view(I n, F f, const __grid_constant__ Walk<I> walk, const T* x, Y* y) {
+  for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) {
+    I in_x, unused;
+    walk.locate(i, in_x, unused);
+    y[i] = f(x[in_x]);
+  }
+}
+
+/// The one operand x has these strides in the box.
+template <class F, class Y, class T>
+void map_box(const Strided& s, const int64_t* strides, F f, const T* x, Y* y) {
+  const int64_t n = s.numel();
+  if (n == 0) return;
+  Strided alone{.ndim = s.ndim};
+  std::copy_n(s.size, s.ndim, alone.size);
+  std::copy_n(strides, s.ndim, alone.a);
+  const Strided walk = simplified(alone);
+  if (walk.ndim == 0 || (walk.ndim == 1 && walk.a[0] == 1)) return map_dense(n, f, y, x);
+  with_index(reach(walk), [&]<class I>(I) {
+    launch(map_view<I, F, Y, T>, grid_for(n), block_size, 0, current_stream(), n, f, Walk<I>(walk), x, y);
   });
 }
 
@@ -246,9 +291,27 @@ void CudaArray<T>::binary(BinaryOp op, const Strided& s, const T* a, const T* b,
 }
 
 template <class T>
+void CudaArray<T>::binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) {
+  const DeviceGuard guard(device_);
+  map_box(s, s.a, BinaryWith<T>{op, b, false}, a, y);
+}
+
+template <class T>
+void CudaArray<T>::binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) {
+  const DeviceGuard guard(device_);
+  map_box(s, s.b, BinaryWith<T>{op, a, true}, b, y);
+}
+
+template <class T>
 void CudaArray<T>::compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) {
   const DeviceGuard guard(device_);
   map_box(s, Compare{op}, a, b, y);
+}
+
+template <class T>
+void CudaArray<T>::compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) {
+  const DeviceGuard guard(device_);
+  map_box(s, s.a, CompareWith<T>{op, b}, a, y);
 }
 
 template <class T>
@@ -323,28 +386,40 @@ template void CudaArray<float>::cast(int64_t, const float*, double*);
 template void CudaArray<float>::cast(int64_t, const float*, int64_t*);
 template void CudaArray<float>::cast(int64_t, const float*, uint8_t*);
 template void CudaArray<float>::binary(BinaryOp, const Strided&, const float*, const float*, float*);
+template void CudaArray<float>::binary(BinaryOp, const Strided&, const float*, float, float*);
+template void CudaArray<float>::binary(BinaryOp, const Strided&, float, const float*, float*);
 template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, const float*, uint8_t*);
+template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, float, uint8_t*);
 template void CudaArray<double>::fill(int64_t, double, double*);
 template void CudaArray<double>::cast(int64_t, const double*, float*);
 template void CudaArray<double>::cast(int64_t, const double*, double*);
 template void CudaArray<double>::cast(int64_t, const double*, int64_t*);
 template void CudaArray<double>::cast(int64_t, const double*, uint8_t*);
 template void CudaArray<double>::binary(BinaryOp, const Strided&, const double*, const double*, double*);
+template void CudaArray<double>::binary(BinaryOp, const Strided&, const double*, double, double*);
+template void CudaArray<double>::binary(BinaryOp, const Strided&, double, const double*, double*);
 template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, const double*, uint8_t*);
+template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, double, uint8_t*);
 template void CudaArray<int64_t>::fill(int64_t, int64_t, int64_t*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, float*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, double*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, int64_t*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, uint8_t*);
 template void CudaArray<int64_t>::binary(BinaryOp, const Strided&, const int64_t*, const int64_t*, int64_t*);
+template void CudaArray<int64_t>::binary(BinaryOp, const Strided&, const int64_t*, int64_t, int64_t*);
+template void CudaArray<int64_t>::binary(BinaryOp, const Strided&, int64_t, const int64_t*, int64_t*);
 template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, const int64_t*, uint8_t*);
+template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, int64_t, uint8_t*);
 template void CudaArray<uint8_t>::fill(int64_t, uint8_t, uint8_t*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, float*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, double*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, int64_t*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, uint8_t*);
 template void CudaArray<uint8_t>::binary(BinaryOp, const Strided&, const uint8_t*, const uint8_t*, uint8_t*);
+template void CudaArray<uint8_t>::binary(BinaryOp, const Strided&, const uint8_t*, uint8_t, uint8_t*);
+template void CudaArray<uint8_t>::binary(BinaryOp, const Strided&, uint8_t, const uint8_t*, uint8_t*);
 template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, const uint8_t*, uint8_t*);
+template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, uint8_t, uint8_t*);
 template void CudaFloat<float>::neg(int64_t, const float*, float*);
 template void CudaFloat<float>::exp(int64_t, const float*, float*);
 template void CudaFloat<float>::log(int64_t, const float*, float*);

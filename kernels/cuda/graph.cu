@@ -1,5 +1,6 @@
 /// Recording and replaying work as a CUDA graph, and the one thing that changes from replay to replay: where the random
-/// numbers begin. That lies in device memory, set before each launch by a kernel of one thread that moves 16 bytes.
+/// numbers begin. That lies in device memory, moved on by the graph's last node, and set where the host has drawn or
+/// reseeded in between: kernels of one thread that move 16 bytes.
 
 #include <tern/kernels/cuda/device.cuh>
 #include <tern/kernels/cuda/graph.hpp>
@@ -12,6 +13,10 @@ namespace {
 
 __global__ void __launch_bounds__(1) set_random(PhiloxState value, PhiloxState* __restrict__ random) {
   *random = value;
+}
+
+__global__ void __launch_bounds__(1) advance_random(std::uint64_t blocks, PhiloxState* __restrict__ random) {
+  random->offset += blocks;
 }
 
 }  // namespace
@@ -31,8 +36,10 @@ struct Graph::State {
 
   int device;
   cudaGraphExec_t executable = nullptr;
-  bool draws = false;   ///< whether the work asks for random numbers
-  PhiloxState* random;  ///< where they begin
+  bool draws = false;               ///< whether the work asks for random numbers
+  std::uint64_t blocks = 0;         ///< how many of them
+  PhiloxState* random;              ///< where they begin
+  std::optional<PhiloxState> next;  ///< what that will be once all launches are done
   std::optional<GraphMemory> memory;
 };
 
@@ -85,12 +92,15 @@ Draws draws_from(PhiloxState state) {
   return {{state.seed, state.offset - recording->random.offset}, recording->graph.random};
 }
 
-Graph::Graph(int device, PhiloxState random, const std::function<void()>& work) {
+Graph::Graph(int device, PhiloxState random, const std::function<std::uint64_t()>& work) {
   const DeviceGuard guard(device);
   state_ = std::make_unique<State>(device);
   const Recording recording(*state_, random);
   state_->memory.emplace();
-  const cudaGraph_t graph = recording.record(work);
+  const cudaGraph_t graph = recording.record([&] {
+    state_->blocks = work();
+    if (state_->draws) cuda::launch(advance_random, 1, 1, 0, current_stream(), state_->blocks, state_->random);
+  });
   state_->memory->close();
   const cudaError_t status = cudaGraphInstantiate(&state_->executable, graph, 0);
   static_cast<void>(cudaGraphDestroy(graph));
@@ -101,8 +111,12 @@ Graph::~Graph() = default;
 
 void Graph::launch(PhiloxState random) {
   const DeviceGuard guard(state_->device);
-  if (state_->draws) cuda::launch(set_random, 1, 1, 0, current_stream(), random, state_->random);
-  check(cudaGraphLaunch(state_->executable, current_stream()), "cudaGraphLaunch");
+  State& s = *state_;
+  if (s.draws && !(s.next && s.next->seed == random.seed && s.next->offset == random.offset)) {
+    cuda::launch(set_random, 1, 1, 0, current_stream(), random, s.random);
+  }
+  check(cudaGraphLaunch(s.executable, current_stream()), "cudaGraphLaunch");
+  s.next = {random.seed, random.offset + s.blocks};
 }
 
 }  // namespace tern::kernels::cuda

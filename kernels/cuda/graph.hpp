@@ -15,14 +15,15 @@ namespace tern::kernels::cuda {
 class Graph {
  public:
   /// Records what `work`, called once, has the device do; nothing of it is done yet. `random` is where the random
-  /// numbers that `work` asks for begin. Throws what `work` throws; that includes CudaError if it waits for the device
-  /// or copies between it and the host.
-  Graph(int device, PhiloxState random, const std::function<void()>& work);
+  /// numbers that `work` asks for begin; it returns how many blocks of them it took. Throws what `work` throws; that
+  /// includes CudaError if it waits for the device or copies between it and the host.
+  Graph(int device, PhiloxState random, const std::function<std::uint64_t()>& work);
   ~Graph();
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  /// Queues the work on the current stream, its random numbers beginning at `random`.
+  /// Queues the work on the current stream, its random numbers beginning at `random`: one launch where that is where
+  /// the last one ended.
   void launch(PhiloxState random);
 
  private:

@@ -21,13 +21,12 @@ class ThreadHandles {
 
   /// The one for the device, which is the current one; `make()` gives a new one.
   template <class Make>
-  Handle get(int device, Make make) {
+  Handle& get(int device, Make make) {
     if (const auto mine = handles_.find(device); mine != handles_.end()) return mine->second;
     const std::scoped_lock lock(idle().mutex);
     std::vector<Handle>& left = idle().handles[device];
     if (left.empty()) left.push_back(make());
-    const Handle handle = left.back();
-    handles_.emplace(device, handle);
+    Handle& handle = handles_.emplace(device, left.back()).first->second;
     left.pop_back();
     return handle;
   }

@@ -48,7 +48,7 @@ void CudaFloat<T>::matmul(const MatmulShape& s, const T* a, const T* b, T* y) {
   if (s.k == 0) return check(cudaMemsetAsync(y, 0, elements * sizeof(T), current_stream()), "matmul");
   const int batch = narrow(s.batch), m = narrow(s.m), n = narrow(s.n), k = narrow(s.k);
   const cublasStatus_t status =
-      gemm(cublas(), s.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, b,
+      gemm(Cublas(), s.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, b,
            s.trans_b ? k : n, s.k * s.n, a, s.trans_a ? m : k, s.m * s.k, y, batch);
   if (status != CUBLAS_STATUS_SUCCESS) {
     std::ostringstream what;

@@ -25,11 +25,12 @@ struct Pool {
   cudaMemPool_t pool = nullptr;
   std::mutex mutex;  // for all below
   std::size_t allocated = 0, peak = 0;
-  std::map<void*, Block> blocks;  // of all graphs
+  std::map<void*, Block> blocks;        // of all graphs
+  std::map<void*, cudaStream_t> homes;  // the streams that other memory was allocated on, where not the main one
 };
 
 /// Where this host thread's memory comes from while it records a graph.
-thread_local GraphMemory* recording = nullptr;
+thread_local GraphMemory* current_recording = nullptr;
 
 /// Has the pool keep the memory that is freed rather than give it back to the driver at each synchronisation.
 std::unique_ptr<Pool> make_pool(int device) {
@@ -59,7 +60,16 @@ std::size_t reserved(const Pool& pool) {
 void* allocate_on(cudaStream_t stream, int device, std::size_t bytes) {
   Pool& pool = pool_of(device);
   void* p = nullptr;
-  const cudaError_t status = cudaMallocAsync(&p, bytes, stream);
+  cudaError_t status = cudaMallocAsync(&p, bytes, stream);
+  if (status == cudaErrorMemoryAllocation) {
+    // What was given back may be yet to come to its place in its stream, or lie in the pool in pieces too small.
+    static_cast<void>(cudaGetLastError());
+    for (const cudaStream_t waited : {main_stream(), stream}) {
+      check(cudaStreamSynchronize(waited), "cudaStreamSynchronize");
+    }
+    check(cudaMemPoolTrimTo(pool.pool, 0), "cudaMemPoolTrimTo");
+    status = cudaMallocAsync(&p, bytes, stream);
+  }
   const std::scoped_lock lock(pool.mutex);
   if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
@@ -75,32 +85,56 @@ void* allocate_on(cudaStream_t stream, int device, std::size_t bytes) {
   return p;
 }
 
+/// What `stream` is given from now on waits for what `other` has been given so far.
+void wait_for(cudaStream_t stream, cudaStream_t other) {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+  cudaError_t status = cudaEventRecord(event, other);
+  if (status == cudaSuccess) status = cudaStreamWaitEvent(stream, event);
+  static_cast<void>(cudaEventDestroy(event));
+  check(status, "cudaStreamWaitEvent");
+}
+
 }  // namespace
 
 void* allocate(std::size_t bytes) {
   if (bytes == 0) return nullptr;
   const int device = current_device();
-  if (recording && recording->device_ == device) return recording->take(bytes);
-  return allocate_on(current_stream(), device, bytes);
+  if (current_recording && current_recording->device_ == device) return current_recording->take(bytes);
+  const cudaStream_t stream = current_stream();
+  void* p = allocate_on(stream, device, bytes);
+  if (stream != main_stream()) {
+    Pool& pool = pool_of(device);
+    const std::scoped_lock lock(pool.mutex);
+    pool.homes[p] = stream;
+  }
+  return p;
 }
 
 void release(void* p, std::size_t bytes) noexcept try {
   if (p == nullptr) return;
   const int device = current_device();
   Pool& pool = pool_of(device);
+  const cudaStream_t stream = current_stream();
+  cudaStream_t home = main_stream();
   {
     const std::scoped_lock lock(pool.mutex);
     if (const auto block = pool.blocks.find(p); block != pool.blocks.end()) {
       block->second.in_use = false;
-      if (block->second.owner == recording) recording->idle_.emplace(bytes, p);
+      if (block->second.owner == current_recording) current_recording->idle_.emplace(bytes, p);
       return;
     }
-    if (recording && recording->device_ == device) {
-      pool.blocks.emplace(p, Block{bytes, recording, false});  // the replays may read it
+    if (current_recording && current_recording->device_ == device) {
+      pool.blocks.emplace(p, Block{bytes, current_recording, false});  // the replays may read it
       return;
+    }
+    if (const auto other = pool.homes.find(p); other != pool.homes.end()) {
+      home = other->second;
+      pool.homes.erase(other);
     }
   }
-  check(cudaFreeAsync(p, current_stream()), "cudaFreeAsync");
+  if (home != stream) wait_for(stream, home);
+  check(cudaFreeAsync(p, stream), "cudaFreeAsync");
   const std::scoped_lock lock(pool.mutex);
   pool.allocated -= bytes;
 } catch (const Error&) {
@@ -109,7 +143,7 @@ void release(void* p, std::size_t bytes) noexcept try {
 
 GraphMemory::GraphMemory() : device_(current_device()) {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  recording = this;
+  current_recording = this;
 }
 
 void* GraphMemory::take(std::size_t bytes) {
@@ -121,14 +155,25 @@ void* GraphMemory::take(std::size_t bytes) {
   return p;
 }
 
+void* GraphMemory::zeros(std::size_t bytes) {
+  void* p = allocate_on(stream_, device_, bytes);
+  check(cudaMemsetAsync(p, 0, bytes, stream_), "cudaMemsetAsync");
+  Pool& pool = pool_of(device_);
+  const std::scoped_lock lock(pool.mutex);
+  pool.blocks[p] = {bytes, this, false};
+  return p;
+}
+
+GraphMemory* GraphMemory::recording() { return current_recording; }
+
 void GraphMemory::close() {
-  recording = nullptr;
+  current_recording = nullptr;
   idle_.clear();
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
 GraphMemory::~GraphMemory() {
-  if (recording == this) recording = nullptr;
+  if (current_recording == this) current_recording = nullptr;
   std::vector<std::pair<void*, std::size_t>> idle;
   {
     Pool& pool = pool_of(device_);

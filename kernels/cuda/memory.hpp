@@ -19,6 +19,11 @@ class GraphMemory {
   GraphMemory(const GraphMemory&) = delete;
   GraphMemory& operator=(const GraphMemory&) = delete;
 
+  /// Bytes that are 0 before the first replay, and not given out again.
+  void* zeros(std::size_t bytes);
+  /// The one that this host thread's work is recorded with, or null.
+  static GraphMemory* recording();
+
   /// The recording is over. Waits until the memory may be used.
   void close();
 

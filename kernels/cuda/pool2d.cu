@@ -21,7 +21,8 @@ __global__ void __launch_bounds__(block_size)
     max_pool(Pool<I> s, const T* __restrict__ x, T* __restrict__ y, int64_t* __restrict__ indices) {
   s.for_each_window([&](I e, I plane, Window<I> window) {
     const T* const in = x + plane * s.H * s.W;
-    const I best = s.pick(in, T{1}, window);
+    const I best = s.pick(
+        in, [](T v) { return v; }, window);
     y[e] = in[best];
     if (indices) indices[e] = best;
   });

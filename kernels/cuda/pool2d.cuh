@@ -47,15 +47,15 @@ struct Pool {
     }
   }
 
-  /// The place in the plane `in` of the window's largest element, or with a sign of -1 of its smallest: the first of
-  /// equals, and NaN before any number.
-  template <class T>
-  __device__ I pick(const T* in, T sign, Window<I> of) const {
+  /// The place in the plane `in` of the window's element whose f is the largest: the first of equals, and NaN before
+  /// any number.
+  template <class T, class F>
+  __device__ I pick(const T* in, F f, Window<I> of) const {
     I best = of.top * W + of.left;
-    T largest = sign * in[best];
+    T largest = f(in[best]);
     for (I h = of.top; h < of.bottom; ++h) {
       for (I w = of.left; w < of.right; ++w) {
-        const T v = sign * in[h * W + w];
+        const T v = f(in[h * W + w]);
         if (v > largest || (v != v && largest == largest)) {
           largest = v;
           best = h * W + w;

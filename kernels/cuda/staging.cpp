@@ -15,21 +15,35 @@ Staging::~Staging() {
 }
 
 Staging::Place& Staging::take() {
-  if (!places_.empty()) {
-    const Place oldest = places_.front();
-    const bool may_grow = places_.size() < max_places_;
-    const cudaError_t status = may_grow ? cudaEventQuery(oldest.fetched) : cudaEventSynchronize(oldest.fetched);
-    if (status != cudaErrorNotReady) {
-      check(status, "upload");
-      places_.pop_front();
-      return places_.emplace_back(oldest);
-    }
-    static_cast<void>(cudaGetLastError());
+  if (places_.empty()) {
+    check(add(), "cudaMallocHost");
+    return places_.back();
   }
-  Place& added = places_.emplace_back();
+  const Place oldest = places_.front();
+  cudaError_t status = cudaEventQuery(oldest.fetched);
+  if (status == cudaErrorNotReady) {
+    static_cast<void>(cudaGetLastError());
+    if (places_.size() < max_places_) {
+      if (add() == cudaSuccess) return places_.back();
+      static_cast<void>(cudaGetLastError());
+    }
+    status = cudaEventSynchronize(oldest.fetched);
+  }
+  check(status, "upload");
+  places_.pop_front();
+  return places_.emplace_back(oldest);
+}
+
+cudaError_t Staging::add() {
+  Place added;
   check(cudaEventCreateWithFlags(&added.fetched, cudaEventDisableTiming), "cudaEventCreate");
-  check(cudaMallocHost(&added.memory, place_bytes), "cudaMallocHost");
-  return added;
+  const cudaError_t status = cudaMallocHost(&added.memory, place_bytes);
+  if (status == cudaSuccess) {
+    places_.push_back(added);
+  } else {
+    static_cast<void>(cudaEventDestroy(added.fetched));
+  }
+  return status;
 }
 
 void Staging::upload(std::size_t bytes, const void* host, void* device) {

@@ -19,7 +19,8 @@ class Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
-  /// Queues the copy on the current stream. `host` may be reused at once. Any thread may call.
+  /// Queues the copy on the current stream. `host` may be reused at once. Any thread may call. Throws CudaError where
+  /// there is no page-locked memory for a single place; for want of more it waits.
   void upload(std::size_t bytes, const void* host, void* device);
 
  private:
@@ -32,6 +33,8 @@ class Staging {
 
   /// A place that nothing is to be fetched from any more, now the last of places_.
   Place& take();
+  /// A new place, the last of places_; none where there is no page-locked memory for it, which the status says.
+  cudaError_t add();
 
   std::size_t max_places_;
   std::mutex mutex_;

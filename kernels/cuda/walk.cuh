@@ -20,7 +20,8 @@ inline int64_t reach(const Strided& s) {
   return std::max({s.numel(), a, b});
 }
 
-/// Strided with the numbers in I.
+/// Strided with the numbers in I. A kernel takes it as `const __grid_constant__`: a loop that is not unrolled reads it,
+/// and would read a copy of it in local memory.
 template <class I>
 struct Walk {
   int ndim = 0;

@@ -71,4 +71,37 @@ void ReferenceFloat<T>::conv2d_backward_weight(const Conv2dShape& s, const T* x,
   }
 }
 
+template <class T>
+void ReferenceFloat<T>::conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
+                                          uint8_t* picked) {
+  const int64_t H = s.conv.P(), W = s.conv.Q(), Q = s.Q(), windows = s.conv.N * s.conv.K * s.P() * Q;
+  std::vector<T> convolved(s.conv.N * s.conv.K * H * W);
+  std::vector<int64_t> indices(windows);
+  conv2d(s.conv, x, w, bias, convolved.data());
+  max_pool2d({s.conv.N, s.conv.K, H, W, s.R, s.S, s.R, s.S}, convolved.data(), y, indices.data());
+  for (int64_t i = 0; picked && i < windows; ++i) {
+    const int64_t h = indices[i] / W, at = indices[i] % W, p = i / Q % s.P(), q = i % Q;
+    picked[i] = static_cast<uint8_t>((h - p * s.R) * s.S + at - q * s.S);
+  }
+  if (s.activation == Activation::tanh) tanh(windows, y, y);
+  if (s.activation == Activation::relu) relu(windows, y, y);
+}
+
+template <class T>
+void ReferenceFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
+                                                   const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) {
+  const int64_t H = s.conv.P(), W = s.conv.Q(), P = s.P(), Q = s.Q(), windows = s.conv.N * s.conv.K * P * Q;
+  std::vector<T> pooled(dy, dy + windows), convolved(s.conv.N * s.conv.K * H * W);  // the gradients by these
+  if (s.activation == Activation::tanh) tanh_backward(windows, y, dy, pooled.data());
+  if (s.activation == Activation::relu) relu_backward(windows, y, dy, pooled.data());
+  for (int64_t i = 0; i < windows; ++i) {
+    const int64_t plane = i / Q / P, place = picked ? picked[i] : 0;
+    const int64_t h = i / Q % P * s.R + place / s.S, at = i % Q * s.S + place % s.S;
+    convolved[(plane * H + h) * W + at] = pooled[i];
+  }
+  if (dx) conv2d_backward_input(s.conv, w, convolved.data(), dx);
+  std::vector<T> unwanted(dw ? 0 : s.conv.K * (s.conv.C / s.conv.groups) * s.conv.R * s.conv.S);
+  if (dw || dbias) conv2d_backward_weight(s.conv, x, convolved.data(), dw ? dw : unwanted.data(), dbias);
+}
+
 }  // namespace tern::kernels

@@ -102,6 +102,27 @@ void ReferenceArray<T>::binary(BinaryOp op, const Strided& s, const T* a, const 
   walk(s, [&](int64_t i, int64_t at_a, int64_t at_b) { y[i] = binary_value(op, a[at_a], b[at_b]); });
 }
 
+/// The walk with one number in place of operand a, or b.
+inline Strided with_number(Strided s, int64_t (Strided::*strides)[max_dims]) {
+  std::fill_n(s.*strides, max_dims, 0);
+  return s;
+}
+
+template <class T>
+void ReferenceArray<T>::binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) {
+  binary(op, with_number(s, &Strided::b), a, &b, y);
+}
+
+template <class T>
+void ReferenceArray<T>::binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) {
+  binary(op, with_number(s, &Strided::a), &a, b, y);
+}
+
+template <class T>
+void ReferenceArray<T>::compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) {
+  compare(op, with_number(s, &Strided::b), a, &b, y);
+}
+
 template <class T>
 void ReferenceArray<T>::compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) {
   walk(s, [&](int64_t i, int64_t at_a, int64_t at_b) { y[i] = compare_value(op, a[at_a], b[at_b]); });

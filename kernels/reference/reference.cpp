@@ -5,12 +5,15 @@
 #include <tern/kernels/reference/cross_entropy.hpp>
 #include <tern/kernels/reference/dropout.hpp>
 #include <tern/kernels/reference/elementwise.hpp>
+#include <tern/kernels/reference/image_batch.hpp>
 #include <tern/kernels/reference/index.hpp>
+#include <tern/kernels/reference/linear.hpp>
 #include <tern/kernels/reference/matmul.hpp>
 #include <tern/kernels/reference/optim.hpp>
 #include <tern/kernels/reference/pool2d.hpp>
 #include <tern/kernels/reference/reduce.hpp>
 #include <tern/kernels/reference/reference.hpp>
+#include <tern/kernels/reference/segments.hpp>
 
 #include <cstring>
 #include <new>

@@ -19,7 +19,10 @@ class ReferenceArray : public ArrayKernels<T> {
   void cast(int64_t n, const T* x, int64_t* y) override;
   void cast(int64_t n, const T* x, uint8_t* y) override;
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
+  void binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) override;
+  void binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) override;
+  void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) override;
 
   // reduce.hpp
   void sum(const ReduceShape& r, const T* x, T* y) override;
@@ -50,10 +53,19 @@ class ReferenceFloat : public FloatKernels<T> {
   // matmul.hpp
   void matmul(const MatmulShape& s, const T* a, const T* b, T* y) override;
 
+  // linear.hpp
+  void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) override;
+  void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
+                       T* dbias) override;
+
   // conv2d.hpp
   void conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) override;
   void conv2d_backward_input(const Conv2dShape& s, const T* w, const T* dy, T* dx) override;
   void conv2d_backward_weight(const Conv2dShape& s, const T* x, const T* dy, T* dw, T* dbias) override;
+  void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
+                         uint8_t* picked) override;
+  void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
+                                  const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) override;
 
   // pool2d.hpp
   void max_pool2d(const Pool2dShape& s, const T* x, T* y, int64_t* indices) override;
@@ -66,27 +78,38 @@ class ReferenceFloat : public FloatKernels<T> {
 
   // batch_norm2d.hpp
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
-                    T* running_mean, T* running_var, T* mean, T* invstd, T* y) override;
-  void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias, const T* running_mean,
-                         const T* running_var, T* invstd, T* y) override;
+                    const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean, T* invstd,
+                    T* y) override;
+  void batch_norm2d_eval(const BatchNorm2dShape& s, const T* x, const T* weight, const T* bias, const T* residual,
+                         const T* running_mean, const T* running_var, T* invstd, T* y) override;
   void batch_norm2d_backward(const BatchNorm2dShape& s, bool training, const T* x, const T* weight, const T* mean,
-                             const T* invstd, const T* dy, T* dx, T* dweight, T* dbias) override;
-  void batch_norm2d_max_pool2d(const Pool2dShape& s, double eps, double momentum, const T* x, const T* weight,
-                               const T* bias, T* running_mean, T* running_var, T* mean, T* invstd, T* picked,
-                               T* y) override;
-  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, const T* x, const T* weight, const T* mean,
-                                        const T* invstd, const T* picked, const T* dy, T* dx, T* dweight,
-                                        T* dbias) override;
+                             const T* invstd, const T* y, const T* dy, T* dx, T* dweight, T* dbias,
+                             T* dresidual) override;
+  void batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activation, double eps, double momentum, const T* x,
+                               const T* weight, const T* bias, T* running_mean, T* running_var, int64_t* num_batches,
+                               T* mean, T* invstd, T* picked, T* y) override;
+  void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const T* x, const T* weight,
+                                        const T* mean, const T* invstd, const T* picked, const T* y, const T* dy, T* dx,
+                                        T* dweight, T* dbias) override;
 
   // cross_entropy.hpp
-  void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* log_prob,
-                     T* norm, T* loss) override;
-  void cross_entropy_backward(const CrossEntropyShape& s, const T* log_prob, const int64_t* target, const T* weight,
-                              const T* norm, const T* dloss, T* dlogits) override;
+  void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,
+                     T* dlogits) override;
+
+  // segments.hpp
+  void sum_of_squares(std::span<const Segment<T>> all, T* y) override;
+  void scale_all(std::span<const Segment<T>> all, double a, const T* factor) override;
+  void add_all(std::span<const Segment<T>> all) override;
+  void lerp_all(std::span<const Segment<T>> all, double weight, const StepNumbers<T>* numbers) override;
+
+  // image_batch.hpp
+  void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
+                   const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) override;
 
   // optim.hpp
-  void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params) override;
-  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params) override;
+  void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepNumbers<T>* numbers) override;
+  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params, const StepNumbers<T>* numbers) override;
+  void end_step(const T* loss, StepState* state) override;
 };
 
 /// Host memory and the kernels above.

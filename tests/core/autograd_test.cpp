@@ -143,6 +143,155 @@ TEST_CASE("gradients share memory neither with each other nor with what was give
   }
 }
 
+TEST_CASE("the gradient that backward begins with is one, and stays so", "[autograd]") {
+  for (const Device device : devices()) {
+    // To a leaf itself, and through ops that hand it on: to leaves that then change.
+    const Tensor x = tensor({3.0}, device).set_requires_grad(), y = tensor({4.0}, device).set_requires_grad();
+    x.backward();
+    CHECK(grad(x) == Values{1});
+    x.grad().fill_(100);
+    (x + y).backward();
+    CHECK(grad(x) == Values{101});
+    CHECK(grad(y) == Values{1});
+    y.grad().mul_(7);
+    (x.view({1, 1}) + 2.0).backward();
+    CHECK(grad(x) == Values{102});
+    (y - 2.0).sum().backward();
+    CHECK(grad(y) == Values{8});
+    // Nor may an op of one's own write to it.
+    const Tensor z = record("greedy", {x}, x.detach() * 1.0, [](const Tensor& g) { return g.mul_(2); });
+    CHECK(message_of([&] { z.backward(); }) ==
+          "mul_: in-place on the gradient that backward begins with, expected a clone");
+    (x * 1.0).backward();
+    CHECK(grad(x) == Values{103});
+  }
+}
+
+TEST_CASE("cross_entropy hands on the gradient that it has, unless there is more to multiply by", "[autograd]") {
+  for (const Device device : devices()) {
+    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
+      const CrossEntropyOptions options{.ignore_index = 2, .reduction = reduction, .label_smoothing = 0.1};
+      const Tensor x = tensor({0.5, -1.0, 2.0, 0.25, 1.0, -0.5, 3.0, 0.0, 1.0}, device).view({3, 3}).clone();
+      const Tensor target = tensor<std::int64_t>({0, 2, 1}, device);
+      x.set_requires_grad();
+      std::vector<Tensor> seen;
+      const auto logits = [&] {
+        return record("probe", {x}, x.detach().clone(), [&seen](const Tensor& g) {
+          seen.push_back(g);
+          return g;
+        });
+      };
+      const auto loss = [&] {
+        const Tensor l = cross_entropy(logits(), target, options);
+        return reduction == Reduction::none ? l.sum() : l;
+      };
+      // What the composition gives.
+      const Tensor log_prob = log_softmax(x, 1), wanted = tensor({1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0}, device);
+      const Tensor rows = tensor({1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0}, device) / 3.0;
+      const Tensor composed = -(log_prob * (wanted * 0.9 + rows * 0.1).view({3, 3})).sum();
+      (reduction == Reduction::mean ? composed / 2.0 : composed).backward();
+      const Values want = grad(x);
+      const auto check = [&](double factor) {
+        const Values got = grad(x);
+        for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i] == Approx(factor * want[i]).margin(1e-15));
+        x.set_grad({});
+      };
+      x.set_grad({});
+
+      loss().backward();
+      check(1);
+      (loss() * 3.0).backward();
+      check(3);
+      const Tensor penalty = x * 0.0;
+      (loss() + penalty.sum()).backward();
+      check(1);
+      loss().backward(full({}, 2.0, {.dtype = DType::float64, .device = device}));
+      check(2);
+
+      // Through a sum with something else, twice: the same array both times, and no leaf's to write to.
+      seen.clear();
+      const Tensor retained = loss() + 1.0;
+      retained.backward(true);
+      x.grad().fill_(5);
+      x.set_grad({});
+      retained.backward(true);
+      check(1);
+      (retained * 2.0).backward(true);
+      check(2);
+      retained.backward();
+      check(1);
+      REQUIRE(seen.size() == 4);
+      CHECK(seen[0].storage() == seen[1].storage());
+      CHECK(seen[0].storage() != seen[2].storage());
+      CHECK(seen[0].storage() == seen[3].storage());
+    }
+    const NoGradGuard no_grad;
+    const Tensor x = zeros({1, 2}, {.dtype = DType::float64, .device = device, .requires_grad = true});
+    CHECK_FALSE(cross_entropy(x, tensor<std::int64_t>({0}, device)).requires_grad());
+  }
+}
+
+TEST_CASE("a leaf keeps the gradient that an op hands on, where nobody else holds it", "[autograd]") {
+  const Tensor x = leaf({1, 2, 3});
+  const Storage* made = nullptr;
+  const auto op = [&](const Tensor& in) {
+    return record("op", {in}, in.detach() * 1.0, [&made](const Tensor& g) {
+      const Tensor dx = g.clone();
+      made = dx.storage().get();
+      return dx;
+    });
+  };
+  // Through a view; to two leaves, of which the second may have it.
+  op(x.view({3, 1})).backward(ones({3, 1}, {.dtype = DType::float64}));
+  CHECK(x.grad().storage().get() == made);
+  x.set_grad({});
+  const Tensor y = leaf({4, 5, 6});
+  op(x + y).backward(ones({3}, {.dtype = DType::float64}));
+  CHECK(x.grad().storage().get() != made);
+  CHECK(y.grad().storage().get() == made);
+}
+
+TEST_CASE("what leaves get on top of a gradient is added in the order it comes in", "[autograd]") {
+  for (const Device device : devices()) {
+    const Tensor x = tensor({1.0f}, device).set_requires_grad(), other = tensor({1.0f}, device).set_requires_grad();
+    const auto backward = [&](std::initializer_list<double> factors) {
+      Tensor sum = other * 0.0;
+      for (const double factor : factors) sum = sum + x * factor;
+      sum.sum().backward();
+    };
+    // The op that was recorded last comes first, and float32 has no room for 1e8 + 1.
+    backward({1e8, 1, -1e8});
+    CHECK(x.grad().item() == 0);
+    x.set_grad({});
+    backward({1, 1e8, -1e8});
+    CHECK(x.grad().item() == 1);
+    backward({1e8, 1, -1e8});  // 1 - 1e8 is -1e8, too
+    CHECK(x.grad().item() == 0);
+  }
+}
+
+TEST_CASE("gradients that come second do not get into each other's way", "[autograd]") {
+  for (const Device device : devices()) {
+    const Tensor a = leaf({1, 2}, device), b = leaf({3, 4}, device), c = leaf({5, 6}, device);
+    (a + b).sum().backward();
+    // One gradient for two that have one, and for one that has none.
+    const Tensor given = tensor({10.0, 20.0}, device);
+    (a + b + c).backward(given);
+    CHECK(grad(a) == Values{11, 21});
+    CHECK(grad(b) == Values{11, 21});
+    CHECK(grad(c) == Values{10, 20});
+    CHECK(given.to_vector<double>() == Values{10, 20});
+    // A leaf's own gradient, for itself and for others.
+    (a + b + c).backward(a.grad());
+    CHECK(grad(a) == Values{22, 42});
+    CHECK(grad(c) == Values{21, 41});
+    // A gradient that is no dense array.
+    a.set_grad(tensor({1.0, 0.0, 1.0, 0.0}, device).view({2, 2}).select(1, 0));
+    (a * 2.0).sum().backward();
+    CHECK(grad(a) == Values{3, 3});
+  }
+}
+
 TEST_CASE("a gradient is dense and changes in place, though its op gave an expanded one", "[autograd]") {
   for (const Device device : devices()) {
     const Tensor x = leaf({1, 2, 3}, device);
@@ -357,14 +506,10 @@ TEST_CASE("a change in place between forward and backward is an error", "[autogr
     x.sub_(tensor({0.5, 0.5}));
   }
   CHECK(message_of([&] { z.backward(); }) == changed({2}, 1, 0));
-  // Indices and targets count, too.
+  // Indices count, too.
   const auto [largest, at] = max(leaf({1, 2, 3}), 0);
   at.fill_(0);
   CHECK(message_of([largest = largest] { largest.backward(); }) == changed({}, 1, 0));
-  const Tensor target = tensor<std::int64_t>({1});
-  const Tensor loss = cross_entropy(leaf({1, 2}).detach().view({1, 2}).set_requires_grad(), target);
-  target.fill_(0);
-  CHECK(message_of([&] { loss.backward(); }) == changed({1}, 1, 0));
 }
 
 TEST_CASE("a change in place of what no gradient needs is none", "[autograd]") {
@@ -381,6 +526,12 @@ TEST_CASE("a change in place of what no gradient needs is none", "[autograd]") {
   twice.sum().backward();
   product.sum().backward();
   CHECK(grad(x) == Values{1 + 3 + 0.5 + 6 + 3, 1 + 4 + 0.5 + 8 + 4});
+  // The gradient of cross_entropy is there when its value is.
+  const Tensor target = tensor<std::int64_t>({1}), logits = tensor({0.0, 0.0}).view({1, 2}).set_requires_grad();
+  const Tensor loss = cross_entropy(logits, target);
+  target.fill_(0);
+  loss.backward();
+  CHECK(grad(logits) == Values{0.5, -0.5});
 }
 
 TEST_CASE("custom ops", "[autograd]") {

@@ -140,6 +140,30 @@ TEST_CASE("a number takes the tensor's dtype where that can hold it", "[elementw
   CHECK((whole + infinity).dtype() == DType::float32);
 }
 
+TEST_CASE("whole numbers beyond 2^53 stay as they are", "[elementwise]") {
+  constexpr std::int64_t odd = (std::int64_t{1} << 53) + 1;  // lies between two doubles
+  using Whole = std::vector<std::int64_t>;
+  for (const Device device : devices()) {
+    const Tensor x = tensor<std::int64_t>({odd, 1}, device);
+    CHECK((x + 2).to_vector<std::int64_t>() == Whole{odd + 2, 3});
+    CHECK((odd + x).to_vector<std::int64_t>() == Whole{2 * odd, odd + 1});
+    CHECK((x - odd).to_vector<std::int64_t>() == Whole{0, 1 - odd});
+    CHECK((odd - x).to_vector<std::int64_t>() == Whole{0, odd - 1});
+    CHECK((x * odd)[1].item<std::int64_t>() == odd);
+    CHECK(eq(x, odd).to_vector<std::int64_t>() == Whole{1, 0});
+    CHECK(eq(x, odd - 1).to_vector<std::int64_t>() == Whole{0, 0});
+    CHECK(gt(x, odd - 1).to_vector<std::int64_t>() == Whole{1, 0});
+    CHECK(full({}, odd, {.dtype = DType::int64, .device = device}).item<std::int64_t>() == odd);
+    x.mul_(-1);
+    CHECK(x.to_vector<std::int64_t>() == Whole{-odd, -1});
+    CHECK(x.add_(tensor<std::int64_t>({1, 1}, device), odd).to_vector<std::int64_t>() == Whole{0, odd - 1});
+  }
+  // An unsigned number that int64 does not have is taken for a double.
+  CHECK((tensor<std::int64_t>({1}) + UINT64_MAX).dtype() == DType::float32);
+  CHECK(message_of([] { zeros({1}, {.dtype = DType::int64}).mul_(UINT64_MAX); }) ==
+        "mul_: 1.8446744073709552e+19 into int64, which cannot hold it");
+}
+
 TEST_CASE("integers wrap, and do not divide by zero", "[elementwise]") {
   for (const Device device : devices()) {
     const Tensor a = uint8({250, 3, 16}).to(device), b = uint8({10, 5, 16}).to(device);

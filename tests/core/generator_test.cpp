@@ -4,6 +4,7 @@
 #include <tern/core/ops.hpp>
 
 #include <cmath>
+#include <thread>
 
 namespace tern::test {
 
@@ -230,6 +231,24 @@ TEST_CASE("random fills of views, and what they refuse", "[generator]") {
   CHECK(same_state(generator.state(), before));
   CHECK(rand({2}, {.requires_grad = true}, generator).requires_grad());
   CHECK(randn({2}, {.requires_grad = true}, generator).is_leaf());
+}
+
+TEST_CASE("a guard makes another generator this thread's default, and no other thread's") {
+  Generator& usual = default_generator();
+  Generator a(1), b(2), as_a(1);
+  {
+    const GeneratorGuard outer(a);
+    {
+      const GeneratorGuard inner(b);
+      CHECK(&default_generator() == &b);
+      Generator* elsewhere = nullptr;
+      std::thread([&] { elsewhere = &default_generator(); }).join();
+      CHECK(elsewhere == &usual);
+    }
+    CHECK(&default_generator() == &a);
+    CHECK(rand({5}).to_vector<float>() == rand({5}, {}, as_a).to_vector<float>());
+  }
+  CHECK(&default_generator() == &usual);
 }
 
 }  // namespace tern::test

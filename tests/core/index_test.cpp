@@ -1,5 +1,6 @@
 #include "support.hpp"
 
+#include <tern/core/autograd.hpp>
 #include <tern/core/ops.hpp>
 
 namespace tern::test {
@@ -160,6 +161,52 @@ TEST_CASE("matmul and linear", "[matmul]") {
   CHECK(message_of([] {
           linear(zeros({2, 3}), zeros({2, 3}), zeros({2}, {.dtype = DType::float64}));
         }) == "linear: tensors of float32 and float64, expected one dtype");
+}
+
+TEST_CASE("linear in one op is the product, the sum and the activation, gradients included", "[matmul]") {
+  for (const Device device : devices()) {
+    for_each_case(40, [&](Random& random) {
+      Shape shape = random_shape(random, 1, 4, 4, 0.05);
+      const std::int64_t in = shape.back(), out = random.integer(0, 4);
+      const bool has_bias = random.chance(0.7);
+      const Activation activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
+      std::vector<Tensor> leaves{random_view(random, shape, DType::float64, device),
+                                 random_view(random, {out, in}, DType::float64, device),
+                                 random_view(random, {out}, DType::float64, device)};
+      for (Tensor& x : leaves) x = x.detach().set_requires_grad(random.chance(0.8));
+      const Tensor &x = leaves[0], &w = leaves[1], &bias = leaves[2];
+      CAPTURE(shape, out, has_bias, static_cast<int>(activation), device);
+      const Tensor fused = linear(x, w, has_bias ? bias : Tensor(), activation);
+
+      Tensor y =
+          matmul(x.reshape({in > 0 ? x.numel() / in : fused.numel() / std::max<std::int64_t>(out, 1), in}), w.t())
+              .reshape(fused.shape());
+      if (has_bias) y = y + bias;
+      if (activation == Activation::tanh) y = tern::tanh(y);
+      if (activation == Activation::relu) y = relu(y);
+      const auto close = [](const Tensor& got, const Tensor& want) {
+        REQUIRE(got.shape() == want.shape());
+        const std::vector<double> a = got.to_vector<double>(), b = want.to_vector<double>();
+        for (std::size_t i = 0; i < a.size(); ++i) CHECK(a[i] == Approx(b[i]).epsilon(1e-10).margin(1e-12));
+      };
+      close(fused, y);
+      REQUIRE(fused.requires_grad() == y.requires_grad());
+      if (!y.requires_grad()) return;
+      CHECK(fused.grad_node()->name == std::string("linear"));
+      const Tensor g = random_view(random, y.shape(), DType::float64, device);
+      y.backward(g);
+      std::vector<Tensor> want;
+      for (const Tensor& leaf : leaves) {
+        want.push_back(leaf.grad());
+        leaf.set_grad({});
+      }
+      fused.backward(g);
+      for (std::size_t i = 0; i < leaves.size(); ++i) {
+        REQUIRE(leaves[i].grad().defined() == want[i].defined());
+        if (want[i].defined()) close(leaves[i].grad(), want[i]);
+      }
+    });
+  }
 }
 
 }  // namespace tern::test

@@ -100,12 +100,12 @@ Problem matmul_case(Random& random, bool batch_a, bool batch_b) {
                  [](Inputs x) { return matmul(x[0], x[1]); });
 }
 
-Problem linear_case(Random& random, bool bias) {
+Problem linear_case(Random& random, bool bias, Activation activation = Activation::none) {
   Shape shape = random_shape(random, 1, 4, 3);
   const std::int64_t in = shape.back(), out = random.integer(1, 4);
   std::vector<Shape> shapes{shape, {out, in}};
   if (bias) shapes.push_back({out});
-  return problem(random, shapes, [=](Inputs x) { return linear(x[0], x[1], bias ? x[2] : Tensor()); });
+  return problem(random, shapes, [=](Inputs x) { return linear(x[0], x[1], bias ? x[2] : Tensor(), activation); });
 }
 
 Problem cat_case(Random& random) {
@@ -212,7 +212,7 @@ std::int64_t fitting(Random& random, std::int64_t window, std::int64_t padding) 
   return std::max<std::int64_t>(1, window - 2 * padding) + random.integer(0, 3);
 }
 
-Problem conv2d_case(Random& random, bool bias) {
+Problem conv2d_case(Random& random, bool bias, bool tanh = false) {
   Conv2dOptions o;
   o.groups = random.pick<std::int64_t>({1, 1, 2, 3});
   const std::int64_t N = random.integer(1, 2), C = o.groups * random.integer(1, o.groups == 1 ? 3 : 2),
@@ -225,7 +225,22 @@ Problem conv2d_case(Random& random, bool bias) {
                      W = fitting(random, o.dilation.w * (kernel.w - 1) + 1, o.padding.w);
   std::vector<Shape> shapes{{N, C, H, W}, {K, C / o.groups, kernel.h, kernel.w}};
   if (bias) shapes.push_back({K});
-  return problem(random, shapes, [=](Inputs x) { return conv2d(x[0], x[1], bias ? x[2] : Tensor(), o); });
+  return problem(random, shapes, [=](Inputs x) {
+    const Tensor b = bias ? x[2] : Tensor();
+    return tanh ? conv2d_max_pool2d(x[0], x[1], b, o, 1, Activation::tanh) : conv2d(x[0], x[1], b, o);
+  });
+}
+
+/// Filters of one weight, which leave elements as far apart as they were.
+Problem conv2d_max_pool2d_case(Random& random) {
+  const std::int64_t C = random.integer(1, 3);
+  const Conv2dOptions o{.stride = {random.integer(1, 2), random.integer(1, 2)}, .groups = C};
+  const HeightWidth kernel(random.integer(1, 4), random.integer(1, 4));
+  const auto size = [&](std::int64_t window, std::int64_t stride) { return window * stride + random.integer(0, 4); };
+  const Activation activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
+  return problem(random,
+                 {{random.integer(1, 2), C, size(kernel.h, o.stride.h), size(kernel.w, o.stride.w)}, {C, 1, 1, 1}},
+                 [=](Inputs x) { return conv2d_max_pool2d(x[0], x[1], {}, o, kernel, activation); });
 }
 
 template <class Pool>
@@ -252,20 +267,26 @@ Problem dropout_case(Random& random, bool channels) {
   });
 }
 
-Problem batch_norm2d_case(Random& random, bool training, bool pooled = false) {
+Problem batch_norm2d_case(Random& random, bool training, bool pooled = false,
+                          Activation activation = Activation::none) {
   const std::int64_t N = random.integer(1, 3), C = random.integer(1, 3);
   const Shape shape{N, C, random.integer(2, 4), random.integer(2, 3)};
   const bool affine = random.chance(0.7), running = !training || random.chance(0.5);
-  const BatchNorm2dOptions o{.training = training, .momentum = 0.3, .eps = random.pick({1e-5, 1e-2})};
+  const bool adds = !pooled && random.chance(0.5);
+  const BatchNorm2dOptions o{
+      .training = training, .momentum = 0.3, .eps = random.pick({1e-5, 1e-2}), .activation = activation};
   const std::vector<double> mean = random.between<double>(C, -1, 1), var = random.between<double>(C, 0.5, 2);
   std::vector<Shape> shapes{shape};
   if (affine) shapes.insert(shapes.end(), 2, {C});
+  if (adds) shapes.push_back(shape);
   const auto f = [=](Inputs x) {
     const auto of = [&](const std::vector<double>& v) {
       return running ? tensor(v).to(x[0].dtype()).to(x[0].device()) : Tensor();
     };
     const Tensor weight = affine ? x[1].contiguous() : Tensor(), bias = affine ? x[2].contiguous() : Tensor();
-    if (!pooled) return batch_norm2d(x[0], of(mean), of(var), weight, bias, o);
+    BatchNorm2dOptions with_residual = o;
+    if (adds) with_residual.residual = x.back();
+    if (!pooled) return batch_norm2d(x[0], of(mean), of(var), weight, bias, with_residual);
     return batch_norm2d_max_pool2d(x[0], of(mean), of(var), weight, bias, o, 2, {.stride = HeightWidth(1)});
   };
   // Of a channel with but two different values, the gradient in training is zero but for eps and for rounding.
@@ -353,6 +374,7 @@ const std::vector<OpCase>& op_cases() {
       {"matmul of a matrix and a batch", [](Random& r) { return matmul_case(r, false, true); }},
       {"linear", [](Random& r) { return linear_case(r, true); }},
       {"linear without bias", [](Random& r) { return linear_case(r, false); }},
+      {"linear and tanh", [](Random& r) { return linear_case(r, true, Activation::tanh); }},
       {"cat", cat_case},
       {"stack", stack_case},
       {"index_select", index_select_case},
@@ -371,14 +393,22 @@ const std::vector<OpCase>& op_cases() {
       {"to a device and back", unary([](T x) { return x.to(Device::reference).to(Device::cpu).to(x.device()); })},
       {"conv2d", [](Random& r) { return conv2d_case(r, true); }},
       {"conv2d without bias", [](Random& r) { return conv2d_case(r, false); }},
+      {"conv2d and tanh", [](Random& r) { return conv2d_case(r, true, true); }},
+      {"conv2d_max_pool2d", conv2d_max_pool2d_case},
       {"max_pool2d", pool2d(max_pool2d)},
       {"avg_pool2d", pool2d(avg_pool2d)},
       {"dropout", [](Random& r) { return dropout_case(r, false); }},
       {"dropout2d", [](Random& r) { return dropout_case(r, true); }},
       {"batch_norm2d in training", [](Random& r) { return batch_norm2d_case(r, true); }},
       {"batch_norm2d in evaluation", [](Random& r) { return batch_norm2d_case(r, false); }},
+      {"batch_norm2d and tanh in training",
+       [](Random& r) { return batch_norm2d_case(r, true, false, Activation::tanh); }},
+      {"batch_norm2d and tanh in evaluation",
+       [](Random& r) { return batch_norm2d_case(r, false, false, Activation::tanh); }},
       {"batch_norm2d_max_pool2d in training", [](Random& r) { return batch_norm2d_case(r, true, true); }},
       {"batch_norm2d_max_pool2d in evaluation", [](Random& r) { return batch_norm2d_case(r, false, true); }},
+      {"batch_norm2d_max_pool2d and tanh in training",
+       [](Random& r) { return batch_norm2d_case(r, true, true, Activation::tanh); }},
       {"cross_entropy, mean", [](Random& r) { return cross_entropy_case(r, Reduction::mean); }},
       {"cross_entropy, sum", [](Random& r) { return cross_entropy_case(r, Reduction::sum); }},
       {"cross_entropy, none", [](Random& r) { return cross_entropy_case(r, Reduction::none); }},

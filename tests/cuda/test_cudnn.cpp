@@ -96,16 +96,42 @@ TEMPLATE_TEST_CASE("cuDNN's batch_norm2d is ours", "[cudnn]", float, double) {
       T *const running_mean = out(s.C), *const running_var = out(s.C);
       for (T* running : {running_mean, running_var})
         cuda_backend(0).upload(start.size() * sizeof(T), start.data(), running);
-      k.batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), running_mean, running_var, out(s.C), out(s.C),
-                     out(n));
+      k.batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), nullptr, running_mean, running_var, nullptr,
+                     out(s.C), out(s.C), out(n));
     });
-    cuda_backend(0).floating(T{}).batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), nullptr, nullptr,
-                                               mean.data(), invstd.data(), y.data());
+    cuda_backend(0).floating(T{}).batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), nullptr, nullptr, nullptr,
+                                               nullptr, mean.data(), invstd.data(), y.data());
     compare<T>([&](FloatKernels<T>& k, auto out) {
-      k.batch_norm2d_backward(s, true, x.data(), weight.data(), mean.data(), invstd.data(), dy.data(), out(n), out(s.C),
-                              out(s.C));
+      k.batch_norm2d_backward(s, true, x.data(), weight.data(), mean.data(), invstd.data(), nullptr, dy.data(), out(n),
+                              out(s.C), out(s.C), nullptr);
     });
   });
+}
+
+TEST_CASE("batches larger than cuDNN's pooling and batch_norm2d take are ours", "[cudnn]") {
+  Random random(base_seed(), 0);
+  for (const std::int64_t N : {65'535, 65'536}) {
+    const Pool2dShape s{.N = N, .C = 1, .H = 2, .W = 2, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
+    CAPTURE(s);
+    const DeviceBuffer<float> x(random.values<float>(4 * N)), dy(random.values<float>(N));
+    compare<float>([&](FloatKernels<float>& k, auto out) { k.max_pool2d(s, x.data(), out(N), nullptr); });
+    compare<float>([&](FloatKernels<float>& k, auto out) { k.avg_pool2d(s, x.data(), out(N)); });
+    compare<float>([&](FloatKernels<float>& k, auto out) { k.avg_pool2d_backward(s, dy.data(), out(4 * N)); });
+  }
+  for (const std::int64_t N : {131'070, 131'071}) {
+    const BatchNorm2dShape s{.N = N, .C = 2, .HW = 3};
+    CAPTURE(s);
+    const DeviceBuffer<float> x(random.values<float>(6 * N)), dy(random.values<float>(6 * N)),
+        weight(random.values<float>(2)), bias(random.values<float>(2)), mean(std::vector<float>{0.1F, -0.1F}),
+        invstd(std::vector<float>{0.8F, 0.9F});
+    compare<float>([&](FloatKernels<float>& k, auto out) {
+      k.batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), nullptr, nullptr, out(2), out(2), out(6 * N));
+    });
+    compare<float>([&](FloatKernels<float>& k, auto out) {
+      k.batch_norm2d_backward(s, true, x.data(), weight.data(), mean.data(), invstd.data(), dy.data(), out(6 * N),
+                              out(2), out(2));
+    });
+  }
 }
 
 }  // namespace tern::test

@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 
 #include <fstream>
 #include <iterator>
@@ -6,7 +7,7 @@
 
 TEST_CASE("docs/emulator.md shows the example as it is") {
   const auto text_of = [](const std::string& path) {
-    std::ifstream file(TERN_SOURCE_DIR "/" + path);
+    std::ifstream file(tern::test::in_tree(path));
     REQUIRE(file);
     return std::string(std::istreambuf_iterator<char>(file), {});
   };

@@ -149,23 +149,23 @@ TEST_CASE("waiting for a stream breaks its capture") {
 TEST_CASE("matrix products, row by row: y = a b") {
   const DeviceBuffer<double> a(std::vector<double>{1, 2, 3, 4, 5, 6}), b(std::vector<double>{1, 0, 2, 0, 1, 2}), y(4);
   const double one = 1, zero = 0;  // a is [2, 3] and b [3, 2]; a column-major product of b and a is theirs row-major
-  check(cublasDgemm(cublas(), CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 3, &one, b.data(), 2, a.data(), 3, &zero, y.data(), 2),
+  check(cublasDgemm(Cublas(), CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 3, &one, b.data(), 2, a.data(), 3, &zero, y.data(), 2),
         "cublasDgemm");
   CHECK(y.download() == std::vector<double>{8, 6, 20, 12});
 
   const DeviceBuffer<double> pairs(8);  // two matrices, [1 3; 2 4] and [5 7; 6 8], each times its transpose
   const DeviceBuffer<double> squares(std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8});
-  check(cublasDgemmStridedBatched(cublas(), CUBLAS_OP_N, CUBLAS_OP_T, 2, 2, 2, &one, squares.data(), 2, 4,
+  check(cublasDgemmStridedBatched(Cublas(), CUBLAS_OP_N, CUBLAS_OP_T, 2, 2, 2, &one, squares.data(), 2, 4,
                                   squares.data(), 2, 4, &zero, pairs.data(), 2, 4, 2),
         "cublasDgemmStridedBatched");
   CHECK(pairs.download() == std::vector<double>{10, 14, 14, 20, 74, 86, 86, 100});
 }
 
 TEST_CASE("each host thread has a cuBLAS handle of its own, and leaves it to the next one") {
-  const cublasHandle_t mine = cublas();
-  CHECK(cublas() == mine);
+  const cublasHandle_t mine = Cublas();
+  CHECK(Cublas() == mine);
   std::vector<cublasHandle_t> others;
-  for (int i = 0; i < 2; ++i) std::thread([&] { others.push_back(cublas()); }).join();
+  for (int i = 0; i < 2; ++i) std::thread([&] { others.push_back(Cublas()); }).join();
   CHECK(others[0] != mine);
   CHECK(others[1] == others[0]);
 }

@@ -14,6 +14,7 @@
 #include <map>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 using Catch::Matchers::Contains;
@@ -148,6 +149,35 @@ TEST_CASE("Cifar10 says which file is wrong, and how") {
     CHECK_THROWS_WITH(load({.classes = {0, bad}}), Contains("class " + std::to_string(bad)));
   }
   CHECK_THROWS_WITH(load({.classes = {2, 0, 2}}), Contains("class 2 is named twice"));
+}
+
+TEST_CASE("Cifar10 reads airplanes and birds from one file of them: first those to train on") {
+  constexpr std::size_t train = 10000, all = 12000;
+  const TemporaryFolder folder;
+  const fs::path file = folder / "airplanes_and_birds.bin";
+  Random random(tern::test::base_seed(), 1);
+  auto bytes = random_file(random);
+  bytes.resize(all * record, 7);
+  for (std::size_t i = 0; i < all; ++i) bytes[i * record] = random.chance(0.5) ? 2 : 0;
+  write(file, bytes);
+  for (const auto& [part, first, count] : {std::tuple(Cifar10::train, std::size_t{0}, train),
+                                           std::tuple(Cifar10::test, train, all - train)}) {
+    const auto dataset = Cifar10::load(file, part, {.classes = {0, 2}});
+    REQUIRE(dataset.inputs().shape() == tern::Shape{static_cast<std::int64_t>(count), 3, 32, 32});
+    const auto labels = dataset.targets().to_vector<std::int64_t>();
+    const auto* image = dataset.inputs().data<std::uint8_t>();
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint8_t* from = &bytes[(first + i) * record];
+      wrong += labels[i] != *from / 2 || std::memcmp(image + i * (record - 1), from + 1, record - 1) != 0;
+    }
+    CHECK(wrong == 0);
+  }
+  const auto load = [&](const tern::Cifar10Options& options) { return Cifar10::load(file, Cifar10::train, options); };
+  CHECK_THROWS_WITH(load({.check_md5 = true}), Contains(file.string()) && Contains("14a4ebad009fbb82262dedeabbb03bd6"));
+  CHECK_THROWS_WITH(load({.classes = {0, 3}}), Contains("class 3") && Contains("0 and 2 alone"));
+  fs::resize_file(file, all * record - 1);
+  CHECK_THROWS_WITH(load({}), Contains("36875999 bytes, expected 36876000") && Contains("scripts/gpu_bundle"));
 }
 
 TEST_CASE("Cifar10 may hold none of a class") {

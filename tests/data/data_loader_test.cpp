@@ -1,3 +1,5 @@
+#include <tern/core/generator.hpp>
+#include <tern/core/ops.hpp>
 #include <tern/data/data_loader.hpp>
 #include <tern/kernels/error.hpp>
 
@@ -11,6 +13,7 @@
 #include <condition_variable>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -49,7 +52,7 @@ class Numbers : public tern::Dataset {
   std::function<void(std::span<const std::int64_t>)> before_;
 };
 
-/// The targets of the batches that are left of this epoch.
+/// The targets of a loop's batches.
 std::vector<Indices> epoch(DataLoader& loader) {
   std::vector<Indices> batches;
   for (const auto& [input, target] : loader) {
@@ -141,7 +144,7 @@ TEST_CASE("The order depends on seed and epoch alone, not on the workers or the 
 
 TEST_CASE("All orders are equally likely") {
   const Numbers dataset(4);
-  DataLoader loader(dataset, {.batch_size = 4, .num_workers = 0, .seed = tern::test::base_seed()});
+  DataLoader loader(dataset, {.batch_size = 4, .shuffle = true, .seed = tern::test::base_seed()});
   constexpr int epochs = 24 * 200;
   std::map<Indices, int> count;
   for (int e = 0; e < epochs; ++e) ++count[joined(epoch(loader))];
@@ -184,7 +187,17 @@ TEST_CASE("A stored state goes on where it was stored") {
   });
 }
 
-TEST_CASE("A loop left early stops the workers, and the next one goes on") {
+TEST_CASE("A loader made without options gives every example by itself, in order, as PyTorch's does") {
+  const Numbers dataset(1000);
+  DataLoader loader(dataset);
+  for (int e = 0; e < 2; ++e) {
+    const auto batches = epoch(loader);
+    CHECK(batches.size() == 1000);
+    CHECK(joined(batches) == up_to(1000));
+  }
+}
+
+TEST_CASE("A loop left early stops the workers, and the next one is a whole epoch unless it is told to go on") {
   tern::test::for_each_case(30, [](Random& random) {
     std::atomic<int> inside = 0;
     const Numbers dataset(40, [&](auto) {
@@ -193,22 +206,33 @@ TEST_CASE("A loop left early stops the workers, and the next one goes on") {
       --inside;
     });
     const int workers = static_cast<int>(random.integer(0, 4)), stop = static_cast<int>(random.integer(1, 9));
-    DataLoader loader(dataset, {.batch_size = 4, .shuffle = false, .num_workers = workers});
-    int batches = 0;
-    for (const auto& [input, target] : loader) {
-      CHECK(target[0].item<std::int64_t>() == 4 * batches);
-      if (++batches == stop) break;
-    }
-    CHECK(inside == 0);
-    try {
-      for ([[maybe_unused]] const auto& batch : loader) throw std::runtime_error("from the loop's body");
-    } catch (const std::runtime_error&) {
-    }
-    CHECK(inside == 0);
-    CHECK(loader.state() == DataLoader::State{0, stop + 1});
-    Indices rest = up_to(40);
-    rest.erase(rest.begin(), rest.begin() + 4 * (stop + 1));
-    CHECK(joined(epoch(loader)) == rest);
+    const tern::DataLoaderOptions options{
+        .batch_size = 4, .shuffle = random.chance(0.5), .num_workers = workers, .seed = 3};
+    DataLoader whole(dataset, options), loader(dataset, options);
+    std::vector<Indices> expected;
+    for (int e = 0; e < 4; ++e) expected.push_back(joined(epoch(whole)));
+
+    const auto leave = [&](bool by_exception) {
+      int batches = 0;
+      try {
+        for ([[maybe_unused]] const auto& batch : loader) {
+          if (++batches < stop) continue;
+          if (by_exception) throw std::runtime_error("from the loop's body");
+          break;
+        }
+      } catch (const std::runtime_error&) {
+      }
+      CHECK(inside == 0);
+    };
+    leave(false);
+    CHECK(loader.state() == DataLoader::State{0, stop});
+    CHECK(joined(epoch(loader)) == expected[1]);
+    CHECK(loader.state() == DataLoader::State{2, 0});
+    leave(true);
+    CHECK(loader.state() == DataLoader::State{2, stop});
+    loader.set_state(loader.state());
+    CHECK(joined(epoch(loader)) == Indices(expected[2].begin() + 4 * stop, expected[2].end()));
+    CHECK(joined(epoch(loader)) == expected[3]);
   });
 }
 
@@ -256,12 +280,14 @@ TEST_CASE("What a dataset throws comes out at the batch it was thrown for, and c
       const auto loop = [&] {
         for (const auto& [input, target] : loader) got.push_back(target.item<std::int64_t>());
       };
+      loader.set_state(loader.state());
       CHECK_THROWS_MATCHES(loop(), std::out_of_range,
                            Catch::Matchers::Message("example " + std::to_string(bad) + " is broken"));
       CHECK(got == (attempt == 0 ? up_to(bad) : Indices{}));
       CHECK(loader.state() == DataLoader::State{0, bad});
     }
     broken = false;
+    loader.set_state(loader.state());
     Indices rest = up_to(10);
     rest.erase(rest.begin(), rest.begin() + bad);
     CHECK(joined(epoch(loader)) == rest);
@@ -281,21 +307,145 @@ TEST_CASE("A batch in hand stays as it is while the next are gathered") {
   }
 }
 
+TEST_CASE("What a dataset draws for an example depends on seed, epoch and example alone") {
+  /// Example i is a number that its generator gives.
+  class Drawn : public Numbers {
+   public:
+    using Numbers::Numbers;
+    tern::Batch draw(std::span<const std::int64_t> indices, std::span<tern::Generator> generators) const override {
+      const tern::Batch batch = get(indices);
+      for (std::size_t k = 0; k < indices.size(); ++k) {
+        batch.input.data<float>()[k] = tern::rand({1}, {}, generators[k]).item<float>();
+      }
+      return batch;
+    }
+  };
+  tern::test::for_each_case(10, [](Random& random) {
+    const std::int64_t n = random.integer(2, 20), middle = random.integer(0, n);
+    const Drawn dataset(n), a(middle), b(n - middle);
+    /// What is drawn in two epochs, example by example.
+    const auto drawn = [&](std::uint64_t seed) {
+      auto options = random_options(random, n);
+      options.drop_last = false;
+      options.seed = seed;
+      DataLoader loader(dataset, options);
+      std::vector<std::vector<float>> epochs(2, std::vector<float>(static_cast<std::size_t>(n)));
+      for (auto& of_example : epochs) {
+        for (const auto& [input, target] : loader) {
+          const auto examples = target.to_vector<std::int64_t>();
+          const auto values = input.to_vector<float>();
+          for (std::size_t k = 0; k < values.size(); ++k) of_example[static_cast<std::size_t>(examples[k])] = values[k];
+        }
+      }
+      return epochs;
+    };
+    const auto first = drawn(1), other = drawn(2);
+    CHECK(drawn(1) == first);
+    std::set<float> all;
+    for (const auto* epochs : {&first, &other}) {
+      for (const auto& values : *epochs) all.insert(values.begin(), values.end());
+    }
+    CHECK(std::ssize(all) >= 4 * n - 1);  // two of float's 2^24 numbers may meet, hardly ever more
+
+    // Datasets made of others hand the generators on.
+    Indices backwards = up_to(n);
+    std::reverse(backwards.begin(), backwards.end());
+    const tern::Subset subset(dataset, backwards);
+    const tern::ConcatDataset both(a, b);
+    for (const tern::Dataset* made :
+         {static_cast<const tern::Dataset*>(&subset), static_cast<const tern::Dataset*>(&both)}) {
+      DataLoader loader(*made, {.batch_size = random.integer(1, n), .num_workers = 2, .seed = 1});
+      std::vector<float> values;
+      for (const auto& [input, target] : loader) {
+        for (const float v : input.to_vector<float>()) values.push_back(v);
+      }
+      CHECK(values == first[0]);
+    }
+  });
+}
+
+TEST_CASE("What get() draws from the default generator is the same from run to run, and leaves it alone") {
+  /// Example i is a number from the default generator.
+  class Drawn : public tern::Dataset {
+   public:
+    std::int64_t size() const override { return 30; }
+    tern::Batch get(std::span<const std::int64_t> indices) const override {
+      const auto n = static_cast<std::int64_t>(indices.size());
+      return {tern::rand({n}), tern::tensor(Indices(indices.begin(), indices.end()))};
+    }
+  } dataset;
+  tern::manual_seed(1);
+  const auto before = tern::default_generator().state();
+  std::vector<std::vector<float>> first;
+  for (const int workers : {0, 1, 4}) {
+    DataLoader loader(dataset, {.batch_size = 4, .shuffle = true, .num_workers = workers, .seed = 6});
+    std::vector<std::vector<float>> drawn;
+    for (int e = 0; e < 3; ++e) {
+      for (const auto& [input, target] : loader) drawn.push_back(input.to_vector<float>());
+    }
+    CHECK(std::set(drawn.begin(), drawn.end()).size() == drawn.size());
+    if (first.empty()) first = drawn;
+    CHECK(drawn == first);
+  }
+  CHECK(tern::default_generator().state().offset == before.offset);
+  CHECK(tern::default_generator().state().seed == before.seed);
+}
+
+TEST_CASE("Batches that are none are refused, at their place") {
+  class Fixed : public tern::Dataset {
+   public:
+    explicit Fixed(tern::Batch batch) : batch_(std::move(batch)) {}
+    std::int64_t size() const override { return 4; }
+    tern::Batch get(std::span<const std::int64_t>) const override { return batch_; }
+
+   private:
+    tern::Batch batch_;
+  };
+  const tern::Tensor x = tern::ones({4, 3}), y = tern::arange(4);
+  const auto loop = [](const tern::Batch& batch, int workers) {
+    const Fixed dataset(batch);
+    DataLoader loader(dataset, {.batch_size = 4, .num_workers = workers});
+    for ([[maybe_unused]] const auto& got : loader) {
+    }
+  };
+  for (const int workers : {0, 2}) {
+    CHECK_NOTHROW(loop({x, y}, workers));
+    CHECK_THROWS_WITH(loop({{}, y}, workers), "DataLoader: the dataset gave an undefined input for 4 examples");
+    CHECK_THROWS_WITH(loop({x, {}}, workers), "DataLoader: the dataset gave an undefined target for 4 examples");
+    for (const auto& [input, target] : {tern::Batch{x, tern::arange(3)},
+                                        {tern::ones({3, 3}), y},
+                                        {tern::ones({}), y},
+                                        {x, tern::ones({4})},
+                                        {x, y.reshape({4, 1})},
+                                        {x, y.to(tern::DType::uint8)}}) {
+      CHECK_THROWS_WITH(loop({input, target}, workers), Contains("for 4 examples, expected [4, ...] and int64 [4]"));
+    }
+  }
+}
+
 TEST_CASE("DataLoader refuses what cannot be") {
-  const Numbers dataset(10), nothing(0);
+  const Numbers dataset(10), nothing(0), negative(-1);
   CHECK_THROWS_WITH(DataLoader(dataset, {.batch_size = 0}), Contains("batch_size 0"));
   CHECK_THROWS_WITH(DataLoader(dataset, {.batch_size = 2, .num_workers = -1}), Contains("num_workers -1"));
   CHECK_THROWS_WITH(DataLoader(dataset, {.batch_size = 2, .num_workers = 257}), Contains("num_workers 257"));
-  CHECK_THROWS_WITH(DataLoader(dataset), Contains("10 gives no batch of 64 with drop_last"));
-  CHECK_THROWS_WITH(DataLoader(nothing, {.drop_last = false}), Contains("0 gives no batch of 64"));
-  CHECK(DataLoader(dataset, {.drop_last = false}).size() == 1);
+  CHECK_THROWS_WITH(DataLoader(dataset, {.batch_size = 64, .drop_last = true}),
+                    Contains("10 gives no batch of 64 with drop_last"));
+  CHECK_THROWS_WITH(DataLoader(nothing, {.batch_size = 64}), Contains("0 gives no batch of 64"));
+  CHECK_THROWS_WITH(DataLoader(negative, {.batch_size = 64}), Contains("-1 gives no batch of 64"));
+  CHECK(DataLoader(dataset, {.batch_size = 64}).size() == 1);
+  DataLoader largest(dataset, {.batch_size = std::numeric_limits<std::int64_t>::max()});
+  CHECK(epoch(largest) == std::vector<Indices>{up_to(10)});
 
   DataLoader loader(dataset, {.batch_size = 5});
-  for (const DataLoader::State bad : {DataLoader::State{-1, 0}, {0, -1}, {0, 3}}) {
+  for (const DataLoader::State bad :
+       {DataLoader::State{-1, 0}, {0, -1}, {0, 3}, {1'000'000'001, 0}, {std::numeric_limits<std::int64_t>::max(), 0}}) {
     CHECK_THROWS_AS(loader.set_state(bad), tern::Error);
     CHECK(loader.state() == DataLoader::State{});
   }
   loader.set_state({0, 2});
   CHECK(epoch(loader).empty());
   CHECK(loader.state() == DataLoader::State{1, 0});
+  loader.set_state({1'000'000'000, 1});
+  CHECK(epoch(loader).size() == 1);
+  CHECK(loader.state() == DataLoader::State{1'000'000'001, 0});
 }

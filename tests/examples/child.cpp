@@ -1,5 +1,7 @@
 #include "child.hpp"
 
+#include <folders.hpp>
+
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -28,7 +30,8 @@ namespace {
 [[noreturn]] void become_program(const std::vector<std::string>& arguments,
                                  const std::vector<std::string>& environment) {
   for (const std::string& variable : environment) putenv(const_cast<char*>(variable.c_str()));
-  std::vector<char*> argv{const_cast<char*>(TERN_BIRDS_VS_PLANES)};
+  const std::string path = program();
+  std::vector<char*> argv{const_cast<char*>(path.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   // Permissions are for root too, from exec on.
@@ -47,6 +50,8 @@ int wait_for(pid_t child) {
 }
 
 }  // namespace
+
+std::string program() { return in_build("examples/birds_vs_planes/birds_vs_planes"); }
 
 std::vector<std::string> Outcome::lines() const {
   std::vector<std::string> lines;
@@ -151,7 +156,7 @@ Traced run_traced(const std::vector<std::string>& arguments, bool files_only, lo
     const auto is = [&](std::initializer_list<long> numbers) {
       return std::find(numbers.begin(), numbers.end(), static_cast<long>(info.entry.nr)) != numbers.end();
     };
-    if (files_only && !is({SYS_openat, SYS_write, SYS_fsync, SYS_renameat2, SYS_unlinkat
+    if (files_only && !is({SYS_openat, SYS_write, SYS_fsync, SYS_flock, SYS_renameat2, SYS_unlinkat
 #ifdef SYS_rename
                            ,
                            SYS_rename, SYS_unlink

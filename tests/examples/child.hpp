@@ -9,6 +9,9 @@
 
 namespace tern::test {
 
+/// Where the program lies.
+std::string program();
+
 struct Outcome {
   int code;  ///< the exit code, or 128 and the signal that ended it
   std::string out, err;
@@ -64,8 +67,8 @@ struct Traced {
 };
 /// Runs the program, of one thread, system call by system call, its output thrown away. The `kill_at`th that counts,
 /// from 1, is never made: SIGKILL comes first. What a killed program leaves behind depends on its system calls alone,
-/// so these are all the moments there are. With `files_only` those count that open, write, flush, rename or remove
-/// files.
+/// so these are all the moments there are. With `files_only` those count that open, write, flush, lock, rename or
+/// remove files.
 Traced run_traced(const std::vector<std::string>& arguments, bool files_only, long kill_at = -1);
 
 std::string read_file(const std::string& path);

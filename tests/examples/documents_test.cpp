@@ -5,6 +5,7 @@
 #include <birds_vs_planes/command_line.hpp>
 
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 
 #include <cstdlib>
 #include <iterator>
@@ -19,7 +20,7 @@ namespace {
 /// What bash completes "birds_vs_planes COMMAND --" with.
 std::string completions(const std::string& command) {
   const TemporaryFolder folder;
-  const std::string script = "source " TERN_EXAMPLE_DIR "/completion.bash; COMP_WORDS=(birds_vs_planes " + command +
+  const std::string script = "source " + in_tree("examples/birds_vs_planes/completion.bash") + "; COMP_WORDS=(birds_vs_planes " + command +
                              " --); COMP_CWORD=2; _birds_vs_planes; echo \\\" \\${COMPREPLY[*]} \\\"";
   REQUIRE(std::system(("/bin/bash -c \"" + script + "\" >" + (folder / "out")).c_str()) == 0);
   return read_file(folder / "out");
@@ -31,7 +32,7 @@ TEST_CASE("the man page and the completion have every option, and no other") {
   birds_vs_planes::Options options;
   CLI::App app;
   birds_vs_planes::declare_command_line(app, options);
-  std::string page = std::regex_replace(read_file(TERN_EXAMPLE_DIR "/birds_vs_planes.1"), std::regex(R"(\\-)"), "-");
+  std::string page = std::regex_replace(read_file(in_tree("examples/birds_vs_planes/birds_vs_planes.1")), std::regex(R"(\\-)"), "-");
   std::set<std::string> known;
   for (const CLI::App* command : app.get_subcommands({})) {
     INFO(command->get_name());

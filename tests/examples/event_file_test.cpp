@@ -3,6 +3,7 @@
 #include <birds_vs_planes/event_file.hpp>
 
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 #include <nlohmann/json.hpp>
 #include <random.hpp>
 
@@ -47,7 +48,7 @@ TEST_CASE("an event file, read by another reader, has the log's curves") {
       }
     }
     const std::string command =
-        "python3 " TERN_READ_EVENTS " " + events + "/events.out.tfevents.birds_vs_planes > " + (folder / "json");
+        "python3 " + in_tree("tests/examples/read_events.py") + " " + events + "/events.out.tfevents.birds_vs_planes > " + (folder / "json");
     REQUIRE(std::system(command.c_str()) == 0);
     const auto curves = nlohmann::json::parse(read_file(folder / "json"));
     const History rows = read_csv(log);

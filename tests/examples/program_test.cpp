@@ -1,5 +1,6 @@
 #include "child.hpp"
 
+#include <birds_vs_planes/console.hpp>
 #include <birds_vs_planes/evaluate.hpp>
 #include <birds_vs_planes/history.hpp>
 #include <birds_vs_planes/models.hpp>
@@ -14,6 +15,7 @@
 #include <tern/data/synthetic.hpp>
 
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 #include <nlohmann/json.hpp>
 #include <random.hpp>
 
@@ -23,10 +25,12 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <regex>
 #include <sstream>
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace tern;
@@ -78,7 +82,7 @@ struct Trained {
   std::string saved = folder / "net.safetensors", log = folder / "log.csv";
   Outcome outcome =
       run_program({"train", "--data", "synthetic", "--seed", "1", "--epochs", "5", "--lr", "0.05", "--momentum", "0.9",
-                   "--save", saved, "--log", log, "--eval-every", "2", "--threads", "1"});
+                   "--save", saved, "--log", log, "--eval-every", "2", "--threads", "1", "--device", "cpu"});
   std::vector<std::string> lines = outcome.lines();
 };
 
@@ -239,8 +243,8 @@ TEST_CASE("the command that a saved model names trains the same file again") {
 TEST_CASE("a training that fails leaves an older file as it was") {
   const Trained& t = trained();
   const std::string before = read_file(t.saved);
-  check_error(run_program({"train", "--data", "synthetic", "--epochs", "1", "--lr", "1e39", "--threads", "1", "--save",
-                           t.saved}),
+  check_error(run_program({"train", "--data", "synthetic", "--epochs", "1", "--lr", "1e39", "--threads", "1",
+                           "--device", "cpu", "--save", t.saved}),
               {"the loss is nan at step 2 of epoch 1", "conv1", "; kept: " + t.saved + ".checkpoint"}, 3);
   CHECK(read_file(t.saved) == before);
   CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors", "net.safetensors.checkpoint"});
@@ -311,7 +315,7 @@ TEST_CASE("a name that is no word of a shell, or no UTF-8, costs no run") {
 
   const std::string first = train(folder / "it's a \"$HOME\""), before = read_file(folder / "saved");
   const std::string again = first.substr(first.find(' ')) + " --save " + (folder / "again") + " >" + (folder / "out");
-  CHECK(std::system((TERN_BIRDS_VS_PLANES + again).c_str()) == 0);
+  CHECK(std::system((program() + again).c_str()) == 0);
   CHECK(read_file(folder / "again") == before);
 }
 
@@ -397,7 +401,7 @@ TEST_CASE("a place where nothing can be saved is an error before training starts
   CHECK(folder.contents().empty());
   check_error(
       run_program({"train", "--data", "synthetic", "--save", folder / "saved", "--log", folder / "nowhere/log"}),
-      {"log " + (folder / "nowhere/log"), "cannot be written"});
+      {"log " + (folder / "nowhere/log"), "cannot create a file there"});
   CHECK(folder.contents().empty());
 
   using std::filesystem::perms;
@@ -437,7 +441,7 @@ TEST_CASE("a weights file that is missing, damaged, foreign or of another model 
     std::string altered = bytes;
     altered[8] = '[';
     write(file, altered);
-    check_error(load({}), {"load " + file, "JSON"});
+    check_error(load({}), {"load " + file, "does not begin with '{'"});
 
     write(file, bytes);
     check_error(load({"--model", "net"}), {"load " + file, "it holds the model 'batchnorm', not 'net'"});
@@ -503,6 +507,101 @@ TEST_CASE("a file that is no picture is an error, and the others are answered") 
   }
 }
 
+TEST_CASE("pictures that do damage cost the others nothing") {
+  const TemporaryFolder folder;
+  save_fresh(folder / "net", "net");
+  const std::string pictures = tern::test::in_tree("tests/data/pictures/");
+  std::vector<std::string> arguments{"predict", "--load", folder / "net", "--device", "cpu", "--json"}, bad;
+  for (const auto& entry : std::filesystem::directory_iterator(pictures + "bad")) bad.push_back(entry.path());
+  REQUIRE(bad.size() >= 7);
+  for (const std::string& file : bad) {
+    arguments.push_back(file);
+    arguments.push_back(pictures + "rgb.png");
+  }
+  const auto used = [] {
+    rusage of_children{};
+    getrusage(RUSAGE_CHILDREN, &of_children);
+    return of_children.ru_utime.tv_sec + of_children.ru_stime.tv_sec;
+  };
+  const auto before = used();
+  const Outcome outcome = run_program(arguments);
+  CHECK(used() - before <= 1 + static_cast<std::int64_t>(bad.size()));
+  INFO(outcome.err);
+  CHECK(outcome.code == 1);
+  REQUIRE(outcome.lines().size() == 2 * bad.size());
+  std::vector<std::string> complaints;
+  std::istringstream err(outcome.err);
+  for (std::string line; std::getline(err, line);) complaints.push_back(line);
+  REQUIRE(complaints.size() == bad.size());
+  const auto good = nlohmann::json::parse(outcome.lines()[1]);
+  CHECK(good.contains("class"));
+  for (std::size_t i = 0; i < bad.size(); ++i) {
+    const auto answer = nlohmann::json::parse(outcome.lines()[2 * i]);
+    CHECK(answer.at("file") == bad[i]);
+    CHECK_THAT(answer.at("error").get<std::string>(), Catch::Contains(bad[i] + ": "));
+    CHECK_THAT(complaints[i], Catch::Contains(bad[i] + ": "));
+    CHECK(nlohmann::json::parse(outcome.lines()[2 * i + 1]) == good);
+  }
+}
+
+TEST_CASE("printable text has nothing in it that steers a terminal") {
+  using birds_vs_planes::printable;
+  CHECK(printable("caf\u00e9 \u6f22 \U0001f426 ~\u00a0") == "caf\u00e9 \u6f22 \U0001f426 ~\u00a0");
+  CHECK(printable(std::string("\x1b[31m\a\r\n\t\0\x7f", 11)) == "\\u001b[31m\\u0007\\u000d\\u000a\\u0009\\u0000\\u007f");
+  CHECK(printable("\u0080\u009b1m\u009f") == "\\u0080\\u009b1m\\u009f");
+  // Not UTF-8: alone, cut off, longer than need be, half a pair, beyond the last.
+  CHECK(printable("\x9b" "1m\xff") == "\\x9b1m\\xff");
+  CHECK(printable("\xc3") == "\\xc3");
+  CHECK(printable("\xe6\xbc!") == "\\xe6\\xbc!");
+  CHECK(printable("\xc0\x9b") == "\\xc0\\x9b");
+  CHECK(printable("\xe0\x82\x9b") == "\\xe0\\x82\\x9b");
+  CHECK(printable("\xed\xa0\x80") == "\\xed\\xa0\\x80");
+  CHECK(printable("\xf4\x90\x80\x80") == "\\xf4\\x90\\x80\\x80");
+  CHECK(printable("") == "");
+}
+
+TEST_CASE("names and metadata do not steer the terminal") {
+  const TemporaryFolder folder;
+  const std::string evil = "\x1b]0;owned\a\u009b2J\x7f\r\n\x9b", shown = R"(\u001b]0;owned\u0007\u009b2J\u007f)";
+  save_fresh(folder / "fresh", "net");
+  const std::string net = folder / ("net" + evil), picture = folder / ("bird" + evil + ".png"),
+                    bad = folder / ("bad" + evil + ".png");
+  save_safetensors(net, {load_safetensors(folder / "fresh").tensors, {{"model", "net"}, {"no\x1bte", "\u009bx\ny"}}});
+  write_png(picture, synthetic_birds_and_planes(2).inputs()[1]);
+  write(bad, "no picture");
+  const std::string nowhere = folder / ("nowhere" + evil);
+  for (const std::vector<std::string>& arguments : {
+           std::vector<std::string>{"predict", "--load", net, picture, bad},
+           {"predict", "--load", net, "--json", picture, bad},
+           {"info", "--load", net},
+           {"info", "--load", net, "--json"},
+           {"evaluate", "--load", net, "--data", "synthetic:64"},
+           {"evaluate", "--load", nowhere},
+           {"evaluate", "--load", net, "--data", nowhere},
+           {"show", "3", "--data", "synthetic:64", "--output", picture},
+           {"train", "--data", "synthetic:64", "--epochs", "1", "--save", net, "--log", folder / ("log" + evil)},
+           {"train", "--data", "synthetic:64", "--epochs", "1", "--save", nowhere + "/net"},
+           {"report", "--load", net, "--data", "synthetic:64", "--output", nowhere},
+           {"train", "--model", evil},
+           {evil}}) {
+    const Outcome outcome = run_program(arguments);
+    INFO(arguments[0] << "\n" << outcome.out << "\n" << outcome.err);
+    for (const std::string& text : {outcome.out, outcome.err}) {
+      CHECK(birds_vs_planes::printable(text).find("\\x") == birds_vs_planes::printable(text).find("\\x9b"));
+      for (const char c : text) CHECK((c == '\n' || static_cast<unsigned char>(c) >= 0x20));
+      CHECK(text.find('\x7f') == std::string::npos);
+      CHECK(text.find("\u009b") == std::string::npos);
+    }
+  }
+  const Outcome outcome = run_program({"predict", "--load", net, picture, bad});
+  CHECK_THAT(outcome.out, Catch::Contains("bird" + shown));
+  CHECK_THAT(outcome.err, Catch::Contains("bad" + shown));
+  const Outcome json = run_program({"predict", "--load", net, "--json", picture});
+  // JSON that reads as the name: bytes that are not UTF-8 aside.
+  CHECK_THAT(nlohmann::json::parse(json.out).at("file").get<std::string>(),
+             Catch::Contains("bird" + evil.substr(0, evil.size() - 1)));
+}
+
 TEST_CASE("--quiet prints results alone, --json objects alone, --log the same figures") {
   const TemporaryFolder folder;
   const std::vector<std::string> base{"train", "--data",    "synthetic", "--epochs",  "2",  "--batch-size",
@@ -554,7 +653,7 @@ TEST_CASE("the strong recipe trains, and its file says how to judge") {
   const Outcome evaluate = run_program({"evaluate", "--data", "synthetic:200", "--load", saved, "--json"});
   check_success(evaluate);
   const auto model = birds_vs_planes::load_model({}, saved);
-  DataLoader loader(drawn, {.shuffle = false, .drop_last = false});
+  DataLoader loader(drawn, {.batch_size = 64});
   const auto accuracy = birds_vs_planes::accuracy(*model.module, loader, Device::cpu, true);
   CHECK(nlohmann::json::parse(evaluate.out).at("train").at("correct") == accuracy.correct);
 }

@@ -48,6 +48,8 @@ struct Report {
                            "synthetic:200",
                            "--model",
                            "res",
+                           "--device",
+                           "cpu",
                            "--threads",
                            "1",
                            "--epochs",
@@ -66,8 +68,9 @@ struct Report {
                            folder / (std::string("run<!--<script>") + seed)})
                   .code == 0);
     }
-    const Outcome outcome = run_program({"report", "--data", "synthetic:200", "--load", folder / "net", "--log",
-                                         folder / "run<!--<script>1", folder / "run<!--<script>2", "--output", page});
+    const Outcome outcome =
+        run_program({"report", "--data", "synthetic:200", "--device", "cpu", "--load", folder / "net", "--log",
+                     folder / "run<!--<script>1", folder / "run<!--<script>2", "--output", page});
     INFO(outcome.err);
     REQUIRE(outcome.code == 0);
     html = read_file(page);
@@ -116,7 +119,7 @@ TEST_CASE("a model whose answers are no numbers is not reported on") {
   auto model = fresh_model("net");
   model.module->state_dict().at("fc2.weight").detach().fill_(NAN);
   const TensorDataset images = synthetic_birds_and_planes(8, 1);
-  DataLoader loader(images, {.batch_size = 8, .shuffle = false});
+  DataLoader loader(images, {.batch_size = 8});
   CHECK_THROWS_WITH(judge(model, loader, Device::cpu), Catch::Contains("no number"));
 }
 
@@ -156,7 +159,7 @@ TEST_CASE("a report's figures are those of the model, the data and the logs, and
   const Report& r = made();
   auto model = load_model({}, r.folder / "net");
   const TensorDataset images = synthetic_birds_and_planes(50, 2);
-  DataLoader loader(images, {.batch_size = 64, .shuffle = false, .drop_last = false});
+  DataLoader loader(images, {.batch_size = 64});
   const Judgement j = judge(model, loader, Device::cpu);
   CHECK(r.data.at("confusion") == nlohmann::json(j.confusion()));
   CHECK(r.data.at("images") == 50);

@@ -11,6 +11,7 @@
 #include <tern/optim/optimizer.hpp>
 
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 
 #include <algorithm>
 #include <array>
@@ -106,7 +107,7 @@ TEST_CASE("The models agree with PyTorch: logits, loss, gradients, and weights a
   };
   const TemporaryFolder folder;
   std::vector<Case> cases;
-  std::string command = python + " " TERN_TORCH_PARITY;
+  std::string command = python + " " + in_tree("tests/examples/torch_parity.py");
   Generator generator(base_seed());
   manual_seed(base_seed());
   for (const std::string& kind : birds_vs_planes::model_names()) {
@@ -185,4 +186,39 @@ TEST_CASE("The models agree with PyTorch: logits, loss, gradients, and weights a
       for (const auto& [name, t] : other->state_dict()) check_close(name, t, torchs_weights.at(name), 0, 0);
     }
   }
+}
+
+TEST_CASE("docs/load_weights.py reads what it and tern have saved, and says what it cannot read") {
+  const std::string python = python_with_torch();
+  if (python.empty()) {
+    std::cout << "docs/load_weights.py is not tried: no python3 that can import torch\n";
+    return;
+  }
+  const TemporaryFolder folder;
+  const std::string made = folder / "";
+  REQUIRE(std::system((python + " " + in_tree("tests/examples/load_weights_check.py") + " " + made).c_str()) == 0);
+  const TensorFile stored = load_safetensors(folder / "stored"), converted = load_safetensors(folder / "converted");
+  const auto check_same = [](const TensorFile& got, const TensorFile& want) {
+    REQUIRE(got.tensors.size() == want.tensors.size());
+    for (const auto& [name, x] : want.tensors) {
+      INFO(name);
+      REQUIRE(got.tensors.contains(name));
+      check_equal(got.tensors.at(name), x);
+    }
+  };
+  CHECK(stored.tensors.size() >= 30);  // three of each of ten dtypes
+  check_same(stored, converted);
+
+  // From tern through PyTorch and back, tensors of no elements among them.
+  Random random(base_seed(), 0);
+  TensorFile file;
+  for (const DType dtype : all_dtypes) {
+    for (const Shape& shape : {Shape{}, Shape{1}, Shape{0}, Shape{3, 0, 2}, Shape{5, 7}}) {
+      file.tensors[text(name_of(dtype), shape.str())] = random_tensor(random, shape, dtype, Device::cpu);
+    }
+  }
+  save_safetensors(folder / "in", file);
+  const std::string script = in_tree("docs/load_weights.py");
+  REQUIRE(std::system((python + " " + script + " " + (folder / "in") + " " + (folder / "out")).c_str()) == 0);
+  check_same(load_safetensors(folder / "out"), file);
 }

@@ -102,7 +102,7 @@ def cross_entropy():
         seed = dloss if reduction == "none" else dloss[0]
         loss.backward(seed)
         case = dict(N=n, C=c, reduction=reduction, label_smoothing=smoothing, ignore_index=ignore_index,
-                    logits=z, target=target, dloss=seed, log_prob=F.log_softmax(z, 1), loss=loss, dlogits=z.grad)
+                    logits=z, target=target, dloss=seed, loss=loss, dlogits=z.grad)
         yield case | (dict(weight=weight) if weighted else {})
 
 
@@ -184,6 +184,29 @@ def philox():
         yield dict(seed=seed, counter=counter, words=words)
 
 
+def conv2d_max_pool2d():
+    for shape in [
+        dict(N=2, C=3, H=8, W=6, K=2, R=3, S=3, pad_h=1, pad_w=1, window=(2, 2), activation="tanh"),
+        dict(N=1, C=2, H=9, W=8, K=4, R=3, S=2, stride_h=1, stride_w=2, groups=2, window=(3, 2), activation="relu"),
+        dict(N=2, C=2, H=7, W=8, K=3, R=2, S=3, pad_w=2, dilation_h=2, window=(1, 4), activation="none"),
+        dict(N=1, C=3, H=5, W=5, K=2, R=3, S=3, window=(1, 1), activation="tanh"),
+    ]:
+        s = dict(stride_h=1, stride_w=1, pad_h=0, pad_w=0, dilation_h=1, dilation_w=1, groups=1) | shape
+        x = rand(s["N"], s["C"], s["H"], s["W"]).requires_grad_()
+        w = rand(s["K"], s["C"] // s["groups"], s["R"], s["S"]).requires_grad_()
+        bias = rand(s["K"]).requires_grad_()
+        z = F.conv2d(x, w, bias, (s["stride_h"], s["stride_w"]), (s["pad_h"], s["pad_w"]),
+                     (s["dilation_h"], s["dilation_w"]), s["groups"])
+        pooled, indices = F.max_pool2d(z, s["window"], return_indices=True)
+        y = dict(tanh=torch.tanh, relu=torch.relu, none=lambda v: v)[s["activation"]](pooled)
+        dy = rand(*y.shape)
+        y.backward(dy)
+        down, along = indices // z.shape[3] % s["window"][0], indices % z.shape[3] % s["window"][1]
+        yield dict(shape=s, x=x, w=w, bias=bias, dy=dy, y=y, picked=down * s["window"][1] + along, dx=x.grad, dw=w.grad,
+                   dbias=bias.grad)
+
+
 if __name__ == "__main__":
-    for family in [conv2d, pool2d, batch_norm2d, cross_entropy, activation, matmul, sgd, adamw, philox]:
+    for family in [conv2d, pool2d, batch_norm2d, cross_entropy, activation, matmul, sgd, adamw, philox,
+                   conv2d_max_pool2d]:
         write(family.__name__, family())

@@ -47,13 +47,16 @@ Dims position(const Dims& dims, int64_t i) {
 }  // namespace
 
 Arrays::Arrays(Backend& backend, Random& random)
-    : backend_(backend), random_(random), garbage_(static_cast<std::uint64_t>(random.integer(0, 1'000'000'000))) {}
+    : backend_(backend),
+      random_(random),
+      aligned_(random.chance(0.3)),
+      garbage_(static_cast<std::uint64_t>(random.integer(0, 1'000'000'000))) {}
 
 void* Arrays::place(Output output, std::size_t element, const void* values, bool is_output,
                     long double (*read)(const std::byte*)) {
   constexpr std::size_t guard = 256;
   const std::size_t size = element * numel(output.dims);
-  const std::size_t begin = guard + random_.pick({0, 0, 1, 2, 3}) * element, end = begin + size;
+  const std::size_t begin = guard + (aligned_ ? 0 : random_.pick({0, 0, 1, 2, 3})) * element, end = begin + size;
   std::vector<std::byte> bytes(end + guard);
   for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint64_t)) {
     const std::uint64_t garbage = garbage_();

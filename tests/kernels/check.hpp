@@ -7,8 +7,8 @@
 ///   });
 ///
 /// The call runs on the reference backend, in double where T is a float, and then in T on every backend of the build.
-/// Each run has its own memory: outputs begin as garbage, arrays lie at odd offsets between guards, and whatever the
-/// kernel had no business to write must be as it was.
+/// Each run has its own memory: outputs begin as garbage, arrays lie between guards, at odd offsets or in some runs all
+/// aligned, and whatever the kernel had no business to write must be as it was.
 
 #include <tern/kernels/backend.hpp>
 
@@ -120,6 +120,7 @@ class Arrays {
 
   Backend& backend_;
   Random& random_;
+  bool aligned_;
   std::mt19937_64 garbage_;
   std::vector<Block> blocks_;
 };
@@ -140,6 +141,11 @@ class Run {
   template <class T>
   const Stored<T>* in(const std::vector<T>& values) {
     return place("an input", {static_cast<int64_t>(values.size())}, values, false);
+  }
+
+  /// Numbers that are double whatever Real is.
+  const double* in_double(const std::vector<double>& values) {
+    return arrays_.place<double>("an input", {static_cast<int64_t>(values.size())}, values.data(), false);
   }
 
   template <class T>

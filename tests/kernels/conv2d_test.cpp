@@ -28,14 +28,7 @@ TEMPLATE_TEST_CASE("conv2d", "[conv2d]", float, double) {
 
 /// Backends have kernels of their own for these, which work by tiles: sizes around theirs.
 TEMPLATE_TEST_CASE("conv2d by filters of 3 by 3", "[conv2d]", float, double) {
-  for_each_case(15, [](Random& random) {
-    Conv2dShape s{.N = random.integer(1, 3), .C = random.integer(1, 9), .K = random.integer(1, 17), .R = 3, .S = 3};
-    s.pad_h = random.integer(0, 3);
-    s.pad_w = random.integer(0, 3);
-    s.H = random.integer(3, random.pick({8, 20, 36}));
-    s.W = random.integer(3, random.pick({8, 20, 36}));
-    check_conv2d<TestType>(random, s);
-  });
+  for_each_case(15, [](Random& random) { check_conv2d<TestType>(random, random_conv3x3(random)); });
 }
 
 /// The CPU has Winograd's algorithm for these, by tiles of 4 x 4 outputs, whole or one over the other.
@@ -52,6 +45,21 @@ TEMPLATE_TEST_CASE("conv2d by filters of 3 by 3 and stride 1", "[conv2d]", float
     s.H = std::max<int64_t>(1, P + 2 - 2 * s.pad_h);
     s.W = std::max(Q, 2 * s.pad_w) + 2 - 2 * s.pad_w;
     check_conv2d<TestType>(random, s);
+  });
+}
+
+/// What lies beside the last column of y meets no gradient, not even one of 0.
+TEMPLATE_TEST_CASE("an infinity goes to the gradients of the weights that met it", "[conv2d]", float, double) {
+  using T = TestType;
+  for_each_case(1, [](Random& random) {
+    const Conv2dShape s{.N = 2, .C = 1, .H = 5, .W = 7, .K = 1, .R = 3, .S = 3};
+    std::vector<T> x = random.values<T>(s.N * s.H * s.W);
+    for (int64_t i = s.W - 1; i < s.N * s.H * s.W; i += s.W) x[i] = std::numeric_limits<T>::infinity();
+    const std::vector<T> dy = random.between<T>(s.N * s.P() * s.Q(), 0.5, 1);
+    check_close<T>(random, whole_or_one, [&](auto& run) {
+      run.floating().conv2d_backward_weight(s, run.in(x), run.in(dy), run.out("dw", {1, 1, 3, 3}),
+                                            run.out("dbias", {1}));
+    });
   });
 }
 

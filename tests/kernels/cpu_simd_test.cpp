@@ -114,6 +114,25 @@ TEST_CASE("convolutions touch nothing outside of their arrays, on every instruct
       kernels.conv2d_backward_weight(c, x.data(), dy.data(), dw.data(), db.data());
       CHECK(gdw.values() == dw);
       CHECK(gdb.values() == db);
+
+      const Conv2dMaxPool2dShape s{c, 2, random.integer(1, std::min<int64_t>(3, c.Q())), Activation::tanh};
+      if (c.P() < 2) return;
+      const int64_t windows = c.N * c.K * s.P() * s.Q();
+      const auto slope = random.values<float>(windows);
+      const Guarded gpooled(slope, behind), gslope(slope, behind);
+      std::vector<float> pooled(windows);
+      std::vector<uint8_t> picked(windows), gpicked(windows);
+      kernels.conv2d_max_pool2d(s, gx.data(), gw.data(), gb.data(), gpooled.data(), gpicked.data());
+      kernels.conv2d_max_pool2d(s, x.data(), w.data(), b.data(), pooled.data(), picked.data());
+      CHECK(gpooled.values() == pooled);
+      CHECK(gpicked == picked);
+      kernels.conv2d_max_pool2d_backward(s, gx.data(), gw.data(), gpooled.data(), picked.data(), gslope.data(),
+                                         gdx.data(), gdw.data(), gdb.data());
+      kernels.conv2d_max_pool2d_backward(s, x.data(), w.data(), pooled.data(), picked.data(), slope.data(), dx.data(),
+                                         dw.data(), db.data());
+      CHECK(gdx.values() == dx);
+      CHECK(gdw.values() == dw);
+      CHECK(gdb.values() == db);
     });
   });
 }
@@ -168,6 +187,23 @@ TEST_CASE("every instruction set is as the reference", "[cpu]") {
                                                   run.out("dw", {c.K, c.C / c.groups, c.R, c.S}), run.out("db", {c.K}));
           },
           cpu_alone());
+
+      const Conv2dMaxPool2dShape pooled{c, std::min<int64_t>(2, c.P()), std::min<int64_t>(2, c.Q())};
+      std::vector<float> z(c.N * c.K * c.P() * c.Q()), apart(c.N * c.K * pooled.P() * pooled.Q()), fused(apart);
+      std::vector<std::int64_t> indices(apart.size());
+      std::vector<uint8_t> picked(apart.size());
+      auto& kernels = cpu_backend().floating(float{});
+      kernels.conv2d(c, x.data(), w.data(), b.data(), z.data());
+      kernels.max_pool2d({c.N, c.K, c.P(), c.Q(), pooled.R, pooled.S, pooled.R, pooled.S}, z.data(), apart.data(),
+                         indices.data());
+      kernels.conv2d_max_pool2d(pooled, x.data(), w.data(), b.data(), fused.data(), picked.data());
+      CHECK(fused == apart);
+      std::size_t same = 0;
+      for (std::size_t i = 0; i < indices.size(); ++i) {
+        const std::int64_t h = indices[i] / c.Q(), at = indices[i] % c.Q();
+        same += picked[i] == h % pooled.R * pooled.S + at % pooled.S;
+      }
+      CHECK(same == indices.size());
 
       auto special = random.values<float>(c.N * c.C * c.H * c.W);
       random.spoil(special);

@@ -110,6 +110,17 @@ TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
       floating().conv2d_backward_input(s, w.data(), dy.data(), out[1].data());
       floating().conv2d_backward_weight(s, x.data(), dy.data(), out[2].data(), out[3].data());
     });
+
+    const Conv2dMaxPool2dShape pooled = random_windows(random, s);
+    CAPTURE(pooled);
+    const std::int64_t windows = s.N * s.K * pooled.P() * pooled.Q();
+    check_same_bits({windows, windows, nx, nw, s.K}, [&](Outputs& out) {
+      std::vector<std::uint8_t> picked(windows, 255);
+      floating().conv2d_max_pool2d(pooled, x.data(), w.data(), b.data(), out[0].data(), picked.data());
+      std::copy(picked.begin(), picked.end(), out[1].begin());
+      floating().conv2d_max_pool2d_backward(pooled, x.data(), w.data(), out[0].data(), picked.data(), dy.data(),
+                                            out[2].data(), out[3].data(), out[4].data());
+    });
   });
 }
 
@@ -137,6 +148,23 @@ TEST_CASE("products are the same for any number of threads", "[cpu]") {
   });
 }
 
+TEST_CASE("linear and its gradient are the same for any number of threads", "[cpu]") {
+  for_each_case(6, [](Random& random) {
+    const LinearShape s{.rows = random.integer(1, 600),
+                        .in = random.integer(1, 300),
+                        .out = random.integer(1, 600),
+                        .activation = random.pick({Activation::none, Activation::tanh, Activation::relu})};
+    CAPTURE(s);
+    const auto x = random.values<float>(s.rows * s.in), w = random.values<float>(s.out * s.in),
+               bias = random.values<float>(s.out), dy = random.values<float>(s.rows * s.out);
+    check_same_bits({s.rows * s.out, s.rows * s.in, s.out * s.in, s.out}, [&](Outputs& out) {
+      floating().linear(s, x.data(), w.data(), bias.data(), out[0].data());
+      floating().linear_backward(s, x.data(), w.data(), out[0].data(), dy.data(), out[1].data(), out[2].data(),
+                                 out[3].data());
+    });
+  });
+}
+
 TEST_CASE("sums are the same for any number of threads", "[cpu]") {
   for_each_case(12, [](Random& random) {
     const ReduceShape r{.outer = random.integer(1, 3),
@@ -151,17 +179,21 @@ TEST_CASE("sums are the same for any number of threads", "[cpu]") {
 
 TEST_CASE("batch norm is the same for any number of threads", "[cpu]") {
   for_each_case(6, [](Random& random) {
-    const BatchNorm2dShape s{.N = random.integer(1, 20), .C = random.integer(1, 20), .HW = random.integer(1, 1200)};
+    const BatchNorm2dShape s{.N = random.integer(1, 20),
+                             .C = random.integer(1, 20),
+                             .HW = random.integer(1, 1200),
+                             .activation = random.pick({Activation::none, Activation::tanh, Activation::relu})};
     CAPTURE(s);
     const std::int64_t n = s.N * s.C * s.HW;
-    const auto x = random.values<float>(n), dy = random.values<float>(n), w = random.values<float>(s.C);
-    check_same_bits({s.C, s.C, s.C, s.C, n, n, s.C, s.C}, [&](Outputs& out) {
+    const auto x = random.values<float>(n), dy = random.values<float>(n), w = random.values<float>(s.C),
+               residual = random.values<float>(n);
+    check_same_bits({s.C, s.C, s.C, s.C, n, n, s.C, s.C, n}, [&](Outputs& out) {
       std::fill(out[0].begin(), out[0].end(), 0.0f);
       std::fill(out[1].begin(), out[1].end(), 1.0f);
-      floating().batch_norm2d(s, 0.1, x.data(), w.data(), w.data(), out[0].data(), out[1].data(), out[2].data(),
-                              out[3].data(), out[4].data());
-      floating().batch_norm2d_backward(s, true, x.data(), w.data(), out[2].data(), out[3].data(), dy.data(),
-                                       out[5].data(), out[6].data(), out[7].data());
+      floating().batch_norm2d(s, 0.1, x.data(), w.data(), w.data(), residual.data(), out[0].data(), out[1].data(),
+                              nullptr, out[2].data(), out[3].data(), out[4].data());
+      floating().batch_norm2d_backward(s, true, x.data(), w.data(), out[2].data(), out[3].data(), out[4].data(),
+                                       dy.data(), out[5].data(), out[6].data(), out[7].data(), out[8].data());
     });
   });
 }
@@ -172,16 +204,21 @@ TEST_CASE("batch norm with max-pooling is the same for any number of threads", "
                                         .C = random.integer(1, 20),
                                         .H = random.integer(2, 40),
                                         .W = random.integer(2, 40)});
-    CAPTURE(s);
+    const Activation activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
+    CAPTURE(s, activation);
     const std::int64_t nx = s.N * s.C * s.H * s.W, ny = s.N * s.C * s.P() * s.Q();
-    const auto x = random.values<float>(nx), dy = random.values<float>(ny), w = random.values<float>(s.C);
+    const auto x = random.values<float>(nx), dy = random.values<float>(ny);
+    auto w = random.values<float>(s.C);
+    w[0] = 0;
     check_same_bits({s.C, s.C, s.C, s.C, ny, ny, nx, s.C, s.C}, [&](Outputs& out) {
       std::fill(out[0].begin(), out[0].end(), 0.0f);
       std::fill(out[1].begin(), out[1].end(), 1.0f);
-      floating().batch_norm2d_max_pool2d(s, 1e-5, 0.1, x.data(), w.data(), w.data(), out[0].data(), out[1].data(),
-                                         out[2].data(), out[3].data(), out[4].data(), out[5].data());
-      floating().batch_norm2d_max_pool2d_backward(s, x.data(), w.data(), out[2].data(), out[3].data(), out[4].data(),
-                                                  dy.data(), out[6].data(), out[7].data(), out[8].data());
+      floating().batch_norm2d_max_pool2d(s, activation, 1e-5, 0.1, x.data(), w.data(), w.data(), out[0].data(),
+                                         out[1].data(), nullptr, out[2].data(), out[3].data(), out[4].data(),
+                                         out[5].data());
+      floating().batch_norm2d_max_pool2d_backward(s, activation, x.data(), w.data(), out[2].data(), out[3].data(),
+                                                  out[4].data(), out[5].data(), dy.data(), out[6].data(), out[7].data(),
+                                                  out[8].data());
     });
   });
 }

@@ -1,6 +1,8 @@
 #include "check.hpp"
 #include "shapes.hpp"
 
+#include <tern/kernels/reference/reference.hpp>
+
 namespace tern::test {
 
 TEMPLATE_TEST_CASE("fill", "[elementwise]", float, double, int64_t, uint8_t) {
@@ -93,6 +95,59 @@ TEMPLATE_TEST_CASE("binary", "[elementwise]", float, double, int64_t, uint8_t) {
       check_exact<T>(random, [&](auto& run) {
         auto* y = run.inout("y", box.dims(), a);
         run.array().binary(op, box.s, y, y, y);
+      });
+    }
+  });
+}
+
+/// The reference with a number in place of an operand gives what it gives for an array of that one number.
+template <class T>
+void check_reference(BinaryOp op, CompareOp comparison, const Strided& s, const std::vector<T>& a,
+                     const std::vector<T>& b, T number) {
+  Strided with_a = s, with_b = s;
+  std::fill_n(with_a.a, max_dims, 0);
+  std::fill_n(with_b.b, max_dims, 0);
+  ReferenceArray<T> reference;
+  std::vector<T> want(s.numel()), got(s.numel());
+  const auto same = [](const auto& x, const auto& y) {
+    return x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(x[0])) == 0;
+  };
+  reference.binary(op, with_b, a.data(), &number, want.data());
+  reference.binary(op, s, a.data(), number, got.data());
+  CHECK(same(want, got));
+  reference.binary(op, with_a, &number, b.data(), want.data());
+  reference.binary(op, s, number, b.data(), got.data());
+  CHECK(same(want, got));
+  std::vector<uint8_t> wanted(s.numel()), compared(s.numel());
+  reference.compare(comparison, with_b, a.data(), &number, wanted.data());
+  reference.compare(comparison, s, a.data(), number, compared.data());
+  CHECK(same(wanted, compared));
+}
+
+TEMPLATE_TEST_CASE("binary and compare with a number", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(60, [](Random& random) {
+    const Box box = random_box(random, true);
+    std::vector<T> a = random.ties<T>(box.n_a), b = random.ties<T>(box.n_b), number = random.ties<T>(1);
+    if (random.chance(0.5)) random.spoil(a), random.spoil(b), random.spoil(number);
+    if constexpr (std::is_same_v<T, int64_t>) {  // beyond 2^53, where a double would round
+      if (random.chance(0.3)) number[0] = (int64_t{1} << 53) + random.integer(1, 9);
+    }
+    const BinaryOp op = random.pick(binary_ops);
+    const CompareOp comparison = random.pick(compare_ops);
+    CAPTURE(op, comparison, box.s, number[0]);
+    check_reference<T>(op, comparison, box.s, a, b, number[0]);
+    check_exact<T>(random, [&](auto& run) {
+      run.array().binary(op, box.s, run.in(a), number[0], run.out("a op number", box.dims()));
+      run.array().binary(op, box.s, number[0], run.in(b), run.out("number op b", box.dims()));
+      run.array().compare(comparison, box.s, run.in(a), number[0],
+                          run.template out<uint8_t>("a compared with number", box.dims()));
+    });
+    if (box.dense_a) {
+      INFO("y is a");
+      check_exact<T>(random, [&](auto& run) {
+        auto* y = run.inout("y", box.dims(), a);
+        run.array().binary(op, box.s, y, number[0], y);
       });
     }
   });

@@ -3,6 +3,7 @@
 #include <tern/kernels/reference/reference.hpp>
 
 #include <catch2/catch.hpp>
+#include <folders.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -21,7 +22,7 @@ using Values = std::vector<double>;
 using Indices = std::vector<int64_t>;
 
 json golden(const std::string& family) {
-  const std::string path = std::string(TERN_GOLDEN_DIR "/") + family + ".json";
+  const std::string path = in_tree("tests/golden/" + family + ".json");
   std::ifstream file(path);
   if (!file) throw std::runtime_error("cannot open " + path);
   return json::parse(file);
@@ -48,24 +49,28 @@ ReferenceFloat<double>& reference() {
   return kernels;
 }
 
+Conv2dShape conv2d_shape(const json& j) {
+  return {.N = j["N"],
+          .C = j["C"],
+          .H = j["H"],
+          .W = j["W"],
+          .K = j["K"],
+          .R = j["R"],
+          .S = j["S"],
+          .stride_h = j["stride_h"],
+          .stride_w = j["stride_w"],
+          .pad_h = j["pad_h"],
+          .pad_w = j["pad_w"],
+          .dilation_h = j["dilation_h"],
+          .dilation_w = j["dilation_w"],
+          .groups = j["groups"]};
+}
+
 TEST_CASE("conv2d is PyTorch's", "[golden]") {
   for (const json& c : golden("conv2d")) {
     const json& j = c["shape"];
     CAPTURE(j.dump());
-    const Conv2dShape s{.N = j["N"],
-                        .C = j["C"],
-                        .H = j["H"],
-                        .W = j["W"],
-                        .K = j["K"],
-                        .R = j["R"],
-                        .S = j["S"],
-                        .stride_h = j["stride_h"],
-                        .stride_w = j["stride_w"],
-                        .pad_h = j["pad_h"],
-                        .pad_w = j["pad_w"],
-                        .dilation_h = j["dilation_h"],
-                        .dilation_w = j["dilation_w"],
-                        .groups = j["groups"]};
+    const Conv2dShape s = conv2d_shape(j);
     const Values x = c["x"], w = c["w"], bias = c["bias"], dy = c["dy"];
     Values y(dy.size(), NAN), dx(x.size(), NAN), dw(w.size(), NAN), dbias(bias.size(), NAN);
     reference().conv2d(s, x.data(), w.data(), bias.data(), y.data());
@@ -73,6 +78,31 @@ TEST_CASE("conv2d is PyTorch's", "[golden]") {
     reference().conv2d_backward_weight(s, x.data(), dy.data(), dw.data(), dbias.data());
     CHECK(s.N * s.K * s.P() * s.Q() == static_cast<int64_t>(c["y"].size()));
     check_values(c, "y", y);
+    check_values(c, "dx", dx);
+    check_values(c, "dw", dw);
+    check_values(c, "dbias", dbias);
+  }
+}
+
+TEST_CASE("conv2d_max_pool2d is PyTorch's", "[golden]") {
+  for (const json& c : golden("conv2d_max_pool2d")) {
+    const json& j = c["shape"];
+    CAPTURE(j.dump());
+    const std::string activation = j["activation"];
+    const Conv2dMaxPool2dShape s{.conv = conv2d_shape(j),
+                                 .R = j["window"][0],
+                                 .S = j["window"][1],
+                                 .activation = activation == "tanh"   ? Activation::tanh
+                                               : activation == "relu" ? Activation::relu
+                                                                      : Activation::none};
+    const Values x = c["x"], w = c["w"], bias = c["bias"], dy = c["dy"];
+    Values y(dy.size(), NAN), dx(x.size(), NAN), dw(w.size(), NAN), dbias(bias.size(), NAN);
+    std::vector<uint8_t> picked(dy.size(), 255);
+    reference().conv2d_max_pool2d(s, x.data(), w.data(), bias.data(), y.data(), picked.data());
+    reference().conv2d_max_pool2d_backward(s, x.data(), w.data(), y.data(), picked.data(), dy.data(), dx.data(),
+                                           dw.data(), dbias.data());
+    check_values(c, "y", y);
+    CHECK(picked == c["picked"].get<std::vector<uint8_t>>());
     check_values(c, "dx", dx);
     check_values(c, "dw", dw);
     check_values(c, "dbias", dbias);
@@ -119,18 +149,20 @@ TEST_CASE("batch_norm2d is PyTorch's", "[golden]") {
     Values mean(s.C, NAN), invstd(s.C, NAN), y(x.size(), NAN), dx(x.size(), NAN), dweight(s.C, NAN), dbias(s.C, NAN);
     const auto check_backward = [&](const json& want, bool training, const Values& mu) {
       check_values(want, "y", y);
-      reference().batch_norm2d_backward(s, training, x.data(), or_null(weight), mu.data(), invstd.data(), dy.data(),
-                                        dx.data(), dweight.data(), dbias.data());
+      reference().batch_norm2d_backward(s, training, x.data(), or_null(weight), mu.data(), invstd.data(), y.data(),
+                                        dy.data(), dx.data(), dweight.data(), dbias.data(), nullptr);
       check_values(want, "dx", dx);
       if (weight.empty()) return;
       check_values(want, "dweight", dweight);
       check_values(want, "dbias", dbias);
     };
-    reference().batch_norm2d_eval(s, x.data(), or_null(weight), or_null(bias), running_mean.data(), running_var.data(),
-                                  invstd.data(), y.data());
+    reference().batch_norm2d_eval(s, x.data(), or_null(weight), or_null(bias), nullptr, running_mean.data(),
+                                  running_var.data(), invstd.data(), y.data());
     check_backward(c["eval"], false, running_mean);
-    reference().batch_norm2d(s, c["momentum"], x.data(), or_null(weight), or_null(bias), running_mean.data(),
-                             running_var.data(), mean.data(), invstd.data(), y.data());
+    int64_t num_batches = 7;
+    reference().batch_norm2d(s, c["momentum"], x.data(), or_null(weight), or_null(bias), nullptr, running_mean.data(),
+                             running_var.data(), &num_batches, mean.data(), invstd.data(), y.data());
+    CHECK(num_batches == 8);
     check_backward(c["train"], true, mean);
     check_values(c, "new_running_mean", running_mean);
     check_values(c, "new_running_var", running_var);
@@ -149,13 +181,10 @@ TEST_CASE("cross_entropy is PyTorch's", "[golden]") {
                               .reduction = reductions.at(c["reduction"])};
     const Values logits = c["logits"], weight = optional(c, "weight"), dloss = c["dloss"];
     const Indices target = c["target"];
-    Values log_prob(logits.size(), NAN), norm(1, NAN), loss(dloss.size(), NAN), dlogits(logits.size(), NAN);
-    reference().cross_entropy(s, logits.data(), target.data(), or_null(weight), log_prob.data(), norm.data(),
-                              loss.data());
-    check_values(c, "log_prob", log_prob);
+    Values loss(dloss.size(), NAN), dlogits(logits.size(), NAN);
+    reference().cross_entropy(s, logits.data(), target.data(), or_null(weight), loss.data(), dlogits.data());
     check_values(c, "loss", loss);
-    reference().cross_entropy_backward(s, log_prob.data(), target.data(), or_null(weight), norm.data(), dloss.data(),
-                                       dlogits.data());
+    for (int64_t i = 0; i < s.N * s.C; ++i) dlogits[i] *= dloss[s.reduction == Reduction::none ? i / s.C : 0];
     check_values(c, "dlogits", dlogits);
   }
 }
@@ -216,7 +245,7 @@ TEST_CASE("sgd_step is PyTorch's", "[golden]") {
         list.push_back({static_cast<int64_t>(params[i].size()), params[i].data(), grads[i].data(),
                         s.momentum != 0 ? momenta[i].data() : nullptr, step == 0});
       }
-      reference().sgd_step(s, list);
+      reference().sgd_step(s, list, nullptr);
       for (std::size_t i = 0; i < params.size(); ++i)
         check_values({{"param", c["after"][step][i]}}, "param", params[i]);
     }
@@ -240,7 +269,7 @@ TEST_CASE("adamw_step is PyTorch's", "[golden]") {
                         exp_avg_sq[i].data()});
       }
       ++s.step;
-      reference().adamw_step(s, list);
+      reference().adamw_step(s, list, nullptr);
       for (std::size_t i = 0; i < params.size(); ++i) {
         check_values({{"param", c["after"][s.step - 1][i]}}, "param", params[i]);
       }

@@ -1,6 +1,37 @@
 #include "check.hpp"
 
+#include <cmath>
+#include <limits>
+
 namespace tern::test {
+
+/// A table of an optimiser's numbers, and a step to read in it: in a third of the cases none, in some one that is to
+/// change nothing.
+template <class T>
+struct RandomNumbers {
+  bool given, stopped;
+  int64_t columns, step;
+  std::vector<double> table;
+  std::vector<int64_t> state;
+  std::vector<T> loss{T{1}};
+
+  RandomNumbers(Random& random, std::initializer_list<double> row) {
+    given = random.chance(0.7);
+    columns = std::ssize(row) + random.integer(0, 2);
+    step = random.integer(0, 3);
+    table = random.values<double>(4 * columns);
+    std::copy(row.begin(), row.end(), table.begin() + step * columns);
+    const int stop = static_cast<int>(random.integer(0, 9));
+    stopped = stop < 2;
+    state = {step, stop == 0 ? int64_t{0} : int64_t{-1}, 0};
+    if (stop == 1) loss[0] = random.pick({std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()});
+  }
+
+  template <class Real>
+  StepNumbers<Real> in(Run<Real>& run) const {
+    return {reinterpret_cast<const StepState*>(run.in(state)), run.in_double(table), columns, run.in(loss)};
+  }
+};
 
 /// Parameters of several sizes in one call, as a model has them; at times many small ones.
 template <class T>
@@ -28,7 +59,8 @@ TEMPLATE_TEST_CASE("sgd_step", "[optim]", float, double) {
       is_new.push_back(random.chance(0.3));
       if (is_new.back()) random.spoil(momenta.back());
     }
-    CAPTURE(s.lr, s.momentum, s.dampening, s.weight_decay, s.nesterov, params.size());
+    const RandomNumbers<T> numbers(random, {random.pick({0.03, 1e-2})});
+    CAPTURE(s.lr, s.momentum, s.dampening, s.weight_decay, s.nesterov, params.size(), numbers.given, numbers.stopped);
     check_close<T>(random, whole, [&]<class Real>(Run<Real>& run) {
       std::vector<SgdParam<Real>> list;
       for (std::size_t i = 0; i < params.size(); ++i) {
@@ -37,7 +69,8 @@ TEMPLATE_TEST_CASE("sgd_step", "[optim]", float, double) {
         Real* momentum = s.momentum != 0 ? run.inout("momentum " + std::to_string(i), {n}, momenta[i]) : nullptr;
         list.push_back({n, param, run.in(grads[i]), momentum, is_new[i]});
       }
-      run.floating().sgd_step(s, list);
+      const StepNumbers<Real> of_step = numbers.in(run);
+      run.floating().sgd_step(s, list, numbers.given ? &of_step : nullptr);
     });
   });
 }
@@ -58,7 +91,8 @@ TEMPLATE_TEST_CASE("adamw_step", "[optim]", float, double) {
       exp_avg.push_back(random.values<T>(p.size()));
       exp_avg_sq.push_back(random.between<T>(p.size(), 0.01, 4));
     }
-    CAPTURE(s.lr, s.beta1, s.beta2, s.eps, s.weight_decay, s.step, params.size());
+    const RandomNumbers<T> numbers(random, {0.02, 1 - std::pow(s.beta1, 7), 1 - std::pow(s.beta2, 7)});
+    CAPTURE(s.lr, s.beta1, s.beta2, s.eps, s.weight_decay, s.step, params.size(), numbers.given, numbers.stopped);
     check_close<T>(random, whole, [&]<class Real>(Run<Real>& run) {
       std::vector<AdamWParam<Real>> list;
       for (std::size_t i = 0; i < params.size(); ++i) {
@@ -68,7 +102,8 @@ TEMPLATE_TEST_CASE("adamw_step", "[optim]", float, double) {
         Real* v = run.inout("exp_avg_sq " + std::to_string(i), {n}, exp_avg_sq[i]);
         list.push_back({n, param, run.in(grads[i]), m, v});
       }
-      run.floating().adamw_step(s, list);
+      const StepNumbers<Real> of_step = numbers.in(run);
+      run.floating().adamw_step(s, list, numbers.given ? &of_step : nullptr);
     });
   });
 }

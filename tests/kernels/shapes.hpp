@@ -7,6 +7,8 @@
 #include <random.hpp>
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <numeric>
 #include <ostream>
 #include <vector>
@@ -27,10 +29,19 @@ inline std::ostream& operator<<(std::ostream& out, const MatmulShape& s) {
              << ", trans_b " << s.trans_b;
 }
 
+inline std::ostream& operator<<(std::ostream& out, const LinearShape& s) {
+  return out << "x [" << s.rows << ", " << s.in << "], w [" << s.out << ", " << s.in << "], activation "
+             << static_cast<int>(s.activation);
+}
+
 inline std::ostream& operator<<(std::ostream& out, const Conv2dShape& s) {
   return out << "x [" << s.N << ", " << s.C << ", " << s.H << ", " << s.W << "], w [" << s.K << ", " << s.C / s.groups
              << ", " << s.R << ", " << s.S << "], stride " << s.stride_h << " " << s.stride_w << ", pad " << s.pad_h
              << " " << s.pad_w << ", dilation " << s.dilation_h << " " << s.dilation_w << ", groups " << s.groups;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const Conv2dMaxPool2dShape& s) {
+  return out << s.conv << ", window [" << s.R << ", " << s.S << "], activation " << static_cast<int>(s.activation);
 }
 
 inline std::ostream& operator<<(std::ostream& out, const Pool2dShape& s) {
@@ -39,11 +50,17 @@ inline std::ostream& operator<<(std::ostream& out, const Pool2dShape& s) {
 }
 
 inline std::ostream& operator<<(std::ostream& out, const BatchNorm2dShape& s) {
-  return out << "x [" << s.N << ", " << s.C << ", " << s.HW << "], eps " << s.eps;
+  return out << "x [" << s.N << ", " << s.C << ", " << s.HW << "], eps " << s.eps << ", activation "
+             << static_cast<int>(s.activation);
 }
 
 inline std::ostream& operator<<(std::ostream& out, const DropoutShape& s) {
   return out << "n " << s.n << ", group " << s.group << ", p " << s.p;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const ImageBatchShape& s) {
+  return out << "images [" << s.N << ", " << s.C << ", " << s.H << ", " << s.W << "], shift " << s.shift << ", cutout "
+             << s.cutout << ", fill " << s.fill;
 }
 
 inline std::ostream& operator<<(std::ostream& out, const CrossEntropyShape& s) {
@@ -132,6 +149,16 @@ inline MatmulShape random_matmul(Random& random) {
           .trans_b = random.chance(0.5)};
 }
 
+inline LinearShape random_linear(Random& random) {
+  const auto extent = [&](int64_t most) {
+    return random.chance(0.15) ? random.integer(0, 1) : random.integer(1, random.chance(0.3) ? most : 20);
+  };
+  return {.rows = extent(150),
+          .in = extent(500),
+          .out = extent(150),
+          .activation = random.pick({Activation::none, Activation::tanh, Activation::relu})};
+}
+
 inline Conv2dShape random_conv2d(Random& random) {
   Conv2dShape s;
   const bool square = random.chance(0.4);
@@ -154,6 +181,28 @@ inline Conv2dShape random_conv2d(Random& random) {
   };
   s.H = fitting(s.R, s.pad_h, s.dilation_h);
   s.W = fitting(s.S, s.pad_w, s.dilation_w);
+  return s;
+}
+
+/// Filters of 3 x 3 at stride 1, for which backends have kernels of their own.
+inline Conv2dShape random_conv3x3(Random& random) {
+  Conv2dShape s{.N = random.integer(1, 3), .C = random.integer(1, 9), .K = random.integer(1, 17), .R = 3, .S = 3};
+  s.pad_h = random.integer(0, 3);
+  s.pad_w = random.integer(0, 3);
+  s.H = random.integer(3, random.pick({8, 20, 36}));
+  s.W = random.integer(3, random.pick({8, 20, 36}));
+  return s;
+}
+
+/// Any activation and windows that fit: mostly 1 to 4 a side, at times as large as what is pooled.
+inline Conv2dMaxPool2dShape random_windows(Random& random, const Conv2dShape& conv) {
+  const auto size = [&](int64_t fits) {
+    return std::min<int64_t>(fits, random.chance(0.1) ? random.integer(5, 16) : random.integer(1, 4));
+  };
+  Conv2dMaxPool2dShape s{.conv = conv, .R = size(conv.P()), .S = size(conv.Q())};
+  if (random.chance(0.4) && conv.P() > 1 && conv.Q() > 1) s.R = s.S = 2;
+  if (random.chance(0.05)) s.R = std::min<int64_t>(conv.P(), 256 / s.S);
+  s.activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
   return s;
 }
 
@@ -188,6 +237,7 @@ inline BatchNorm2dShape random_batch_norm2d(Random& random) {
   if (random.chance(0.1)) s = {.N = random.integer(1, 4), .C = 2, .HW = 1024};
   if (s.N * s.HW < 2) s.N = 2;
   s.eps = random.pick({1e-5, 1e-3, 0.1});
+  s.activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
   return s;
 }
 
@@ -199,6 +249,15 @@ inline CrossEntropyShape random_cross_entropy(Random& random) {
   s.ignore_index = random.chance(0.5) ? -100 : random.integer(0, s.C - 1);
   s.reduction = random.pick({Reduction::none, Reduction::mean, Reduction::sum});
   return s;
+}
+
+/// At times about to carry from the low word of the counter to the high one.
+inline PhiloxState random_state(Random& random) {
+  const std::uint64_t seed = static_cast<std::uint64_t>(random.integer(0, std::numeric_limits<int64_t>::max())) * 2;
+  const std::uint64_t offset = random.chance(0.3)   ? 0
+                               : random.chance(0.5) ? 0x1'0000'0000u - random.integer(1, 5)
+                                                    : random.integer(0, 1'000'000'000'000);
+  return {seed, offset};
 }
 
 }  // namespace tern::test

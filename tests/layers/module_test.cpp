@@ -41,6 +41,28 @@ using Names = std::vector<std::string>;
 
 }  // namespace
 
+TEST_CASE("Linear with an activation is both, in one op or, where a hook looks in between, in two", "[layers]") {
+  Linear fc(5, 3);
+  const Tensor x = rand({4, 5});
+  for (const Activation activation : {Activation::none, Activation::tanh, Activation::relu}) {
+    const Tensor plain = fc(x), y = fc(x, activation);
+    const Tensor want = activation == Activation::tanh   ? tanh(plain)
+                        : activation == Activation::relu ? relu(plain)
+                                                         : plain;
+    CHECK(y.grad_node()->name == std::string("linear"));
+    const std::vector<float> a = y.to_vector<float>(), b = want.to_vector<float>();
+    for (std::size_t i = 0; i < a.size(); ++i) CHECK(a[i] == Approx(b[i]).epsilon(1e-6));
+
+    Linear watched(5, 3);
+    watched.weight = fc.weight;
+    watched.bias = fc.bias;
+    Tensor seen;
+    watched.register_forward_hook([&](Module&, const Tensor& output) { seen = output; });
+    check_equal(watched(x, activation), want);
+    check_equal(seen, plain);
+  }
+}
+
 TEST_CASE("state_dict has PyTorch's names", "[module]") {
   Net net(32, true, 0.4);
   CHECK(names(net.named_parameters()) == Names{"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight",
@@ -251,6 +273,94 @@ TEST_CASE("BatchNorm2d counts the batches it has seen", "[module]") {
   norm.train();
   CHECK_THROWS_AS(norm(zeros({1, 3, 2, 2})), Error);
   CHECK(norm.num_batches_tracked.item<std::int64_t>() == 2);  // nothing has changed
+}
+
+TEST_CASE("BatchNorm2d with pooling, activation and residual is the layers one after the other", "[module]") {
+  for (const Device device : devices()) {
+    for_each_case(10, [&](Random& random) {
+      INFO(device);
+      const std::int64_t C = random.integer(1, 4);
+      const Shape shape{3, C, 6, 8};
+      const Tensor x = tensor(random.between<float>(shape.numel(), -2, 2), device).reshape(shape);
+      const Tensor residual = tensor(random.between<float>(shape.numel(), -2, 2), device).reshape(shape);
+      std::vector<float> weight = random.between<float>(C, -2, 2);
+      weight[0] = random.pick({0.0f, 1.0f});
+      const Activation activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
+      // Fused, with a hook, and by hand, each on a layer of its own.
+      const auto results = [&](bool pools, bool adds, const auto& call) {
+        BatchNorm2d norm(C);
+        norm.weight.detach().copy_(tensor(weight));
+        norm.to(device);
+        std::vector<std::vector<double>> all;
+        for (const bool training : {true, true, false}) {
+          norm.train(training);
+          norm.zero_grad();
+          const Tensor in = x.clone().set_requires_grad(), more = residual.clone().set_requires_grad();
+          const Tensor y = call(norm, in, adds ? more : Tensor());
+          CHECK(y.shape() == (pools ? Shape{3, C, 3, 4} : shape));
+          (y * y).sum().backward();
+          for (const Tensor& t : {y.detach(), in.grad(), norm.weight.grad(), norm.bias.grad(), norm.running_mean,
+                                  norm.running_var, norm.num_batches_tracked}) {
+            all.push_back(t.to_vector<double>());
+          }
+          if (adds) all.push_back(more.grad().to_vector<double>());
+        }
+        return all;
+      };
+      const auto compare = [&](bool pools, bool adds, const auto& call, const auto& by_hand) {
+        const auto want = results(pools, adds, by_hand), fused = results(pools, adds, call);
+        int seen = 0;
+        const auto hooked = results(pools, adds, [&](BatchNorm2d& norm, const Tensor& in, const Tensor& more) {
+          BatchNorm2d watched = norm;
+          watched.register_forward_hook([&](Module&, const Tensor& y) {
+            CHECK(y.shape() == shape);
+            ++seen;
+          });
+          return call(watched, in, more);
+        });
+        CHECK(seen == 3);
+        CHECK(hooked == want);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          for (std::size_t j = 0; j < want[i].size(); ++j) {
+            INFO("result " << i << ", element " << j);
+            CHECK(std::abs(fused[i][j] - want[i][j]) <= 1e-4);
+          }
+        }
+      };
+      compare(
+          true, false,
+          [&](BatchNorm2d& norm, const Tensor& in, const Tensor&) { return norm.max_pool2d(in, 2, activation); },
+          [&](BatchNorm2d& norm, const Tensor& in, const Tensor&) {
+            return activate(max_pool2d(norm(in), 2), activation);
+          });
+      for (const bool adds : {false, true}) {
+        compare(
+            false, adds,
+            [&](BatchNorm2d& norm, const Tensor& in, const Tensor& more) { return norm(in, activation, more); },
+            [&](BatchNorm2d& norm, const Tensor& in, const Tensor& more) {
+              return activate(adds ? norm(in) + more : norm(in), activation);
+            });
+      }
+    });
+  }
+}
+
+TEST_CASE("a convolution with pooling or an activation is one op, or three where a hook looks on", "[module]") {
+  Random random(base_seed(), 0);
+  Conv2d conv({.in_channels = 2, .out_channels = 6, .kernel_size = 3, .stride = 2, .padding = 1, .groups = 2});
+  const Tensor x = random_tensor(random, {2, 2, 15, 13}, DType::float32, Device::cpu);
+  const Tensor pooled = conv.max_pool2d(x, {3, 2}, Activation::tanh), activated = conv(x, Activation::relu);
+  check_equal(pooled, tanh(max_pool2d(conv(x), {3, 2})));
+  check_equal(conv.max_pool2d(x, 2), max_pool2d(conv(x), 2));
+  check_equal(activated, relu(conv(x)));
+
+  std::vector<Tensor> seen;
+  conv.register_forward_hook([&](Module&, const Tensor& y) { seen.push_back(y); });
+  check_equal(conv.max_pool2d(x, {3, 2}, Activation::tanh), pooled);
+  check_equal(conv(x, Activation::relu), activated);
+  REQUIRE(seen.size() == 2);
+  for (const Tensor& y : seen)
+    check_equal(y, conv2d(x, conv.weight, conv.bias, {.stride = 2, .padding = 1, .groups = 2}));
 }
 
 TEST_CASE("losses as layers", "[module]") {

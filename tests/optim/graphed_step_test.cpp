@@ -12,6 +12,7 @@
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace tern::test {
@@ -25,19 +26,23 @@ Batch random_batch(Random& random, std::int64_t n) {
   return {tensor(random.values<float>(n * 3 * 32 * 32)).reshape({n, 3, 32, 32}), tensor(random.indices(n, 2))};
 }
 
-/// What a training leaves behind: losses, parameters, buffers, gradients and where the random numbers stand.
+/// What a training leaves behind: the sum of its losses, parameters, buffers, gradients, averages, the optimiser's state
+/// and where the random numbers stand.
 struct Trained {
-  std::vector<std::vector<float>> values;
+  std::vector<std::vector<double>> values;
   std::uint64_t offset;
 
   friend bool operator==(const Trained&, const Trained&) = default;
 };
 
-Trained trained(Module& model, const std::vector<Tensor>& losses) {
-  Trained result{{}, default_generator().state().offset};
-  for (const Tensor& loss : losses) result.values.push_back(loss.to_vector<float>());
-  for (const auto& [name, x] : model.state_dict()) result.values.push_back(x.to_vector<float>());
-  for (const Tensor& p : model.parameters()) result.values.push_back(p.grad().to_vector<float>());
+void add(Trained& trained, const StateDict& state) {
+  for (const auto& [name, x] : state) trained.values.push_back(x.to_vector<double>());
+}
+
+Trained trained(Module& model, double loss_sum) {
+  Trained result{{{loss_sum}}, default_generator().state().offset};
+  add(result, model.state_dict());
+  for (const Tensor& p : model.parameters()) result.values.push_back(p.grad().to_vector<double>());
   return result;
 }
 
@@ -47,44 +52,62 @@ std::vector<Device> devices() {
   return list;
 }
 
-/// Trains a Net with batch normalisation and dropout, its learning rate falling, from the same start each time.
-template <class MakeOptimizer, class MakeStep>
-Trained train(const std::vector<Batch>& batches, Device device, MakeOptimizer make_optimizer, MakeStep make_step) {
+/// Steps of a Net with batch normalisation and dropout, at a learning rate that falls, with a moving average, in two
+/// runs, from the same start each time: `graphed` or one after the other.
+template <class MakeOptimizer>
+Trained train(const std::vector<Batch>& batches, Device device, bool graphed, MakeOptimizer make_optimizer) {
   manual_seed(5);
   Net net(4, true, 0.4);
   net.to(device);
   const auto optimizer = make_optimizer(net.parameters());
-  auto step = make_step(*optimizer, net);
+  AveragedModel average(net, 0.9);
   StepLR schedule(*optimizer, 2, 0.5);
-  std::vector<Tensor> losses;
-  for (const auto& [input, target] : batches) {
-    losses.push_back(step(input, target));
-    schedule.step();
+  const std::int64_t half = std::ssize(batches) / 2;
+  double loss_sum = 0;
+  if (graphed) {
+    const Tensor input = empty_like(batches[0].input.to(device)), target = empty_like(batches[0].target.to(device));
+    GraphedStep step(
+        *optimizer, [&](const Tensor&) { return cross_entropy(net(input), target); },
+        {.schedule = &schedule, .average = &average});
+    for (const std::int64_t first : {std::int64_t{0}, half}) {
+      step.begin(first, first == 0 ? half : std::ssize(batches) - half);
+      for (std::int64_t i = first; i < (first == 0 ? half : std::ssize(batches)); ++i) {
+        input.copy_(batches[i].input);
+        target.copy_(batches[i].target);
+        step();
+      }
+      CHECK(step.state().diverged_at == -1);
+      loss_sum += step.state().loss_sum;
+    }
+  } else {
+    double of_run = 0;
+    for (std::int64_t i = 0; i < std::ssize(batches); ++i) {
+      schedule.set_epoch(i);
+      const Tensor loss = cross_entropy(net(batches[i].input.to(device)), batches[i].target.to(device));
+      optimizer->zero_grad();
+      loss.backward();
+      optimizer->step();
+      average.update();
+      if (i == half) loss_sum = std::exchange(of_run, 0);
+      of_run += loss.item();
+    }
+    loss_sum += of_run;
   }
-  return trained(net, losses);
+  Trained result = trained(net, loss_sum);
+  add(result, average.state_dict());
+  add(result, optimizer->state_dict());
+  return result;
 }
 
 template <class MakeOptimizer>
 void check_graphed(MakeOptimizer make_optimizer) {
   for_each_case(1, [&](Random& random) {
     std::vector<Batch> batches;
-    for (const std::int64_t n : {2, 2, 2, 1, 2}) batches.push_back(random_batch(random, n));  // one is smaller
+    for (int i = 0; i < 7; ++i) batches.push_back(random_batch(random, 2));
     for (const Device device : devices()) {
       INFO("device " << device.str());
-      const Trained eager = train(batches, device, make_optimizer, [&](Optimizer& optimizer, Module& model) {
-        return [&, device](const Tensor& input, const Tensor& target) {
-          const Tensor loss = cross_entropy(model(input.to(device)), target.to(device));
-          optimizer.zero_grad();
-          loss.backward();
-          optimizer.step();
-          return loss.detach();
-        };
-      });
-      const Trained graphed = train(batches, device, make_optimizer, [](Optimizer& optimizer, Module& model) {
-        return GraphedStep(
-            optimizer, [&](const Tensor& input, const Tensor& target) { return cross_entropy(model(input), target); });
-      });
-      CHECK(graphed == eager);
+      const Trained eager = train(batches, device, false, make_optimizer);
+      CHECK(train(batches, device, true, make_optimizer) == eager);
       CHECK(eager.offset > 0);
     }
   });
@@ -103,6 +126,56 @@ TEST_CASE("GraphedStep: replayed steps are the steps themselves, bit by bit, wit
       [](const std::vector<Tensor>& params) { return std::make_unique<AdamW>(params, AdamWOptions{.lr = 0.01}); });
 }
 
+TEST_CASE("GraphedStep: a loss that is not finite changes nothing, nor does any step after it, and is noted") {
+  for_each_case(3, [](Random& random) {
+    const std::int64_t bad = random.integer(0, 5);
+    for (const Device device : devices()) {
+      INFO("device " << device.str() << ", step " << bad);
+      const Tensor w = tensor(random.values<float>(5), device).set_requires_grad();
+      const Tensor x = zeros({5}, {.device = device});
+      AdamW optimizer({w}, {.lr = 0.1});
+      GraphedStep step(optimizer, [&](const Tensor&) { return (w * x).sum(); });
+      step.begin(0, 6);
+      std::vector<float> before;
+      double sum = 0;
+      for (std::int64_t i = 0; i < 6; ++i) {
+        const float value = i == bad ? random.pick({NAN, INFINITY}) : static_cast<float>(i + 1);
+        x.copy_(full({5}, value));
+        if (i == bad) before = w.to_vector<float>();
+        if (i < bad) sum += (w.detach() * x).sum().item();
+        step();
+      }
+      CHECK(w.to_vector<float>() == before);
+      const kernels::StepState state = step.state();
+      CHECK(state.step == 6);
+      CHECK(state.diverged_at == bad);
+      if (bad == 0) CHECK(std::isfinite(state.loss_sum));
+      step.begin(6, 1);  // begins anew
+      x.copy_(ones({5}));
+      step();
+      CHECK(w.to_vector<float>() != before);
+      CHECK(step.state().diverged_at == -1);
+    }
+  });
+}
+
+TEST_CASE("GraphedStep: steps are numbered from begin(), which may begin in the middle; beyond the end is an Error") {
+  for (const Device device : devices()) {
+    INFO("device " << device.str());
+    const Tensor w = zeros({1}, {.device = device, .requires_grad = true});
+    SGD optimizer({w}, {.lr = 0.5});
+    GraphedStep step(optimizer, [&](const Tensor& number) { return (w * number.to(DType::float32)).sum(); });
+    CHECK_THROWS_WITH(step(), "GraphedStep: step 1 of a run of 0, expected begin() before");
+    CHECK_THROWS_WITH(step.begin(0, 3, {.step = 4}), Catch::Contains("begin at step 4 of 3"));
+    step.begin(0, 4, {.step = 1, .loss_sum = 10});
+    for (int i = 1; i < 4; ++i) step();
+    CHECK(w.item() == -0.5 * (1 + 2 + 3));
+    CHECK(step.state().step == 4);
+    CHECK(step.state().loss_sum == 10 + 0 - 0.5 * 1 * 2 - 0.5 * (1 + 2) * 3);
+    CHECK_THROWS_WITH(step(), "GraphedStep: step 5 of a run of 4, expected begin() before");
+  }
+}
+
 TEST_CASE("GraphedStep: follows a model that is moved, and gives its memory back", "[cuda]") {
   for_each_case(1, [](Random& random) {
     const Batch batch = random_batch(random, 2);
@@ -111,19 +184,26 @@ TEST_CASE("GraphedStep: follows a model that is moved, and gives its memory back
       Net net(4);
       net.to(Device::cuda);
       SGD optimizer(net.parameters(), {.lr = 0.1});
-      GraphedStep step(optimizer, [&](const Tensor& x, const Tensor& y) { return cross_entropy(net(x), y); });
-      for (int i = 0; i < 3; ++i) step(batch.input, batch.target);
-      net.to(Device::cpu);
-      CHECK(step(batch.input, batch.target).device() == Device(Device::cpu));
-      net.to(Device::cuda);
-      const std::size_t held = cuda::memory_allocated();
+      Tensor input = batch.input.to(Device::cuda), target = batch.target.to(Device::cuda);
+      GraphedStep step(optimizer, [&](const Tensor&) { return cross_entropy(net(input), target); });
       double last = INFINITY;
-      for (int i = 0; i < 4; ++i) {
-        const double loss = step(batch.input, batch.target).item();
-        CHECK(loss < last);
-        last = loss;
-      }
-      CHECK(held > before);
+      const auto steps = [&] {
+        step.begin(0, 4);
+        for (int i = 0; i < 4; ++i) step();
+        CHECK(step.state().loss_sum < last);
+        last = step.state().loss_sum;
+      };
+      steps();
+      net.to(Device::cpu);
+      CHECK_THROWS_WITH(step(), Catch::StartsWith("GraphedStep: "));
+      input = batch.input;
+      target = batch.target;
+      steps();
+      net.to(Device::cuda);
+      input = batch.input.to(Device::cuda);
+      target = batch.target.to(Device::cuda);
+      steps();
+      CHECK(cuda::memory_allocated() > before);
     }
     CHECK(cuda::memory_allocated() == before);
   });
@@ -152,7 +232,7 @@ TEST_CASE("a whole training step waits for nothing: it can be recorded as a grap
       std::optional<cuda::Graph> graph;
       if (graphed) graph.emplace(step);
       for (int i = 1; i < steps; ++i) graphed ? graph->replay() : step();
-      results.push_back(trained(net, {total}));
+      results.push_back(trained(net, total.item()));
     }
     CHECK(results[0] == results[1]);
   });

@@ -5,6 +5,7 @@
 #include <tern/core/safetensors.hpp>
 #include <tern/optim/optimizer.hpp>
 
+#include <folders.hpp>
 #include <nlohmann/json.hpp>
 
 #include <cmath>
@@ -18,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 const json& golden() {
-  static const json all = json::parse(std::ifstream(TERN_GOLDEN_DIR "/optimizers.json"));
+  static const json all = json::parse(std::ifstream(in_tree("tests/golden/optimizers.json")));
   return all;
 }
 

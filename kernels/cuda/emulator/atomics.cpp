@@ -11,13 +11,15 @@ namespace {
 template <class T, class Change>
 T exchange_with(T* address, Change change) {
   std::atomic_ref<T> value(*address);
-  T old = value.load(std::memory_order_relaxed);
-  while (!value.compare_exchange_weak(old, change(old), std::memory_order_relaxed)) {
+  T old = value.load(std::memory_order_acquire);
+  while (!value.compare_exchange_weak(old, change(old), std::memory_order_acq_rel)) {
   }
   return old;
 }
 
 }  // namespace
+
+void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
 template <class T>
 T atomicAdd(T* address, std::type_identity_t<T> value) {
@@ -46,7 +48,7 @@ T atomicExch(T* address, std::type_identity_t<T> value) {
 template <class T>
 T atomicCAS(T* address, std::type_identity_t<T> compare, std::type_identity_t<T> value) {
   note_atomic(address, sizeof(T), __builtin_return_address(0));
-  std::atomic_ref<T>(*address).compare_exchange_strong(compare, value, std::memory_order_relaxed);
+  std::atomic_ref<T>(*address).compare_exchange_strong(compare, value, std::memory_order_acq_rel);
   return compare;
 }
 

@@ -10,6 +10,8 @@
 
 struct cublasContext {
   cudaStream_t stream = nullptr;
+  void* workspace = nullptr;  ///< the program's own
+  std::size_t workspace_bytes = 0;
 };
 
 namespace tern::emulator {
@@ -59,6 +61,9 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
                            int m, int n, int k, const T* alpha, const T* a, int lda, long long stride_a, const T* b,
                            int ldb, long long stride_b, const T* beta, T* c, int ldc, long long stride_c, int batch) {
   if (handle == nullptr) return fail(CUBLAS_STATUS_NOT_INITIALIZED, fmt::format("{}: null handle", call));
+  if (handle->workspace == nullptr)
+    return fail(CUBLAS_STATUS_NOT_INITIALIZED,
+                fmt::format("{}: the handle has no workspace of the program's; cublasSetStream takes it away", call));
   const bool trans_a = op_a == CUBLAS_OP_T, trans_b = op_b == CUBLAS_OP_T;
   const Matrix<const T> a0{"A", a, trans_a ? k : m, trans_a ? m : k, lda};
   const Matrix<const T> b0{"B", b, trans_b ? n : k, trans_b ? k : n, ldb};
@@ -69,8 +74,12 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
                                                          m, n, k, lda, ldb, ldc, batch));
   Runtime& runtime = Runtime::get();
   const std::scoped_lock lock(runtime.mutex);
-  const auto work = [=, alpha_value = *alpha, beta_value = *beta]() -> Status {
+  const auto work = [=, alpha_value = *alpha, beta_value = *beta, workspace = handle->workspace,
+                     workspace_bytes = handle->workspace_bytes]() -> Status {
     DeviceMemory& memory = DeviceMemory::get();
+    if (!memory.is_allocated(workspace, workspace_bytes))
+      return {cudaErrorIllegalAddress, fmt::format("{}: the workspace takes {} bytes at {}", call, workspace_bytes,
+                                                   memory.describe(workspace, workspace_bytes))};
     for (int i = 0; i < batch; ++i) {
       Matrix<const T> ai = a0, bi = b0;
       Matrix<T> ci = c0;
@@ -87,7 +96,7 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
     }
     return {};
   };
-  const Status status = runtime.submit(handle->stream, work);
+  const Status status = runtime.submit(handle->stream, work, &CallCounts::launches);
   return status.code == cudaSuccess ? CUBLAS_STATUS_SUCCESS : fail(CUBLAS_STATUS_EXECUTION_FAILED, status.detail);
 }
 
@@ -113,11 +122,17 @@ cublasStatus_t cublasDestroy(cublasHandle_t handle) {
 
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
   handle->stream = stream;
+  handle->workspace = nullptr;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::size_t bytes) {
+  handle->workspace = workspace;
+  handle->workspace_bytes = bytes;
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t) { return CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasSetWorkspace(cublasHandle_t, void*, std::size_t) { return CUBLAS_STATUS_SUCCESS; }
 
 cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
                            const float* alpha, const float* a, int lda, const float* b, int ldb, const float* beta,

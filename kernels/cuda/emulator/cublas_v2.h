@@ -1,6 +1,8 @@
 #pragma once
 
-/// The few cuBLAS calls that tern makes, over CBLAS. Matrices are column-major, as in cuBLAS.
+/// The few cuBLAS calls that tern makes, over CBLAS. Matrices are column-major, as in cuBLAS. A product wants a
+/// workspace of the program's: with cuBLAS's own it may differ from run to run where streams share a handle, and be
+/// memory nodes in a graph.
 
 #include "cuda_runtime.h"
 

@@ -18,6 +18,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(bytes) alignas(bytes)
 /// A host thread runs one block at a time, so what it holds once per thread is shared by that block.
 #define __shared__ static thread_local
@@ -76,7 +77,7 @@ inline void __syncwarp(unsigned mask = 0xffffffff, tern::emulator::Site site = t
   tern::emulator::warp_barrier(mask, site);
 }
 inline void __threadfence_block() {}
-inline void __threadfence() {}
+void __threadfence();
 
 /// In all four a warp falls into segments of `width` lanes, and a lane that would read beyond its segment keeps its own
 /// value (CUDA C++ Programming Guide, "Warp shuffle functions").

@@ -18,6 +18,15 @@ void set_deferred(bool deferred);
 /// The order in which blocks and threads run: 0, the default, for the natural one. Also set by TERN_EMULATOR_SEED.
 void set_seed(std::uint64_t seed);
 
+/// Has so many devices from now on, 1 unless set, none of them with a context; this host thread's is device 0. They
+/// share one memory, but a stream is of the device that was current as it was made.
+void set_devices(int count);
+/// The devices that something has made a context on: setting them, or using them.
+std::vector<int> contexts();
+
+/// From now on `after` allocations of device or page-locked memory are as ever, and the next `count` find none left.
+void fail_allocations(int after, int count);
+
 /// What warps asked of memory. An access is that of a whole warp, or of those of its lanes that take part.
 struct MemoryCounts {
   std::uint64_t partial_accesses = 0;  ///< to either memory, that some lanes of the warp take no part in
@@ -42,7 +51,19 @@ void set_profiling(bool profiling);
 /// By kernel, since the program began or the last clear_profile; in the order of the names.
 std::vector<KernelProfile> profile();
 void clear_profile();
-/// The same as text, one line for each kernel below a line of headings.
+/// What the host asked of streams, apart from memory and events; what is captured counts when its graph is launched.
+struct CallCounts {
+  std::uint64_t launches = 0;        ///< of kernels and of cuBLAS's products, one by one
+  std::uint64_t copies = 0;          ///< and settings of memory
+  std::uint64_t graph_launches = 0;  ///< of whole graphs
+  std::uint64_t graph_nodes = 0;     ///< in all of these
+  std::uint64_t waits = 0;           ///< for a stream, an event or the device
+};
+/// Since the program began or the last clear_calls.
+CallCounts calls();
+void clear_calls();
+
+/// The same as profile() as text, one line for each kernel below a line of headings.
 std::string profile_table();
 
 }  // namespace tern::emulator

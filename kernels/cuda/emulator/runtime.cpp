@@ -4,6 +4,8 @@
 #include "multiprocessor.hpp"
 #include "symbols.hpp"
 
+#include "cudaTypedefs.h"
+
 #include <tern/kernels/cuda/launch.hpp>
 
 #include <fmt/format.h>
@@ -58,6 +60,8 @@ constexpr std::size_t shared_bytes_without_asking = 48 * 1024;
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local Status last_failure;
 
+thread_local int current_device = 0;
+
 using Lock = std::scoped_lock<std::recursive_mutex>;
 
 Status invalid(std::string detail) { return {cudaErrorInvalidValue, std::move(detail)}; }
@@ -68,6 +72,12 @@ std::optional<Status> refused_by_capture(const char* call) {
   if (!runtime.capture) return std::nullopt;
   runtime.capture->broken = true;
   return Status{cudaErrorStreamCaptureUnsupported, fmt::format("{} is not allowed while a stream is captured", call)};
+}
+
+cudaError_t check_device(int device) {
+  const int count = Runtime::get().devices;
+  if (device >= 0 && device < count) return cudaSuccess;
+  return report({cudaErrorInvalidDevice, fmt::format("device {}: the emulator has {} from 0 on", device, count)});
 }
 
 /// The first that failed.
@@ -101,18 +111,32 @@ Runtime::Runtime() : legacy_(new CUstream_st) {
   streams.push_back(legacy_);
 }
 
+void Runtime::use_device() { contexts.insert(current_device); }
+
+bool Runtime::fails_to_allocate() {
+  if (allocations_to_fail == 0) return false;
+  if (allocations_to_pass > 0) {
+    --allocations_to_pass;
+    return false;
+  }
+  --allocations_to_fail;
+  return true;
+}
+
 void Runtime::wait_for(cudaStream_t stream, const std::shared_ptr<Queue>& other) {
   if (other->done == other->submitted) return;
   stream->queue->waiting.push_back([other, count = other->submitted] { return get().finish(*other, count); });
   ++stream->queue->submitted;
 }
 
-Status Runtime::submit(cudaStream_t stream, Work work) {
+Status Runtime::submit(cudaStream_t stream, Work work, std::uint64_t CallCounts::*count) {
+  use_device();
   stream = resolve(stream);
   if (stream->capture) {
     stream->capture->works.push_back(std::move(work));
     return {};
   }
+  if (count) ++(calls.*count);
   // The null stream waits for the blocking streams, and they for it.
   if (stream == legacy_) {
     for (cudaStream_t other : streams)
@@ -168,6 +192,10 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
                    fmt::format("a block has 1 to {} threads, and 64 along z at most", max_block_threads)});
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
     return report({cudaErrorInvalidConfiguration, "a grid has 1 to 2^31 - 1 blocks along x, 1 to 65535 along y and z"});
+  if (config.stream && config.stream->device != current_device)
+    return report({cudaErrorInvalidResourceHandle,
+                   fmt::format("a stream of device {}, while the current device is {}", config.stream->device,
+                               current_device)});
   const auto limit = runtime.shared_limits.find(kernel.function);
   const std::size_t most =
       limit == runtime.shared_limits.end()
@@ -185,7 +213,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
     profile.memory += work.counts;
     if (work.failed) return {cudaErrorLaunchFailure, work.fault};
     return {};
-  }));
+  }, &CallCounts::launches));
 }
 
 namespace {
@@ -252,7 +280,7 @@ Status copy_async(const char* call, void* to, const void* from, std::size_t byte
     Status ready = both(check_pinned(call, "reads", from, pinned_from), check_pinned(call, "writes", to, pinned_to));
     if (ready.code != cudaSuccess) return ready;
     return copy_now(call, to, staged ? staged->data() : from, bytes);
-  });
+  }, &CallCounts::copies);
   if (!is_device(to) && !pinned_to && !captured)
     status = both(std::move(status), runtime.finish(*runtime.resolve(stream)->queue));
   return status;
@@ -268,14 +296,10 @@ Status set_now(const char* call, void* p, int value, std::size_t bytes) {
 Status allocate(void** pointer, std::size_t bytes) {
   *pointer = nullptr;
   if (bytes == 0) return {};
+  Runtime::get().use_device();
   DeviceMemory& memory = DeviceMemory::get();
-  *pointer = memory.allocate(bytes);
-  Status status;
-  if (*pointer == nullptr) {  // work that waits may be about to free some
-    status = Runtime::get().finish_all();
-    *pointer = memory.allocate(bytes);
-  }
-  if (*pointer != nullptr) return status;
+  if (!Runtime::get().fails_to_allocate()) *pointer = memory.allocate(bytes);
+  if (*pointer != nullptr) return {};
   return {cudaErrorMemoryAllocation,
           fmt::format("out of memory: {} bytes asked for, {} of {} in use", bytes, memory.used(), memory.capacity())};
 }
@@ -334,22 +358,42 @@ cudaError_t cudaPeekAtLastError() { return em::last_error; }
 cudaError_t cudaGetLastError() { return std::exchange(em::last_error, cudaSuccess); }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  const Lock lock(Runtime::get().mutex);
+  *count = Runtime::get().devices;
   return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = em::current_device;
   return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device) {
-  if (device == 0) return cudaSuccess;
-  return report({cudaErrorInvalidDevice, fmt::format("device {}: the emulator has device 0 only", device)});
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  if (const cudaError_t error = em::check_device(device); error != cudaSuccess) return error;
+  em::current_device = device;
+  runtime.use_device();
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult* result) {
+  const PFN_cuDevicePrimaryCtxGetState_v7000 get_state = [](int device, unsigned* flags, int* active) {
+    const Lock lock(Runtime::get().mutex);
+    if (em::check_device(device) != cudaSuccess) return CUDA_ERROR_INVALID_DEVICE;
+    *flags = 0;
+    *active = Runtime::get().contexts.contains(device);
+    return CUDA_SUCCESS;
+  };
+  const bool found = std::strcmp(symbol, "cuDevicePrimaryCtxGetState") == 0;
+  *function = found ? reinterpret_cast<void*>(get_state) : nullptr;
+  *result = found ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (const cudaError_t error = cudaSetDevice(device); error != cudaSuccess) return error;
+  if (const cudaError_t error = em::check_device(device); error != cudaSuccess) return error;
   *properties = {"tern emulator",
                  em::DeviceMemory::get().capacity(),
                  em::shared_bytes_without_asking,
@@ -397,6 +441,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 cudaError_t cudaDeviceSynchronize() {
   const Lock lock(Runtime::get().mutex);
   if (auto refused = em::refused_by_capture("cudaDeviceSynchronize")) return report(*refused);
+  ++Runtime::get().calls.waits;
   return report(Runtime::get().finish_all());
 }
 
@@ -412,8 +457,10 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWith
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
+  runtime.use_device();
   *stream = new CUstream_st;
   (*stream)->flags = flags;
+  (*stream)->device = em::current_device;
   runtime.streams.push_back(*stream);
   return cudaSuccess;
 }
@@ -430,8 +477,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
-  if (auto refused = em::refused_by_capture("cudaStreamSynchronize")) return report(*refused);
-  return report(runtime.finish(*runtime.resolve(stream)->queue));
+  stream = runtime.resolve(stream);
+  const bool allowed = runtime.capture && runtime.capture->relaxed && !stream->capture;
+  if (!allowed) {
+    if (auto refused = em::refused_by_capture("cudaStreamSynchronize")) return report(*refused);
+  }
+  ++runtime.calls.waits;
+  return report(runtime.finish(*stream->queue));
 }
 
 /// Each asking does one piece of the work that waits, so that a loop which asks until all is done comes to an end.
@@ -490,6 +542,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (auto refused = em::refused_by_capture("cudaEventSynchronize")) return report(*refused);
+  ++Runtime::get().calls.waits;
   return event->queue ? report(runtime.finish(*event->queue, event->at)) : cudaSuccess;
 }
 
@@ -516,7 +569,8 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   const Lock lock(Runtime::get().mutex);
   if (auto refused = em::refused_by_capture("cudaMalloc")) return report(*refused);
-  return report(em::allocate(pointer, bytes));
+  em::Status waited = Runtime::get().finish_all();
+  return report(em::both(std::move(waited), em::allocate(pointer, bytes)));
 }
 
 cudaError_t cudaFree(void* pointer) {
@@ -554,8 +608,9 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
 cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
+  runtime.use_device();
   constexpr std::size_t page = 4096;
-  *pointer = std::aligned_alloc(page, (bytes + page - 1) / page * page);
+  *pointer = runtime.fails_to_allocate() ? nullptr : std::aligned_alloc(page, (bytes + page - 1) / page * page);
   if (*pointer == nullptr)
     return report({cudaErrorMemoryAllocation, fmt::format("out of host memory: {} bytes asked for", bytes)});
   runtime.pinned[em::address_of(*pointer)] = {bytes, true};
@@ -580,6 +635,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (auto refused = em::refused_by_capture("cudaMemcpy")) return report(*refused);
+  ++runtime.calls.waits;
   em::Status status = em::copy_async("cudaMemcpy", to, from, bytes, kind, nullptr);
   return report(em::both(std::move(status), runtime.finish(*runtime.resolve(nullptr)->queue)));
 }
@@ -599,7 +655,8 @@ cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStr
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (bytes == 0) return cudaSuccess;
-  return report(runtime.submit(stream, [=] { return em::set_now("cudaMemsetAsync", pointer, value, bytes); }));
+  return report(runtime.submit(stream, [=] { return em::set_now("cudaMemsetAsync", pointer, value, bytes); },
+                               &em::CallCounts::copies));
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
@@ -612,7 +669,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
   *pool = nullptr;
-  return cudaSetDevice(device);
+  return em::check_device(device);
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
@@ -624,9 +681,9 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, vo
   return cudaSuccess;
 }
 
-cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaDeviceSynchronize(); }
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaSuccess; }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (stream == nullptr)
@@ -635,6 +692,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
     return report({cudaErrorStreamCaptureUnsupported, "cudaStreamBeginCapture: a capture is in progress"});
   runtime.capture = stream->capture = std::make_shared<em::Capture>();
   stream->capture->origin = stream;
+  stream->capture->relaxed = mode == cudaStreamCaptureModeRelaxed;
   return cudaSuccess;
 }
 
@@ -672,11 +730,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
-  return report(runtime.submit(stream, [body = executable->body] {
+  runtime.calls.graph_nodes += executable->body->works.size();
+  const auto work = [body = executable->body] {
     em::Status status;
-    for (const em::Work& work : body->works) status = em::both(std::move(status), work());
+    for (const em::Work& each : body->works) status = em::both(std::move(status), each());
     return status;
-  }));
+  };
+  return report(runtime.submit(stream, work, &em::CallCounts::graph_launches));
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -722,6 +782,27 @@ void set_seed(std::uint64_t seed) {
   runtime.seed = seed;
 }
 
+void set_devices(int count) {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.devices = count;
+  runtime.contexts.clear();
+  current_device = 0;
+}
+
+std::vector<int> contexts() {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  return {runtime.contexts.begin(), runtime.contexts.end()};
+}
+
+void fail_allocations(int after, int count) {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.allocations_to_pass = after;
+  runtime.allocations_to_fail = count;
+}
+
 void set_profiling(bool profiling) {
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
@@ -736,6 +817,18 @@ std::vector<KernelProfile> profile() {
     all.push_back({kernels::cuda::kernel_name(kernel), counted.launches, counted.memory});
   std::ranges::sort(all, {}, &KernelProfile::name);
   return all;
+}
+
+CallCounts calls() {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  return runtime.calls;
+}
+
+void clear_calls() {
+  Runtime& runtime = Runtime::get();
+  const Lock lock(runtime.mutex);
+  runtime.calls = {};
 }
 
 void clear_profile() {

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct Capture {
   cudaStream_t origin;
   std::vector<Work> works;
   std::vector<void*> memory;  ///< allocated while capturing: lives as long as the graph
+  bool relaxed = false;  ///< calls that wait are allowed, for other streams
   bool broken = false;
 };
 
@@ -49,9 +51,17 @@ class Runtime {
   std::uint64_t seed;  ///< of the order of threads and blocks; 0 is the natural one
 
   bool profiling;
+  int devices = 1;
+  std::set<int> contexts;                         ///< the devices that have one
+  int allocations_to_pass = 0, allocations_to_fail = 0;
 
-  /// Queues the work; unless work is deferred also does it, and returns what came of it.
-  Status submit(cudaStream_t stream, Work work);
+  /// Notes that the current device is used.
+  void use_device();
+  /// Whether an allocation is to fail, by fail_allocations.
+  bool fails_to_allocate();
+
+  /// Queues the work; unless work is deferred also does it, and returns what came of it. Counted there, unless captured.
+  Status submit(cudaStream_t stream, Work work, std::uint64_t CallCounts::*count = nullptr);
   /// Does the queue's first `count` pieces of work, counted from its beginning.
   Status finish(Queue& queue, std::uint64_t count);
   Status finish(Queue& queue) { return finish(queue, queue.submitted); }
@@ -72,6 +82,7 @@ class Runtime {
   std::map<Address, Pinned> pinned;
   std::map<const void*, int> shared_limits;      ///< by kernel: dynamic shared memory beyond 48 KiB was asked for
   std::map<const void*, KernelProfile> profile;  ///< by kernel
+  CallCounts calls;
   std::shared_ptr<Capture> capture;              ///< the one in progress, if any
 
  private:
@@ -88,6 +99,7 @@ cudaError_t report(Status status);
 
 struct CUstream_st {
   unsigned flags = 0;
+  int device = 0;
   std::shared_ptr<tern::emulator::Queue> queue = std::make_shared<tern::emulator::Queue>();
   std::shared_ptr<tern::emulator::Capture> capture;
 };

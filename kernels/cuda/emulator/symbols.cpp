@@ -20,8 +20,7 @@ backtrace_state* debug_information() {
 
 std::string source_line(const char* file, unsigned line) {
   std::string path = std::filesystem::path(file).lexically_normal();
-  constexpr std::string_view root = TERN_SOURCE_DIR "/", up = "../";
-  if (path.starts_with(root)) path.erase(0, root.size());
+  constexpr std::string_view up = "../";
   while (path.starts_with(up)) path.erase(0, up.size());
   return fmt::format("{}:{}", path, line);
 }

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
+#include <folders.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ namespace {
 /// "tests/cuda/emulator/test_faults.cu:30" for the line that ends in "// <mark>".
 std::string line_marked(const std::string& mark) {
   const std::string path = "tests/cuda/emulator/test_faults.cu";
-  std::ifstream source(TERN_SOURCE_DIR "/" + path);
+  std::ifstream source(tern::test::in_tree(path));
   int number = 1;
   for (std::string line; std::getline(source, line); ++number)
     if (line.ends_with("// " + mark)) return fmt::format("{}:{}", path, number);
@@ -359,7 +360,7 @@ TEST_CASE("faults: calls with memory that is not what they take it for") {
 
   const float one = 1, zero = 0;
   const auto multiply = [&](const float* a, const float* b, float* c) {
-    check(cublasSgemm(cublas(), CUBLAS_OP_N, CUBLAS_OP_N, 8, 8, 8, &one, a, 8, b, 8, &zero, c, 8), "cublasSgemm");
+    check(cublasSgemm(Cublas(), CUBLAS_OP_N, CUBLAS_OP_N, 8, 8, 8, &one, a, 8, b, 8, &zero, c, 8), "cublasSgemm");
   };
   CHECK_THROWS_WITH(multiply(x.data() + 8, x.data(), unset.data()),
                     Contains("A takes 256 bytes at byte 32, past the end of an allocation of 256 bytes"));
@@ -367,6 +368,17 @@ TEST_CASE("faults: calls with memory that is not what they take it for") {
     CHECK_THROWS_WITH(multiply(x.data(), unset.data(), x.data()), Contains("column 0 of B has bytes that nothing"));
   CHECK_NOTHROW(multiply(x.data(), x.data(), unset.data()));
   CHECK(unset.download() == std::vector<float>(64, 8.0f));
+
+  const Cublas handle;
+  const auto product = [&] {
+    return cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 8, 8, 8, &one, x.data(), 8, x.data(), 8, &zero, unset.data(),
+                       8);
+  };
+  CHECK(product() == CUBLAS_STATUS_SUCCESS);
+  check(cublasSetStream(handle, current_stream()), "cublasSetStream");
+  CHECK_THROWS_WITH(check(product(), "product"), Contains("has no workspace of the program's"));
+  check(cublasSetWorkspace(handle, unset.data(), 512), "cublasSetWorkspace");
+  CHECK_THROWS_WITH(check(product(), "product"), Contains("the workspace takes 512 bytes at byte 0, past the end"));
 }
 
 TEST_CASE("faults: the host in device memory") {
