@@ -81,19 +81,13 @@ class Arguments {
     moved_ += static_cast<std::size_t>(n) * sizeof(float);
     return floats(n);
   }
-  /// Of which no more than that many are read.
-  float* table(std::int64_t n, std::int64_t read) {
-    moved_ -= static_cast<std::size_t>(n - read) * sizeof(float);
-    return floats(n);
-  }
-  /// Of [0, bound).
-  std::int64_t* indices(std::int64_t n, std::int64_t bound) {
-    std::mt19937 engine(2);
-    std::vector<std::int64_t> values(static_cast<std::size_t>(n));
-    for (std::int64_t& i : values) i = std::uniform_int_distribution<std::int64_t>(0, bound - 1)(engine);
-    char* const data = place(values.size() * sizeof values[0]);
-    backend_.upload(values.size() * sizeof values[0], values.data(), data);
-    return reinterpret_cast<std::int64_t*>(data);
+  /// Of [0, bound), read or written.
+  std::int64_t* indices(std::int64_t n, std::int64_t bound) { return integers<std::int64_t>(n, bound); }
+  std::uint8_t* bytes(std::int64_t n, std::int64_t bound) { return integers<std::uint8_t>(n, bound); }
+  /// Bytes of which no more than that many are read.
+  std::uint8_t* table(std::int64_t n, std::int64_t read) {
+    moved_ -= static_cast<std::size_t>(n - read);
+    return bytes(n, 256);
   }
 
   /// Bytes that a kernel moves at least.
@@ -104,6 +98,16 @@ class Arguments {
     arrays_.emplace_back(backend_.allocate(bytes), bytes);
     moved_ += bytes;
     return static_cast<char*>(arrays_.back().first);
+  }
+
+  template <class T>
+  T* integers(std::int64_t n, std::int64_t bound) {
+    std::mt19937 engine(2);
+    std::vector<T> values(static_cast<std::size_t>(n));
+    for (T& i : values) i = static_cast<T>(std::uniform_int_distribution<std::int64_t>(0, bound - 1)(engine));
+    char* const data = place(values.size() * sizeof(T));
+    backend_.upload(values.size() * sizeof(T), values.data(), data);
+    return reinterpret_cast<T*>(data);
   }
 
   Backend& backend_;
@@ -136,6 +140,7 @@ Time time(const std::vector<Call>& calls, const Effort& effort) {
     for (std::size_t i = 0; i < rounds; ++i) {
       for (const Call& call : calls) call();
     }
+    return 0;
   });
   graph.launch({});
   cudaEvent_t start{}, end{};
@@ -203,14 +208,43 @@ void add_convolutions(std::vector<Case>& cases, std::int64_t C, std::int64_t siz
                      return [s, &k = b.floating(float{}), x = a.floats(x), w = a.floats(w), bias = a.floats(K),
                              y = a.floats(y)] { k.conv2d(s, x, w, bias, y); };
                    }});
-  cases.push_back({"conv2d_backward_input", shape, flop, true, [=](Arguments& a, Backend& b) -> Call {
-                     return [s, &k = b.floating(float{}), w = a.floats(w), dy = a.floats(y), dx = a.floats(x)] {
-                       k.conv2d_backward_input(s, w, dy, dx);
-                     };
-                   }});
+  if (C > 3) {  // nobody asks for an image's
+    cases.push_back({"conv2d_backward_input", shape, flop, true, [=](Arguments& a, Backend& b) -> Call {
+                       return [s, &k = b.floating(float{}), w = a.floats(w), dy = a.floats(y), dx = a.floats(x)] {
+                         k.conv2d_backward_input(s, w, dy, dx);
+                       };
+                     }});
+  }
   cases.push_back({"conv2d_backward_weight", shape, flop, true, [=](Arguments& a, Backend& b) -> Call {
                      return [s, &k = b.floating(float{}), x = a.floats(x), dy = a.floats(y), dw = a.floats(w),
                              db = a.floats(K)] { k.conv2d_backward_weight(s, x, dy, dw, db); };
+                   }});
+}
+
+/// With windows of 2 x 2 and tanh. Of the gradient by the convolution's result one in four elements is not zero.
+void add_conv_max_pools(std::vector<Case>& cases, std::int64_t C, std::int64_t size, std::int64_t K) {
+  const Conv2dMaxPool2dShape s{
+      .conv = {.N = N, .C = C, .H = size, .W = size, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+      .R = 2,
+      .S = 2,
+      .activation = Activation::tanh};
+  const std::int64_t x = N * C * size * size, y = N * K * s.P() * s.Q(), w = K * C * 9;
+  const std::string shape = fmt::format("{} -> {}, {} x {}", C, K, size, size);
+  const bool by_input = C > 3;  // nobody asks for an image's
+  const double product = 2.0 * static_cast<double>(y * C * 9);
+  cases.push_back({"conv2d_max_pool2d", shape, 4 * product, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(x), w = a.floats(w), bias = a.floats(K),
+                             y = a.floats(y), picked = a.bytes(y, 4)] {
+                       k.conv2d_max_pool2d(s, x, w, bias, y, picked);
+                     };
+                   }});
+  cases.push_back({"conv2d_max_pool2d_backward", shape, (by_input ? 2 : 1) * product, false,
+                   [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(x), w = by_input ? a.floats(w) : nullptr,
+                             y = a.floats(y), picked = a.bytes(y, 4), dy = a.floats(y),
+                             dx = by_input ? a.floats(x) : nullptr, dw = a.floats(w), db = a.floats(K)] {
+                       k.conv2d_max_pool2d_backward(s, x, w, y, picked, dy, dx, dw, db);
+                     };
                    }});
 }
 
@@ -239,59 +273,81 @@ void add_batch_norms(std::vector<Case>& cases, std::int64_t C, std::int64_t size
   const std::string shape = fmt::format("[{}, {}, {}, {}]", N, C, size, size);
   cases.push_back({"batch_norm2d", shape, 0, true, [=](Arguments& a, Backend& b) -> Call {
                      return [s, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), bias = a.floats(C),
-                             mean = a.floats(C), var = a.floats(C), m = a.floats(C), i = a.floats(C), y = a.floats(n)] {
-                       k.batch_norm2d(s, 0.1, x, w, bias, mean, var, m, i, y);
+                             mean = a.floats(C), var = a.floats(C), batches = a.indices(1, 1), m = a.floats(C),
+                             i = a.floats(C), y = a.floats(n)] {
+                       k.batch_norm2d(s, 0.1, x, w, bias, nullptr, mean, var, batches, m, i, y);
                      };
                    }});
   cases.push_back({"batch_norm2d_backward", shape, 0, true, [=](Arguments& a, Backend& b) -> Call {
                      return [s, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), m = a.floats(C),
                              i = a.floats(C), dy = a.floats(n), dx = a.floats(n), dw = a.floats(C), db = a.floats(C)] {
-                       k.batch_norm2d_backward(s, true, x, w, m, i, dy, dx, dw, db);
+                       k.batch_norm2d_backward(s, true, x, w, m, i, nullptr, dy, dx, dw, db, nullptr);
                      };
                    }});
-  cases.push_back({"batch_norm2d_max_pool2d", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+  cases.push_back({"batch_norm2d_max_pool2d, tanh", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
                      return [s, pool, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), bias = a.floats(C),
-                             mean = a.floats(C), var = a.floats(C), m = a.floats(C), i = a.floats(C),
-                             picked = a.floats(n / 4), y = a.floats(n / 4)] {
-                       k.batch_norm2d_max_pool2d(pool, s.eps, 0.1, x, w, bias, mean, var, m, i, picked, y);
+                             mean = a.floats(C), var = a.floats(C), batches = a.indices(1, 1), m = a.floats(C),
+                             i = a.floats(C), picked = a.floats(n / 4), y = a.floats(n / 4)] {
+                       k.batch_norm2d_max_pool2d(pool, Activation::tanh, s.eps, 0.1, x, w, bias, mean, var, batches, m,
+                                                 i, picked, y);
                      };
                    }});
-  cases.push_back({"batch_norm2d_max_pool2d_backward", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+  cases.push_back({"batch_norm2d_max_pool2d_backward, tanh", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
                      return [pool, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), m = a.floats(C),
-                             i = a.floats(C), picked = a.floats(n / 4), dy = a.floats(n / 4), dx = a.floats(n),
-                             dw = a.floats(C), db = a.floats(C)] {
-                       k.batch_norm2d_max_pool2d_backward(pool, x, w, m, i, picked, dy, dx, dw, db);
+                             i = a.floats(C), picked = a.floats(n / 4), y = a.floats(n / 4), dy = a.floats(n / 4),
+                             dx = a.floats(n), dw = a.floats(C), db = a.floats(C)] {
+                       k.batch_norm2d_max_pool2d_backward(pool, Activation::tanh, x, w, m, i, picked, y, dy, dx, dw,
+                                                          db);
+                     };
+                   }});
+}
+
+/// The end of a residual block: relu(batch_norm2d(x) + residual).
+void add_residual_batch_norms(std::vector<Case>& cases, std::int64_t C, std::int64_t size) {
+  const BatchNorm2dShape s{.N = N, .C = C, .HW = size * size, .activation = Activation::relu};
+  const std::int64_t n = N * C * size * size;
+  const std::string shape = fmt::format("[{}, {}, {}, {}]", N, C, size, size);
+  cases.push_back({"batch_norm2d, residual, relu", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), bias = a.floats(C),
+                             residual = a.floats(n), mean = a.floats(C), var = a.floats(C), batches = a.indices(1, 1),
+                             m = a.floats(C), i = a.floats(C), y = a.floats(n)] {
+                       k.batch_norm2d(s, 0.1, x, w, bias, residual, mean, var, batches, m, i, y);
+                     };
+                   }});
+  cases.push_back({"batch_norm2d_backward, residual, relu", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(n), w = a.floats(C), m = a.floats(C),
+                             i = a.floats(C), y = a.floats(n), dy = a.floats(n), dx = a.floats(n), dw = a.floats(C),
+                             db = a.floats(C), dresidual = a.floats(n)] {
+                       k.batch_norm2d_backward(s, true, x, w, m, i, y, dy, dx, dw, db, dresidual);
                      };
                    }});
 }
 
 void add_elementwise(std::vector<Case>& cases) {
-  const std::int64_t n = N * 16 * 32 * 32, blocks = N * 32 * 16 * 16;
-  const std::string shape = fmt::format("[{}, 16, 32, 32]", N), block = fmt::format("[{}, 32, 16, 16]", N);
-  cases.push_back({"tanh", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
-                     return [=, &k = b.floating(float{}), x = a.floats(n), y = a.floats(n)] { k.tanh(n, x, y); };
-                   }});
-  cases.push_back({"tanh_backward", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
-                     return [=, &k = b.floating(float{}), y = a.floats(n), dy = a.floats(n), dx = a.floats(n)] {
-                       k.tanh_backward(n, y, dy, dx);
-                     };
-                   }});
-  cases.push_back({"add", block, 0, false, [=](Arguments& a, Backend& b) -> Call {
-                     return [s = Strided{.ndim = 1, .size = {blocks}, .a = {1}, .b = {1}}, &k = b.array(float{}),
-                             x = a.floats(blocks), z = a.floats(blocks), y = a.floats(blocks)] {
+  const std::int64_t n = N * 32 * 16 * 16;
+  const std::string shape = fmt::format("[{}, 32, 16, 16]", N);
+  cases.push_back({"add", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s = Strided{.ndim = 1, .size = {n}, .a = {1}, .b = {1}}, &k = b.array(float{}),
+                             x = a.floats(n), z = a.floats(n), y = a.floats(n)] {
                        k.binary(BinaryOp::add, s, x, z, y);
                      };
                    }});
-  cases.push_back({"dropout2d", block, 0, false, [=](Arguments& a, Backend& b) -> Call {
-                     return [s = DropoutShape{.n = blocks, .group = 16 * 16, .p = 0.4}, &k = b.floating(float{}),
-                             x = a.floats(blocks), y = a.floats(blocks)] { k.dropout(s, {1, 2}, x, y); };
+  cases.push_back({"dropout2d", shape, 0, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [s = DropoutShape{.n = n, .group = 16 * 16, .p = 0.4}, &k = b.floating(float{}),
+                             x = a.floats(n), y = a.floats(n)] { k.dropout(s, {1, 2}, x, y); };
                    }});
-  const std::int64_t images = 1000, pixels = 3 * 32 * 32;
-  cases.push_back({"index_select", fmt::format("{} of [{}, {}]", N, images, pixels), 0, false,
+}
+
+/// The strong recipe's.
+void add_image_batch(std::vector<Case>& cases) {
+  const ImageBatchShape s{.N = N, .C = 3, .H = 32, .W = 32, .shift = 4, .cutout = 10};
+  const std::int64_t images = 1000, pixels = s.C * s.H * s.W;
+  cases.push_back({"image_batch", fmt::format("{} of [{}, 3, 32, 32], augmented", N, images), 0, false,
                    [=](Arguments& a, Backend& b) -> Call {
-                     return [=, &k = b.array(float{}), x = a.table(images * pixels, N * pixels),
-                             i = a.indices(N, images), y = a.floats(N * pixels)] {
-                       k.index_select({1, images, pixels}, N, x, i, y);
+                     return [s, &k = b.floating(float{}), all = a.table(images * pixels, N * pixels),
+                             labels = a.indices(images, 2), order = a.indices(N, images), step = a.indices(1, 1),
+                             x = a.floats(N * pixels), target = a.indices(N, 1)] {
+                       k.image_batch(s, {1, 2}, {1, 3}, all, labels, order, step, x, target);
                      };
                    }});
 }
@@ -300,37 +356,52 @@ void add_linear(std::vector<Case>& cases) {
   const std::int64_t in = 512, out = 32, classes = 2;
   const std::string shape = fmt::format("[{}, {}] by [{}, {}]", N, in, in, out);
   const double flop = 2.0 * static_cast<double>(N * in * out);
-  cases.push_back({"linear (cuBLAS)", shape, flop, false, [=](Arguments& a, Backend& b) -> Call {
+  const LinearShape linear{.rows = N, .in = in, .out = out, .activation = Activation::tanh};
+  cases.push_back({"linear, tanh", shape, flop, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [linear, &k = b.floating(float{}), x = a.floats(N * in), w = a.floats(out * in),
+                             bias = a.floats(out), y = a.floats(N * out)] { k.linear(linear, x, w, bias, y); };
+                   }});
+  cases.push_back({"linear_backward, tanh", shape, 2 * flop, false, [=](Arguments& a, Backend& b) -> Call {
+                     return [linear, &k = b.floating(float{}), x = a.floats(N * in), w = a.floats(out * in),
+                             y = a.floats(N * out), dy = a.floats(N * out), dx = a.floats(N * in),
+                             dw = a.floats(out * in), db = a.floats(out)] {
+                       k.linear_backward(linear, x, w, y, dy, dx, dw, db);
+                     };
+                   }});
+  cases.push_back({"matmul: the product of linear", shape, flop, false, [=](Arguments& a, Backend& b) -> Call {
                      return [=, &k = b.floating(float{}), x = a.floats(N * in), w = a.floats(out * in),
                              y = a.floats(N * out)] {
                        k.matmul({.m = N, .n = out, .k = in, .trans_b = true}, x, w, y);
-                     };
-                   }});
-  cases.push_back({"linear, dw (cuBLAS)", shape, flop, false, [=](Arguments& a, Backend& b) -> Call {
-                     return [=, &k = b.floating(float{}), dy = a.floats(N * out), x = a.floats(N * in),
-                             dw = a.floats(out * in)] {
-                       k.matmul({.m = out, .n = in, .k = N, .trans_a = true}, dy, x, dw);
                      };
                    }});
   const CrossEntropyShape s{.N = N, .C = classes};
   const std::string logits = fmt::format("[{}, {}]", N, classes);
   cases.push_back({"cross_entropy", logits, 0, false, [=](Arguments& a, Backend& b) -> Call {
                      return [s, &k = b.floating(float{}), x = a.floats(N * classes), t = a.indices(N, classes),
-                             p = a.floats(N * classes), norm = a.floats(1), loss = a.floats(1)] {
-                       k.cross_entropy(s, x, t, nullptr, p, norm, loss);
-                     };
-                   }});
-  cases.push_back({"cross_entropy_backward", logits, 0, false, [=](Arguments& a, Backend& b) -> Call {
-                     return [s, &k = b.floating(float{}), p = a.floats(N * classes), t = a.indices(N, classes),
-                             norm = a.floats(1), dloss = a.floats(1), dx = a.floats(N * classes)] {
-                       k.cross_entropy_backward(s, p, t, nullptr, norm, dloss, dx);
+                             loss = a.floats(1), dx = a.floats(N * classes)] {
+                       k.cross_entropy(s, x, t, nullptr, loss, dx);
                      };
                    }});
 }
 
-/// All parameters of Net in one step.
+/// Of all parameters of Net at once.
 void add_steps(std::vector<Case>& cases) {
   static constexpr std::int64_t sizes[] = {16 * 27, 16, 8 * 144, 8, 32 * 512, 32, 2 * 32, 2};
+  cases.push_back({"sum_of_squares", "Net's parameters", 0, false, [](Arguments& a, Backend& b) -> Call {
+                     std::vector<Segment<float>> all;
+                     for (const std::int64_t n : sizes) all.push_back({n, a.floats(n), nullptr});
+                     return [=, &k = b.floating(float{}), y = a.floats(1)] { k.sum_of_squares(all, y); };
+                   }});
+  cases.push_back({"scale_all", "Net's parameters", 0, false, [](Arguments& a, Backend& b) -> Call {
+                     std::vector<Segment<float>> all;
+                     for (const std::int64_t n : sizes) all.push_back({n, a.floats(n), a.floats(n)});
+                     return [=, &k = b.floating(float{}), factor = a.floats(1)] { k.scale_all(all, 0.1, factor); };
+                   }});
+  cases.push_back({"lerp_all", "Net's parameters", 0, false, [](Arguments& a, Backend& b) -> Call {
+                     std::vector<Segment<float>> all;
+                     for (const std::int64_t n : sizes) all.push_back({n, a.floats(n), a.updated(n)});
+                     return [=, &k = b.floating(float{})] { k.lerp_all(all, 0.1); };
+                   }});
   cases.push_back({"sgd_step", "Net's parameters", 0, false, [](Arguments& a, Backend& b) -> Call {
                      std::vector<SgdParam<float>> all;
                      for (const std::int64_t n : sizes) all.push_back({n, a.updated(n), a.floats(n), nullptr, false});
@@ -347,17 +418,21 @@ void add_steps(std::vector<Case>& cases) {
                    }});
 }
 
-/// The job's kernels; of the strong recipe's convolutions those of its residual blocks.
+/// The job's kernels: Net's, NetBatchNorm's, and of the strong recipe's those of its residual blocks.
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
-  add_convolutions(cases, 3, 32, 16);
-  add_convolutions(cases, 16, 16, 8);
+  add_conv_max_pools(cases, 3, 32, 16);
+  add_conv_max_pools(cases, 16, 16, 8);
+  add_convolutions(cases, 3, 32, 32);
+  add_convolutions(cases, 32, 16, 16);
   add_convolutions(cases, 32, 16, 32);
   add_convolutions(cases, 64, 8, 64);
   add_convolutions(cases, 128, 4, 128);
   add_pools(cases, 16, 32);
   add_batch_norms(cases, 32, 32);
+  add_residual_batch_norms(cases, 32, 16);
   add_elementwise(cases);
+  add_image_batch(cases);
   add_linear(cases);
   add_steps(cases);
   return cases;

@@ -260,7 +260,7 @@ void add_batch_norm_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
     const auto ours = [=] {
       const tern::Tensor mean = like(n.w), invstd = like(n.w);
       const tern::Tensor y = tern::empty({N, C, HW / 2, HW / 2}), picked = empty_like(y);
-      kernels().batch_norm2d_max_pool2d(windows_of_2(C, HW), tern::Activation::tanh, n.s.eps, 0.1, data(n.x), data(n.w),
+      kernels().batch_norm2d_max_pool2d(windows_of_2(C, HW), Activation::tanh, n.s.eps, 0.1, data(n.x), data(n.w),
                                         data(n.b), data(n.running_mean), data(n.running_var), nullptr, data(mean),
                                         data(invstd), data(picked), data(y));
       return std::vector{y, mean, invstd};

@@ -59,8 +59,8 @@ void for_each_table(std::span<const Array> arrays, F launch_table) {
 /// change(array, i) for every element, once change.begin(), which reads what is the same for all, says that there is
 /// anything to do.
 template <class Change, class Array>
-__global__ void __launch_bounds__(block_size) change_all(Change change, const __grid_constant__ Table<Array> table,
-                                                         int64_t blocks) {
+__global__ void __launch_bounds__(block_size, 4)
+    change_all(Change change, const __grid_constant__ Table<Array> table, int64_t blocks) {
   if (!change.begin()) return;
   for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) table.for_each(block, change);
 }

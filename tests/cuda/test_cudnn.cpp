@@ -125,11 +125,12 @@ TEST_CASE("batches larger than cuDNN's pooling and batch_norm2d take are ours", 
         weight(random.values<float>(2)), bias(random.values<float>(2)), mean(std::vector<float>{0.1F, -0.1F}),
         invstd(std::vector<float>{0.8F, 0.9F});
     compare<float>([&](FloatKernels<float>& k, auto out) {
-      k.batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), nullptr, nullptr, out(2), out(2), out(6 * N));
+      k.batch_norm2d(s, 0.1, x.data(), weight.data(), bias.data(), nullptr, nullptr, nullptr, nullptr, out(2), out(2),
+                     out(6 * N));
     });
     compare<float>([&](FloatKernels<float>& k, auto out) {
-      k.batch_norm2d_backward(s, true, x.data(), weight.data(), mean.data(), invstd.data(), dy.data(), out(6 * N),
-                              out(2), out(2));
+      k.batch_norm2d_backward(s, true, x.data(), weight.data(), mean.data(), invstd.data(), nullptr, dy.data(),
+                              out(6 * N), out(2), out(2), nullptr);
     });
   }
 }

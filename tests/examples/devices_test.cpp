@@ -13,7 +13,9 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 
 using namespace tern;
 using namespace tern::test;
@@ -119,6 +121,44 @@ TEST_CASE("the losses of the first 50 steps are those of the CPU") {
       INFO("step " << i << " on " << device << ", TERN_TEST_SEED=" << base_seed());
       CHECK(std::abs(got[i] - want[i]) <= 1e-6 * want[i]);
     }
+  }
+}
+
+TEST_CASE("a loss that is not finite names its step on every device, and leaves the weights of the step before") {
+  const TensorDataset drawn = synthetic_birds_and_planes(48, base_seed());
+  for (const Device device : devices()) {
+    INFO("device " << device << ", TERN_TEST_SEED=" << base_seed());
+    const auto trained_on = [&](std::int64_t images) {
+      manual_seed(base_seed());
+      const auto model = birds_vs_planes::make_model("net");
+      model->to(device);
+      SGD optimizer(model->parameters(), {.lr = 0.01});
+      StepLR schedule(optimizer, 4, INFINITY);  // the fifth step goes too far, and so the sixth loss is no number
+      ImageBatches batches(drawn.inputs().narrow(0, 0, images).to(device),
+                           drawn.targets().narrow(0, 0, images).to(device), {.batch_size = 4, .shuffle = false});
+      birds_vs_planes::Training training{.model = *model,
+                                         .optimizer = optimizer,
+                                         .batches = batches,
+                                         .loss_fn = CrossEntropyLoss(),
+                                         .device = device,
+                                         .schedule = &schedule};
+      const birds_vs_planes::TrainingEvents events{
+          .batch_done = [] {}, .epoch_done = [](const auto&) {}, .stop = [] { return false; }};
+      if (images > 20) {
+        CHECK_THROWS_WITH(birds_vs_planes::training_loop(1, training, events),
+                          Catch::StartsWith("train: the loss is nan at step 6 of epoch 1: the first output that is not "
+                                            "finite is that of conv1") &&
+                              Catch::Contains("whose weight is not finite"));
+      } else {
+        CHECK(birds_vs_planes::training_loop(1, training, events));
+      }
+      std::vector<std::uint64_t> weights;  // as bits, since some are NaN
+      for (const auto& [name, p] : model->named_parameters()) {
+        for (const double w : p.to_vector<double>()) weights.push_back(std::bit_cast<std::uint64_t>(w));
+      }
+      return weights;
+    };
+    CHECK(trained_on(48) == trained_on(20));
   }
 }
 
