@@ -36,6 +36,12 @@ void for_floating(const char* op, const Tensor& x, F f) {
   }
 }
 
+/// The first element for a kernel that may do without it: null where x is undefined.
+template <class T>
+T* data_or_null(const Tensor& x) {
+  return x.defined() ? x.data<T>() : nullptr;
+}
+
 /// Throws unless both are on one device.
 inline void check_device(const char* op, const Tensor& a, const Tensor& b) {
   check(a.device() == b.device(), "{}: tensors on {} and {}, expected one device", op, a.device(), b.device());

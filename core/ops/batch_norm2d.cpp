@@ -6,11 +6,6 @@
 namespace tern {
 namespace {
 
-template <class T>
-T* data_or_null(const Tensor& x) {
-  return x.defined() ? x.data<T>() : nullptr;
-}
-
 void check_input(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight,
                  const Tensor& bias, const BatchNorm2dOptions& o) {
   check(x.dim() == 4, "batch_norm2d: input {}, expected [N, C, H, W]", x.shape());

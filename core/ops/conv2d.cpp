@@ -10,11 +10,6 @@ namespace {
 
 using std::uint8_t;
 
-template <class T>
-T* data_or_null(const Tensor& x) {
-  return x.defined() ? x.data<T>() : nullptr;
-}
-
 kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
   check_alike("conv2d", x, w);
   check(x.dim() == 4 && w.dim() == 4, "conv2d: input {} and weight {}, expected [N, C, H, W] and [K, C / groups, R, S]",

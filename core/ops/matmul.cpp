@@ -5,11 +5,6 @@
 namespace tern {
 namespace {
 
-template <class T>
-T* data_or_null(const Tensor& x) {
-  return x.defined() ? x.data<T>() : nullptr;
-}
-
 /// y[i] = op(a[i]) op(b[i]) for batches of matrices, op being transposition where asked for.
 Tensor product(const Tensor& in_a, bool trans_a, const Tensor& in_b, bool trans_b) {
   const Tensor a = in_a.contiguous(), b = in_b.contiguous();
