@@ -1,4 +1,5 @@
 #include "../device_buffer.hpp"
+#include "deferred.hpp"
 
 #include <tern/kernels/backend.hpp>
 #include <tern/kernels/cuda/emulator/emulator.hpp>
@@ -18,15 +19,6 @@ using Catch::Contains;
 namespace emulator = tern::emulator;
 
 namespace {
-
-class Deferred {
- public:
-  Deferred() { emulator::set_deferred(true); }
-  ~Deferred() {
-    static_cast<void>(cudaDeviceSynchronize());
-    emulator::set_deferred(false);
-  }
-};
 
 __global__ void increment(int* x) { x[threadIdx.x] += 1; }
 

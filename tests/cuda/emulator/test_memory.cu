@@ -1,4 +1,5 @@
 #include "../device_buffer.hpp"
+#include "deferred.hpp"
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/emulator/emulator.hpp>
@@ -21,15 +22,6 @@ using Catch::Contains;
 namespace emulator = tern::emulator;
 
 namespace {
-
-class Deferred {
- public:
-  Deferred() { emulator::set_deferred(true); }
-  ~Deferred() {
-    static_cast<void>(cudaDeviceSynchronize());
-    emulator::set_deferred(false);
-  }
-};
 
 __global__ void add_one(int* x) { x[threadIdx.x] += 1; }
 
