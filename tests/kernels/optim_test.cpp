@@ -1,3 +1,4 @@
+#include "arrays.hpp"
 #include "check.hpp"
 
 #include <cmath>
@@ -33,15 +34,6 @@ struct RandomNumbers {
   }
 };
 
-/// Parameters of several sizes in one call, as a model has them; at times many small ones.
-template <class T>
-std::vector<std::vector<T>> random_params(Random& random) {
-  const bool many = random.chance(0.05);
-  std::vector<std::vector<T>> params(many ? random.integer(60, 70) : random.integer(0, 9));
-  for (auto& p : params) p = random.values<T>(many ? random.integer(0, 9) : random.length());
-  return params;
-}
-
 TEMPLATE_TEST_CASE("sgd_step", "[optim]", float, double) {
   using T = TestType;
   for_each_case(40, [](Random& random) {
@@ -50,7 +42,7 @@ TEMPLATE_TEST_CASE("sgd_step", "[optim]", float, double) {
                     .dampening = random.pick({0.0, 0.3}),
                     .weight_decay = random.pick({0.0, 0.1}),
                     .nesterov = random.chance(0.5)};
-    const std::vector<std::vector<T>> params = random_params<T>(random);
+    const std::vector<std::vector<T>> params = random_arrays<T>(random);
     std::vector<std::vector<T>> grads, momenta;
     std::vector<bool> is_new;
     for (const auto& p : params) {
@@ -84,7 +76,7 @@ TEMPLATE_TEST_CASE("adamw_step", "[optim]", float, double) {
                       .eps = random.pick({1e-8, 1e-3}),
                       .weight_decay = random.pick({0.0, 0.01, 0.5}),
                       .step = random.pick<int64_t>({1, 2, 10, 100'000})};
-    const std::vector<std::vector<T>> params = random_params<T>(random);
+    const std::vector<std::vector<T>> params = random_arrays<T>(random);
     std::vector<std::vector<T>> grads, exp_avg, exp_avg_sq;
     for (const auto& p : params) {
       grads.push_back(random.values<T>(p.size()));

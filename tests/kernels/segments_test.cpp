@@ -1,3 +1,4 @@
+#include "arrays.hpp"
 #include "check.hpp"
 
 #include <array>
@@ -6,15 +7,6 @@
 
 namespace tern::test {
 namespace {
-
-/// Arrays of several sizes in one call, as a model has them; at times more than a launch takes.
-template <class T>
-std::vector<std::vector<T>> random_arrays(Random& random) {
-  const bool many = random.chance(0.1);
-  std::vector<std::vector<T>> arrays(many ? random.integer(60, 140) : random.integer(0, 9));
-  for (auto& a : arrays) a = random.values<T>(many ? random.integer(0, 9) : random.length());
-  return arrays;
-}
 
 /// One array for each of x, which begins as y where given, else as garbage.
 template <class Real, class T>
