@@ -47,14 +47,14 @@ void __ubsan_handle_type_mismatch_v1(const TypeMismatch* what, std::uintptr_t ad
     running->fault(fmt::format("accesses a {} at address {}, which is not a multiple of {}", &what->type->name[0],
                                DeviceMemory::get().device_address(reinterpret_cast<const void*>(address)),
                                1 << what->log_alignment),
-                   tern::emulator::source_line(what->location.file, what->location.line));
+                   tern::emulator::source_line(__builtin_return_address(0)));
 }
 
 void __ubsan_handle_out_of_bounds(const OutOfBounds* what, std::uintptr_t index) {
   if (Multiprocessor* running = Multiprocessor::stop_running())
     running->fault(
         fmt::format("index {} is out of bounds of {}", static_cast<std::intptr_t>(index), &what->array->name[0]),
-        tern::emulator::source_line(what->location.file, what->location.line));
+        tern::emulator::source_line(__builtin_return_address(0)));
 }
 
 void __tsan_init() {}
