@@ -1,6 +1,6 @@
 #pragma once
 
-/// The fast CPU backend: SIMD (Highway, the best instruction set of the machine at run time), OpenMP threads, OpenBLAS
+/// The fast CPU backend: SIMD (Highway, the best instruction set of the machine at run time), a pool of threads, OpenBLAS
 /// for matrix products. What it does not override runs as in reference/. Results are the same for any number of
 /// threads.
 

@@ -13,11 +13,13 @@
 #include <tern/data/augment.hpp>
 #include <tern/data/image.hpp>
 #include <tern/data/synthetic.hpp>
+#include <tern/kernels/cpu/processors.hpp>
 
 #include <catch2/catch.hpp>
 #include <folders.hpp>
 #include <nlohmann/json.hpp>
 #include <random.hpp>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -31,6 +33,7 @@
 #include <regex>
 #include <sstream>
 #include <sys/resource.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace tern;
@@ -248,6 +251,30 @@ TEST_CASE("a training that fails leaves an older file as it was") {
               {"the loss is nan at step 2 of epoch 1", "conv1", "; kept: " + t.saved + ".checkpoint"}, 3);
   CHECK(read_file(t.saved) == before);
   CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors", "net.safetensors.checkpoint"});
+}
+
+TEST_CASE("threads are as many as OMP_NUM_THREADS, else processors") {
+  const auto threads = [](const std::string& variable) {
+    const Outcome outcome =
+        run_program({"train", "--data", "synthetic:64", "--epochs", "1"}, {"OMP_NUM_THREADS=" + variable});
+    if (outcome.code != 0) return outcome.code - 1000;
+    const std::string line = outcome.lines()[1], word = "threads: ";
+    return std::stoi(line.substr(line.find(word) + word.size()));
+  };
+  CHECK(threads("3") == 3);
+  CHECK(threads("5,2") == 5);  // of nested loops, of which there are none
+  for (const char* variable : {"", "0", "-1", "many", "99999999999"}) {
+    CAPTURE(variable);
+    CHECK(threads(variable) == kernels::usable_processors());
+  }
+  std::thread([&] {  // the program may run where the thread that starts it may
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    CPU_SET(sched_getcpu(), &mask);
+    CHECK(sched_setaffinity(0, sizeof mask, &mask) == 0);
+    CHECK(threads("") == 1);
+    CHECK(threads("2") == 2);
+  }).join();
 }
 
 TEST_CASE("a seed gives the same file bit by bit, for any number of threads") {
