@@ -24,31 +24,31 @@ namespace {
 /// Takes a word that is such a number as a whole: none that overflows, is NaN, or has text behind it. CLI11's own checks
 /// let these through.
 template <class T>
-CLI::Validator number(T low, T high, const std::string& expected) {
+CLI::Validator number(T low, T high, const std::string& range) {
   const auto check = [=](std::string& word) {
     T value{};
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size() || !(low <= value && value <= high)) {
-      return fmt::format("{}, expected {}", word, expected);
+      return fmt::format("{}, expected a {} number, {}", word, std::is_integral_v<T> ? "whole" : "finite", range);
     }
     if (std::is_integral_v<T>) word = fmt::format("{}", value);  // CLI11 takes 010 for 8
     return std::string();
   };
-  return CLI::Validator(check, expected);
+  return CLI::Validator(check, range);
 }
 
 template <class T>
 CLI::Validator whole_number(T low, T high = std::numeric_limits<T>::max()) {
-  return number<T>(low, high, fmt::format("a whole number from {} to {}", low, high));
+  return number<T>(low, high, fmt::format("{} to {}", low, high));
 }
 
 CLI::Validator number_above_0() {
   using limits = std::numeric_limits<double>;
-  return number<double>(limits::denorm_min(), limits::max(), "a finite number above 0");
+  return number<double>(limits::denorm_min(), limits::max(), "above 0");
 }
 
 CLI::Validator number_from_0() {
-  return number<double>(0, std::numeric_limits<double>::max(), "a finite number of 0 or more");
+  return number<double>(0, std::numeric_limits<double>::max(), "0 or more");
 }
 
 /// What is wrong with the name of a device; nothing if it is one, here or on another machine.
@@ -144,7 +144,7 @@ void add_recipe_options(CLI::App& command, Options& options) {
   command.add_option("--lr", options.lr, "Learning rate; the recipe's unless given, like the next three")
       ->transform(number_above_0());
   command.add_option("--momentum", options.momentum)
-      ->transform(number<double>(0, 1, "a number from 0 to 1"));
+      ->transform(number<double>(0, 1, "0 to 1"));
   command.add_option("--weight-decay", options.weight_decay, "Of the optimiser")
       ->transform(number_from_0());
   command.add_option("--l2", options.l2, "Adds this times the sum of all squared parameters to the loss")
