@@ -161,6 +161,7 @@ void Tensor::backward(bool retain_graph) const {
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
   check(requires_grad(), "backward: a tensor of shape {} that was computed from nothing that requires grad", shape());
+  check(gradient.defined(), "backward: gradient is undefined, expected a tensor");
   check(gradient.shape() == shape() && gradient.dtype() == dtype() && gradient.device() == device(),
         "backward: gradient of shape {}, {} on {}, expected {}, {} on {}", gradient.shape(), gradient.dtype(),
         gradient.device(), shape(), dtype(), device());

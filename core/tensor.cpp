@@ -156,6 +156,8 @@ namespace {
 
 /// Throws unless self may be written to with what comes from other.
 void check_target(const char* op, const Tensor& self, const Tensor& other) {
+  check_defined(op, "the tensor to be changed", self);
+  check_defined(op, "the other tensor", other);
   check(!grad_enabled() || !(self.requires_grad() || other.requires_grad()),
         "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
   check(!self.storage()->is_unit(), "{}: in-place on the gradient that backward begins with, expected a clone", op);
@@ -266,9 +268,18 @@ Tensor full(const Shape& shape, Scalar value, const TensorOptions& options) {
 
 Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
 Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }
-Tensor empty_like(const Tensor& x) { return empty(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
-Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
-Tensor ones_like(const Tensor& x) { return ones(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
+Tensor empty_like(const Tensor& x) {
+  check_defined("empty_like", "x", x);
+  return empty(x.shape(), {.dtype = x.dtype(), .device = x.device()});
+}
+Tensor zeros_like(const Tensor& x) {
+  check_defined("zeros_like", "x", x);
+  return zeros(x.shape(), {.dtype = x.dtype(), .device = x.device()});
+}
+Tensor ones_like(const Tensor& x) {
+  check_defined("ones_like", "x", x);
+  return ones(x.shape(), {.dtype = x.dtype(), .device = x.device()});
+}
 
 Tensor arange(std::int64_t n, const TensorOptions& options) {
   check(n >= 0, "arange: {} elements, expected 0 or more", n);

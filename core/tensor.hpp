@@ -196,7 +196,8 @@ Tensor tensor(std::initializer_list<T> values, Device device = Device::cpu) {
   return tensor(std::vector<T>(values), device);
 }
 
-/// Prints as PyTorch does, long dimensions shortened, with dtype and shape at the end.
+/// Prints as PyTorch does, with dtype and shape at the end. Beyond 1000 elements a dimension shows three at either end;
+/// the format follows from what is shown, and no more than that is copied.
 std::ostream& operator<<(std::ostream& out, const Tensor& x);
 
 }  // namespace tern

@@ -10,7 +10,8 @@ namespace tern {
 
 ImageBatches::ImageBatches(const Tensor& images, const Tensor& labels, const ImageBatchesOptions& options)
     : options_(options) {
-  check(images.defined() && labels.defined(), "ImageBatches: got an undefined tensor");
+  check_defined("ImageBatches", "images", images);
+  check_defined("ImageBatches", "labels", labels);
   check(images.dtype() == DType::uint8 && images.dim() == 4,
         "ImageBatches: images {} of {}, expected uint8 [n, C, H, W]", images.shape(), images.dtype());
   check(labels.dtype() == DType::int64 && labels.dim() == 1 && labels.numel() == images.size(0),

@@ -1,4 +1,5 @@
 #include <tern/optim/averaged_model.hpp>
+#include <tern/optim/state_reader.hpp>
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
@@ -60,18 +61,21 @@ StateDict AveragedModel::state_dict() const {
 }
 
 void AveragedModel::load_state_dict(const StateDict& state) {
-  const auto found = state.find("num_updates");
-  check(found != state.end() && found->second.numel() == 1, "AveragedModel: the state has no 'num_updates'");
-  check(state.size() == averages_.size() + 1, "AveragedModel: a state of {} tensors, expected {}", state.size() - 1,
-        averages_.size());
+  constexpr std::int64_t most = std::int64_t{1} << 53;  // as a double, a whole number
+  StateReader reader("AveragedModel", state);
+  const Tensor count = reader.take("num_updates", {1}, {DType::int64});
+  std::vector<std::pair<Tensor, Tensor>> copies;
   for (const auto& [name, average] : averages_) {
-    const auto given = state.find(name);
-    check(given != state.end(), "AveragedModel: the state has no '{}'", name);
-    check(given->second.shape() == average.shape(), "AveragedModel: '{}' has shape {}, expected {}", name,
-          given->second.shape(), average.shape());
+    const bool floating = is_floating(average.dtype());
+    const Tensor given = floating ? reader.take(name, average.shape(), {DType::float32, DType::float64})
+                                  : reader.take(name, average.shape(), {average.dtype()});
+    if (given.defined()) copies.emplace_back(average, given.to(average.dtype()));
   }
-  for (const auto& [name, average] : averages_) average.copy_(state.at(name));
-  updates_ = found->second.item<std::int64_t>();
+  reader.finish();
+  const auto updates = count.item<std::int64_t>();
+  check(0 <= updates && updates <= most, "AveragedModel: num_updates {}, expected 0 to {}", updates, most);
+  for (const auto& [average, given] : copies) average.copy_(given);
+  updates_ = updates;
 }
 
 }  // namespace tern

@@ -11,10 +11,16 @@ namespace tern {
 
 static_assert(sizeof(kernels::StepState) == 3 * sizeof(std::int64_t) && offsetof(kernels::StepState, step) == 0);
 
+GraphedStep::GraphedStep(Optimizer& optimizer, Loss loss, const GraphedStepOptions& options)
+    : optimizer_(optimizer), loss_(std::move(loss)), options_(options) {
+  check(loss_ != nullptr, "GraphedStep: no loss, expected a function of the step's number");
+}
+
 void GraphedStep::begin(std::int64_t first, std::int64_t steps, kernels::StepState from) {
-  check(first >= 0 && steps >= 0 && 0 <= from.step && from.step <= steps,
-        "GraphedStep: begin at step {} of {}, the first being number {}, expected 0 or more, and none beyond the end",
-        from.step, steps, first);
+  constexpr std::int64_t most = std::int64_t{1} << 53;  // as a double, a whole number
+  check(first >= 0 && steps >= 0 && 0 <= from.step && from.step <= steps && first <= most && steps <= most,
+        "GraphedStep: begin at step {} of {}, the first being number {}, expected 0 to {}, and none beyond the end",
+        from.step, steps, first, most);
   std::vector<double> rows;
   std::int64_t columns = 0;
   for (std::int64_t i = 0; i < steps; ++i) {

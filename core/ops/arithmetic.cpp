@@ -22,6 +22,8 @@ Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
 /// Brings both to the later dtype and calls f with them.
 template <class F>
 Tensor promoted(const char* name, const Tensor& a, const Tensor& b, DType at_least, F f) {
+  check_defined(name, "a", a);
+  check_defined(name, "b", b);
   check_device(name, a, b);
   const DType dtype = std::max({a.dtype(), b.dtype(), at_least});
   return f(a.to(dtype), b.to(dtype));
@@ -31,6 +33,7 @@ Tensor promoted(const char* name, const Tensor& a, const Tensor& b, DType at_lea
 /// it.
 template <class F>
 Tensor promoted(const Tensor& x, Scalar number, DType at_least, F f) {
+  check(x.defined(), "the tensor with which {} is to be combined is undefined, expected a tensor", number);
   const DType own = can_hold(x.dtype(), number)      ? x.dtype()
                     : can_hold(DType::int64, number) ? DType::int64
                                                      : DType::float32;
@@ -187,7 +190,10 @@ Tensor operator/(Scalar a, const Tensor& x) {
 
 Tensor operator+(Scalar a, const Tensor& b) { return b + a; }
 Tensor operator*(Scalar a, const Tensor& b) { return b * a; }
-Tensor operator-(const Tensor& x) { return is_floating(x.dtype()) ? neg(x) : 0 - x; }
+Tensor operator-(const Tensor& x) {
+  check_defined("neg", "x", x);
+  return is_floating(x.dtype()) ? neg(x) : 0 - x;
+}
 
 Tensor eq(const Tensor& a, const Tensor& b) { return compare("eq", CompareOp::eq, a, b); }
 Tensor ne(const Tensor& a, const Tensor& b) { return compare("ne", CompareOp::ne, a, b); }

@@ -1,13 +1,18 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
+
+#include <cmath>
 
 namespace tern {
 namespace {
 
 void check_input(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight,
                  const Tensor& bias, const BatchNorm2dOptions& o) {
+  check_defined("batch_norm2d", "x", x);
+  check_batch_norm("batch_norm2d", o.eps, o.momentum);
   check(x.dim() == 4, "batch_norm2d: input {}, expected [N, C, H, W]", x.shape());
   const Shape of_channels{x.size(1)};
   for (const Tensor* t : {&running_mean, &running_var, &weight, &bias}) {
@@ -40,6 +45,11 @@ void bump_versions(std::initializer_list<Tensor> moved) {
 }
 
 }  // namespace
+
+void check_batch_norm(const char* who, double eps, double momentum) {
+  check(std::isfinite(eps) && eps >= 0 && std::isfinite(momentum),
+        "{}: eps {}, momentum {}, expected finite numbers, and eps not below 0", who, eps, momentum);
+}
 
 Tensor batch_norm2d(const Tensor& in, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight,
                     const Tensor& bias, const BatchNorm2dOptions& options) {

@@ -2,6 +2,7 @@
 #include <tern/core/cuda.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/options.hpp>
 
 #include <array>
 
@@ -11,9 +12,12 @@ namespace {
 using std::uint8_t;
 
 kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
+  check_defined("conv2d", "x", x);
+  check_defined("conv2d", "weight", w);
   check_alike("conv2d", x, w);
   check(x.dim() == 4 && w.dim() == 4, "conv2d: input {} and weight {}, expected [N, C, H, W] and [K, C / groups, R, S]",
         x.shape(), w.shape());
+  check_options("conv2d", {w.size(2), w.size(3)}, o);
   kernels::Conv2dShape s{.N = x.size(0),
                          .C = x.size(1),
                          .H = x.size(2),
@@ -28,16 +32,11 @@ kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tenso
                          .dilation_h = o.dilation.h,
                          .dilation_w = o.dilation.w,
                          .groups = o.groups};
-  check(s.stride_h > 0 && s.stride_w > 0 && s.dilation_h > 0 && s.dilation_w > 0 && s.pad_h >= 0 && s.pad_w >= 0,
-        "conv2d: stride [{}, {}], dilation [{}, {}], padding [{}, {}], expected strides and dilations of 1 or more and "
-        "no "
-        "negative padding",
-        s.stride_h, s.stride_w, s.dilation_h, s.dilation_w, s.pad_h, s.pad_w);
-  check(s.groups > 0 && s.C % s.groups == 0 && s.K % s.groups == 0,
+  check(s.C % s.groups == 0 && s.K % s.groups == 0,
         "conv2d: {} groups for {} input and {} output channels, expected a divisor of both", s.groups, s.C, s.K);
   check(w.size(1) * s.groups == s.C, "conv2d: input {} has {} channels, weight {} wants {}", x.shape(), s.C, w.shape(),
         w.size(1) * s.groups);
-  check(s.R > 0 && s.S > 0 && s.H + 2 * s.pad_h > s.dilation_h * (s.R - 1) &&
+  check(s.H + 2 * s.pad_h > s.dilation_h * (s.R - 1) &&
             s.W + 2 * s.pad_w > s.dilation_w * (s.S - 1),
         "conv2d: weight {} with dilation [{}, {}] is larger than input {} with padding [{}, {}]", w.shape(),
         s.dilation_h, s.dilation_w, x.shape(), s.pad_h, s.pad_w);
@@ -78,6 +77,16 @@ Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Te
 
 }  // namespace
 
+void check_options(const char* who, HeightWidth kernel_size, const Conv2dOptions& o) {
+  check(o.stride.h > 0 && o.stride.w > 0 && o.dilation.h > 0 && o.dilation.w > 0 && o.padding.h >= 0 &&
+            o.padding.w >= 0,
+        "{}: stride [{}, {}], dilation [{}, {}], padding [{}, {}], expected strides and dilations of 1 or more and no "
+        "negative padding",
+        who, o.stride.h, o.stride.w, o.dilation.h, o.dilation.w, o.padding.h, o.padding.w);
+  check(kernel_size.h > 0 && kernel_size.w > 0 && o.groups > 0, "{}: kernel [{}, {}], {} groups, expected 1 or more",
+        who, kernel_size.h, kernel_size.w, o.groups);
+}
+
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
   return convolve("conv2d", {.conv = checked_shape(x, weight, bias, options)}, x, weight, bias);
 }
@@ -85,6 +94,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
 Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options,
                          HeightWidth kernel_size, Activation activation) {
   constexpr std::int64_t most = 256;  // places of a window, for which there is a byte
+  check_defined("conv2d_max_pool2d", "x", x);
   const bool by_cudnn = x.device().kind == Device::cuda && conv_backend() == ConvBackend::cudnn;
   const auto [R, S] = kernel_size;
   if (by_cudnn || R > most || S > most || R * S > most) {

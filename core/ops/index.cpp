@@ -4,9 +4,20 @@
 #include <tern/core/ops/broadcast.hpp>
 
 namespace tern {
+namespace {
+
+/// Throws unless there is a tensor, and all are defined.
+void check_all_defined(const char* op, const std::vector<Tensor>& tensors) {
+  check(!tensors.empty(), "{}: no tensors, expected at least one", op);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    check(tensors[i].defined(), "{}: tensor {} is undefined, expected a tensor", op, i);
+  }
+}
+
+}  // namespace
 
 Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim) {
-  check(!tensors.empty(), "cat: no tensors, expected at least one");
+  check_all_defined("cat", tensors);
   const Tensor& first = tensors[0];
   const int d = wrap_dim("cat", dim, first.dim());
   Shape shape = first.shape();
@@ -40,7 +51,7 @@ Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim) {
 }
 
 Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim) {
-  check(!tensors.empty(), "stack: no tensors, expected at least one");
+  check_all_defined("stack", tensors);
   std::vector<Tensor> wider;
   for (const Tensor& x : tensors) {
     check(x.shape() == tensors[0].shape(), "stack: shapes {} and {}, expected one", tensors[0].shape(), x.shape());
@@ -50,6 +61,8 @@ Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim) {
 }
 
 Tensor index_select(const Tensor& in, std::int64_t dim, const Tensor& at) {
+  check_defined("index_select", "x", in);
+  check_defined("index_select", "index", at);
   const int d = wrap_dim("index_select", dim, in.dim());
   check_device("index_select", in, at);
   check(at.dtype() == DType::int64 && at.dim() == 1, "index_select: index {} of shape {}, expected int64 [n]",

@@ -26,12 +26,14 @@ kernels::ReduceShape around(const Shape& shape, int first, int last) {
 }  // namespace
 
 Tensor sum(const Tensor& x) {
+  check_defined("sum", "x", x);
   Shape all;
   for (int d = 0; d < x.dim(); ++d) all.push_back(d);
   return sum(x, all);
 }
 
 Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
+  check_defined("sum", "x", in);
   const unsigned named = named_dims("sum", in, dims);
   const Tensor x = (is_floating(in.dtype()) ? in : in.to(DType::int64)).contiguous();
   if (named == 0) return x.clone();
@@ -59,11 +61,13 @@ Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
 }
 
 Tensor mean(const Tensor& x) {
+  check_defined("mean", "x", x);
   check(is_floating(x.dtype()), "mean: got {}, expected float32 or float64", x.dtype());
   return sum(x) / static_cast<double>(x.numel());
 }
 
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_defined("mean", "x", x);
   check(is_floating(x.dtype()), "mean: got {}, expected float32 or float64", x.dtype());
   const unsigned named = named_dims("mean", x, dims);
   std::int64_t n = 1;
@@ -74,6 +78,7 @@ Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
 }
 
 MaxResult max(const Tensor& in, std::int64_t dim, bool keepdim) {
+  check_defined("max", "x", in);
   const int d = wrap_dim("max", dim, in.dim());
   check(in.shape()[d] > 0, "max: dimension {} of shape {} is empty, expected at least one element", d, in.shape());
   const Tensor x = in.contiguous();
@@ -99,19 +104,27 @@ MaxResult max(const Tensor& in, std::int64_t dim, bool keepdim) {
           indices};
 }
 
-Tensor max(const Tensor& x) { return max(x.reshape({-1}), 0).values; }
+Tensor max(const Tensor& x) {
+  check_defined("max", "x", x);
+  return max(x.reshape({-1}), 0).values;
+}
 
 Tensor argmax(const Tensor& x, std::int64_t dim, bool keepdim) {
+  check_defined("argmax", "x", x);
   NoGradGuard no_grad;
   return max(x, dim, keepdim).indices;
 }
 
-Tensor argmax(const Tensor& x) { return argmax(x.reshape({-1}), 0); }
+Tensor argmax(const Tensor& x) {
+  check_defined("argmax", "x", x);
+  return argmax(x.reshape({-1}), 0);
+}
 
 Tensor sum_of_squares(const std::vector<Tensor>& tensors) {
   check(!tensors.empty(), "sum_of_squares: no tensors, expected one or more");
   std::vector<Tensor> xs;
   for (const Tensor& x : tensors) {
+    check(x.defined(), "sum_of_squares: tensor {} is undefined, expected a tensor", xs.size());
     check_alike("sum_of_squares", tensors[0], x);
     xs.push_back(x.contiguous());
   }

@@ -1,3 +1,4 @@
+#include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 
 namespace tern {
@@ -6,11 +7,13 @@ namespace tern {
 // constant, changes neither the value nor the gradient.
 
 Tensor log_softmax(const Tensor& x, std::int64_t dim) {
+  check_defined("log_softmax", "x", x);
   const Tensor shifted = x - max(x.detach(), dim, true).values;
   return shifted - log(sum(exp(shifted), {dim}, true));
 }
 
 Tensor softmax(const Tensor& x, std::int64_t dim) {
+  check_defined("softmax", "x", x);
   const Tensor e = exp(x - max(x.detach(), dim, true).values);
   return e / sum(e, {dim}, true);
 }

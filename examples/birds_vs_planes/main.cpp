@@ -42,6 +42,7 @@ int fail(const std::exception& e, int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (!birds_vs_planes::open_standard_files()) return failed;
   birds_vs_planes::Options options;
   CLI::App app{"Tells birds from planes, as chapter 8 of \"Deep Learning with PyTorch\" does", "birds_vs_planes"};
   birds_vs_planes::declare_command_line(app, options);

@@ -357,6 +357,20 @@ TEST_CASE("help goes to standard output") {
   CHECK_THAT(run_program({"train", "--help"}).out, Catch::Contains("100, with --recipe strong"));
 }
 
+TEST_CASE("with a standard file closed, nothing that is printed gets into another file") {
+  const TemporaryFolder folder;
+  const std::string saved = folder / "net", log = folder / "log.csv";
+  for (const std::string closed : {">&-", "2>&-", "<&-", "<&- >&- 2>&-"}) {
+    INFO(closed);
+    const std::string command = program() + " train --data synthetic:40 --epochs 2 --batch-size 20 --json --save " +
+                                saved + " --log " + log + " --tensorboard " + (folder / "events") + " ";
+    CHECK(std::system((command + ">/dev/null 2>/dev/null " + closed).c_str()) == 0);
+    CHECK(birds_vs_planes::read_csv(log).size() == 2);
+    load_safetensors(saved);
+    load_safetensors(saved + ".checkpoint");
+  }
+}
+
 TEST_CASE("usage errors have one line and the exit code 2") {
   check_error(run_program({}), {"subcommand"}, 2);
   check_error(run_program({"fly"}), {}, 2);

@@ -167,6 +167,9 @@ TEST_CASE("GraphedStep: steps are numbered from begin(), which may begin in the 
     GraphedStep step(optimizer, [&](const Tensor& number) { return (w * number.to(DType::float32)).sum(); });
     CHECK_THROWS_WITH(step(), "GraphedStep: step 1 of a run of 0, expected begin() before");
     CHECK_THROWS_WITH(step.begin(0, 3, {.step = 4}), Catch::Contains("begin at step 4 of 3"));
+    CHECK_THROWS_WITH(step.begin(INT64_MAX, 3), Catch::Contains("the first being number 9223372036854775807"));
+    CHECK_THROWS_WITH(step.begin(0, INT64_MAX), Catch::Contains("begin at step 0 of 9223372036854775807"));
+    CHECK_THROWS_WITH(GraphedStep(optimizer, nullptr), Catch::Contains("GraphedStep: no loss"));
     step.begin(0, 4, {.step = 1, .loss_sum = 10});
     for (int i = 1; i < 4; ++i) step();
     CHECK(w.item() == -0.5 * (1 + 2 + 3));
