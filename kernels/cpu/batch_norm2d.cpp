@@ -223,7 +223,7 @@ HWY_INLINE hn::Vec<D> gradient_at(D d, const OutputGradient& of, int64_t i) {
   if (of.activation == Activation::none) return g;
   const auto y = hn::LoadU(d, of.y + i);
   if (of.activation == Activation::tanh) return hn::Mul(g, hn::NegMulAdd(y, y, hn::Set(d, 1)));
-  return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), g);
+  return hn::IfThenZeroElse(hn::Le(y, hn::Zero(d)), g);
 }
 
 /// The sums of dy and of dy * xhat over n elements, n up to a block; and unless null, dresidual = dy.

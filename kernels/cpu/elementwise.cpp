@@ -139,7 +139,7 @@ void tanh_backward(int64_t n, const float* y, const float* dy, float* dx) {
 }
 
 void relu_backward(int64_t n, const float* y, const float* dy, float* dx) {
-  map(n, y, dy, dx, [](V v, V g) HWY_ATTR { return hn::IfThenElseZero(hn::Gt(v, hn::Zero(D())), g); });
+  map(n, y, dy, dx, [](V v, V g) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(v, hn::Zero(D())), g); });
 }
 
 void sigmoid_backward(int64_t n, const float* y, const float* dy, float* dx) {

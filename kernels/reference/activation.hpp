@@ -65,7 +65,7 @@ void ReferenceFloat<T>::tanh_backward(int64_t n, const T* y, const T* dy, T* dx)
 
 template <class T>
 void ReferenceFloat<T>::relu_backward(int64_t n, const T* y, const T* dy, T* dx) {
-  map(n, y, dy, dx, [](double v, double d) { return v > 0 ? d : 0; });
+  map(n, y, dy, dx, [](double v, double d) { return v <= 0 ? 0 : d; });
 }
 
 template <class T>
