@@ -27,7 +27,7 @@ class DeviceGuard {
   DeviceGuard& operator=(const DeviceGuard&) = delete;
 
  private:
-  int device_, previous_;
+  [[maybe_unused]] int device_, previous_;  // in a build without CUDA
 };
 
 /// Waits until the current stream has done its work, and throws what went wrong with it.
