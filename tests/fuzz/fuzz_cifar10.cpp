@@ -10,6 +10,7 @@
 #include <tern/data/cifar10.hpp>
 #include <tern/kernels/error.hpp>
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -66,7 +67,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (std::size_t i = first; i < last; ++i) {
       require(labels[i] < 10, "labels above 9 are refused");
       kept += options.classes.empty() ||
-              std::ranges::find(options.classes, std::int64_t{labels[i]}) != options.classes.end();
+              std::ranges::count(options.classes, std::int64_t{labels[i]}) > 0;
     }
     require(images.size() == kept, "there are as many images as labels of the classes");
   } catch (const tern::Error&) {  // as it should be
