@@ -27,7 +27,7 @@ class DeviceGuard {
   DeviceGuard& operator=(const DeviceGuard&) = delete;
 
  private:
-  [[maybe_unused]] int device_, previous_;  // in a build without CUDA
+  int device_, previous_;
 };
 
 /// Waits until the current stream has done its work, and throws what went wrong with it.
