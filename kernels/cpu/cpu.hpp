@@ -80,9 +80,11 @@ class CpuFloat32 : public ReferenceFloat<float> {
 
   // image_batch.cpp
   void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
-                   const int64_t* labels, const int64_t* order, const int64_t* step, float* x, int64_t* target) override;
+                   const int64_t* labels, const int64_t* order, const int64_t* step, float* x,
+                   int64_t* target) override;
 
   // optim.cpp
+  void sum_of_squares(std::span<const Segment<float>> all, float* y) override;
   void scale_all(std::span<const Segment<float>> all, double a, const float* factor) override;
   void add_all(std::span<const Segment<float>> all) override;
   void lerp_all(std::span<const Segment<float>> all, double weight, const StepNumbers<float>* numbers) override;

@@ -16,7 +16,7 @@
 namespace tern::kernels {
 
 constexpr float a = 0.70710678f, b = 1.41421356f;  // the points
-constexpr int64_t summed_channels = 32;            // of output, whose sums are to stay in the cache
+constexpr int64_t summed_channels = 8;             // of output, whose sums are to stay in the cache
 
 }  // namespace tern::kernels
 #endif
@@ -347,12 +347,18 @@ void output_gradient(int64_t lanes, int64_t strips, const Strip* strip, const fl
   });
 }
 
+/// One row of four strips of dy from the first on.
+HWY_INLINE void prefetch_strips(const WinogradGradient& s, const float* row, int64_t first) {
+  for (int i = 0; i < 4; ++i) prefetch(row + s.x.strip[std::min(first + i, s.x.strips - 1)].dst);
+}
+
 /// Elements from one pair of places to the next, for n vectors of each: no multiple of a page, lest what is stored meet
 /// in the same sets of the cache.
 int64_t pair_step(int64_t n, int64_t lanes) { return (2 * n + 2) * lanes; }
 
 /// The sums of two places for `channels` x `inputs` planes; in[vectors][C][2][lanes], out[vectors][channels][2][lanes].
-/// Meanwhile a row of the planes of dy that come next is fetched, by the first pairs of places all of them.
+/// Meanwhile a row of the planes of dy that come next is fetched, by the first pairs of places the lower two of each
+/// strip.
 template <int channels, int inputs>
 HWY_INLINE void gradient_pair(const WinogradGradient& s, int64_t vectors, const float* HWY_RESTRICT in,
                               const float* HWY_RESTRICT out, const float* next_dy, int pair,
@@ -364,10 +370,7 @@ HWY_INLINE void gradient_pair(const WinogradGradient& s, int64_t vectors, const 
   V sum[sums];
   for (V& v : sum) v = hn::Zero(d);
   for (int64_t t = 0; t < vectors; ++t, in += s.x.C * 2 * lanes, out += channels * 2 * lanes) {
-    if (pair < 4 * channels) {
-      const float* row = next_dy + pair / 4 * s.dy_channel + pair % 4 * s.dy_row;
-      for (int i = 0; i < 4; ++i) prefetch(row + s.x.strip[std::min(4 * t + i, s.x.strips - 1)].dst);
-    }
+    if (pair < 2 * channels) prefetch_strips(s, next_dy + pair / 2 * s.dy_channel + (pair % 2 + 2) * s.dy_row, 4 * t);
     V x[2 * inputs];
     for (int i = 0; i < 2 * inputs; ++i) x[i] = hn::Load(d, in + i * lanes);
     for (int k = 0; k < channels; ++k) {
@@ -404,13 +407,14 @@ template <int channels>
 void gradient_channels(const WinogradGradient& s, int64_t vectors, const float* in, float* out, int64_t k0) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = s.x.lanes, pair = pair_step(vectors * channels, lanes);
+  const float* next_dy = k0 + channels < s.K ? s.dy + (k0 + channels) * s.dy_channel : s.next_dy;
   for (int k = 0; k < channels; ++k) {
     for (int64_t t = 0; t < vectors; ++t) {
+      for (int r = 0; r < 2; ++r) prefetch_strips(s, next_dy + k * s.dy_channel + r * s.dy_row, 4 * t);
       output_gradient_strips(d, s.x.strips, s.x.strip, 4 * t, s.dy + (k0 + k) * s.dy_channel, s.dy_row,
                              out + (t * channels + k) * 2 * lanes, 3 * pair, pair, lanes);
     }
   }
-  const float* next_dy = k0 + channels < s.K ? s.dy + (k0 + channels) * s.dy_channel : s.next_dy;
   float* dw = s.dw + k0 * s.dw_channel;
   int64_t c = 0;
   for (; c + 3 <= s.x.C; c += 3) gradient_places<channels, 3>(s, vectors, in, out, next_dy, c, dw);
