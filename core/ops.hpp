@@ -72,7 +72,8 @@ Tensor relu(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
 Tensor activate(const Tensor& x, Activation activation);  ///< one of these; x itself for Activation::none
 
-// Reductions. Without dims over all, to a shape of []. sum of integers is int64; keepdim leaves reduced sizes at 1.
+// Reductions. Without dims, or with none named, over all, to a shape of []. sum of integers is int64; keepdim leaves
+// reduced sizes at 1.
 Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim = false);
 Tensor mean(const Tensor& x);
@@ -80,7 +81,7 @@ Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
 /// The sum of the squares of all elements of all tensors, of one dtype on one device: a penalty on a model's parameters
 /// in one kernel. [] ; without tensors an Error.
 Tensor sum_of_squares(const std::vector<Tensor>& tensors);
-Tensor max(const Tensor& x);
+Tensor max(const Tensor& x);  ///< the gradient goes to all that are largest, in equal shares
 struct MaxResult {
   Tensor values, indices;
 };
@@ -99,7 +100,8 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
 /// Along a new dimension; all shapes must agree.
 Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
-/// The slices of x along dim that index, int64 [n], names. On any dtype.
+/// The slices of x along dim that index, int64 [n], names. On any dtype. A tensor of shape [] is one slice, and stays
+/// so.
 Tensor index_select(const Tensor& x, std::int64_t dim, const Tensor& index);
 
 /// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).
@@ -111,7 +113,8 @@ struct Conv2dOptions {
   std::int64_t groups = 1;
 };
 /// x [N, C, H, W], weight [K, C / groups, R, S], bias [K] where defined -> [N, K, P, Q] with
-/// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1.
+/// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1. With its padding x has at most 2^48 elements, also for the
+/// poolings.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
 
 /// activate(max_pool2d(conv2d(x, weight, bias, options), kernel_size), activation) without the tensors in between, as

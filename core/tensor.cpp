@@ -35,7 +35,7 @@ const Tensor::Impl& Tensor::impl() const {
 
 const Shape& Tensor::shape() const { return impl().shape; }
 const Shape& Tensor::strides() const { return impl().strides; }
-std::int64_t Tensor::size(std::int64_t dim) const { return shape()[wrap_dim("size", dim, this->dim())]; }
+std::int64_t Tensor::size(std::int64_t dim) const { return shape()[existing_dim("size", dim, this->dim())]; }
 std::int64_t Tensor::numel() const { return shape().numel(); }
 DType Tensor::dtype() const { return impl().dtype; }
 Device Tensor::device() const { return impl().storage->device(); }
@@ -80,6 +80,23 @@ template std::vector<std::int64_t> Tensor::to_vector() const;
 template std::vector<std::uint8_t> Tensor::to_vector() const;
 
 Tensor Tensor::as_strided(const Shape& shape, const Shape& strides, std::int64_t offset) const {
+  check(shape.size() == strides.size(), "as_strided: shape {} with strides {}, expected a stride for each size", shape,
+        strides);
+  const auto is_negative = [](std::int64_t v) { return v < 0; };
+  check(offset >= 0 && std::none_of(shape.begin(), shape.end(), is_negative) &&
+            std::none_of(strides.begin(), strides.end(), is_negative),
+        "as_strided: shape {}, strides {}, offset {}, expected no negative numbers", shape, strides, offset);
+  const auto elements = static_cast<std::int64_t>(impl().storage->bytes() / size_of(dtype()));
+  std::int64_t last = offset, step = 0;
+  bool overflows = false;
+  for (int d = 0; d < shape.size(); ++d) {
+    if (shape[d] <= 1) continue;
+    overflows = overflows || __builtin_mul_overflow(shape[d] - 1, strides[d], &step) ||
+                __builtin_add_overflow(last, step, &last);
+  }
+  check(shape.numel() == 0 ? offset <= elements : !overflows && last < elements,
+        "as_strided: shape {}, strides {}, offset {}, expected all within a storage of {} elements", shape, strides,
+        offset, elements);
   auto view = std::make_shared<Impl>();
   view->storage = impl().storage;
   view->shape = shape;
@@ -283,9 +300,9 @@ Tensor ones_like(const Tensor& x) {
 
 Tensor arange(std::int64_t n, const TensorOptions& options) {
   check(n >= 0, "arange: {} elements, expected 0 or more", n);
-  std::vector<std::int64_t> values(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i) values[static_cast<std::size_t>(i)] = i;
-  const Tensor x = tensor(values).to(options.dtype).to(options.device);
+  const Tensor values = empty({n}, {.dtype = DType::int64});
+  for (std::int64_t i = 0; i < n; ++i) values.data<std::int64_t>()[i] = i;
+  const Tensor x = values.to(options.dtype).to(options.device);
   return options.requires_grad ? x.set_requires_grad() : x;
 }
 

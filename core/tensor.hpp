@@ -84,7 +84,7 @@ class Tensor {
   /// The only element, converted to T. Waits for the device.
   template <class T = double>
   T item() const {
-    return static_cast<T>(dtype() == DType::int64 ? static_cast<T>(item_int64()) : static_cast<T>(item_double()));
+    return dtype() == DType::int64 ? kernels::converted<T>(item_int64()) : kernels::converted<T>(item_double());
   }
   /// All elements in row-major order, converted to T. Waits for the device.
   template <class T>
@@ -109,6 +109,8 @@ class Tensor {
   Tensor clone() const;
   Tensor detach() const;  ///< shares memory, cut off from the graph
   Tensor to(Device device) const;
+  /// Towards zero from floats to integers: the nearest there is where those are too small, 0 from NaN. Modulo 256 from
+  /// int64 to uint8.
   Tensor to(DType dtype) const;
 
   // In place. Under grad mode they refuse tensors that require grad: wrap them in a NoGradGuard. An expanded tensor is
@@ -156,7 +158,8 @@ class Tensor {
   /// The recorded op that made this; null for a leaf.
   const std::shared_ptr<Node>& grad_node() const;
 
-  /// A new handle on the same memory, seen with another shape, strides and offset (in elements). Not recorded.
+  /// A new handle on the same memory, seen with another shape, strides and offset (in elements). Not recorded. Throws
+  /// Error for negative numbers and for what does not lie within the storage.
   Tensor as_strided(const Shape& shape, const Shape& strides, std::int64_t offset) const;
   std::int64_t storage_offset() const;
   /// Whether both are the same array, not just equal ones.

@@ -199,14 +199,15 @@ class ArrayKernels {
   /// b[...] = a[...] over the box; both sides may be strided, the elements written are distinct.
   virtual void copy(const Strided& s, const T* a, T* b) = 0;
 
-  /// y[i] = x[i] in another type: towards zero for integers, as a C++ cast.
+  /// y[i] = x[i] in another type: towards zero for integers, the nearest there is from what they are too small for, 0
+  /// from NaN; from int64 to uint8 modulo 256.
   virtual void cast(int64_t n, const T* x, float* y) = 0;
   virtual void cast(int64_t n, const T* x, double* y) = 0;
   virtual void cast(int64_t n, const T* x, int64_t* y) = 0;
   virtual void cast(int64_t n, const T* x, uint8_t* y) = 0;
 
   /// y = a op b, y dense in the order of the walk. y may alias a, or b, where that operand is dense too.
-  /// maximum and minimum give NaN if either operand is NaN. Integer division by zero gives 0.
+  /// maximum and minimum give NaN if either operand is NaN. Integers wrap; their division by zero gives 0.
   virtual void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) = 0;
   /// The same with a number for one operand, whose strides are not looked at.
   virtual void binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) = 0;
@@ -219,7 +220,7 @@ class ArrayKernels {
   /// y[i] = value where mask[i] is not 0, else x[i]. y may alias x.
   virtual void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) = 0;
 
-  /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0.
+  /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0; integers wrap.
   virtual void sum(const ReduceShape& r, const T* x, T* y) = 0;
 
   /// y[o, i] = the largest x[o, j, i], indices[o, i] = its first j. NaN counts as larger than any number.

@@ -3,7 +3,9 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/options.hpp>
+#include <tern/core/ops/pool2d.hpp>
 
+#include <algorithm>
 #include <array>
 
 namespace tern {
@@ -34,12 +36,17 @@ kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tenso
                          .groups = o.groups};
   check(s.C % s.groups == 0 && s.K % s.groups == 0,
         "conv2d: {} groups for {} input and {} output channels, expected a divisor of both", s.groups, s.C, s.K);
-  check(w.size(1) * s.groups == s.C, "conv2d: input {} has {} channels, weight {} wants {}", x.shape(), s.C, w.shape(),
-        w.size(1) * s.groups);
-  check(s.H + 2 * s.pad_h > s.dilation_h * (s.R - 1) &&
-            s.W + 2 * s.pad_w > s.dilation_w * (s.S - 1),
+  check(w.size(1) == s.C / s.groups, "conv2d: input {} has {} channels, weight {} wants {:.0f}", x.shape(), s.C,
+        w.shape(), static_cast<double>(w.size(1)) * static_cast<double>(s.groups));
+  const HeightWidth padded = padded_size("conv2d", x, o.padding);
+  check(s.R > 0 && s.S > 0 && fits(s.R, s.dilation_h, padded.h) && fits(s.S, s.dilation_w, padded.w),
         "conv2d: weight {} with dilation [{}, {}] is larger than input {} with padding [{}, {}]", w.shape(),
         s.dilation_h, s.dilation_w, x.shape(), s.pad_h, s.pad_w);
+  // A longer stride is never taken, nor the dilation of a single element.
+  s.stride_h = std::min(s.stride_h, padded.h);
+  s.stride_w = std::min(s.stride_w, padded.w);
+  if (s.R == 1) s.dilation_h = 1;
+  if (s.S == 1) s.dilation_w = 1;
   if (bias.defined()) {
     check_alike("conv2d", x, bias);
     check(bias.dim() == 1 && bias.size(0) == s.K, "conv2d: bias {}, expected [{}]", bias.shape(), s.K);
@@ -97,7 +104,7 @@ Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bi
   check_defined("conv2d_max_pool2d", "x", x);
   const bool by_cudnn = x.device().kind == Device::cuda && conv_backend() == ConvBackend::cudnn;
   const auto [R, S] = kernel_size;
-  if (by_cudnn || R > most || S > most || R * S > most) {
+  if (by_cudnn || R > most || S > most || (R > 0 && S > 0 && R * S > most)) {
     const Tensor y = conv2d(x, weight, bias, options);
     return activate(R == 1 && S == 1 ? y : max_pool2d(y, kernel_size), activation);
   }

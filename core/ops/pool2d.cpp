@@ -4,6 +4,8 @@
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
 
+#include <algorithm>
+
 namespace tern {
 
 void check_options(const char* who, HeightWidth kernel, const Pool2dOptions& o) {
@@ -15,23 +17,44 @@ void check_options(const char* who, HeightWidth kernel, const Pool2dOptions& o) 
         kernel.w);
 }
 
+HeightWidth padded_size(const char* op, const Tensor& x, HeightWidth padding) {
+  constexpr std::int64_t most = std::int64_t{1} << 48;
+  const Shape& s = x.shape();
+  check(padding.h <= most && padding.w <= most && s[2] <= most && s[3] <= most,
+        "{}: input {} with padding [{}, {}], expected at most 2^48 elements", op, s, padding.h, padding.w);
+  const HeightWidth padded(s[2] + 2 * padding.h, s[3] + 2 * padding.w);
+  std::int64_t n = 1;
+  bool overflows = false;
+  for (const std::int64_t size : {s[0], s[1], padded.h, padded.w}) {
+    overflows = overflows || __builtin_mul_overflow(n, std::max<std::int64_t>(size, 1), &n);
+  }
+  check(!overflows && n <= most, "{}: input {} with padding [{}, {}], expected at most 2^48 elements", op, s, padding.h,
+        padding.w);
+  return padded;
+}
+
 kernels::Pool2dShape pool2d_shape(const char* op, const Tensor& x, HeightWidth kernel, const Pool2dOptions& o) {
   check_defined(op, "x", x);
   check_options(op, kernel, o);
   check(x.dim() == 4, "{}: input {}, expected [N, C, H, W]", op, x.shape());
   const HeightWidth stride = o.stride.value_or(kernel);
-  const kernels::Pool2dShape s{.N = x.size(0),
-                               .C = x.size(1),
-                               .H = x.size(2),
-                               .W = x.size(3),
-                               .R = kernel.h,
-                               .S = kernel.w,
-                               .stride_h = stride.h,
-                               .stride_w = stride.w,
-                               .pad_h = o.padding.h,
-                               .pad_w = o.padding.w};
-  check(s.H > 0 && s.W > 0 && s.H + 2 * s.pad_h >= s.R && s.W + 2 * s.pad_w >= s.S,
+  kernels::Pool2dShape s{.N = x.size(0),
+                         .C = x.size(1),
+                         .H = x.size(2),
+                         .W = x.size(3),
+                         .R = kernel.h,
+                         .S = kernel.w,
+                         .stride_h = stride.h,
+                         .stride_w = stride.w,
+                         .pad_h = o.padding.h,
+                         .pad_w = o.padding.w};
+  const HeightWidth padded = padded_size(op, x, o.padding);
+  check(s.H > 0 && s.W > 0 && fits(s.R, 1, padded.h) && fits(s.S, 1, padded.w),
         "{}: kernel [{}, {}] is larger than input {} with padding [{}, {}]", op, s.R, s.S, x.shape(), s.pad_h, s.pad_w);
+  check(s.C > 0, "{}: input {} without channels, expected at least one", op, x.shape());
+  // A longer stride is never taken.
+  s.stride_h = std::min(s.stride_h, padded.h);
+  s.stride_w = std::min(s.stride_w, padded.w);
   return s;
 }
 

@@ -13,6 +13,7 @@
 #include <tern/kernels/cuda/activation.cuh>
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/walk.cuh>
+#include <tern/kernels/integer.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -108,7 +109,7 @@ template <class To>
 struct Cast {
   template <class T>
   __device__ To operator()(T x) const {
-    return static_cast<To>(x);
+    return converted<To>(x);
   }
 };
 
@@ -120,16 +121,17 @@ struct Binary {
   __device__ T operator()(T a, T b) const {
     switch (op) {
       case BinaryOp::add:
-        return static_cast<T>(a + b);
+        return static_cast<T>(static_cast<Wrapping<T>>(a) + static_cast<Wrapping<T>>(b));
       case BinaryOp::sub:
-        return static_cast<T>(a - b);
+        return static_cast<T>(static_cast<Wrapping<T>>(a) - static_cast<Wrapping<T>>(b));
       case BinaryOp::mul:
-        return static_cast<T>(a * b);
+        return static_cast<T>(static_cast<Wrapping<T>>(a) * static_cast<Wrapping<T>>(b));
       case BinaryOp::div:
         if constexpr (std::is_integral_v<T>) {
-          if (b == 0) return 0;
+          return quotient(a, b);
+        } else {
+          return a / b;
         }
-        return static_cast<T>(a / b);
       case BinaryOp::maximum:
         return a > b || a != a ? a : b;
       case BinaryOp::minimum:
