@@ -9,6 +9,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <tuple>
 
 namespace tern {
@@ -283,9 +284,9 @@ Tensor ones_like(const Tensor& x) {
 
 Tensor arange(std::int64_t n, const TensorOptions& options) {
   check(n >= 0, "arange: {} elements, expected 0 or more", n);
-  std::vector<std::int64_t> values(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i) values[static_cast<std::size_t>(i)] = i;
-  const Tensor x = tensor(values).to(options.dtype).to(options.device);
+  const Tensor values = empty({n}, {.dtype = DType::int64});
+  std::iota(values.data<std::int64_t>(), values.data<std::int64_t>() + n, std::int64_t{0});
+  const Tensor x = values.to(options.dtype).to(options.device);
   return options.requires_grad ? x.set_requires_grad() : x;
 }
 

@@ -139,6 +139,9 @@ TEST_CASE("factories", "[tensor]") {
   CHECK(zeros({2}, {.requires_grad = true}).requires_grad());
   CHECK(full({2}, 3, {.requires_grad = true}).is_leaf());
   CHECK(message_of([] { arange(-1); }) == "arange: -1 elements, expected 0 or more");
+  for (const std::int64_t n : {std::int64_t{1} << 60, std::numeric_limits<std::int64_t>::max()}) {
+    CHECK_THROWS_WITH(arange(n), Catch::StartsWith("empty: shape [" + std::to_string(n) + "] of int64, expected at most "));
+  }
   CHECK(message_of([] { zeros({2}, {.dtype = DType::int64, .requires_grad = true}); }) ==
         "set_requires_grad: tensor of int64, expected float32 or float64");
 }

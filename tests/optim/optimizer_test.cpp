@@ -385,7 +385,7 @@ TEST_CASE("a state brings every option back", "[optim]") {
   }
 }
 
-TEST_CASE("a state of tern 0.1, with the rates as its only option, leaves the others as they are", "[optim]") {
+TEST_CASE("a state that was written with the rates as its only option leaves the others as they are", "[optim]") {
   const Tensor p = parameter();
   SGD sgd({p}, {.lr = 0.1, .momentum = 0.5, .weight_decay = 0.25});
   const StateDict before = copied(sgd.state_dict());
