@@ -133,8 +133,8 @@ class AdamW : public Optimizer {
   std::vector<std::int64_t> steps_;  ///< of each parameter
 };
 
-/// A learning rate that follows a formula of the epoch, from the optimiser's rates when its first schedule was made: the
-/// optimiser's state keeps those, so that a schedule that is made after load_state_dict goes on as the one before.
+/// A learning rate that follows a formula of the epoch, from the optimiser's rates when its first schedule was made:
+/// the optimiser's state keeps those, so that a schedule that is made after load_state_dict goes on as the one before.
 ///
 ///   tern::LRScheduler schedule(optimizer, [](std::int64_t epoch, double base) { return base / (1 + epoch); });
 ///

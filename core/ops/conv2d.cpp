@@ -36,8 +36,7 @@ kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tenso
         "conv2d: {} groups for {} input and {} output channels, expected a divisor of both", s.groups, s.C, s.K);
   check(w.size(1) * s.groups == s.C, "conv2d: input {} has {} channels, weight {} wants {}", x.shape(), s.C, w.shape(),
         w.size(1) * s.groups);
-  check(s.H + 2 * s.pad_h > s.dilation_h * (s.R - 1) &&
-            s.W + 2 * s.pad_w > s.dilation_w * (s.S - 1),
+  check(s.H + 2 * s.pad_h > s.dilation_h * (s.R - 1) && s.W + 2 * s.pad_w > s.dilation_w * (s.S - 1),
         "conv2d: weight {} with dilation [{}, {}] is larger than input {} with padding [{}, {}]", w.shape(),
         s.dilation_h, s.dilation_w, x.shape(), s.pad_h, s.pad_w);
   if (bias.defined()) {
@@ -78,11 +77,11 @@ Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Te
 }  // namespace
 
 void check_options(const char* who, HeightWidth kernel_size, const Conv2dOptions& o) {
-  check(o.stride.h > 0 && o.stride.w > 0 && o.dilation.h > 0 && o.dilation.w > 0 && o.padding.h >= 0 &&
-            o.padding.w >= 0,
-        "{}: stride [{}, {}], dilation [{}, {}], padding [{}, {}], expected strides and dilations of 1 or more and no "
-        "negative padding",
-        who, o.stride.h, o.stride.w, o.dilation.h, o.dilation.w, o.padding.h, o.padding.w);
+  check(
+      o.stride.h > 0 && o.stride.w > 0 && o.dilation.h > 0 && o.dilation.w > 0 && o.padding.h >= 0 && o.padding.w >= 0,
+      "{}: stride [{}, {}], dilation [{}, {}], padding [{}, {}], expected strides and dilations of 1 or more and no "
+      "negative padding",
+      who, o.stride.h, o.stride.w, o.dilation.h, o.dilation.w, o.padding.h, o.padding.w);
   check(kernel_size.h > 0 && kernel_size.w > 0 && o.groups > 0, "{}: kernel [{}, {}], {} groups, expected 1 or more",
         who, kernel_size.h, kernel_size.w, o.groups);
 }
