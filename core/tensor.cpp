@@ -9,6 +9,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <tuple>
 
 namespace tern {
@@ -301,7 +302,7 @@ Tensor ones_like(const Tensor& x) {
 Tensor arange(std::int64_t n, const TensorOptions& options) {
   check(n >= 0, "arange: {} elements, expected 0 or more", n);
   const Tensor values = empty({n}, {.dtype = DType::int64});
-  for (std::int64_t i = 0; i < n; ++i) values.data<std::int64_t>()[i] = i;
+  std::iota(values.data<std::int64_t>(), values.data<std::int64_t>() + n, std::int64_t{0});
   const Tensor x = values.to(options.dtype).to(options.device);
   return options.requires_grad ? x.set_requires_grad() : x;
 }

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -43,6 +44,10 @@ class DataLoader::Iterator::Prefetch {
         slots_(static_cast<std::size_t>(2 * loader.options_.num_workers)) {
     try {
       for (int i = 0; i < loader.options_.num_workers; ++i) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error& e) {
+      stop();
+      fail("DataLoader: worker {} of {} cannot be started: {}", workers_.size() + 1, loader.options_.num_workers,
+           e.what());
     } catch (...) {
       stop();
       throw;
@@ -139,6 +144,8 @@ DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
   check(options.batch_size >= 1, "DataLoader: batch_size {}, expected at least 1", options.batch_size);
   check(0 <= options.num_workers && options.num_workers <= 256, "DataLoader: num_workers {}, expected 0 to 256",
         options.num_workers);
+  constexpr std::int64_t most = std::int64_t{1} << 40;  // an epoch's order takes eight bytes each
+  check(dataset.size() <= most, "DataLoader: a dataset of {}, expected at most {}", dataset.size(), most);
   check(size() >= 1, "DataLoader: a dataset of {} gives no batch of {}{}", dataset.size(), options.batch_size,
         options.drop_last ? " with drop_last" : "");
 }

@@ -33,7 +33,8 @@ class DataLoader {
 
   class Iterator;
 
-  /// Throws Error where batch_size is below 1, num_workers is not in 0 to 256, or the dataset does not fill a batch.
+  /// Throws Error where batch_size is below 1, num_workers is not in 0 to 256, or the dataset does not fill a batch or
+  /// has more than 2^40 examples.
   explicit DataLoader(const Dataset& dataset, const DataLoaderOptions& options = {});
   explicit DataLoader(const Dataset&& dataset, const DataLoaderOptions& options = {}) = delete;
 

@@ -48,9 +48,10 @@ class Outermost {
 };
 
 [[noreturn]] void fail_left_out(const Module& module, const char* what) {
-  fail("the forward of {} calls {}, {} its members() do not lead to: name it there, or it is left out of parameters(), "
-       "state_dict(), train() and to()",
-       outermost->str(), module.str(), what);
+  fail(
+      "the forward of {} calls {}, {} its members() do not lead to: name it there, or it is left out of parameters(), "
+      "state_dict(), train() and to()",
+      outermost->str(), module.str(), what);
 }
 
 }  // namespace
@@ -62,8 +63,8 @@ Module::Call::Call(Module& module) : before_(outermost) {
     const StateDict all = outermost->state_dict();
     for (const auto* tensors : {&own.parameters, &own.buffers}) {
       for (const auto& [name, x] : *tensors) {
-        const bool found =
-            std::any_of(all.begin(), all.end(), [&wanted = x](const auto& other) { return other.second.is_same(wanted); });
+        const bool found = std::any_of(all.begin(), all.end(),
+                                       [&wanted = x](const auto& other) { return other.second.is_same(wanted); });
         if (!found) fail_left_out(module, "whose tensors");
       }
     }
@@ -162,9 +163,8 @@ Module::LoadReport Module::load_state_dict(const StateDict& state, bool strict) 
     if (!own.contains(name)) report.unexpected.push_back(name);
   }
   if (strict && !(report.missing.empty() && report.unexpected.empty())) {
-    wrong.insert(wrong.begin(),
-                 fmt::format("missing [{}], unexpected [{}], expected exactly the model's tensors",
-                             fmt::join(report.missing, ", "), fmt::join(report.unexpected, ", ")));
+    wrong.insert(wrong.begin(), fmt::format("missing [{}], unexpected [{}], expected exactly the model's tensors",
+                                            fmt::join(report.missing, ", "), fmt::join(report.unexpected, ", ")));
   }
   check(wrong.empty(), "load_state_dict: {}", fmt::join(wrong, "; "));
   NoGradGuard no_grad;

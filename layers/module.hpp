@@ -114,7 +114,7 @@ class Module {
 
   bool training_ = true;
   std::vector<ForwardHook> forward_hooks_;
-  Found tensors_;        ///< in the members of a module that called this one
+  Found tensors_;         ///< in the members of a module that called this one
   mutable Found itself_;  ///< likewise
 };
 

@@ -389,7 +389,8 @@ namespace {
 LRScheduler::Formula steps_down(std::int64_t step_size, double gamma) {
   check(step_size > 0, "StepLR: step_size {}, expected 1 or more", step_size);
   check(is_amount(gamma), "StepLR: gamma {}, expected a finite number, not below 0", gamma);
-  return [=](std::int64_t epoch, double base) { return base * std::pow(gamma, static_cast<double>(epoch / step_size)); };
+  return
+      [=](std::int64_t epoch, double base) { return base * std::pow(gamma, static_cast<double>(epoch / step_size)); };
 }
 
 LRScheduler::Formula cosine(std::int64_t T_max, double eta_min) {

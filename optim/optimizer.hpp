@@ -48,8 +48,8 @@ class Optimizer {
   /// What the next step depends on besides parameters and gradients: each group's options, the rates that schedules
   /// start from, and each parameter's own. load_state_dict, like PyTorch's, puts the state's options in place of the
   /// optimiser's. It throws Error, before anything is changed, for the state of another optimiser or of other
-  /// parameters, naming all that is wrong. Of a state of tern 0.1, which had no option but the rate, it takes what is
-  /// there and leaves the rest.
+  /// parameters, naming all that is wrong. States were once written with no option but the rate: of such a one it takes
+  /// what is there, and the optimiser's other options stay.
   virtual StateDict state_dict() const = 0;
   virtual void load_state_dict(const StateDict& state) = 0;
 
@@ -133,8 +133,8 @@ class AdamW : public Optimizer {
   std::vector<std::int64_t> steps_;  ///< of each parameter
 };
 
-/// A learning rate that follows a formula of the epoch, from the optimiser's rates when its first schedule was made: the
-/// optimiser's state keeps those, so that a schedule that is made after load_state_dict goes on as the one before.
+/// A learning rate that follows a formula of the epoch, from the optimiser's rates when its first schedule was made:
+/// the optimiser's state keeps those, so that a schedule that is made after load_state_dict goes on as the one before.
 ///
 ///   tern::LRScheduler schedule(optimizer, [](std::int64_t epoch, double base) { return base / (1 + epoch); });
 ///

@@ -85,11 +85,11 @@ Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Te
 }  // namespace
 
 void check_options(const char* who, HeightWidth kernel_size, const Conv2dOptions& o) {
-  check(o.stride.h > 0 && o.stride.w > 0 && o.dilation.h > 0 && o.dilation.w > 0 && o.padding.h >= 0 &&
-            o.padding.w >= 0,
-        "{}: stride [{}, {}], dilation [{}, {}], padding [{}, {}], expected strides and dilations of 1 or more and no "
-        "negative padding",
-        who, o.stride.h, o.stride.w, o.dilation.h, o.dilation.w, o.padding.h, o.padding.w);
+  check(
+      o.stride.h > 0 && o.stride.w > 0 && o.dilation.h > 0 && o.dilation.w > 0 && o.padding.h >= 0 && o.padding.w >= 0,
+      "{}: stride [{}, {}], dilation [{}, {}], padding [{}, {}], expected strides and dilations of 1 or more and no "
+      "negative padding",
+      who, o.stride.h, o.stride.w, o.dilation.h, o.dilation.w, o.padding.h, o.padding.w);
   check(kernel_size.h > 0 && kernel_size.w > 0 && o.groups > 0, "{}: kernel [{}, {}], {} groups, expected 1 or more",
         who, kernel_size.h, kernel_size.w, o.groups);
 }

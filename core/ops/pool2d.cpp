@@ -13,8 +13,8 @@ void check_options(const char* who, HeightWidth kernel, const Pool2dOptions& o) 
   check(kernel.h > 0 && kernel.w > 0 && stride.h > 0 && stride.w > 0,
         "{}: kernel [{}, {}], stride [{}, {}], expected 1 or more", who, kernel.h, kernel.w, stride.h, stride.w);
   check(o.padding.h >= 0 && o.padding.w >= 0 && o.padding.h <= kernel.h / 2 && o.padding.w <= kernel.w / 2,
-        "{}: padding [{}, {}] for kernel [{}, {}], expected at most half of it", who, o.padding.h, o.padding.w, kernel.h,
-        kernel.w);
+        "{}: padding [{}, {}] for kernel [{}, {}], expected at most half of it", who, o.padding.h, o.padding.w,
+        kernel.h, kernel.w);
 }
 
 HeightWidth padded_size(const char* op, const Tensor& x, HeightWidth padding) {

@@ -21,8 +21,8 @@ namespace birds_vs_planes {
 
 namespace {
 
-/// Takes a word that is such a number as a whole: none that overflows, is NaN, or has text behind it. CLI11's own checks
-/// let these through.
+/// Takes a word that is such a number as a whole: none that overflows, is NaN, or has text behind it. CLI11's own
+/// checks let these through.
 template <class T>
 CLI::Validator number(T low, T high, const std::string& range) {
   const auto check = [=](std::string& word) {
@@ -47,9 +47,7 @@ CLI::Validator number_above_0() {
   return number<double>(limits::denorm_min(), limits::max(), "above 0");
 }
 
-CLI::Validator number_from_0() {
-  return number<double>(0, std::numeric_limits<double>::max(), "0 or more");
-}
+CLI::Validator number_from_0() { return number<double>(0, std::numeric_limits<double>::max(), "0 or more"); }
 
 /// What is wrong with the name of a device; nothing if it is one, here or on another machine.
 std::string check_device(const std::string& name) {
@@ -143,10 +141,8 @@ void add_recipe_options(CLI::App& command, Options& options) {
   add_seed_and_epochs(command, options, "100, with --recipe strong 65, unless given");
   command.add_option("--lr", options.lr, "Learning rate; the recipe's unless given, like the next three")
       ->transform(number_above_0());
-  command.add_option("--momentum", options.momentum)
-      ->transform(number<double>(0, 1, "0 to 1"));
-  command.add_option("--weight-decay", options.weight_decay, "Of the optimiser")
-      ->transform(number_from_0());
+  command.add_option("--momentum", options.momentum)->transform(number<double>(0, 1, "0 to 1"));
+  command.add_option("--weight-decay", options.weight_decay, "Of the optimiser")->transform(number_from_0());
   command.add_option("--l2", options.l2, "Adds this times the sum of all squared parameters to the loss")
       ->transform(number_from_0());
   command
@@ -219,7 +215,9 @@ void declare_command_line(CLI::App& app, Options& options) {
   CLI::App& show = add(app, options, "show", "Draw an image of the data on the terminal, or write it as PNG",
                        "  birds_vs_planes show 7\n"
                        "  birds_vs_planes show 7 --part train --output bird.png");
-  show.add_option("N", options.number, "The image's number, from 0")->required()->transform(whole_number<std::int64_t>(0));
+  show.add_option("N", options.number, "The image's number, from 0")
+      ->required()
+      ->transform(whole_number<std::int64_t>(0));
   add_data_option(show, options);
   show.add_option("--part", options.part, "The images it is of")
       ->check(CLI::IsMember({"train", "validation"}))

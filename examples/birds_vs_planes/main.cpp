@@ -4,9 +4,12 @@
 #include <birds_vs_planes/interrupt.hpp>
 #include <birds_vs_planes/train.hpp>
 
+#include <tern/kernels/error.hpp>
+
 #include <CLI/CLI.hpp>
 
 #include <exception>
+#include <new>
 #include <string>
 
 namespace {
@@ -56,6 +59,8 @@ int main(int argc, char** argv) {
     return fail(e, by_signal + e.signal);
   } catch (const birds_vs_planes::Diverged& e) {
     return fail(e, diverged);
+  } catch (const std::bad_alloc&) {
+    return fail(tern::Error("no memory left"), failed);
   } catch (const std::exception& e) {
     return fail(e, failed);
   }

@@ -121,7 +121,8 @@ TEST_CASE("numbers that cannot be are refused before a random number is drawn", 
       const Tensor x = zeros({n}, {.dtype = dtype});
       // torch 1.13: "normal expects std >= 0.0, but found std nan"
       for (const double std : {-1.0, -infinity, nan}) CHECK_THROWS_AS(normal_(x, 0, std, generator), Error);
-      const double most = dtype == DType::float32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
+      const double most =
+          dtype == DType::float32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
       for (const auto& [low, high] : std::vector<std::pair<double, double>>{
                {2, 1}, {nan, 1}, {0, nan}, {0, infinity}, {-infinity, 0}, {-most, most}, {0, most * 1.01}}) {
         CAPTURE(low, high);
@@ -146,8 +147,8 @@ TEST_CASE("numbers that cannot be are refused before a random number is drawn", 
     }
     CHECK_THROWS_AS(cross_entropy(ones({2, 3}), arange(2), {.label_smoothing = p}), Error);
   }
-  for (const auto& [momentum, eps] : std::vector<std::pair<double, double>>{{0.1, -1}, {0.1, nan}, {nan, 0.1},
-                                                                            {infinity, 0.1}, {0.1, infinity}}) {
+  for (const auto& [momentum, eps] :
+       std::vector<std::pair<double, double>>{{0.1, -1}, {0.1, nan}, {nan, 0.1}, {infinity, 0.1}, {0.1, infinity}}) {
     for (const bool training : {false, true}) {
       const BatchNorm2dOptions options{.training = training, .momentum = momentum, .eps = eps};
       CHECK_THROWS_AS(batch_norm2d(images, c, c, {}, {}, options), Error);

@@ -434,6 +434,10 @@ TEST_CASE("DataLoader refuses what cannot be") {
                     Contains("10 gives no batch of 64 with drop_last"));
   CHECK_THROWS_WITH(DataLoader(nothing, {.batch_size = 64}), Contains("0 gives no batch of 64"));
   CHECK_THROWS_WITH(DataLoader(negative, {.batch_size = 64}), Contains("-1 gives no batch of 64"));
+  for (const std::int64_t size : {(std::int64_t{1} << 40) + 1, std::numeric_limits<std::int64_t>::max()}) {
+    const Numbers many(size);
+    CHECK_THROWS_WITH(DataLoader(many, {.shuffle = true}), Contains("expected at most 1099511627776"));
+  }
   CHECK(DataLoader(dataset, {.batch_size = 64}).size() == 1);
   DataLoader largest(dataset, {.batch_size = std::numeric_limits<std::int64_t>::max()});
   CHECK(epoch(largest) == std::vector<Indices>{up_to(10)});

@@ -129,7 +129,8 @@ TEST_CASE("a signal stops a run at its next step with a checkpoint, and it goes 
 TEST_CASE("an epoch's checkpoint is kept where its figures can no longer be printed") {
   const TemporaryFolder folder;
   const std::string saved = folder / "run";
-  const std::string command = program() + " train --data synthetic:40 --epochs 2 --batch-size 20 --json --save " + saved;
+  const std::string command =
+      program() + " train --data synthetic:40 --epochs 2 --batch-size 20 --json --save " + saved;
   const int status = std::system((command + " >/dev/full 2>/dev/null").c_str());
   REQUIRE(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 1);
@@ -158,13 +159,16 @@ TEST_CASE("a checkpoint with numbers that cannot be is an error that names them"
     refused([&](TensorFile& f) { f.metadata["seconds"] = value; }, "'seconds'");
   for (const char* value : {"nan", "1.5"})
     refused([&](TensorFile& f) { f.metadata["best_accuracy"] = value; }, "'best_accuracy'");
-  for (const char* value : {"-1", "2"}) refused([&](TensorFile& f) { f.metadata["best_epoch"] = value; }, "'best_epoch'");
+  for (const char* value : {"-1", "2"})
+    refused([&](TensorFile& f) { f.metadata["best_epoch"] = value; }, "'best_epoch'");
   for (const char* value : {"-1", "9223372036854775807"})
     refused([&](TensorFile& f) { f.metadata["position"] = value; }, "position " + std::string(value));
   for (const double value : {std::nan(""), HUGE_VAL})
     refused([&](TensorFile& f) { f.tensors["loss_sum"] = tensor({value}); }, "'loss_sum'");
-  refused([&](TensorFile& f) { f.tensors["optimizer.sgd.momentum"] = tensor({std::nan("")}); }, "SGD: lr 0.01, momentum nan");
-  refused([&](TensorFile& f) { f.tensors["best.fc2.bias"] = zeros({3}); }, "'fc2.bias' has shape [3], the model's has [2]");
+  refused([&](TensorFile& f) { f.tensors["optimizer.sgd.momentum"] = tensor({std::nan("")}); },
+          "SGD: lr 0.01, momentum nan");
+  refused([&](TensorFile& f) { f.tensors["best.fc2.bias"] = zeros({3}); },
+          "'fc2.bias' has shape [3], the model's has [2]");
   save_safetensors(place, good);
   CHECK(train("--resume").code == 0);
 }

@@ -501,7 +501,8 @@ TEST_CASE("a layer that members() leaves out is an error at the first call", "[m
     });
   };
   const auto expected = [](const std::string& layer, const std::string& what) {
-    return "the forward of Forgetful calls " + layer + ", " + what + " its members() do not lead to: name it there, or " +
+    return "the forward of Forgetful calls " + layer + ", " + what +
+           " its members() do not lead to: name it there, or " +
            "it is left out of parameters(), state_dict(), train() and to()";
   };
   for (const bool by_activation : {false, true}) {

@@ -79,8 +79,9 @@ TEST_CASE("an averaged model refuses a wrong decay and the state of another") {
   CHECK_THROWS_WITH(average.load_state_dict(other.state_dict()),
                     "AveragedModel: state 'bias' has shape [4], expected [3]; "
                     "state 'weight' has shape [4, 2], expected [3, 2]");
-  CHECK_THROWS_WITH(average.load_state_dict({}),
-                    "AveragedModel: the state has no 'num_updates'; the state has no 'bias'; the state has no 'weight'");
+  CHECK_THROWS_WITH(
+      average.load_state_dict({}),
+      "AveragedModel: the state has no 'num_updates'; the state has no 'bias'; the state has no 'weight'");
   const auto refused = [&](const std::string& name, const Tensor& x) {
     StateDict state = average.state_dict();
     state[name] = x;
@@ -88,8 +89,7 @@ TEST_CASE("an averaged model refuses a wrong decay and the state of another") {
     return test::message_of([&] { average.load_state_dict(state); });
   };
   CHECK(refused("bias", {}) == "AveragedModel: state 'bias' is undefined, expected shape [3]");
-  CHECK(refused("bias", arange(3)) ==
-        "AveragedModel: state 'bias' is of int64, expected float32 or float64");
+  CHECK(refused("bias", arange(3)) == "AveragedModel: state 'bias' is of int64, expected float32 or float64");
   CHECK(refused("num_updates", tensor({3.0})) == "AveragedModel: state 'num_updates' is of float64, expected int64");
   CHECK(refused("num_updates", tensor<std::int64_t>({-1})) ==
         "AveragedModel: num_updates -1, expected 0 to 9007199254740992");

@@ -292,7 +292,8 @@ TEST_CASE("a state that is not this optimiser's is an error and changes nothing"
 
 TEST_CASE("what optimisers refuse", "[optim]") {
   const Tensor p = parameter();
-  CHECK(message_of([&] { SGD({p}, {.lr = -1}); }) == "SGD: lr -1, momentum 0, dampening 0, weight_decay 0, expected finite numbers, none but dampening below 0");
+  CHECK(message_of([&] { SGD({p}, {.lr = -1}); }) ==
+        "SGD: lr -1, momentum 0, dampening 0, weight_decay 0, expected finite numbers, none but dampening below 0");
   CHECK(message_of([&] { SGD({p}, {.nesterov = true}); }) ==
         "SGD: nesterov with momentum 0 and dampening 0, expected a momentum and no dampening");
   CHECK(message_of([&] { SGD({p}, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}); }) ==
@@ -327,7 +328,7 @@ TEST_CASE("every number of an optimiser is checked, in its constructor, by set_l
       CHECK_THROWS_AS(SGD({p}, options), Error);
     }
     for (double AdamWOptions::*const number : {&AdamWOptions::lr, &AdamWOptions::beta1, &AdamWOptions::beta2,
-                                              &AdamWOptions::eps, &AdamWOptions::weight_decay}) {
+                                               &AdamWOptions::eps, &AdamWOptions::weight_decay}) {
       AdamWOptions options;
       options.*number = bad;
       CHECK_THROWS_AS(AdamW({p}, options), Error);
@@ -385,7 +386,7 @@ TEST_CASE("a state brings every option back", "[optim]") {
   }
 }
 
-TEST_CASE("a state of tern 0.1, with the rates as its only option, leaves the others as they are", "[optim]") {
+TEST_CASE("a state that was written with the rates as its only option leaves the others as they are", "[optim]") {
   const Tensor p = parameter();
   SGD sgd({p}, {.lr = 0.1, .momentum = 0.5, .weight_decay = 0.25});
   const StateDict before = copied(sgd.state_dict());
