@@ -74,21 +74,23 @@ void uniform_(const Tensor& x, double low, double high, Generator& generator) {
   // Rounded to x's dtype, a number just below high would be high.
   const double last = x.dtype() == DType::float64 ? std::nextafter(high, low)
                                                   : std::nextafter(static_cast<float>(high), static_cast<float>(low));
-  const kernels::PhiloxState state = generator.advance(2 * static_cast<std::uint64_t>(x.numel()));
+  const kernels::PhiloxState state = generator.state();
   fill_from(x, [&](std::uint64_t i) { return std::min(low + (high - low) * uniform53(state, i), last); });
+  generator.advance(2 * static_cast<std::uint64_t>(x.numel()));
 }
 
 void normal_(const Tensor& x, double mean, double std, Generator& generator) {
   check_floating("normal_", x);
   check(std >= 0, "normal_: standard deviation {}, expected 0 or more", std);
   const std::uint64_t pairs = (static_cast<std::uint64_t>(x.numel()) + 1) / 2;
-  const kernels::PhiloxState state = generator.advance(4 * pairs);
+  const kernels::PhiloxState state = generator.state();
   // Box, Muller, "A note on the generation of random normal deviates", 1958.
   fill_from(x, [&](std::uint64_t i) {
     const double u = 1 - uniform53(state, i / 2 * 2), angle = 2 * std::numbers::pi * uniform53(state, i / 2 * 2 + 1);
     const double radius = std::sqrt(-2 * std::log(u));
     return mean + std * radius * (i % 2 == 0 ? std::cos(angle) : std::sin(angle));
   });
+  generator.advance(4 * pairs);
 }
 
 Tensor rand(const Shape& shape, const TensorOptions& options, Generator& generator) {

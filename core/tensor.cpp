@@ -132,15 +132,21 @@ const std::shared_ptr<Node>& Tensor::grad_node() const { return impl().node; }
 
 void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node) { y.impl_->node = std::move(node); }
 
-void GraphAccess::set_data(const Tensor& x, const Tensor& other) {
-  if (x.is_same(other)) return;
-  check(x.is_leaf() && x.shape() == other.shape(), "set_data: expected a leaf of shape {}", other.shape());
-  const Tensor source = other.detach();
-  x.impl_->storage = source.impl_->storage;
-  x.impl_->strides = source.impl_->strides;
-  x.impl_->offset = source.impl_->offset;
-  x.impl_->dtype = source.impl_->dtype;
-  if (x.impl_->grad.defined()) x.impl_->grad = x.impl_->grad.to(source.dtype()).to(source.device());
+void GraphAccess::set_data(const std::vector<std::pair<Tensor, Tensor>>& all) {
+  std::vector<Tensor> grads;
+  for (const auto& [x, other] : all) {
+    check(x.is_leaf() && other.is_leaf() && x.shape() == other.shape(), "set_data: expected leaves of shape {}",
+          other.shape());
+    grads.push_back(x.grad().defined() ? x.grad().to(other.dtype()).to(other.device()) : Tensor());
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    Tensor::Impl &to = *all[i].first.impl_, &from = *all[i].second.impl_;
+    to.storage = from.storage;
+    to.strides = from.strides;
+    to.offset = from.offset;
+    to.dtype = from.dtype;
+    to.grad = std::move(grads[i]);
+  }
 }
 
 bool GraphAccess::is_alone(const Tensor& x) {
@@ -149,9 +155,7 @@ bool GraphAccess::is_alone(const Tensor& x) {
   return x.is_contiguous();
 }
 
-void GraphAccess::set_first_grad(const Tensor& leaf, Tensor gradient) {
-  leaf.impl_->grad = is_alone(gradient) ? std::move(gradient) : gradient.clone();
-}
+Tensor GraphAccess::own(Tensor gradient) { return is_alone(gradient) ? std::move(gradient) : gradient.clone(); }
 
 Tensor GraphAccess::unit_like(const Tensor& x) {
   static std::mutex mutex;

@@ -30,8 +30,8 @@ Tensor random_flip_and_shift(const Tensor& in, std::int64_t shift, Generator& ge
   check(0 <= shift && shift < std::min(H, W), "random_flip_and_shift: shift {} of images of {} x {}, expected 0 to {}",
         shift, H, W, std::min(H, W) - 1);
   const Tensor x = in.contiguous(), y = empty(in.shape());
-  const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(3 * N));
   std::vector<std::int64_t> column(static_cast<std::size_t>(W));
+  const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(3 * N));
   for (std::int64_t n = 0; n < N; ++n) {
     const auto draw = [&](int i) { return kernels::philox_bits(state, static_cast<std::uint64_t>(3 * n + i)); };
     const bool flip = draw(0) >> 31;

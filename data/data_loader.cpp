@@ -67,8 +67,15 @@ class DataLoader::Iterator::Prefetch {
     }
     std::unique_lock lock(mutex_);
     Slot& slot = slot_of(next_to_give_);
-    filled_.wait(lock, [&] { return slot.batch.has_value() || slot.error; });
-    if (slot.error) std::rethrow_exception(slot.error);
+    filled_.wait(lock, [&] { return slot.batch.has_value() || slot.error || slot.failed; });
+    if (slot.failed) {  // and was asked for again
+      slot.batch = gather(next_to_give_);
+      slot.failed = false;
+    }
+    if (slot.error) {
+      slot.failed = true;
+      std::rethrow_exception(std::exchange(slot.error, nullptr));
+    }
     ++next_to_give_;
     std::optional<Batch> batch = std::exchange(slot.batch, std::nullopt);
     lock.unlock();
@@ -79,7 +86,8 @@ class DataLoader::Iterator::Prefetch {
  private:
   struct Slot {
     std::optional<Batch> batch;
-    std::exception_ptr error;
+    std::exception_ptr error;  ///< of gathering it, until it is told
+    bool failed = false;       ///< it was told
   };
 
   Slot& slot_of(std::int64_t batch) { return slots_[static_cast<std::size_t>(batch) % slots_.size()]; }

@@ -168,10 +168,12 @@ Module::LoadReport Module::load_state_dict(const StateDict& state, bool strict) 
   }
   check(wrong.empty(), "load_state_dict: {}", fmt::join(wrong, "; "));
   NoGradGuard no_grad;
+  std::vector<std::pair<Tensor, Tensor>> loaded;  // all that may fail comes first
   for (const auto& [name, x] : own) {
     const auto given = state.find(name);
-    if (given != state.end()) x.copy_(given->second.to(x.dtype()));
+    if (given != state.end()) loaded.emplace_back(x, given->second.to(x.dtype()).to(x.device()));
   }
+  for (const auto& [x, values] : loaded) x.copy_(values);
   return report;
 }
 
@@ -183,15 +185,19 @@ void Module::train(bool mode) {
 
 void Module::to(Device device) {
   NoGradGuard no_grad;
-  for (const auto& [name, x] : state_dict()) GraphAccess::set_data(x, x.to(device));
+  std::vector<std::pair<Tensor, Tensor>> moved;
+  for (const auto& [name, x] : state_dict()) moved.emplace_back(x, x.to(device));
+  GraphAccess::set_data(moved);
 }
 
 void Module::to(DType dtype) {
   check(is_floating(dtype), "to: got {}, expected float32 or float64", dtype);
   NoGradGuard no_grad;
+  std::vector<std::pair<Tensor, Tensor>> converted;
   for (const auto& [name, x] : state_dict()) {
-    if (is_floating(x.dtype())) GraphAccess::set_data(x, x.to(dtype));
+    if (is_floating(x.dtype())) converted.emplace_back(x, x.to(dtype));
   }
+  GraphAccess::set_data(converted);
 }
 
 void Module::zero_grad() {

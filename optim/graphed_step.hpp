@@ -51,7 +51,8 @@ class GraphedStep {
   /// Begins a run of `steps` steps, such as an epoch. Its first is number `first` for the schedule. A run that was
   /// broken off goes on `from` the state() it had.
   void begin(std::int64_t first, std::int64_t steps, kernels::StepState from = {});
-  /// Queues the next step of the run. Throws Error where there is none left.
+  /// Queues the next step of the run. Throws Error where there is none left. What throws here has changed nothing, in
+  /// the sense of StepGuard: the step can be done again.
   void operator()();
   /// How many steps are done, the sum of their losses, and the first whose loss was not finite. Waits for them.
   kernels::StepState state() const;

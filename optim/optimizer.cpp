@@ -1,13 +1,17 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/cuda.hpp>
 #include <tern/core/dispatch.hpp>
+#include <tern/core/step_guard.hpp>
 #include <tern/optim/optimizer.hpp>
 #include <tern/optim/state_reader.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <map>
 #include <numbers>
+#include <optional>
 
 namespace tern {
 namespace {
@@ -88,6 +92,15 @@ void gather(const char* name, const std::vector<Group>& groups, const std::vecto
       if (x.defined()) x = x.to(params[i].dtype()).to(params[i].device());
     }
   }
+}
+
+/// Does what an update has prepared. On the host nothing here asks for memory: there it is done whole or not begun.
+void run_all(const std::vector<std::function<void()>>& launches, const std::vector<Tensor>& changed) {
+  for (const Tensor& x : changed) {
+    if (!x.device().on_host()) StepGuard::note(x);
+  }
+  for (const auto& launch : launches) launch();
+  for (const Tensor& x : changed) x.storage()->bump_version();
 }
 
 std::string numbered(const char* name, std::size_t i) { return fmt::format("{}.{}", name, i); }
@@ -183,32 +196,35 @@ SGD::SGD(std::vector<Group> groups) : groups_(std::move(groups)) {
 
 void SGD::update(const StepTable* table) {
   gather("SGD", groups_, params_, {&momentum_});
+  std::vector<Tensor> momentum = momentum_, changed;
+  std::vector<std::function<void()>> launches;
   std::size_t i = 0;
   std::int64_t column = 0;
   for (const Group& group : groups_) {
     const Options& o = group.options;
-    const kernels::SgdStep s{o.lr, o.momentum, o.dampening, o.weight_decay, o.nesterov};
     for_floating("SGD", group.params[0], [&]<class T>(kernels::FloatKernels<T>& k) {
       std::vector<kernels::SgdParam<T>> updates;
       std::vector<Tensor> grads;  // keeps dense copies alive until the kernel has run
       for (const Tensor& p : group.params) {
-        Tensor& m = momentum_[i++];
+        Tensor& m = momentum[i++];
         if (!p.grad().defined()) continue;
         grads.push_back(p.grad().contiguous());
         const bool is_new = o.momentum != 0 && !m.defined();
         if (is_new) m = empty_like(p);
         updates.push_back(
             {p.numel(), p.data<T>(), grads.back().template data<T>(), o.momentum != 0 ? m.data<T>() : nullptr, is_new});
-        p.storage()->bump_version();
+        changed.push_back(p);
+        if (!is_new && o.momentum != 0) changed.push_back(m);
       }
-      if (table) {
-        const kernels::StepNumbers<T> numbers = table->from<T>(column++);
-        k.sgd_step(s, updates, &numbers);
-      } else {
-        k.sgd_step(s, updates);
-      }
+      const kernels::SgdStep s{o.lr, o.momentum, o.dampening, o.weight_decay, o.nesterov};
+      const auto numbers = table ? std::optional(table->from<T>(column++)) : std::nullopt;
+      launches.emplace_back([&k, s, numbers, updates = std::move(updates), grads = std::move(grads)] {
+        k.sgd_step(s, updates, numbers ? &*numbers : nullptr);
+      });
     });
   }
+  run_all(launches, changed);
+  momentum_ = std::move(momentum);
 }
 
 std::vector<double> SGD::step_numbers(std::int64_t) const { return lr(); }
@@ -262,6 +278,8 @@ void AdamW::update(const StepTable* table) {
   check(table || !cuda::is_capturing(),
         "AdamW: a step inside a graph, whose replays would not count on, expected it after, or a GraphedStep");
   gather("AdamW", groups_, params_, {&exp_avg_, &exp_avg_sq_});
+  std::vector<Tensor> first = exp_avg_, second = exp_avg_sq_, changed;
+  std::vector<std::function<void()>> launches;
   std::size_t i = 0;
   std::int64_t column = 0;
   for (const Group& group : groups_) {
@@ -273,28 +291,31 @@ void AdamW::update(const StepTable* table) {
         const std::size_t at = i++;
         if (!p.grad().defined()) continue;
         grads.push_back(p.grad().contiguous());
-        if (!exp_avg_[at].defined()) {
-          exp_avg_[at] = zeros_like(p);
-          exp_avg_sq_[at] = zeros_like(p);
+        const bool is_new = !first[at].defined();
+        if (is_new) {
+          first[at] = zeros_like(p);
+          second[at] = zeros_like(p);
         }
         updates[steps_[at] + 1].push_back({p.numel(), p.data<T>(), grads.back().template data<T>(),
-                                         exp_avg_[at].template data<T>(), exp_avg_sq_[at].template data<T>()});
-        p.storage()->bump_version();
+                                         first[at].template data<T>(), second[at].template data<T>()});
+        changed.push_back(p);
+        if (!is_new) changed.insert(changed.end(), {first[at], second[at]});
       }
       check(!table || updates.size() <= 1,
             "AdamW: parameters that have taken different numbers of steps, expected one for a GraphedStep");
-      for (const auto& [step, params] : updates) {
-        const kernels::AdamWStep s{o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, step};
-        if (table) {
-          const kernels::StepNumbers<T> numbers = table->from<T>(column);
-          k.adamw_step(s, params, &numbers);
-        } else {
-          k.adamw_step(s, params);
+      const auto numbers = table ? std::optional(table->from<T>(column)) : std::nullopt;
+      launches.emplace_back([&k, o, numbers, updates = std::move(updates), grads = std::move(grads)] {
+        for (const auto& [step, params] : updates) {
+          const kernels::AdamWStep s{o.lr, o.beta1, o.beta2, o.eps, o.weight_decay, step};
+          k.adamw_step(s, params, numbers ? &*numbers : nullptr);
         }
-      }
+      });
     });
     column += 3;
   }
+  run_all(launches, changed);
+  exp_avg_ = std::move(first);
+  exp_avg_sq_ = std::move(second);
 }
 
 void AdamW::count_step() {

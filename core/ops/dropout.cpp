@@ -18,8 +18,11 @@ Tensor grouped_dropout(const char* name, const Tensor& x, std::int64_t group, do
   check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", name, x.dtype());
   if (!training || p == 0 || x.numel() == 0) return x;
   const kernels::DropoutShape s{.n = x.numel(), .group = group, .p = p};
-  const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(s.n / s.group));
-  return record(name, {x}, masked(name, s, state, x), [=](const Tensor& g) { return masked(name, s, state, g); });
+  const kernels::PhiloxState state = generator.state();
+  const Tensor y =
+      record(name, {x}, masked(name, s, state, x), [=](const Tensor& g) { return masked(name, s, state, g); });
+  generator.advance(static_cast<std::uint64_t>(s.n / s.group));  // last, when nothing can fail any more
+  return y;
 }
 
 }  // namespace
