@@ -1,6 +1,7 @@
 #include <tern/data/data_loader.hpp>
 
 #include <tern/core/check.hpp>
+#include <tern/kernels/cpu/threads.hpp>
 
 #include <algorithm>
 #include <condition_variable>
@@ -104,6 +105,7 @@ class DataLoader::Iterator::Prefetch {
   }
 
   void work() {
+    kernels::run_loops_alone();  // lest a kernel of the training step find the pool in use
     std::unique_lock lock(mutex_);
     while (true) {
       const auto room = [&] { return next_to_gather_ - next_to_give_ < std::ssize(slots_); };

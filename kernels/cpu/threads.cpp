@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -54,7 +55,7 @@ namespace tern::kernels {
 
 namespace {
 
-/// Set on threads of the pool, and on a caller while it takes pieces.
+/// Set on threads of the pool, on a caller while it takes pieces, and by run_loops_alone.
 constinit thread_local bool in_loop = false;
 
 int processors() {
@@ -156,17 +157,18 @@ class alignas(64) Helper {
   std::thread thread_;  // the last member: it uses the others
 };
 
-/// Held by the thread whose loop has the pool, during a fork, and from the pool's end on. Outlives the pool.
-constinit std::mutex pool_in_use;
-
 class Pool {
  public:
-  static Pool pool;
+  static Pool& get() {
+    static Pool& pool = *new Pool;  // never destroyed: what runs at exit may call it
+    return pool;
+  }
 
-  ~Pool() { pool_in_use.lock(); }  // for good: loops of threads that are left, or of later destructors, run without
-
-  /// Runs the loop with the help of `helpers` threads, or as many as the system gives.
+  /// Runs the loop with the help of `helpers` threads, or of as many as the system gives; with none where another
+  /// thread's loop has them.
   void run(Loop& loop, int helpers) {
+    const std::unique_lock lock(in_use_, std::try_to_lock);
+    if (!lock) return loop.run();
     start(helpers);
     helpers = std::min(helpers, static_cast<int>(helpers_.size()));
     for (int i = 0; i < helpers; ++i) helpers_[i]->offer(&loop);
@@ -179,9 +181,12 @@ class Pool {
  private:
   void start(int helpers) {
     if (helpers <= asked_for_) return;
-    [[maybe_unused]] static const int failed =
-        pthread_atfork([] { pool_in_use.lock(); }, [] { pool_in_use.unlock(); }, [] { pool.forget(); });
     processors();  // which may throw, and is not to throw in a thread
+    [[maybe_unused]] static const bool registered = [] {
+      std::atexit([] { get().stop(); });
+      pthread_atfork([] { get().in_use_.lock(); }, [] { get().in_use_.unlock(); }, [] { get().forget(); });
+      return true;
+    }();
     asked_for_ = helpers;
     try {
       while (std::ssize(helpers_) < helpers) helpers_.push_back(std::make_unique<Helper>());
@@ -190,21 +195,29 @@ class Pool {
     }
   }
 
+  /// Ends the threads. Loops that come later run without.
+  void stop() {
+    const std::scoped_lock lock(in_use_);
+    helpers_.clear();
+    asked_for_ = std::numeric_limits<int>::max();
+  }
+
   /// In the child of a fork, which has none of the threads.
   void forget() {
     for (std::unique_ptr<Helper>& helper : helpers_) static_cast<void>(helper.release());
     helpers_.clear();
     asked_for_ = 0;
-    pool_in_use.unlock();
+    in_use_.unlock();
   }
 
+  std::mutex in_use_;  ///< held for a loop, and during a fork
   int asked_for_ = 0;
   std::vector<std::unique_ptr<Helper>> helpers_;
 };
 
-constinit Pool Pool::pool;
-
 }  // namespace
+
+void run_loops_alone() { in_loop = true; }
 
 void run_pieces(std::int64_t n, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body) {
   // What one kernel has written last is still in the cache when the next one begins, so that every other one begins
@@ -213,11 +226,10 @@ void run_pieces(std::int64_t n, std::int64_t grain, const std::function<void(std
   backwards = !backwards;
   Loop loop(n, grain, body, backwards);
   const auto threads = static_cast<int>(std::min<std::int64_t>(num_threads(), loop.pieces()));
-  std::unique_lock lock(pool_in_use, std::defer_lock);
-  if (threads > 1 && !in_loop && lock.try_lock()) {
-    Pool::pool.run(loop, threads - 1);
-  } else {
+  if (threads == 1 || in_loop) {
     loop.run();
+  } else {
+    Pool::get().run(loop, threads - 1);
   }
   loop.rethrow();
 }

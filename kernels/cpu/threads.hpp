@@ -33,4 +33,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {
   }
 }
 
+/// From now on the loops of this thread run on it alone.
+void run_loops_alone();
+
 }  // namespace tern::kernels

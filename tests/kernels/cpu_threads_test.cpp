@@ -142,6 +142,15 @@ TEST_CASE("threads that call parallel_for at once each get what they would alone
   for (std::thread& caller : callers) caller.join();
   CHECK(right == 4 * 500);
 
+  bool alone = true;
+  std::thread([&] {
+    run_loops_alone();
+    parallel_for(100, 1, [&, self = std::this_thread::get_id()](std::int64_t, std::int64_t) {
+      if (std::this_thread::get_id() != self) alone = false;
+    });
+  }).join();
+  CHECK(alone);
+
   // One caller need not wait for another: here its loop is over first.
   std::atomic<bool> done = false;
   parallel_for(2, 1, [&](std::int64_t begin, std::int64_t) {
