@@ -13,7 +13,7 @@ using Attempt = std::function<bool(const AllocationFault& fault, const std::func
 
 struct Counts {
   long allocations = 0;  ///< that were failed
-  long errors = 0;       ///< the others were done without
+  long errors = 0;       ///< that came of it; the others were done without
 };
 
 /// Calls round(fault, attempt), which makes one attempt, for each allocation that this attempt makes, twice: once alone,

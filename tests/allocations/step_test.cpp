@@ -12,6 +12,7 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -57,8 +58,8 @@ TEST_CASE("each allocation of a step of GraphedStep fails in turn, and the step 
   struct Run {
     Run()
         : training({"", true, true, true}),
-          images(synthetic_birds_and_planes(4, 1).inputs(), tensor(std::vector<std::int64_t>{0, 1, 1, 0}),
-                 {.batch_size = 2, .shift = 2}),
+          data(synthetic_birds_and_planes(8, 1)),
+          images(data.inputs(), data.targets(), {.batch_size = 2, .shift = 2}),
           schedule(training.optimizer(), 1, 8),
           step(
               training.optimizer(),
@@ -71,6 +72,7 @@ TEST_CASE("each allocation of a step of GraphedStep fails in turn, and the step 
     }
 
     Training training;
+    TensorDataset data;
     ImageBatches images;
     WarmupCosineLR schedule;
     GraphedStep step;
@@ -134,6 +136,7 @@ TEST_CASE("backward that fails for want of memory leaves gradients that were the
 TEST_CASE("each allocation of an epoch's loading fails in turn, in workers too, and no batch is lost") {
   const TensorDataset data = synthetic_birds_and_planes(7, 1);
   for (const int workers : {0, 2}) {
+    long told_later = 0;
     const auto epoch = [&](const AllocationFault& fault, const Attempt& attempt) {
       std::vector<std::vector<double>> batches;
       DataLoader loader(data, {.batch_size = 2, .shuffle = true, .num_workers = workers});
@@ -145,16 +148,25 @@ TEST_CASE("each allocation of an epoch's loading fails in turn, in workers too, 
           it.emplace(loader.begin());
         }
       };
-      if (attempt(fault, next)) next();  // the first batch, for which workers are started
-      for (; *it != loader.end(); next()) batches.push_back((*it)->input.to_vector<double>());
+      const auto next_or_again = [&] {
+        try {
+          next();
+        } catch (const std::exception&) {  // what befell a worker, which has gathered ahead
+          ++told_later;
+          next();
+        }
+      };
+      if (attempt(fault, next)) next_or_again();  // the first batch, for which workers are started
+      for (; *it != loader.end(); next_or_again()) batches.push_back((*it)->input.to_vector<double>());
       return batches;
     };
     const Attempt whole = [](const AllocationFault&, const std::function<void()>& work) { return work(), false; };
     const auto expected = epoch({}, whole);
     REQUIRE(expected.size() == 4);
-    const Counts counts = fail_each([&](const AllocationFault& fault, const Attempt& attempt) {
+    Counts counts = fail_each([&](const AllocationFault& fault, const Attempt& attempt) {
       CHECK(epoch(fault, attempt) == expected);
     });
+    counts.errors += told_later;
     report(fmt::format("the first batch of a DataLoader with {} workers", workers), counts);
     CHECK(counts.errors > 5);
   }
