@@ -40,7 +40,8 @@ void ReferenceFloat<T>::cross_entropy(const CrossEntropyShape& s, const T* logit
       double g = 0;
       if (t != s.ignore_index) {
         const double p = prob[c] / sum;
-        g = ((1 - e) * weight_of(t) * (p - (c == t)) + e / s.C * (sum_w * p - weight_of(c))) / divisor;
+        const double of_smoothing = e > 0 ? e / s.C * (sum_w * p - weight_of(c)) : 0;
+        g = ((1 - e) * weight_of(t) * (p - (c == t)) + of_smoothing) / divisor;
       }
       dlogits[n * s.C + c] = static_cast<T>(g);
     }
