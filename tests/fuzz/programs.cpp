@@ -352,6 +352,11 @@ Tensor selected(Program& p) {
   const std::int64_t d = p.dim(x);
   return x.select(d, p.random.integer(-1, 2));
 }
+Tensor index_select_of(Program& p) {
+  const Tensor x = p.a();
+  const std::int64_t d = p.dim(x), size = -x.dim() <= d && d < x.dim() ? x.size(d) : 0;
+  return index_select(x, d, p.indices(size > 0 ? p.random.integer(0, 5) : 0, std::max<std::int64_t>(size, 1)));
+}
 double exponent(Program& p) { return p.random.pick({0.0, 0.5, 1.0, 2.0, 3.0, -1.0, -2.0, 2.3}); }
 
 /// One row for each op.
@@ -399,7 +404,7 @@ const std::vector<Op>& ops() {
       {"linear", linear_of, 1},
       {"cat", [](P p) { return cat(several(p, true), p.random.chance(0.9) ? 0 : 1); }},
       {"stack", [](P p) { const auto all = several(p, false); return stack(all, p.dim(all[0])); }},
-      {"index_select", [](P p) { const Tensor x = p.a(); const auto d = p.dim(x); const auto n = p.random.integer(0, 5); return index_select(x, d, p.indices(n, 1 + p.random.integer(0, 2))); }},
+      {"index_select", index_select_of},
       {"conv2d", conv2d_of, 1, false, false, true},
       {"conv2d_max_pool2d", conv2d_max_pool2d_of, 1, false, false, true},
       {"max_pool2d", [](P p) { const Tensor x = image(p); const HeightWidth k = window(p, 4); return max_pool2d(x, k, pooling(p, k)); }},
