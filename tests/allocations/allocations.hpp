@@ -1,7 +1,7 @@
 #pragma once
 
 /// The one seam for failing memory: this program's own operator new stands before the C++ library's, for tern and for all
-/// that it uses. What C libraries take by malloc, such as OpenBLAS and the OpenMP runtime, is not seen.
+/// that it uses. What C libraries take by malloc, such as OpenBLAS, is not seen.
 
 namespace tern::test {
 
