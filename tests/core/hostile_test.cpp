@@ -276,9 +276,7 @@ TEST_CASE("making tensors of too many elements", "[hostile]") {
         }) == "cat: dimension 0 of all shapes together, expected no more than int64 counts");
   CHECK(message_of([&] { cat({wide}); }).starts_with("allocate: no 4611686018427387904 bytes"));
   CHECK(message_of([&] { wide.clone(); }).starts_with("allocate: no 4611686018427387904 bytes"));
-  CHECK(message_of([&] {
-          wide.reshape({huge, 1}).to_vector<double>();
-        }) == "empty: shape [4611686018427387904, 1] of float64, expected at most 1152921504606846975 elements");
+  CHECK(message_of([&] { wide.to_vector<double>(); }).starts_with("allocate: no 4611686018427387904 bytes"));
   CHECK(message_of([&] {
           stack({wide, wide});
         }) == "shape: [2, 4611686018427387904], expected no more elements than int64 counts");
