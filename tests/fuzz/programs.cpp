@@ -137,9 +137,12 @@ class Program {
   Tensor fresh(const Shape& shape, DType type, Values kind = Values::any);
   /// Labels or indices below a bound.
   Tensor indices(std::int64_t n, std::int64_t bound) { return tensor(random.indices(n, bound), device_); }
-  /// The value itself, for ops that change it in place.
+  /// The value itself, for ops that change it in place, and one to change it by: not by floats that an integer cannot hold.
   const Tensor& itself() { return value(first_); }
-  Tensor other() { return value(second_).detach(); }
+  Tensor other() {
+    const Tensor x = value(second_).detach();
+    return is_floating(x.dtype()) && !is_floating(itself().dtype()) ? gt(x, 0) : x;
+  }
   /// One of x's dimensions, at times one that it lacks.
   std::int64_t dim(const Tensor& x) {
     const std::int64_t n = std::max(x.dim(), 1), beyond = random.chance(0.03);
