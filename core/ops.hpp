@@ -2,6 +2,7 @@
 
 #include <tern/core/generator.hpp>
 #include <tern/core/tensor.hpp>
+#include <tern/kernels/unary.hpp>
 
 #include <utility>
 #include <vector>
@@ -21,6 +22,8 @@ struct HeightWidth {
 
 using kernels::Activation;
 using kernels::Reduction;
+using kernels::Unary;
+using kernels::UnaryOp;
 
 // Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
 // float32, float64 wins; a number takes the tensor's dtype where that can hold it, else int64 or, with a fraction,
@@ -60,15 +63,17 @@ Tensor le(const Tensor& a, Scalar b);
 Tensor gt(const Tensor& a, Scalar b);
 Tensor ge(const Tensor& a, Scalar b);
 
-// Elementwise functions.
-Tensor neg(const Tensor& x);
-Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);
-Tensor sqrt(const Tensor& x);
-Tensor pow(const Tensor& x, double exponent);
-Tensor tanh(const Tensor& x);
-Tensor relu(const Tensor& x);
-Tensor sigmoid(const Tensor& x);
+// Elementwise functions. docs/adding-an-op.md adds one.
+/// y = f(x), recorded under its name: what the others are.
+Tensor unary(const char* name, const Unary& f, const Tensor& x);
+inline Tensor neg(const Tensor& x) { return unary("neg", {UnaryOp::neg}, x); }
+inline Tensor exp(const Tensor& x) { return unary("exp", {UnaryOp::exp}, x); }
+inline Tensor log(const Tensor& x) { return unary("log", {UnaryOp::log}, x); }
+inline Tensor sqrt(const Tensor& x) { return unary("sqrt", {UnaryOp::sqrt}, x); }
+inline Tensor pow(const Tensor& x, double exponent) { return unary("pow", {UnaryOp::pow, exponent}, x); }
+inline Tensor tanh(const Tensor& x) { return unary("tanh", {UnaryOp::tanh}, x); }
+inline Tensor relu(const Tensor& x) { return unary("relu", {UnaryOp::relu}, x); }
+inline Tensor sigmoid(const Tensor& x) { return unary("sigmoid", {UnaryOp::sigmoid}, x); }
 Tensor activate(const Tensor& x, Activation activation);  ///< one of these; x itself for Activation::none
 
 // Reductions. Without dims over all, to a shape of []. sum of integers is int64; keepdim leaves reduced sizes at 1.

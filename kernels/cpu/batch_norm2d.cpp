@@ -473,8 +473,7 @@ void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments*
 
 /// y = activation(y), of a few elements.
 void activate(CpuFloat32& kernels, Activation activation, int64_t n, float* y) {
-  if (activation == Activation::tanh) kernels.tanh(n, y, y);
-  if (activation == Activation::relu) kernels.relu(n, y, y);
+  if (activation != Activation::none) kernels.unary(unary_of(activation), n, y, y);
 }
 
 /// y = activation(x normalised, plus residual).
