@@ -60,8 +60,8 @@ struct Conv2dShape {
   int64_t Q() const { return (W + 2 * pad_w - dilation_w * (S - 1) - 1) / stride_w + 1; }
 };
 
-/// What a kernel may do to its result on the way out. With y = f(x) its derivative is 1, 1 - y * y, or 1 where y > 0 and
-/// else 0.
+/// What a kernel may do to its result on the way out. With y = f(x) its derivative is 1, 1 - y * y, or 0 where y <= 0
+/// and else 1, also for NaN.
 enum class Activation { none, tanh, relu };
 
 /// x is [rows, in], w is [out, in], bias is [out], y is [rows, out].
@@ -224,6 +224,9 @@ class ArrayKernels {
   /// y = 1 where a op b, else 0; y dense in the order of the walk. Comparisons with NaN are false, `ne` is true.
   virtual void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) = 0;
   virtual void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) = 0;
+
+  /// y[i] = value where mask[i] is not 0, else x[i]. y may alias x.
+  virtual void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) = 0;
 
   /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0.
   virtual void sum(const ReduceShape& r, const T* x, T* y) = 0;

@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
 
 namespace tern {
 
@@ -38,9 +39,12 @@ Tensor cross_entropy(const Tensor& in, const Tensor& labels, const CrossEntropyO
     k.cross_entropy(s, logits.data<T>(), target.data<std::int64_t>(), weight.defined() ? weight.data<T>() : nullptr,
                     loss.data<T>(), dlogits.defined() ? dlogits.data<T>() : nullptr);
   });
-  return record("cross_entropy", {logits}, loss, [each, dlogits = Saved(dlogits)](const Tensor& g) {
-    return g.storage()->is_unit() ? *dlogits : *dlogits * (each ? g.unsqueeze(1) : g);
-  });
+  return record("cross_entropy", {logits}, loss,
+                [each, ignore = s.ignore_index, dlogits = Saved(dlogits), target = Saved(target)](const Tensor& g) {
+                  if (g.storage()->is_unit()) return *dlogits;
+                  const Tensor rows = each ? g : g.expand((*target).shape());
+                  return *dlogits * masked_fill(rows, eq(*target, ignore), 0).unsqueeze(1);
+                });
 }
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {

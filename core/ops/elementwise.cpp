@@ -7,16 +7,42 @@ namespace tern {
 using kernels::FloatKernels;
 using kernels::GradientOf;
 
+namespace {
+
+/// Of integers: as float32, or in their own dtype where that holds the result, or an Error, as PyTorch has it.
+Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
+  const auto number = [&](std::int64_t v) { return full({}, v, {.dtype = x.dtype(), .device = x.device()}); };
+  switch (f.op) {
+    case UnaryOp::exp:
+    case UnaryOp::log:
+    case UnaryOp::sqrt:
+    case UnaryOp::pow:
+    case UnaryOp::tanh:
+    case UnaryOp::sigmoid:
+      return unary(name, f, x.to(DType::float32));
+    case UnaryOp::neg:
+      return 0 - x;
+    case UnaryOp::relu:
+      return maximum(x, number(0));
+    default:
+      fail("{}: got {}, expected float32 or float64", name, x.dtype());
+  }
+}
+
+}  // namespace
+
 Tensor unary(const char* name, const Unary& f, const Tensor& in) {
+  if (!is_floating(in.dtype())) return of_integers(name, f, in);
   const Tensor x = in.contiguous(), y = empty_like(x);
   for_floating(name, x, [&]<class T>(FloatKernels<T>& k) { k.unary(f, x.numel(), x.data<T>(), y.data<T>()); });
   const GradientOf from = kernels::gradient_of(f.op);
-  const Tensor& kept = from == GradientOf::input ? x : from == GradientOf::output ? y : Tensor();
-  return record(name, {x}, y, [name, f, v = Saved(kept)](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous(), from = (*v).defined() ? *v : g;
-    const Tensor dx = (*v).defined() ? v.reuse() : empty_like(g);
+  const Saved saved(from == GradientOf::input ? x : from == GradientOf::output ? y : Tensor());
+  return record(name, {x}, y, [name, f, saved](const Tensor& gradient) {
+    const Tensor g = gradient.contiguous();
+    const Tensor& v = (*saved).defined() ? *saved : g;
+    const Tensor dx = (*saved).defined() ? saved.reuse() : empty_like(g);
     for_floating(name, g, [&]<class T>(FloatKernels<T>& k) {
-      k.unary_backward(f, g.numel(), from.data<T>(), g.data<T>(), dx.data<T>());
+      k.unary_backward(f, g.numel(), v.data<T>(), g.data<T>(), dx.data<T>());
     });
     return dx;
   });

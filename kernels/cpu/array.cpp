@@ -150,6 +150,14 @@ void CpuArray<T>::binary(BinaryOp op, const Strided& s, const T* a, const T* b, 
   });
 }
 
+template <class T>
+void CpuArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) {
+  parallel_for(n, piece, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) y[i] = mask[i] ? value : x[i];
+  });
+}
+
 /// r.outer * r.n * r.inner additions, each element read once. Sums along rows (inner = 1) of many elements go by blocks
 /// of a fixed length, whose totals are then added up in order; sums down columns take 256 columns at a time.
 template <class T>

@@ -223,7 +223,7 @@ HWY_INLINE hn::Vec<D> gradient_at(D d, const OutputGradient& of, int64_t i) {
   if (of.activation == Activation::none) return g;
   const auto y = hn::LoadU(d, of.y + i);
   if (of.activation == Activation::tanh) return hn::Mul(g, hn::NegMulAdd(y, y, hn::Set(d, 1)));
-  return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), g);
+  return hn::IfThenZeroElse(hn::Le(y, hn::Zero(d)), g);
 }
 
 /// The sums of dy and of dy * xhat over n elements, n up to a block; and unless null, dresidual = dy.
@@ -669,8 +669,7 @@ void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activati
     if (windows_of_2) return gradient_2x2(s, of, x_plane, wanted, g, dx_plane);
     Scratch<float> before(PQ), spread_dy(HW);
     std::copy_n(g.dy, PQ, before.data());
-    if (activation == Activation::tanh) tanh_backward(PQ, g.y, g.dy, before.data());
-    if (activation == Activation::relu) relu_backward(PQ, g.y, g.dy, before.data());
+    if (activation != Activation::none) unary_backward(unary_of(activation), PQ, g.y, g.dy, before.data());
     spread(s, x_plane, wanted, before.data(), spread_dy.data());
     gradient_of_plane(HW, of, x_plane, {Activation::none, nullptr, spread_dy.data()}, dx_plane);
   });

@@ -16,6 +16,7 @@ class CpuArray : public ReferenceArray<T> {
   void copy(const Strided& s, const T* a, T* b) override;
   using ReferenceArray<T>::binary;  // those with a number come back to the one below
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
+  void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
   void sum(const ReduceShape& r, const T* x, T* y) override;
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
 };

@@ -97,6 +97,12 @@ struct CompareWith {
   __device__ uint8_t operator()(T x) const { return Compare{op}(x, number); }
 };
 
+template <class T>
+struct MaskedFill {
+  T value;
+  __device__ T operator()(uint8_t mask, T x) const { return mask ? value : x; }
+};
+
 template <class I, class F, class Y, class T>
 __global__ void __launch_bounds__(block_size, 4)
     map_strided(I n, F f, const __grid_constant__ Walk<I> walk, const T* a, const T* b, Y* y) {
@@ -205,6 +211,12 @@ void CudaArray<T>::compare(CompareOp op, const Strided& s, const T* a, T b, uint
   map_box(s, s.a, CompareWith<T>{op, b}, a, y);
 }
 
+template <class T>
+void CudaArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) {
+  const DeviceGuard guard(device_);
+  map_dense(n, MaskedFill<T>{value}, y, mask, x);
+}
+
 template void CudaArray<float>::fill(int64_t, float, float*);
 template void CudaArray<float>::cast(int64_t, const float*, float*);
 template void CudaArray<float>::cast(int64_t, const float*, double*);
@@ -215,6 +227,7 @@ template void CudaArray<float>::binary(BinaryOp, const Strided&, const float*, f
 template void CudaArray<float>::binary(BinaryOp, const Strided&, float, const float*, float*);
 template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, const float*, uint8_t*);
 template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, float, uint8_t*);
+template void CudaArray<float>::masked_fill(int64_t, const uint8_t*, float, const float*, float*);
 template void CudaArray<double>::fill(int64_t, double, double*);
 template void CudaArray<double>::cast(int64_t, const double*, float*);
 template void CudaArray<double>::cast(int64_t, const double*, double*);
@@ -225,6 +238,7 @@ template void CudaArray<double>::binary(BinaryOp, const Strided&, const double*,
 template void CudaArray<double>::binary(BinaryOp, const Strided&, double, const double*, double*);
 template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, const double*, uint8_t*);
 template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, double, uint8_t*);
+template void CudaArray<double>::masked_fill(int64_t, const uint8_t*, double, const double*, double*);
 template void CudaArray<int64_t>::fill(int64_t, int64_t, int64_t*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, float*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, double*);
@@ -235,6 +249,7 @@ template void CudaArray<int64_t>::binary(BinaryOp, const Strided&, const int64_t
 template void CudaArray<int64_t>::binary(BinaryOp, const Strided&, int64_t, const int64_t*, int64_t*);
 template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, const int64_t*, uint8_t*);
 template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, int64_t, uint8_t*);
+template void CudaArray<int64_t>::masked_fill(int64_t, const uint8_t*, int64_t, const int64_t*, int64_t*);
 template void CudaArray<uint8_t>::fill(int64_t, uint8_t, uint8_t*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, float*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, double*);
@@ -245,5 +260,6 @@ template void CudaArray<uint8_t>::binary(BinaryOp, const Strided&, const uint8_t
 template void CudaArray<uint8_t>::binary(BinaryOp, const Strided&, uint8_t, const uint8_t*, uint8_t*);
 template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, const uint8_t*, uint8_t*);
 template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, uint8_t, uint8_t*);
+template void CudaArray<uint8_t>::masked_fill(int64_t, const uint8_t*, uint8_t, const uint8_t*, uint8_t*);
 
 }  // namespace tern::kernels

@@ -128,4 +128,9 @@ void ReferenceArray<T>::compare(CompareOp op, const Strided& s, const T* a, cons
   walk(s, [&](int64_t i, int64_t at_a, int64_t at_b) { y[i] = compare_value(op, a[at_a], b[at_b]); });
 }
 
+template <class T>
+void ReferenceArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = mask[i] ? value : x[i];
+}
+
 }  // namespace tern::kernels

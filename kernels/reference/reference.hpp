@@ -23,6 +23,7 @@ class ReferenceArray : public ArrayKernels<T> {
   void binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) override;
+  void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
 
   // reduce.hpp
   void sum(const ReduceShape& r, const T* x, T* y) override;

@@ -153,6 +153,22 @@ TEMPLATE_TEST_CASE("binary and compare with a number", "[elementwise]", float, d
   });
 }
 
+TEMPLATE_TEST_CASE("masked_fill", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(30, [](Random& random) {
+    const int64_t n = random.length();
+    std::vector<T> x = random.values<T>(n), value = random.values<T>(1);
+    random.spoil(x), random.spoil(value);
+    std::vector<uint8_t> mask = random.between<uint8_t>(n, 0, 3);  // any number but 0 fills
+    CAPTURE(n, value[0]);
+    check_exact<T>(random, [&](auto& run) {
+      run.array().masked_fill(n, run.in(mask), value[0], run.in(x), run.out("y", {n}));
+      auto* y = run.inout("y, which is x", {n}, x);
+      run.array().masked_fill(n, run.in(mask), value[0], y, y);
+    });
+  });
+}
+
 TEMPLATE_TEST_CASE("compare", "[elementwise]", float, double, int64_t, uint8_t) {
   using T = TestType;
   for_each_case(60, [](Random& random) {
