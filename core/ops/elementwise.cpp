@@ -2,6 +2,8 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 
+#include <limits>
+
 namespace tern {
 
 using kernels::FloatKernels;
@@ -19,11 +21,29 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
     case UnaryOp::pow:
     case UnaryOp::tanh:
     case UnaryOp::sigmoid:
+    case UnaryOp::sin:
+    case UnaryOp::cos:
+    case UnaryOp::rsqrt:
+    case UnaryOp::log1p:
+    case UnaryOp::expm1:
+    case UnaryOp::erf:
+    case UnaryOp::reciprocal:
+    case UnaryOp::clamp:
       return unary(name, f, x.to(DType::float32));
     case UnaryOp::neg:
       return 0 - x;
     case UnaryOp::relu:
       return maximum(x, number(0));
+    case UnaryOp::abs:
+      return x.dtype() == DType::uint8 ? x.clone() : maximum(x, 0 - x);
+    case UnaryOp::round:
+    case UnaryOp::floor:
+    case UnaryOp::ceil:
+      return x.clone();
+    case UnaryOp::sign:
+      return gt(x, 0).to(x.dtype()) - lt(x, 0).to(x.dtype());
+    case UnaryOp::square:
+      return x * x;
     default:
       fail("{}: got {}, expected float32 or float64", name, x.dtype());
   }
@@ -46,6 +66,18 @@ Tensor unary(const char* name, const Unary& f, const Tensor& in) {
     });
     return dx;
   });
+}
+
+Tensor clamp(const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max) {
+  check(min || max, "clamp: neither min nor max is given, expected one at least");
+  if (!is_floating(x.dtype()) && (!min || min->is_whole()) && (!max || max->is_whole())) {
+    const auto number = [&](Scalar v) { return full({}, v, {.dtype = DType::int64, .device = x.device()}); };
+    const Tensor above = min ? maximum(x, number(*min)) : x;
+    return (max ? minimum(above, number(*max)) : above).to(x.dtype());
+  }
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const double least = min ? min->to<double>() : -infinity, most = max ? max->to<double>() : infinity;
+  return unary("clamp", {UnaryOp::clamp, least, most}, x);
 }
 
 Tensor activate(const Tensor& x, Activation activation) {

@@ -107,9 +107,19 @@ HWY_INLINE V tanh_of(V v) {
   return hn::IfThenElse(hn::IsNaN(v), v, hn::CopySignToAbs(y, v));
 }
 
+/// 2 sqrt(2 / pi) (x + 0.044715 x^3).
+HWY_INLINE V gelu_argument(V x) {
+  const D d;
+  const V curve = hn::MulAdd(hn::Mul(hn::Set(d, 0.044715F), x), x, hn::Set(d, 1));
+  return hn::Mul(hn::Mul(hn::Set(d, 1.5957691216F), x), curve);
+}
+
 /// Calls f with the function and its gradient, as in reference/unary.hpp. False for those that run as there.
 template <class F>
 HWY_INLINE bool with_function(const Unary& unary, const F& f) {
+  const D d;
+  const V zero = hn::Zero(d), one = hn::Set(d, 1), a = hn::Set(d, static_cast<float>(unary.a)),
+          b = hn::Set(d, static_cast<float>(unary.b));
   switch (unary.op) {
     case UnaryOp::neg:
       return f([](V x) HWY_ATTR { return hn::Neg(x); }, [](V, V dy) HWY_ATTR { return hn::Neg(dy); });
@@ -125,13 +135,65 @@ HWY_INLINE bool with_function(const Unary& unary, const F& f) {
                                [](V x, V dy) HWY_ATTR { return hn::Mul(dy, hn::Add(x, x)); });
     case UnaryOp::tanh:
       return f([](V x) HWY_ATTR { return tanh_of(x); },
-               [](V y, V dy) HWY_ATTR { return hn::Mul(dy, hn::NegMulAdd(y, y, hn::Set(D(), 1))); });
+               [=](V y, V dy) HWY_ATTR { return hn::Mul(dy, hn::NegMulAdd(y, y, one)); });
     case UnaryOp::relu:
-      return f([](V x) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(x, hn::Zero(D())), x); },
-               [](V y, V dy) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(y, hn::Zero(D())), dy); });
+      return f([=](V x) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(x, zero), x); },
+               [=](V y, V dy) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(y, zero), dy); });
     case UnaryOp::sigmoid:
       return f([](V x) HWY_ATTR { return sigmoid_of(x); },
-               [](V y, V dy) HWY_ATTR { return hn::Mul(hn::Mul(dy, y), hn::Sub(hn::Set(D(), 1), y)); });
+               [=](V y, V dy) HWY_ATTR { return hn::Mul(hn::Mul(dy, y), hn::Sub(one, y)); });
+    case UnaryOp::leaky_relu:
+      return f([=](V x) HWY_ATTR { return hn::IfThenElse(hn::Gt(x, zero), x, hn::Mul(a, x)); },
+               [=](V x, V dy) HWY_ATTR { return hn::IfThenElse(hn::Gt(x, zero), dy, hn::Mul(a, dy)); });
+    case UnaryOp::gelu_tanh:
+      return f([](V x) HWY_ATTR { return hn::Mul(x, sigmoid_of(gelu_argument(x))); },
+               [=](V x, V dy) HWY_ATTR {
+                 const V s = sigmoid_of(gelu_argument(x));
+                 const V slope = hn::MulAdd(hn::Mul(hn::Set(d, 3 * 0.044715F * 1.5957691216F), x), x,
+                                            hn::Set(d, 1.5957691216F));
+                 return hn::Mul(dy, hn::MulAdd(hn::Mul(x, s), hn::Mul(hn::Sub(one, s), slope), s));
+               });
+    case UnaryOp::silu:
+      return f([](V x) HWY_ATTR { return hn::Mul(x, sigmoid_of(x)); },
+               [=](V x, V dy) HWY_ATTR {
+                 const V s = sigmoid_of(x);
+                 return hn::Mul(hn::Mul(dy, s), hn::MulAdd(x, hn::Sub(one, s), one));
+               });
+    case UnaryOp::rsqrt:
+      return f([=](V x) HWY_ATTR { return hn::Div(one, hn::Sqrt(x)); },
+               [=](V y, V dy) HWY_ATTR {
+                 return hn::Mul(hn::Mul(dy, hn::Set(d, -0.5F)), hn::Mul(hn::Mul(y, y), y));
+               });
+    case UnaryOp::abs:
+      return f([](V x) HWY_ATTR { return hn::Abs(x); },
+               [=](V x, V dy) HWY_ATTR {
+                 return hn::IfThenElse(hn::Gt(x, zero), dy, hn::IfThenElseZero(hn::Lt(x, zero), hn::Neg(dy)));
+               });
+    case UnaryOp::round:
+      return f([](V x) HWY_ATTR { return hn::Round(x); }, [=](V, V) HWY_ATTR { return zero; });
+    case UnaryOp::floor:
+      return f([](V x) HWY_ATTR { return hn::Floor(x); }, [=](V, V) HWY_ATTR { return zero; });
+    case UnaryOp::ceil:
+      return f([](V x) HWY_ATTR { return hn::Ceil(x); }, [=](V, V) HWY_ATTR { return zero; });
+    case UnaryOp::sign:
+      return f([=](V x) HWY_ATTR {
+                 return hn::IfThenElse(hn::Gt(x, zero), one, hn::IfThenElseZero(hn::Lt(x, zero), hn::Neg(one)));
+               },
+               [=](V, V) HWY_ATTR { return zero; });
+    case UnaryOp::reciprocal:
+      return f([=](V x) HWY_ATTR { return hn::Div(one, x); },
+               [](V y, V dy) HWY_ATTR { return hn::Neg(hn::Mul(hn::Mul(dy, y), y)); });
+    case UnaryOp::clamp:
+      return f([=](V x) HWY_ATTR {
+                 const V above = hn::IfThenElse(hn::Lt(x, a), a, x);
+                 return hn::IfThenElse(hn::Gt(above, b), b, above);
+               },
+               [=](V x, V dy) HWY_ATTR {
+                 return hn::IfThenElseZero(hn::And(hn::Ge(x, a), hn::Le(x, b)), dy);
+               });
+    case UnaryOp::square:
+      return f([](V x) HWY_ATTR { return hn::Mul(x, x); },
+               [](V x, V dy) HWY_ATTR { return hn::Mul(dy, hn::Add(x, x)); });
     default:
       return false;
   }
