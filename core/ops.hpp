@@ -2,7 +2,9 @@
 
 #include <tern/core/generator.hpp>
 #include <tern/core/tensor.hpp>
+#include <tern/kernels/unary.hpp>
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,8 @@ struct HeightWidth {
 
 using kernels::Activation;
 using kernels::Reduction;
+using kernels::Unary;
+using kernels::UnaryOp;
 
 // Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
 // float32, float64 wins; a number takes the tensor's dtype where that can hold it, else int64 or, with a fraction,
@@ -61,15 +65,45 @@ Tensor le(const Tensor& a, Scalar b);
 Tensor gt(const Tensor& a, Scalar b);
 Tensor ge(const Tensor& a, Scalar b);
 
-// Elementwise functions.
-Tensor neg(const Tensor& x);
-Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);
-Tensor sqrt(const Tensor& x);
-Tensor pow(const Tensor& x, double exponent);
-Tensor tanh(const Tensor& x);
-Tensor relu(const Tensor& x);
-Tensor sigmoid(const Tensor& x);
+// Elementwise functions. docs/adding-an-op.md adds one.
+/// y = f(x), recorded under its name: what the others are.
+Tensor unary(const char* name, const Unary& f, const Tensor& x);
+inline Tensor neg(const Tensor& x) { return unary("neg", {UnaryOp::neg}, x); }
+inline Tensor exp(const Tensor& x) { return unary("exp", {UnaryOp::exp}, x); }
+inline Tensor log(const Tensor& x) { return unary("log", {UnaryOp::log}, x); }
+inline Tensor sqrt(const Tensor& x) { return unary("sqrt", {UnaryOp::sqrt}, x); }
+inline Tensor pow(const Tensor& x, double exponent) { return unary("pow", {UnaryOp::pow, exponent}, x); }
+inline Tensor tanh(const Tensor& x) { return unary("tanh", {UnaryOp::tanh}, x); }
+inline Tensor relu(const Tensor& x) { return unary("relu", {UnaryOp::relu}, x); }
+inline Tensor sigmoid(const Tensor& x) { return unary("sigmoid", {UnaryOp::sigmoid}, x); }
+inline Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01) {
+  return unary("leaky_relu", {UnaryOp::leaky_relu, negative_slope}, x);
+}
+inline Tensor elu(const Tensor& x, double alpha = 1) { return unary("elu", {UnaryOp::elu, alpha}, x); }
+enum class Approximate { none, tanh };
+inline Tensor gelu(const Tensor& x, Approximate approximate = Approximate::none) {
+  return unary("gelu", {approximate == Approximate::tanh ? UnaryOp::gelu_tanh : UnaryOp::gelu}, x);
+}
+inline Tensor silu(const Tensor& x) { return unary("silu", {UnaryOp::silu}, x); }
+inline Tensor softplus(const Tensor& x, double beta = 1, double threshold = 20) {
+  return unary("softplus", {UnaryOp::softplus, beta, threshold}, x);
+}
+inline Tensor sin(const Tensor& x) { return unary("sin", {UnaryOp::sin}, x); }
+inline Tensor cos(const Tensor& x) { return unary("cos", {UnaryOp::cos}, x); }
+inline Tensor rsqrt(const Tensor& x) { return unary("rsqrt", {UnaryOp::rsqrt}, x); }
+inline Tensor abs(const Tensor& x) { return unary("abs", {UnaryOp::abs}, x); }
+inline Tensor round(const Tensor& x) { return unary("round", {UnaryOp::round}, x); }  ///< halves to even
+inline Tensor floor(const Tensor& x) { return unary("floor", {UnaryOp::floor}, x); }
+inline Tensor ceil(const Tensor& x) { return unary("ceil", {UnaryOp::ceil}, x); }
+inline Tensor sign(const Tensor& x) { return unary("sign", {UnaryOp::sign}, x); }
+inline Tensor log1p(const Tensor& x) { return unary("log1p", {UnaryOp::log1p}, x); }
+inline Tensor expm1(const Tensor& x) { return unary("expm1", {UnaryOp::expm1}, x); }
+inline Tensor erf(const Tensor& x) { return unary("erf", {UnaryOp::erf}, x); }
+inline Tensor reciprocal(const Tensor& x) { return unary("reciprocal", {UnaryOp::reciprocal}, x); }
+inline Tensor square(const Tensor& x) { return unary("square", {UnaryOp::square}, x); }
+/// At least min, at most max, where they are given; max where min is larger. Integers keep their dtype between whole
+/// bounds, and are float32 between others.
+Tensor clamp(const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max = {});
 Tensor activate(const Tensor& x, Activation activation);  ///< one of these; x itself for Activation::none
 
 // Reductions. Without dims, or with none named, over all, to a shape of []. sum of integers is int64; keepdim leaves

@@ -332,6 +332,22 @@ Tensor Tensor::pow(double exponent) const { return tern::pow(*this, exponent); }
 Tensor Tensor::tanh() const { return tern::tanh(*this); }
 Tensor Tensor::relu() const { return tern::relu(*this); }
 Tensor Tensor::sigmoid() const { return tern::sigmoid(*this); }
+Tensor Tensor::sin() const { return tern::sin(*this); }
+Tensor Tensor::cos() const { return tern::cos(*this); }
+Tensor Tensor::rsqrt() const { return tern::rsqrt(*this); }
+Tensor Tensor::abs() const { return tern::abs(*this); }
+Tensor Tensor::round() const { return tern::round(*this); }
+Tensor Tensor::floor() const { return tern::floor(*this); }
+Tensor Tensor::ceil() const { return tern::ceil(*this); }
+Tensor Tensor::sign() const { return tern::sign(*this); }
+Tensor Tensor::log1p() const { return tern::log1p(*this); }
+Tensor Tensor::expm1() const { return tern::expm1(*this); }
+Tensor Tensor::erf() const { return tern::erf(*this); }
+Tensor Tensor::reciprocal() const { return tern::reciprocal(*this); }
+Tensor Tensor::square() const { return tern::square(*this); }
+Tensor Tensor::clamp(std::optional<Scalar> min, std::optional<Scalar> max) const {
+  return tern::clamp(*this, min, max);
+}
 Tensor Tensor::sum() const { return tern::sum(*this); }
 Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return tern::sum(*this, dims, keepdim); }
 Tensor Tensor::mean() const { return tern::mean(*this); }

@@ -155,6 +155,15 @@ struct StepNumbers {
   TERN_HOST_DEVICE double at(int i) const { return numbers[state->step * stride + i]; }
 };
 
+/// An elementwise function of one tensor. What it is named, and what a and b are to it, says unary.hpp.
+enum class UnaryOp : int;
+struct Unary {
+  UnaryOp op;
+  double a = 0, b = 0;
+};
+/// That of an activation other than none.
+Unary unary_of(Activation activation);
+
 enum class BinaryOp { add, sub, mul, div, maximum, minimum };
 enum class CompareOp { eq, ne, lt, le, gt, ge };
 
@@ -243,22 +252,10 @@ class FloatKernels {
  public:
   virtual ~FloatKernels() = default;
 
-  // Elementwise: y[i] = f(x[i]). y may alias x; dx may alias y or dy.
-  virtual void neg(int64_t n, const T* x, T* y) = 0;
-  virtual void exp(int64_t n, const T* x, T* y) = 0;
-  virtual void log(int64_t n, const T* x, T* y) = 0;
-  virtual void sqrt(int64_t n, const T* x, T* y) = 0;
-  virtual void pow(int64_t n, double exponent, const T* x, T* y) = 0;
-  virtual void tanh(int64_t n, const T* x, T* y) = 0;
-  virtual void relu(int64_t n, const T* x, T* y) = 0;  ///< NaN stays NaN
-  virtual void sigmoid(int64_t n, const T* x, T* y) = 0;
-
-  /// dx = dy * (1 - y * y), with y = tanh(x).
-  virtual void tanh_backward(int64_t n, const T* y, const T* dy, T* dx) = 0;
-  /// dx = 0 where y <= 0, else dy, with y = relu(x): NaN passes it on.
-  virtual void relu_backward(int64_t n, const T* y, const T* dy, T* dx) = 0;
-  /// dx = dy * y * (1 - y), with y = sigmoid(x).
-  virtual void sigmoid_backward(int64_t n, const T* y, const T* dy, T* dx) = 0;
+  /// y[i] = f(x[i]). y may alias x.
+  virtual void unary(const Unary& f, int64_t n, const T* x, T* y) = 0;
+  /// dx[i] = f'(x[i]) dy[i]. v is x, or y, or any n numbers, as gradient_of (unary.hpp) says. dx may alias v, or dy.
+  virtual void unary_backward(const Unary& f, int64_t n, const T* v, const T* dy, T* dx) = 0;
 
   /// y = a b for each of the batch.
   virtual void matmul(const MatmulShape& s, const T* a, const T* b, T* y) = 0;

@@ -187,10 +187,7 @@ Tensor operator/(Scalar a, const Tensor& x) {
 
 Tensor operator+(Scalar a, const Tensor& b) { return b + a; }
 Tensor operator*(Scalar a, const Tensor& b) { return b * a; }
-Tensor operator-(const Tensor& x) {
-  check_defined("neg", "x", x);
-  return is_floating(x.dtype()) ? neg(x) : 0 - x;
-}
+Tensor operator-(const Tensor& x) { return neg(x); }
 
 Tensor eq(const Tensor& a, const Tensor& b) { return compare("eq", CompareOp::eq, a, b); }
 Tensor ne(const Tensor& a, const Tensor& b) { return compare("ne", CompareOp::ne, a, b); }

@@ -528,8 +528,7 @@ void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments*
 
 /// y = activation(y), of a few elements.
 void activate(CpuFloat32& kernels, Activation activation, int64_t n, float* y) {
-  if (activation == Activation::tanh) kernels.tanh(n, y, y);
-  if (activation == Activation::relu) kernels.relu(n, y, y);
+  if (activation != Activation::none) kernels.unary(unary_of(activation), n, y, y);
 }
 
 /// y = activation(x normalised, plus residual).
@@ -726,8 +725,7 @@ void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activati
     if (windows_of_2) return gradient_2x2(s, of, x_plane, wanted, g, dx_plane);
     Scratch<float> before(PQ), spread_dy(HW);
     std::copy_n(g.dy, PQ, before.data());
-    if (activation == Activation::tanh) tanh_backward(PQ, g.y, g.dy, before.data());
-    if (activation == Activation::relu) relu_backward(PQ, g.y, g.dy, before.data());
+    if (activation != Activation::none) unary_backward(unary_of(activation), PQ, g.y, g.dy, before.data());
     spread(s, x_plane, wanted, before.data(), spread_dy.data());
     gradient_of_plane(HW, of, x_plane, {Activation::none, nullptr, spread_dy.data()}, dx_plane);
   });

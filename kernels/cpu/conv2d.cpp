@@ -119,8 +119,7 @@ class Output {
           max_pool2d_plane(pool, from.first + i * from.image + k * from.channel, y_ + to,
                            picked_ ? picked_ + to : nullptr);
         }
-        if (s_.activation == Activation::tanh) kernels_.tanh(n, y_ + to, y_ + to);
-        if (s_.activation == Activation::relu) kernels_.relu(n, y_ + to, y_ + to);
+        if (s_.activation != Activation::none) kernels_.unary(unary_of(s_.activation), n, y_ + to, y_ + to);
       }
     }
   }
@@ -182,8 +181,7 @@ class InputReader {
     const float* dy = in_.x + from;
     if (s.activation != Activation::none) {
       float* const before = s.pools() ? before_.data() : to;
-      if (s.activation == Activation::tanh) in_.kernels->tanh_backward(n, in_.y + from, dy, before);
-      if (s.activation == Activation::relu) in_.kernels->relu_backward(n, in_.y + from, dy, before);
+      in_.kernels->unary_backward(unary_of(s.activation), n, in_.y + from, dy, before);
       dy = before;
     }
     const Pool2dShape pool{1, 1, s.conv.P(), s.conv.Q(), s.R, s.S, s.R, s.S};

@@ -23,18 +23,9 @@ class CpuArray : public ReferenceArray<T> {
 
 class CpuFloat32 : public ReferenceFloat<float> {
  public:
-  // elementwise.cpp
-  void neg(int64_t n, const float* x, float* y) override;
-  void exp(int64_t n, const float* x, float* y) override;
-  void log(int64_t n, const float* x, float* y) override;
-  void sqrt(int64_t n, const float* x, float* y) override;
-  void pow(int64_t n, double exponent, const float* x, float* y) override;
-  void tanh(int64_t n, const float* x, float* y) override;
-  void relu(int64_t n, const float* x, float* y) override;
-  void sigmoid(int64_t n, const float* x, float* y) override;
-  void tanh_backward(int64_t n, const float* y, const float* dy, float* dx) override;
-  void relu_backward(int64_t n, const float* y, const float* dy, float* dx) override;
-  void sigmoid_backward(int64_t n, const float* y, const float* dy, float* dx) override;
+  // unary.cpp
+  void unary(const Unary& f, int64_t n, const float* x, float* y) override;
+  void unary_backward(const Unary& f, int64_t n, const float* v, const float* dy, float* dx) override;
 
   // matmul.cpp
   void matmul(const MatmulShape& s, const float* a, const float* b, float* y) override;

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <unary_cases.hpp>
+
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -369,14 +371,12 @@ TEST_CASE("elementwise kernels, pooling and optimisers are the same for any numb
   Random random(base_seed(), 0);
   const std::int64_t n = 200'003;
   const auto x = random.values<float>(n), y = random.values<float>(n), state = random.between<float>(n, 0, 1);
-  for (auto kernel :
-       {&FloatKernels<float>::neg, &FloatKernels<float>::exp, &FloatKernels<float>::log, &FloatKernels<float>::sqrt,
-        &FloatKernels<float>::tanh, &FloatKernels<float>::relu, &FloatKernels<float>::sigmoid}) {
-    check_same_bits({n}, [&](Outputs& out) { (floating().*kernel)(n, x.data(), out[0].data()); });
-  }
-  for (auto kernel : {&FloatKernels<float>::tanh_backward, &FloatKernels<float>::relu_backward,
-                      &FloatKernels<float>::sigmoid_backward}) {
-    check_same_bits({n}, [&](Outputs& out) { (floating().*kernel)(n, x.data(), y.data(), out[0].data()); });
+  for (const UnaryCase& c : unary_cases()) {
+    CAPTURE(c.name);
+    check_same_bits({n, n}, [&](Outputs& out) {
+      floating().unary(c.kernel, n, x.data(), out[0].data());
+      floating().unary_backward(c.kernel, n, x.data(), y.data(), out[1].data());
+    });
   }
   check_same_bits({n, n, n}, [&](Outputs& out) {
     const Strided dense{.ndim = 1, .size = {n}, .a = {1}, .b = {1}};
