@@ -98,7 +98,7 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
 /// Along a new dimension; all shapes must agree.
 Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
-/// The slices of x along dim that index, int64 [n], names, of any dtype. One out of range is an Error, on cuda NaN or 0.
+/// The slices of x along dim that index, int64 [n], names, of any dtype. One beyond is an Error, on cuda NaN or 0.
 Tensor index_select(const Tensor& x, std::int64_t dim, const Tensor& index);
 
 /// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).

@@ -121,8 +121,8 @@ __global__ void __launch_bounds__(block_size, 3)
       }
       for (int64_t c = lane; gradient && c < s.C; c += warp_threads) {
         const T prob = std::exp(row[c] - all.largest - log_sum), w_c = weight ? weight[c] : T{1};
-        gradient[c] = d * ((1 - s.smoothing) * w_t * (prob - (c == t ? T{1} : T{0})) +
-                           s.smoothing / static_cast<T>(s.C) * (sum_w * prob - w_c));
+        const T of_smoothing = s.smoothing > 0 ? s.smoothing / static_cast<T>(s.C) * (sum_w * prob - w_c) : T{0};
+        gradient[c] = d * ((1 - s.smoothing) * w_t * (prob - (c == t ? T{1} : T{0})) + of_smoothing);
       }
     }
     if (partial == nullptr) {
