@@ -1,8 +1,8 @@
 /// y[o, j, i] = x[o, index[j], i], and its gradient.
 ///
 /// index_select: a thread computes one element of y each time round a grid-stride loop. Bytes: y twice (read and
-/// written) and the indices; the limit is bandwidth, and for an inner of 1 the 32-byte sectors of x. The host does not see
-/// the indices: one out of range reads nothing and gives NaN, of integers 0.
+/// written) and the indices; the limit is bandwidth, and for an inner of 1 the 32-byte sectors of x. The host does not
+/// see the indices: one out of range reads nothing and gives NaN, of integers 0.
 ///
 /// index_select_backward gathers, so that it needs no atomics and adds in rising j: a warp computes dx[:, k, :] for one
 /// k and 128 pairs (o, i), a lane four of them. Its lanes read 32 indices at a time, a ballot finds which equal k, and

@@ -1,6 +1,6 @@
-/// Any safetensors file is a checkpoint of the run, weights of a model, or an error. An input is the first byte that the
-/// tensors' elements repeat, and then the file's header; behind it lie as many elements as the run's own checkpoints
-/// have. What is accepted is the state of the run: it is saved and read again as it is, and the run goes on from it.
+/// Any safetensors file is a checkpoint of the run, weights of a model, or an error. An input is the byte that all
+/// elements repeat, and then the file's header; behind it lie as many elements as the run's own checkpoints have.
+/// What is accepted is the state of the run: it is saved and read again as it is, and the run goes on from it.
 ///
 /// The run is that of RUN in seeds.py.
 
@@ -51,7 +51,8 @@ std::size_t bytes_of(const tern::TensorFile& file) {
 /// What a training that has done an epoch keeps: the most that a checkpoint of the run can hold.
 std::size_t most_bytes() {
   const tern::test::Folder folder;
-  run().train({.batch_done = [] {}, .epoch_done = [](const Epoch& e) { run().note(e, 0.5); }, .stop = [] { return false; }});
+  run().train(
+      {.batch_done = [] {}, .epoch_done = [](const Epoch& e) { run().note(e, 0.5); }, .stop = [] { return false; }});
   return bytes_of(run().checkpoint());
 }
 

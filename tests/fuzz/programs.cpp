@@ -137,7 +137,8 @@ class Program {
   Tensor fresh(const Shape& shape, DType type, Values kind = Values::any);
   /// Labels or indices below a bound.
   Tensor indices(std::int64_t n, std::int64_t bound) { return tensor(random.indices(n, bound), device_); }
-  /// The value itself, for ops that change it in place, and one to change it by: not by floats that an integer cannot hold.
+  /// The value itself, for ops that change it in place, and one to change it by: no floats, where it is of integers that
+  /// cannot hold them.
   const Tensor& itself() { return value(first_); }
   Tensor other() {
     const Tensor x = value(second_).detach();
@@ -376,7 +377,11 @@ const std::vector<Op>& ops() {
       {"2 - x", [](P p) { return 2 - p.a(); }},
       {"x * -1.5", [](P p) { return p.a() * -1.5; }},
       {"1.5 / x", [](P p) { return 1.5 / p.a(); }, 0, true},
-      {"x * x", [](P p) { const Tensor x = p.a(); return x * x; }},
+      {"x * x",
+       [](P p) {
+         const Tensor x = p.a();
+         return x * x;
+       }},
       {"eq", binary<eq>},
       {"ne", binary<ne>},
       {"lt", binary<lt>},
@@ -388,48 +393,154 @@ const std::vector<Op>& ops() {
       {"exp", unary<exp>},
       {"log", unary<log>, 0, true},
       {"sqrt", unary<sqrt>, 0, true},
-      {"pow", [](P p) { const Tensor x = p.a(); return pow(x, exponent(p)); }, 0, true},
+      {"pow",
+       [](P p) {
+         const Tensor x = p.a();
+         return pow(x, exponent(p));
+       },
+       0, true},
       {"tanh", unary<tern::tanh>},
       {"relu", unary<relu>},
       {"sigmoid", unary<sigmoid>},
       {"sum", unary<sum>, 1},
-      {"sum over dims", [](P p) { const Tensor x = p.a(); const Shape d = p.dims(x); return sum(x, d, p.random.chance(0.5)); }, 1},
+      {"sum over dims",
+       [](P p) {
+         const Tensor x = p.a();
+         const Shape d = p.dims(x);
+         return sum(x, d, p.random.chance(0.5));
+       },
+       1},
       {"mean", unary<mean>, 1},
-      {"mean over dims", [](P p) { const Tensor x = p.a(); const Shape d = p.dims(x); return mean(x, d, p.random.chance(0.5)); }, 1},
+      {"mean over dims",
+       [](P p) {
+         const Tensor x = p.a();
+         const Shape d = p.dims(x);
+         return mean(x, d, p.random.chance(0.5));
+       },
+       1},
       {"sum_of_squares", [](P p) { return sum_of_squares(several(p, true)); }, 1},
       {"max", unary<max>},
-      {"max along dim", [](P p) { const Tensor x = p.a(); const auto d = p.dim(x); return max(x, d, p.random.chance(0.5)).values; }},
+      {"max along dim",
+       [](P p) {
+         const Tensor x = p.a();
+         const auto d = p.dim(x);
+         return max(x, d, p.random.chance(0.5)).values;
+       }},
       {"argmax", unary<argmax>},
-      {"argmax along dim", [](P p) { const Tensor x = p.a(); const auto d = p.dim(x); return argmax(x, d, p.random.chance(0.5)); }},
-      {"softmax", [](P p) { const Tensor x = p.a(); return softmax(x, p.dim(x)); }, 1},
-      {"log_softmax", [](P p) { const Tensor x = p.a(); return log_softmax(x, p.dim(x)); }, 1},
+      {"argmax along dim",
+       [](P p) {
+         const Tensor x = p.a();
+         const auto d = p.dim(x);
+         return argmax(x, d, p.random.chance(0.5));
+       }},
+      {"softmax",
+       [](P p) {
+         const Tensor x = p.a();
+         return softmax(x, p.dim(x));
+       },
+       1},
+      {"log_softmax",
+       [](P p) {
+         const Tensor x = p.a();
+         return log_softmax(x, p.dim(x));
+       },
+       1},
       {"matmul", matmul_of, 1},
       {"linear", linear_of, 1},
       {"cat", [](P p) { return cat(several(p, true), p.random.chance(0.9) ? 0 : 1); }},
-      {"stack", [](P p) { const auto all = several(p, false); return stack(all, p.dim(all[0])); }},
+      {"stack",
+       [](P p) {
+         const auto all = several(p, false);
+         return stack(all, p.dim(all[0]));
+       }},
       {"index_select", index_select_of},
       {"conv2d", conv2d_of, 1, false, false, true},
       {"conv2d_max_pool2d", conv2d_max_pool2d_of, 1, false, false, true},
-      {"max_pool2d", [](P p) { const Tensor x = image(p); const HeightWidth k = window(p, 4); return max_pool2d(x, k, pooling(p, k)); }},
-      {"max_pool2d's indices", [](P p) { const Tensor x = image(p); const HeightWidth k = window(p, 4); return max_pool2d_with_indices(x, k, pooling(p, k)).indices; }},
-      {"avg_pool2d", [](P p) { const Tensor x = image(p); const HeightWidth k = window(p, 4); return avg_pool2d(x, k, pooling(p, k)); }, 1},
-      {"dropout", [](P p) { const Tensor x = p.a(); Generator g(7); return dropout(x, p.random.pick({0.0, 0.3, 0.5, 1.0}), p.random.chance(0.8), g); }},
-      {"dropout2d", [](P p) { const Tensor x = image(p); Generator g(7); return dropout2d(x, p.random.pick({0.0, 0.3, 0.5, 1.0}), p.random.chance(0.8), g); }},
+      {"max_pool2d",
+       [](P p) {
+         const Tensor x = image(p);
+         const HeightWidth k = window(p, 4);
+         return max_pool2d(x, k, pooling(p, k));
+       }},
+      {"max_pool2d's indices",
+       [](P p) {
+         const Tensor x = image(p);
+         const HeightWidth k = window(p, 4);
+         return max_pool2d_with_indices(x, k, pooling(p, k)).indices;
+       }},
+      {"avg_pool2d",
+       [](P p) {
+         const Tensor x = image(p);
+         const HeightWidth k = window(p, 4);
+         return avg_pool2d(x, k, pooling(p, k));
+       },
+       1},
+      {"dropout",
+       [](P p) {
+         const Tensor x = p.a();
+         Generator g(7);
+         return dropout(x, p.random.pick({0.0, 0.3, 0.5, 1.0}), p.random.chance(0.8), g);
+       }},
+      {"dropout2d",
+       [](P p) {
+         const Tensor x = image(p);
+         Generator g(7);
+         return dropout2d(x, p.random.pick({0.0, 0.3, 0.5, 1.0}), p.random.chance(0.8), g);
+       }},
       {"batch_norm2d", batch_norm2d_of, 1e3},
       {"batch_norm2d_max_pool2d", batch_norm2d_max_pool2d_of, 1e3},
       {"cross_entropy", cross_entropy_of, 1},
-      {"mse_loss", [](P p) { const Tensor x = p.a(), y = p.beside(x); return mse_loss(x, y, p.random.pick({Reduction::none, Reduction::mean, Reduction::sum})); }, 1},
-      {"reshape", [](P p) { const Tensor x = p.a(); return x.reshape(reshaped(p, x)); }},
-      {"view", [](P p) { const Tensor x = p.a(); return x.view(reshaped(p, x)); }},
-      {"flatten", [](P p) { const Tensor x = p.a(); const auto from = p.dim(x); return x.flatten(from, p.dim(x)); }},
-      {"permute", [](P p) { const Tensor x = p.a(); return x.permute(random_order(p.random, x.dim())); }},
-      {"transpose", [](P p) { const Tensor x = p.a(); const auto d = p.dim(x); return x.transpose(d, p.dim(x)); }},
+      {"mse_loss",
+       [](P p) {
+         const Tensor x = p.a(), y = p.beside(x);
+         return mse_loss(x, y, p.random.pick({Reduction::none, Reduction::mean, Reduction::sum}));
+       },
+       1},
+      {"reshape",
+       [](P p) {
+         const Tensor x = p.a();
+         return x.reshape(reshaped(p, x));
+       }},
+      {"view",
+       [](P p) {
+         const Tensor x = p.a();
+         return x.view(reshaped(p, x));
+       }},
+      {"flatten",
+       [](P p) {
+         const Tensor x = p.a();
+         const auto from = p.dim(x);
+         return x.flatten(from, p.dim(x));
+       }},
+      {"permute",
+       [](P p) {
+         const Tensor x = p.a();
+         return x.permute(random_order(p.random, x.dim()));
+       }},
+      {"transpose",
+       [](P p) {
+         const Tensor x = p.a();
+         const auto d = p.dim(x);
+         return x.transpose(d, p.dim(x));
+       }},
       {"t", [](P p) { return p.a().t(); }},
       {"narrow", narrowed},
       {"select", selected},
-      {"squeeze", [](P p) { const Tensor x = p.a(); return x.squeeze(p.dim(x)); }},
-      {"unsqueeze", [](P p) { const Tensor x = p.a(); return x.unsqueeze(p.dim(x)); }},
-      {"expand", [](P p) { const Tensor x = p.a(); return x.expand(expanded(p, x)); }},
+      {"squeeze",
+       [](P p) {
+         const Tensor x = p.a();
+         return x.squeeze(p.dim(x));
+       }},
+      {"unsqueeze",
+       [](P p) {
+         const Tensor x = p.a();
+         return x.unsqueeze(p.dim(x));
+       }},
+      {"expand",
+       [](P p) {
+         const Tensor x = p.a();
+         return x.expand(expanded(p, x));
+       }},
       {"contiguous", [](P p) { return p.a().contiguous(); }},
       {"clone", [](P p) { return p.a().clone(); }},
       {"detach", [](P p) { return p.a().detach(); }},
