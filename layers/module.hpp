@@ -34,7 +34,8 @@ struct Members {
 ///     }
 ///   };
 ///
-/// Copies share their tensors, as copies of a Tensor do.
+/// Copies share their tensors, as copies of a Tensor do. Any number of threads may call a module in evaluation mode;
+/// training, to(), load_state_dict() and changes of mode want it alone. These change nothing where they throw.
 class Module {
  public:
   virtual ~Module() = default;
