@@ -60,6 +60,9 @@ struct TensorOptions {
 /// defined().
 ///
 /// Everything throws tern::Error on bad input before anything is changed.
+///
+/// Handles may be copied, read and let go by any number of threads, and graphs that share tensors be built and freed in
+/// any. Who writes to an array, or runs backward() into the same leaves, must be alone with it.
 class Tensor {
  public:
   Tensor() = default;

@@ -27,6 +27,7 @@ struct DataLoaderOptions {
 ///
 /// Each loop is an epoch, whether the one before came to its end or not. Where set_state() was called since, it is what
 /// is left of that epoch: set_state(state()) after a loop that was left early, by break or an exception, goes on there.
+/// One thread at a time; several loaders may share a dataset.
 class DataLoader {
  public:
   using State = EpochState;

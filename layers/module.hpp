@@ -39,7 +39,8 @@ struct Members {
 /// first call of the model: operator() throws where a layer's tensors, or a mode that differs from the model's, are not
 /// to be found by members() of the outermost module that is being called on this thread.
 ///
-/// Copies share their tensors, as copies of a Tensor do.
+/// Copies share their tensors, as copies of a Tensor do. Any number of threads may call a module in evaluation mode;
+/// training, to(), load_state_dict() and changes of mode want it alone. These change nothing where they throw.
 class Module {
  public:
   virtual ~Module() = default;

@@ -26,7 +26,8 @@ struct StepTable {
 };
 
 /// What all optimisers share. Parameters without a gradient are left alone; gradients are never changed. State follows
-/// a parameter that Module::to moves. A constructor throws Error for a parameter that it gets twice.
+/// a parameter that Module::to moves. A constructor throws Error for a parameter that it gets twice. step() and
+/// load_state_dict() change nothing where they throw; on a cuda device that takes a StepGuard. One thread at a time.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;

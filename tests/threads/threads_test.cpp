@@ -55,7 +55,7 @@ std::vector<std::vector<double>> trained(const Dataset& data, std::uint64_t seed
 
 }  // namespace
 
-TEST_CASE("two models trained in two threads, on one dataset, get the bits of one after the other") {
+TEST_CASE("two models trained in two threads, on one dataset, get the bits of one after the other", "[threads]") {
   const TensorDataset data = synthetic_birds_and_planes(12, base_seed());
   const auto one = trained(data, 1, false), other = trained(data, 2, true);
   REQUIRE(one != other);
@@ -65,7 +65,7 @@ TEST_CASE("two models trained in two threads, on one dataset, get the bits of on
   CHECK(at_once[1] == other);
 }
 
-TEST_CASE("one model predicts in four threads") {
+TEST_CASE("one model predicts in four threads", "[threads]") {
   Generator generator(base_seed());
   const GeneratorGuard guard(generator);
   Net model(4, true, 0.4);
@@ -81,7 +81,7 @@ TEST_CASE("one model predicts in four threads") {
   CHECK(found == expected);
 }
 
-TEST_CASE("handles on one tensor are copied, read and let go by many threads, and graphs that share it end in any") {
+TEST_CASE("handles on one tensor are copied, read and let go by many threads, and graphs that share it end in any", "[threads]") {
   const Tensor w = ones({64}, {.requires_grad = true});
   std::optional<Tensor> y = (w * 2.0);
   std::vector<std::vector<double>> sums(4);
@@ -98,7 +98,7 @@ TEST_CASE("handles on one tensor are copied, read and let go by many threads, an
   in_threads(4, [&](int i) { ends[static_cast<std::size_t>(i)] = {}; });  // who is last frees what they share
 }
 
-TEST_CASE("each thread has its own mode of recording and its own generator") {
+TEST_CASE("each thread has its own mode of recording and its own generator", "[threads]") {
   std::vector<std::vector<double>> expected, found(4);
   const auto draw = [](int i) {
     Generator generator(static_cast<std::uint64_t>(i));
