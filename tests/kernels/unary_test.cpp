@@ -6,6 +6,9 @@
 
 namespace tern::test {
 
+/// Where exp overflows on the way, numbers that are near the dtype's smallest become 0.
+constexpr Tolerance each_or_tiny{.floor = 1e-30};
+
 /// What the gradient of f at x is computed from.
 template <class T>
 std::vector<T> gradient_input(const Unary& f, std::vector<T> x) {
@@ -18,15 +21,16 @@ std::vector<T> gradient_input(const Unary& f, std::vector<T> x) {
 TEMPLATE_TEST_CASE("elementwise functions", "[unary]", float, double) {
   using T = TestType;
   for (const UnaryCase& c : unary_cases()) {
-    for_each_case(20, [&](Random& random) {
+    for_each_case(6, [&](Random& random) {
       const double reach = random.pick({0.0, 1e-3, 20.0, 1e4});
       std::vector<T> x = random.between<T>(random.length(), reach > 0 ? -reach : c.low, reach > 0 ? reach : c.high);
       if (random.chance(0.5)) random.spoil(x);
       const int64_t n = static_cast<int64_t>(x.size());
       CAPTURE(c.name, n, reach);
-      check_close<T>(random, each, [&](auto& run) { run.floating().unary(c.kernel, n, run.in(x), run.out("y", {n})); });
+      check_close<T>(random, each_or_tiny,
+                     [&](auto& run) { run.floating().unary(c.kernel, n, run.in(x), run.out("y", {n})); });
       INFO("y is x");
-      check_close<T>(random, each, [&](auto& run) {
+      check_close<T>(random, each_or_tiny, [&](auto& run) {
         auto* y = run.inout("y", {n}, x);
         run.floating().unary(c.kernel, n, y, y);
       });
@@ -37,7 +41,7 @@ TEMPLATE_TEST_CASE("elementwise functions", "[unary]", float, double) {
 TEMPLATE_TEST_CASE("gradients of elementwise functions", "[unary]", float, double) {
   using T = TestType;
   for (const UnaryCase& c : unary_cases()) {
-    for_each_case(20, [&](Random& random) {
+    for_each_case(6, [&](Random& random) {
       std::vector<T> v = gradient_input(c.kernel, random.between<T>(random.length(), c.low, c.high));
       const int64_t n = static_cast<int64_t>(v.size());
       const std::vector<T> dy = random.values<T>(n);
