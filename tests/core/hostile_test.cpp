@@ -60,7 +60,7 @@ TEST_CASE("as_strided shows what lies within the storage, and nothing else", "[h
         has_elements = has_elements && shape[d] != 0;
         count *= static_cast<long double>(std::max<std::int64_t>(shape[d], 1));
         last +=
-            static_cast<long double>(std::max<std::int64_t>(shape[d] - 1, 0)) * static_cast<long double>(strides[d]);
+            static_cast<long double>(std::max<std::int64_t>(shape[d], 1) - 1) * static_cast<long double>(strides[d]);
       }
       valid = valid && count <= static_cast<long double>(most) && (has_elements ? last < n : offset <= n);
       if (!valid) {
