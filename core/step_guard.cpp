@@ -21,6 +21,7 @@ StepGuard::~StepGuard() {
   innermost = outer_;
   if (kept_) return;
   generator_.set_state(random_);
+  for (auto undo = undo_.rbegin(); undo != undo_.rend(); ++undo) (*undo)();
   try {
     for (const auto& [x, before] : held_) {
       copy_into(before, x);
@@ -29,6 +30,10 @@ StepGuard::~StepGuard() {
   } catch (const Error&) {
     // Only after an error of the device, which whoever waits for it is told of.
   }
+}
+
+void StepGuard::note_undo(std::function<void()> undo) {
+  if (innermost && !cuda::is_capturing()) innermost->undo_.push_back(std::move(undo));
 }
 
 void StepGuard::note(const Tensor& x) {

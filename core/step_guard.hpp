@@ -3,6 +3,7 @@
 #include <tern/core/generator.hpp>
 #include <tern/core/tensor.hpp>
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -36,11 +37,15 @@ class StepGuard {
   /// For what changes a contiguous tensor that such a guard is to put back: has this thread's guards note what it holds.
   /// Without effect where there is none, for an undefined tensor, and while a graph is recorded, which changes nothing.
   static void note(const Tensor& x);
+  /// Has this thread's innermost guard call undo(), which must not throw, before it puts tensors back. What that changes
+  /// must outlive the guard.
+  static void note_undo(std::function<void()> undo);
 
  private:
   Generator& generator_;
   kernels::PhiloxState random_;
   std::vector<std::pair<Tensor, Tensor>> held_;  ///< tensors, and what they held
+  std::vector<std::function<void()>> undo_;
   bool kept_ = false;
   StepGuard* outer_;
 };

@@ -223,6 +223,7 @@ void SGD::update(const StepTable* table) {
       });
     });
   }
+  StepGuard::note_undo([this, before = momentum_]() mutable { momentum_.swap(before); });
   run_all(launches, changed);
   momentum_ = std::move(momentum);
 }
@@ -313,6 +314,10 @@ void AdamW::update(const StepTable* table) {
     });
     column += 3;
   }
+  StepGuard::note_undo([this, m = exp_avg_, v = exp_avg_sq_]() mutable {
+    exp_avg_.swap(m);
+    exp_avg_sq_.swap(v);
+  });
   run_all(launches, changed);
   exp_avg_ = std::move(first);
   exp_avg_sq_ = std::move(second);
