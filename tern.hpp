@@ -8,6 +8,7 @@
 #include <tern/core/generator.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/safetensors.hpp>
+#include <tern/core/step_guard.hpp>
 #include <tern/core/tensor.hpp>
 #include <tern/data/augment.hpp>
 #include <tern/data/cifar10.hpp>

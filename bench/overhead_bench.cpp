@@ -65,13 +65,15 @@ Link mul() {
 }
 
 Link tanh() {
-  return {[](const Tensor& x) { return tern::tanh(x); }, [m = Buffers()] { kernels().tanh(n, data(m.a), data(m.y)); },
-          [m = Buffers()] { kernels().tanh_backward(n, data(m.a), data(m.b), data(m.y)); }};
+  return {[](const Tensor& x) { return tern::tanh(x); },
+          [m = Buffers()] { kernels().unary({UnaryOp::tanh}, n, data(m.a), data(m.y)); },
+          [m = Buffers()] { kernels().unary_backward({UnaryOp::tanh}, n, data(m.a), data(m.b), data(m.y)); }};
 }
 
 Link relu() {
-  return {[](const Tensor& x) { return tern::relu(x); }, [m = Buffers()] { kernels().relu(n, data(m.a), data(m.y)); },
-          [m = Buffers()] { kernels().relu_backward(n, data(m.a), data(m.b), data(m.y)); }};
+  return {[](const Tensor& x) { return tern::relu(x); },
+          [m = Buffers()] { kernels().unary({UnaryOp::relu}, n, data(m.a), data(m.y)); },
+          [m = Buffers()] { kernels().unary_backward({UnaryOp::relu}, n, data(m.a), data(m.b), data(m.y)); }};
 }
 
 /// Over a dimension of one element: a sum, and a division by a number.

@@ -4,9 +4,12 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/graph_access.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -37,54 +40,98 @@ void check_gradient(const Node& node, std::size_t i, const Tensor& g, const Shap
         g.device(), i, dtype, shape, device);
 }
 
-/// sum += gradient, for each: by one kernel for those of one dtype on one device.
-void add_all(std::vector<std::pair<Tensor, Tensor>> additions) {
-  while (!additions.empty()) {
-    const Tensor like = additions[0].first;
-    const auto others = std::stable_partition(additions.begin(), additions.end(), [&like](const auto& addition) {
-      return addition.first.dtype() == like.dtype() && addition.first.device() == like.device();
-    });
-    for_floating("backward", like, [&]<class T>(kernels::FloatKernels<T>& k) {
-      std::vector<kernels::Segment<T>> all;
-      std::vector<Tensor> dense;  // kept until the kernel has run
-      for (auto addition = additions.begin(); addition != others; ++addition) {
-        const Tensor& sum = addition->first;
-        if (!sum.is_contiguous()) {
-          sum.add_(addition->second);
-          continue;
-        }
-        dense.push_back(addition->second.contiguous());
-        all.push_back({sum.numel(), dense.back().template data<T>(), sum.data<T>()});
-        sum.storage()->bump_version();
-      }
-      k.add_all(all);
-    });
-    additions.erase(additions.begin(), others);
-  }
-}
-
-/// What leaves get on top of the gradient that they have: queued, and added all at once when the pass is over, or when
-/// one of them would get a second addition. So each leaf's are added in the order they come in.
+/// What a backward pass adds to gradients, queued so that all can be added at once, by one kernel for those of one dtype
+/// on one device. Only run() changes anything, and that asks for no memory: prepare() has.
 class Additions {
  public:
+  /// sum += gradient. Each sum's are added in the order they come in.
   void push(const Tensor& sum, Tensor gradient) {
-    const Storage *to = sum.storage().get(), *from = gradient.storage().get();
-    if (to == from || written_.contains(to) || read_.contains(to) || written_.contains(from)) flush();
+    const Storage* const to = sum.storage().get();
+    if (to == gradient.storage().get() || written_.contains(gradient.storage().get())) gradient = gradient.clone();
+    const Storage* const from = gradient.storage().get();
+    if (rounds_.empty() || in_round_.contains(to)) {
+      rounds_.emplace_back();
+      in_round_.clear();
+    }
+    rounds_.back().push_back({sum, gradient.contiguous()});
+    in_round_.insert({to, from});
     written_.insert(to);
-    read_.insert(from);
-    all_.emplace_back(sum, std::move(gradient));
-    if (to == from) flush();
   }
 
-  void flush() {
-    add_all(std::exchange(all_, {}));
-    written_.clear();
-    read_.clear();
+  void prepare() {
+    for (std::vector<Addition>& round : rounds_) {
+      while (!round.empty()) {
+        const Tensor like = round[0].sum;
+        const auto others = std::stable_partition(round.begin(), round.end(), [&like](const Addition& addition) {
+          return addition.sum.dtype() == like.dtype() && addition.sum.device() == like.device();
+        });
+        std::vector<Addition> alike(round.begin(), others);
+        for_floating("backward", like, [&]<class T>(kernels::FloatKernels<T>& k) {
+          std::vector<kernels::Segment<T>> all;
+          for (const auto& [sum, gradient] : alike) {
+            all.push_back({sum.numel(), gradient.template data<T>(), sum.template data<T>()});
+          }
+          runs_.emplace_back([&k, all = std::move(all), alike = std::move(alike)] {
+            k.add_all(all);
+            for (const Addition& addition : alike) addition.sum.storage()->bump_version();
+          });
+        });
+        round.erase(round.begin(), others);
+      }
+    }
+  }
+
+  void run() const {
+    for (const auto& run : runs_) run();
   }
 
  private:
-  std::vector<std::pair<Tensor, Tensor>> all_;  ///< a leaf's gradient, and what is to be added to it
-  std::unordered_set<const Storage*> written_, read_;
+  struct Addition {
+    Tensor sum, gradient;  ///< both contiguous
+  };
+
+  std::vector<std::vector<Addition>> rounds_;  ///< in none of them is one memory written twice, or read and written
+  std::unordered_set<const Storage*> in_round_, written_;
+  std::vector<std::function<void()>> runs_;
+};
+
+/// What leaves get from a backward pass. None of them has any of it unless the pass comes to its end.
+class LeafGradients {
+ public:
+  void add(const Tensor& leaf, Tensor gradient) {
+    const auto [at, is_first] = sum_of_.try_emplace(GraphAccess::id(leaf), Tensor());
+    Tensor& sum = at->second;
+    if (!is_first) return additions_.push(sum, std::move(gradient));
+    const Tensor before = leaf.grad();
+    if (!before.defined()) {
+      sum = GraphAccess::own(std::move(gradient));
+      first_.emplace_back(leaf, sum);
+    } else if (before.is_contiguous()) {
+      sum = before;
+      additions_.push(sum, std::move(gradient));
+    } else {
+      sum = before.clone();
+      copied_.emplace_back(sum, before);
+      additions_.push(sum, std::move(gradient));
+    }
+  }
+
+  /// Gives them what they get.
+  void finish() {
+    additions_.prepare();
+    additions_.run();
+    for (const auto& [sum, gradient] : copied_) {
+      copy_into(sum, gradient);
+      gradient.storage()->bump_version();
+    }
+    for (const auto& [leaf, gradient] : first_) leaf.set_grad(gradient);
+  }
+
+ private:
+  std::unordered_map<const void*, Tensor> sum_of_;  ///< by leaf
+  Additions additions_;
+  std::vector<std::pair<Tensor, Tensor>> first_;   ///< leaves without a gradient before, and theirs
+  std::vector<std::pair<Tensor, Tensor>> copied_;  ///< sums, and gradients that are not contiguous
 };
 
 }  // namespace
@@ -122,21 +169,27 @@ Node::Node(const char* op, std::uint64_t number, std::span<const Tensor> from, c
   }
 }
 
-Node::~Node() {
-  // A node that dies hands its inputs to the outermost dying node of its thread, which lets them go one by one.
-  thread_local std::vector<std::shared_ptr<Node>>* dying = nullptr;
-  const bool outermost = dying == nullptr;
-  std::vector<std::shared_ptr<Node>> mine;
-  if (outermost) dying = &mine;
+/// Lets the inputs' nodes go. Those that nobody else holds become the first ones of the list `dying`.
+void Node::hand_over(std::vector<Input>& inputs, std::shared_ptr<Node>& dying) {
   for (Input& input : inputs) {
-    if (input.node) dying->push_back(std::move(input.node));
+    if (input.node.use_count() != 1) {  // of one that another thread lets go meanwhile, this may be the end
+      input.node.reset();
+      continue;
+    }
+    std::atomic_thread_fence(std::memory_order_acquire);  // after what other threads have done with it
+    input.node->next_ = std::move(dying);
+    dying = std::move(input.node);
   }
-  if (!outermost) return;
-  while (!mine.empty()) {
-    const std::shared_ptr<Node> next = std::move(mine.back());
-    mine.pop_back();
+}
+
+Node::~Node() {
+  std::shared_ptr<Node> dying;
+  hand_over(inputs, dying);
+  while (dying) {
+    const std::shared_ptr<Node> node = std::move(dying);
+    dying = std::move(node->next_);
+    hand_over(node->inputs, dying);
   }
-  dying = nullptr;
 }
 
 bool records(std::span<const Tensor> inputs) {
@@ -161,6 +214,7 @@ void Tensor::backward(bool retain_graph) const {
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
   check(requires_grad(), "backward: a tensor of shape {} that was computed from nothing that requires grad", shape());
+  check(gradient.defined(), "backward: gradient is undefined, expected a tensor");
   check(gradient.shape() == shape() && gradient.dtype() == dtype() && gradient.device() == device(),
         "backward: gradient of shape {}, {} on {}, expected {}, {} on {}", gradient.shape(), gradient.dtype(),
         gradient.device(), shape(), dtype(), device());
@@ -169,7 +223,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
     if (grad().defined()) {
       grad().add_(gradient);
     } else {
-      GraphAccess::set_first_grad(*this, gradient);
+      set_grad(GraphAccess::own(gradient));
     }
     return;
   }
@@ -188,7 +242,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
     }
   } cleanup{order};
 
-  Additions additions;
+  LeafGradients leaves;
   grad_node()->gradient = gradient;
   for (const auto& node : order) {
     Tensor output_gradient = std::exchange(node->gradient, {});
@@ -204,11 +258,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
       if (!grads[i].defined()) continue;
       if (input.leaf.defined()) {
         check_gradient(*node, i, grads[i], input.leaf.shape(), input.leaf.dtype(), input.leaf.device());
-        if (const Tensor sum = input.leaf.grad(); sum.defined()) {
-          additions.push(sum, std::move(grads[i]));
-        } else {
-          GraphAccess::set_first_grad(input.leaf, std::move(grads[i]));
-        }
+        leaves.add(input.leaf, std::move(grads[i]));
       } else if (input.node) {
         check_gradient(*node, i, grads[i], input.node->output_shape, input.node->output_dtype,
                        input.node->output_device);
@@ -217,7 +267,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
       }
     }
   }
-  additions.flush();
+  leaves.finish();
 }
 
 }  // namespace tern

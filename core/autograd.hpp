@@ -61,7 +61,7 @@ struct Node {
 
   Node(const char* name, std::uint64_t sequence, std::span<const Tensor> inputs, const Tensor& output,
        Backward backward);
-  ~Node();  ///< frees a graph of any depth without recursion
+  ~Node();  ///< frees a graph of any depth without recursion, and without memory for that
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
@@ -73,6 +73,11 @@ struct Node {
   Device output_device;
   Backward backward;  ///< empty once freed
   Tensor gradient;    ///< collects during a backward pass
+
+ private:
+  static void hand_over(std::vector<Input>& inputs, std::shared_ptr<Node>& dying);
+
+  std::shared_ptr<Node> next_;  ///< of the nodes that are being freed
 };
 
 /// Whether an op on these inputs would be recorded.

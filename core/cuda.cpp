@@ -66,8 +66,8 @@ namespace {
 
 int device_count() noexcept { return 0; }
 int current_device() { no_device(); }
-DeviceGuard::DeviceGuard(int) : device_(0), previous_(0) { no_device(); }
-DeviceGuard::~DeviceGuard() = default;
+DeviceGuard::DeviceGuard(int device) : device_(device), previous_(device_) { no_device(); }
+DeviceGuard::~DeviceGuard() { (void)previous_; }  // clang warns of members that nothing uses
 void synchronize_device() { no_device(); }
 MemoryStats memory_stats(int) { no_device(); }
 void reset_peak_memory(int) { no_device(); }

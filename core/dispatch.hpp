@@ -42,6 +42,11 @@ T* data_or_null(const Tensor& x) {
   return x.defined() ? x.data<T>() : nullptr;
 }
 
+/// Throws unless x, the op's argument of that name, is defined.
+inline void check_defined(const char* op, const char* argument, const Tensor& x) {
+  check(x.defined(), "{}: {} is undefined, expected a tensor", op, argument);
+}
+
 /// Throws unless both are on one device.
 inline void check_device(const char* op, const Tensor& a, const Tensor& b) {
   check(a.device() == b.device(), "{}: tensors on {} and {}, expected one device", op, a.device(), b.device());

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <tern/kernels/integer.hpp>
+
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -53,10 +55,10 @@ class Scalar {
         fraction_(static_cast<double>(value)) {}
 
   bool is_whole() const { return is_whole_; }
-  /// As a C++ cast.
+  /// As an element is converted: kernels/integer.hpp.
   template <class T>
   T to() const {
-    return is_whole_ ? static_cast<T>(whole_) : static_cast<T>(fraction_);
+    return is_whole_ ? kernels::converted<T>(whole_) : kernels::converted<T>(fraction_);
   }
 
  private:

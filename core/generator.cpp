@@ -1,9 +1,10 @@
-#include <tern/core/check.hpp>
 #include <tern/core/cuda.hpp>
+#include <tern/core/dispatch.hpp>
 #include <tern/core/generator.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@ double uniform53(kernels::PhiloxState state, std::uint64_t i) {
 }
 
 void check_floating(const char* op, const Tensor& x) {
+  check_defined(op, "x", x);
   check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", op, x.dtype());
 }
 
@@ -64,24 +66,31 @@ void manual_seed(std::uint64_t seed) { default_generator().manual_seed(seed); }
 
 void uniform_(const Tensor& x, double low, double high, Generator& generator) {
   check_floating("uniform_", x);
-  check(low <= high, "uniform_: from {} to {}, expected the lower first", low, high);
+  const double most = x.dtype() == DType::float64 ? std::numeric_limits<double>::max()
+                                                  : static_cast<double>(std::numeric_limits<float>::max());
+  check(-most <= low && low <= high && high <= most && high - low <= most,
+        "uniform_: from {} to {}, expected the lower first, and neither they nor the way between beyond {}", low, high,
+        x.dtype());
   // Rounded to x's dtype, a number just below high would be high.
   const double last = x.dtype() == DType::float64 ? std::nextafter(high, low)
                                                   : std::nextafter(static_cast<float>(high), static_cast<float>(low));
-  const kernels::PhiloxState state = generator.advance(2 * static_cast<std::uint64_t>(x.numel()));
+  const kernels::PhiloxState state = generator.state();
   fill_from(x, [&](std::uint64_t i) { return std::min(low + (high - low) * uniform53(state, i), last); });
+  generator.advance(2 * static_cast<std::uint64_t>(x.numel()));
 }
 
 void normal_(const Tensor& x, double mean, double std, Generator& generator) {
   check_floating("normal_", x);
+  check(std >= 0, "normal_: standard deviation {}, expected 0 or more", std);
   const std::uint64_t pairs = (static_cast<std::uint64_t>(x.numel()) + 1) / 2;
-  const kernels::PhiloxState state = generator.advance(4 * pairs);
+  const kernels::PhiloxState state = generator.state();
   // Box, Muller, "A note on the generation of random normal deviates", 1958.
   fill_from(x, [&](std::uint64_t i) {
     const double u = 1 - uniform53(state, i / 2 * 2), angle = 2 * std::numbers::pi * uniform53(state, i / 2 * 2 + 1);
     const double radius = std::sqrt(-2 * std::log(u));
     return mean + std * radius * (i % 2 == 0 ? std::cos(angle) : std::sin(angle));
   });
+  generator.advance(4 * pairs);
 }
 
 Tensor rand(const Shape& shape, const TensorOptions& options, Generator& generator) {

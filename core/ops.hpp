@@ -2,7 +2,9 @@
 
 #include <tern/core/generator.hpp>
 #include <tern/core/tensor.hpp>
+#include <tern/kernels/unary.hpp>
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,8 @@ struct HeightWidth {
 
 using kernels::Activation;
 using kernels::Reduction;
+using kernels::Unary;
+using kernels::UnaryOp;
 
 // Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
 // float32, float64 wins; a number takes the tensor's dtype where that can hold it, else int64 or, with a fraction,
@@ -29,7 +33,8 @@ Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);
 Tensor div(const Tensor& a, const Tensor& b);
-Tensor maximum(const Tensor& a, const Tensor& b);  ///< half the gradient to each where they are equal
+/// Half the gradient goes to each where they are equal, all of it to both where either is NaN.
+Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
 
 Tensor operator+(const Tensor& a, const Tensor& b);
@@ -60,18 +65,49 @@ Tensor le(const Tensor& a, Scalar b);
 Tensor gt(const Tensor& a, Scalar b);
 Tensor ge(const Tensor& a, Scalar b);
 
-// Elementwise functions.
-Tensor neg(const Tensor& x);
-Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);
-Tensor sqrt(const Tensor& x);
-Tensor pow(const Tensor& x, double exponent);
-Tensor tanh(const Tensor& x);
-Tensor relu(const Tensor& x);
-Tensor sigmoid(const Tensor& x);
+// Elementwise functions. docs/adding-an-op.md adds one.
+/// y = f(x), recorded under its name: what the others are.
+Tensor unary(const char* name, const Unary& f, const Tensor& x);
+inline Tensor neg(const Tensor& x) { return unary("neg", {UnaryOp::neg}, x); }
+inline Tensor exp(const Tensor& x) { return unary("exp", {UnaryOp::exp}, x); }
+inline Tensor log(const Tensor& x) { return unary("log", {UnaryOp::log}, x); }
+inline Tensor sqrt(const Tensor& x) { return unary("sqrt", {UnaryOp::sqrt}, x); }
+inline Tensor pow(const Tensor& x, double exponent) { return unary("pow", {UnaryOp::pow, exponent}, x); }
+inline Tensor tanh(const Tensor& x) { return unary("tanh", {UnaryOp::tanh}, x); }
+inline Tensor relu(const Tensor& x) { return unary("relu", {UnaryOp::relu}, x); }
+inline Tensor sigmoid(const Tensor& x) { return unary("sigmoid", {UnaryOp::sigmoid}, x); }
+inline Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01) {
+  return unary("leaky_relu", {UnaryOp::leaky_relu, negative_slope}, x);
+}
+inline Tensor elu(const Tensor& x, double alpha = 1) { return unary("elu", {UnaryOp::elu, alpha}, x); }
+enum class Approximate { none, tanh };
+inline Tensor gelu(const Tensor& x, Approximate approximate = Approximate::none) {
+  return unary("gelu", {approximate == Approximate::tanh ? UnaryOp::gelu_tanh : UnaryOp::gelu}, x);
+}
+inline Tensor silu(const Tensor& x) { return unary("silu", {UnaryOp::silu}, x); }
+inline Tensor softplus(const Tensor& x, double beta = 1, double threshold = 20) {
+  return unary("softplus", {UnaryOp::softplus, beta, threshold}, x);
+}
+inline Tensor sin(const Tensor& x) { return unary("sin", {UnaryOp::sin}, x); }
+inline Tensor cos(const Tensor& x) { return unary("cos", {UnaryOp::cos}, x); }
+inline Tensor rsqrt(const Tensor& x) { return unary("rsqrt", {UnaryOp::rsqrt}, x); }
+inline Tensor abs(const Tensor& x) { return unary("abs", {UnaryOp::abs}, x); }
+inline Tensor round(const Tensor& x) { return unary("round", {UnaryOp::round}, x); }  ///< halves to even
+inline Tensor floor(const Tensor& x) { return unary("floor", {UnaryOp::floor}, x); }
+inline Tensor ceil(const Tensor& x) { return unary("ceil", {UnaryOp::ceil}, x); }
+inline Tensor sign(const Tensor& x) { return unary("sign", {UnaryOp::sign}, x); }
+inline Tensor log1p(const Tensor& x) { return unary("log1p", {UnaryOp::log1p}, x); }
+inline Tensor expm1(const Tensor& x) { return unary("expm1", {UnaryOp::expm1}, x); }
+inline Tensor erf(const Tensor& x) { return unary("erf", {UnaryOp::erf}, x); }
+inline Tensor reciprocal(const Tensor& x) { return unary("reciprocal", {UnaryOp::reciprocal}, x); }
+inline Tensor square(const Tensor& x) { return unary("square", {UnaryOp::square}, x); }
+/// At least min, at most max, where they are given; max where min is larger. Integers keep their dtype between whole
+/// bounds, and are float32 between others.
+Tensor clamp(const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max = {});
 Tensor activate(const Tensor& x, Activation activation);  ///< one of these; x itself for Activation::none
 
-// Reductions. Without dims over all, to a shape of []. sum of integers is int64; keepdim leaves reduced sizes at 1.
+// Reductions. Without dims, or with none named, over all, to a shape of []. sum of integers is int64; keepdim leaves
+// reduced sizes at 1.
 Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim = false);
 Tensor mean(const Tensor& x);
@@ -79,7 +115,7 @@ Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
 /// The sum of the squares of all elements of all tensors, of one dtype on one device: a penalty on a model's parameters
 /// in one kernel. [] ; without tensors an Error.
 Tensor sum_of_squares(const std::vector<Tensor>& tensors);
-Tensor max(const Tensor& x);
+Tensor max(const Tensor& x);  ///< the gradient goes to all that are largest, in equal shares
 struct MaxResult {
   Tensor values, indices;
 };
@@ -98,7 +134,8 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
 /// Along a new dimension; all shapes must agree.
 Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
-/// The slices of x along dim that index, int64 [n], names. On any dtype.
+/// The slices of x along dim that index, int64 [n], names, of any dtype. A tensor of shape [] is one slice, and stays so.
+/// An index out of range is an Error, on cuda NaN or 0.
 Tensor index_select(const Tensor& x, std::int64_t dim, const Tensor& index);
 
 /// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).
@@ -110,7 +147,8 @@ struct Conv2dOptions {
   std::int64_t groups = 1;
 };
 /// x [N, C, H, W], weight [K, C / groups, R, S], bias [K] where defined -> [N, K, P, Q] with
-/// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1.
+/// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1. With its padding x has at most 2^48 elements, also for the
+/// poolings.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
 
 /// activate(max_pool2d(conv2d(x, weight, bias, options), kernel_size), activation) without the tensors in between, as

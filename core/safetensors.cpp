@@ -25,6 +25,10 @@ static_assert(std::endian::native == std::endian::little, "safetensors are littl
 constexpr std::uint64_t largest_header = 100'000'000;  // the format's own limit
 constexpr const char* metadata_key = "__metadata__";
 
+/// What a header may have in one piece, for the parser holds it several times: of a string, as JSON writes it, and of
+/// what lies between two strings.
+constexpr std::uint64_t longest_string = 16 << 20, longest_between = 1 << 16;
+
 float from_half(std::uint16_t half) {  // IEEE 754's binary16
   const std::uint32_t sign = (half & 0x8000U) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
   if (exponent == 0) return std::copysign(static_cast<float>(fraction) * 0x1p-24f, sign ? -1.0f : 1.0f);
@@ -287,7 +291,9 @@ class HeaderReader {
 /// A part of a file, byte by byte; it holds a piece of it at a time.
 class Bytes {
  public:
-  Bytes(const FileReader& file, std::uint64_t first, std::uint64_t last) : file_(file), next_(first), last_(last) {}
+  /// `what` is how errors begin.
+  Bytes(const FileReader& file, std::uint64_t first, std::uint64_t last, std::string what)
+      : file_(file), next_(first), last_(last), what_(std::move(what)) {}
 
   /// The byte that is next, or nothing at the end.
   std::optional<char> peek() {
@@ -300,12 +306,28 @@ class Bytes {
     return at_ < piece_.size() ? std::optional(piece_[at_]) : std::nullopt;
   }
   void skip() { ++at_; }
+  /// The same for a byte of JSON: throws Error where a string, or what lies between two, is too long.
+  void skip_json() {
+    const char c = piece_[at_++];
+    if (c == '"' && !escaped_) {
+      in_string_ = !in_string_;
+      length_ = 0;
+    } else {
+      const std::uint64_t longest = in_string_ ? longest_string : longest_between;
+      check(++length_ <= longest, "{}: a header with more than {} bytes {}", what_, longest,
+            in_string_ ? "in one string" : "without a string");
+    }
+    escaped_ = in_string_ && c == '\\' && !escaped_;
+  }
 
  private:
   const FileReader& file_;
   std::uint64_t next_, last_;
+  std::string what_;
   std::string piece_;
   std::size_t at_ = 0;
+  bool in_string_ = false, escaped_ = false;
+  std::uint64_t length_ = 0;  ///< of what has been skipped of a string, or since one
 };
 
 /// Bytes as the parser wants them. The end is an iterator of none.
@@ -320,7 +342,7 @@ struct ByteIterator {
 
   char operator*() const { return *bytes->peek(); }
   ByteIterator& operator++() {
-    bytes->skip();
+    bytes->skip_json();
     return *this;
   }
   void operator++(int) { ++*this; }
@@ -330,7 +352,7 @@ struct ByteIterator {
 /// The header's entries and metadata.
 HeaderReader read_header(const FileReader& file, std::uint64_t length, const std::string& what) {
   HeaderReader header(what, file.size() - sizeof length - length);
-  Bytes bytes(file, sizeof length, sizeof length + length);
+  Bytes bytes(file, sizeof length, sizeof length + length, what);
   check(bytes.peek() == '{', "{}: the header does not begin with '{{', expected a safetensors file", what);
   const bool is_json = json::sax_parse(ByteIterator{&bytes}, ByteIterator{}, &header, json::input_format_t::json,
                                        /*strict=*/false);
@@ -396,21 +418,26 @@ TensorFile load(const std::filesystem::path& path) {
   return file;
 }
 
-/// Text as JSON has it. Throws json::exception where it is not UTF-8.
-std::string as_json(const std::string& text) { return json(text).dump(); }
+/// Text as JSON has it. Throws json::exception where it is not UTF-8, and Error where it could not be loaded.
+std::string as_json(const std::string& text, const std::string& what) {
+  const std::string as_json = json(text).dump();
+  check(as_json.size() - 2 <= longest_string, "{}: a name or metadata of {} bytes, expected at most {}", what,
+        as_json.size() - 2, longest_string);
+  return as_json;
+}
 
 using NamedTensor = std::pair<const std::string, Tensor>;
 
-/// The header for tensors in this order.
-std::string header_of(const std::vector<const NamedTensor*>& order, const TensorFile& file) {
+/// The header for tensors in this order; `what` is how errors begin.
+std::string header_of(const std::vector<const NamedTensor*>& order, const TensorFile& file, const std::string& what) {
   std::string header = "{";
   const auto add = [&](const std::string& key, const std::string& value) {
-    header += fmt::format("{}{}:{}", header.size() > 1 ? "," : "", as_json(key), value);
+    header += fmt::format("{}{}:{}", header.size() > 1 ? "," : "", as_json(key, what), value);
   };
   if (!file.metadata.empty()) {
     std::string strings;
     for (const auto& [key, value] : file.metadata) {
-      strings += fmt::format("{}{}:{}", strings.empty() ? "" : ",", as_json(key), as_json(value));
+      strings += fmt::format("{}{}:{}", strings.empty() ? "" : ",", as_json(key, what), as_json(value, what));
     }
     add(metadata_key, '{' + strings + '}');
   }
@@ -441,7 +468,7 @@ void save(const std::filesystem::path& path, const TensorFile& file) {
   });
   std::string header;
   try {
-    header = header_of(order, file);
+    header = header_of(order, file, what);
   } catch (const json::exception&) {
     fail("{}: a name or metadata that is not UTF-8", what);
   }

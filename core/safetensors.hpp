@@ -27,9 +27,9 @@ void save_safetensors(const std::filesystem::path& path, const TensorFile& file)
 ///
 /// Throws Error, naming the file and what was wrong, if it is missing, cannot be read, is not what the format allows (a
 /// header of up to 100 MB that begins with {, spaces alone behind it, every name once, tensors that cover the rest of
-/// the file one behind the other), or holds another dtype, more than 8 dimensions or a U64 that int64 cannot hold. The
-/// header is read as a stream and judged before a tensor is made: a wrong file costs a few times its header's size at
-/// most, and mostly next to nothing, however large it is.
+/// the file one behind the other), or holds another dtype, more than 8 dimensions, a U64 that int64 cannot hold, a name
+/// or metadata of more than 16 MiB, or 64 KiB of JSON without either. The header is read as a stream and judged before a
+/// tensor is made: a wrong file costs next to nothing, however large it is, or a few times its longest name.
 TensorFile load_safetensors(const std::filesystem::path& path);
 
 }  // namespace tern

@@ -62,9 +62,15 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
 }
 
 int wrap_dim(const char* op, std::int64_t dim, int ndim) {
-  check(-ndim <= dim && dim < ndim, "{}: dimension {} of a tensor with {} dimensions, expected {} to {}", op, dim, ndim,
-        -ndim, ndim - 1);
-  return static_cast<int>(dim < 0 ? dim + ndim : dim);
+  const int n = std::max(ndim, 1);
+  check(-n <= dim && dim < n, "{}: dimension {} of a tensor with {} dimensions, expected {} to {}", op, dim, ndim, -n,
+        n - 1);
+  return static_cast<int>(dim < 0 ? dim + n : dim);
+}
+
+int existing_dim(const char* op, std::int64_t dim, int ndim) {
+  check(ndim > 0, "{}: dimension {} of a tensor without dimensions, expected one of them", op, dim);
+  return wrap_dim(op, dim, ndim);
 }
 
 }  // namespace tern

@@ -50,7 +50,10 @@ Shape dense_strides(const Shape& shape);
 /// Throws Error naming `op` where two sizes differ and neither is 1.
 Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
 
-/// Counts a negative dimension from the end. Throws Error naming `op` unless -ndim <= dim < ndim.
+/// Counts a negative dimension from the end. Throws Error naming `op` unless -ndim <= dim < ndim. A tensor without
+/// dimensions counts as one with one: 0 and -1 name that.
 int wrap_dim(const char* op, std::int64_t dim, int ndim);
+/// The same for ops that want the dimension to be there.
+int existing_dim(const char* op, std::int64_t dim, int ndim);
 
 }  // namespace tern

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <tuple>
 
 namespace tern {
@@ -35,7 +36,7 @@ const Tensor::Impl& Tensor::impl() const {
 
 const Shape& Tensor::shape() const { return impl().shape; }
 const Shape& Tensor::strides() const { return impl().strides; }
-std::int64_t Tensor::size(std::int64_t dim) const { return shape()[wrap_dim("size", dim, this->dim())]; }
+std::int64_t Tensor::size(std::int64_t dim) const { return shape()[existing_dim("size", dim, this->dim())]; }
 std::int64_t Tensor::numel() const { return shape().numel(); }
 DType Tensor::dtype() const { return impl().dtype; }
 Device Tensor::device() const { return impl().storage->device(); }
@@ -80,6 +81,23 @@ template std::vector<std::int64_t> Tensor::to_vector() const;
 template std::vector<std::uint8_t> Tensor::to_vector() const;
 
 Tensor Tensor::as_strided(const Shape& shape, const Shape& strides, std::int64_t offset) const {
+  check(shape.size() == strides.size(), "as_strided: shape {} with strides {}, expected a stride for each size", shape,
+        strides);
+  const auto is_negative = [](std::int64_t v) { return v < 0; };
+  check(offset >= 0 && std::none_of(shape.begin(), shape.end(), is_negative) &&
+            std::none_of(strides.begin(), strides.end(), is_negative),
+        "as_strided: shape {}, strides {}, offset {}, expected no negative numbers", shape, strides, offset);
+  const auto elements = static_cast<std::int64_t>(impl().storage->bytes() / size_of(dtype()));
+  std::int64_t last = offset, step = 0;
+  bool overflows = false;
+  for (int d = 0; d < shape.size(); ++d) {
+    if (shape[d] <= 1) continue;
+    overflows = overflows || __builtin_mul_overflow(shape[d] - 1, strides[d], &step) ||
+                __builtin_add_overflow(last, step, &last);
+  }
+  check(shape.numel() == 0 ? offset <= elements : !overflows && last < elements,
+        "as_strided: shape {}, strides {}, offset {}, expected all within a storage of {} elements", shape, strides,
+        offset, elements);
   auto view = std::make_shared<Impl>();
   view->storage = impl().storage;
   view->shape = shape;
@@ -114,15 +132,21 @@ const std::shared_ptr<Node>& Tensor::grad_node() const { return impl().node; }
 
 void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node) { y.impl_->node = std::move(node); }
 
-void GraphAccess::set_data(const Tensor& x, const Tensor& other) {
-  if (x.is_same(other)) return;
-  check(x.is_leaf() && x.shape() == other.shape(), "set_data: expected a leaf of shape {}", other.shape());
-  const Tensor source = other.detach();
-  x.impl_->storage = source.impl_->storage;
-  x.impl_->strides = source.impl_->strides;
-  x.impl_->offset = source.impl_->offset;
-  x.impl_->dtype = source.impl_->dtype;
-  if (x.impl_->grad.defined()) x.impl_->grad = x.impl_->grad.to(source.dtype()).to(source.device());
+void GraphAccess::set_data(const std::vector<std::pair<Tensor, Tensor>>& all) {
+  std::vector<Tensor> grads;
+  for (const auto& [x, other] : all) {
+    check(x.is_leaf() && other.is_leaf() && x.shape() == other.shape(), "set_data: expected leaves of shape {}",
+          other.shape());
+    grads.push_back(x.grad().defined() ? x.grad().to(other.dtype()).to(other.device()) : Tensor());
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    Tensor::Impl &to = *all[i].first.impl_, &from = *all[i].second.impl_;
+    to.storage = from.storage;
+    to.strides = from.strides;
+    to.offset = from.offset;
+    to.dtype = from.dtype;
+    to.grad = std::move(grads[i]);
+  }
 }
 
 bool GraphAccess::is_alone(const Tensor& x) {
@@ -131,9 +155,7 @@ bool GraphAccess::is_alone(const Tensor& x) {
   return x.is_contiguous();
 }
 
-void GraphAccess::set_first_grad(const Tensor& leaf, Tensor gradient) {
-  leaf.impl_->grad = is_alone(gradient) ? std::move(gradient) : gradient.clone();
-}
+Tensor GraphAccess::own(Tensor gradient) { return is_alone(gradient) ? std::move(gradient) : gradient.clone(); }
 
 Tensor GraphAccess::unit_like(const Tensor& x) {
   static std::mutex mutex;
@@ -156,6 +178,8 @@ namespace {
 
 /// Throws unless self may be written to with what comes from other.
 void check_target(const char* op, const Tensor& self, const Tensor& other) {
+  check_defined(op, "the tensor to be changed", self);
+  check_defined(op, "the other tensor", other);
   check(!grad_enabled() || !(self.requires_grad() || other.requires_grad()),
         "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
   check(!self.storage()->is_unit(), "{}: in-place on the gradient that backward begins with, expected a clone", op);
@@ -266,15 +290,24 @@ Tensor full(const Shape& shape, Scalar value, const TensorOptions& options) {
 
 Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
 Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }
-Tensor empty_like(const Tensor& x) { return empty(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
-Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
-Tensor ones_like(const Tensor& x) { return ones(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
+Tensor empty_like(const Tensor& x) {
+  check_defined("empty_like", "x", x);
+  return empty(x.shape(), {.dtype = x.dtype(), .device = x.device()});
+}
+Tensor zeros_like(const Tensor& x) {
+  check_defined("zeros_like", "x", x);
+  return zeros(x.shape(), {.dtype = x.dtype(), .device = x.device()});
+}
+Tensor ones_like(const Tensor& x) {
+  check_defined("ones_like", "x", x);
+  return ones(x.shape(), {.dtype = x.dtype(), .device = x.device()});
+}
 
 Tensor arange(std::int64_t n, const TensorOptions& options) {
   check(n >= 0, "arange: {} elements, expected 0 or more", n);
-  std::vector<std::int64_t> values(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i) values[static_cast<std::size_t>(i)] = i;
-  const Tensor x = tensor(values).to(options.dtype).to(options.device);
+  const Tensor values = empty({n}, {.dtype = DType::int64});
+  std::iota(values.data<std::int64_t>(), values.data<std::int64_t>() + n, std::int64_t{0});
+  const Tensor x = values.to(options.dtype).to(options.device);
   return options.requires_grad ? x.set_requires_grad() : x;
 }
 
@@ -299,6 +332,22 @@ Tensor Tensor::pow(double exponent) const { return tern::pow(*this, exponent); }
 Tensor Tensor::tanh() const { return tern::tanh(*this); }
 Tensor Tensor::relu() const { return tern::relu(*this); }
 Tensor Tensor::sigmoid() const { return tern::sigmoid(*this); }
+Tensor Tensor::sin() const { return tern::sin(*this); }
+Tensor Tensor::cos() const { return tern::cos(*this); }
+Tensor Tensor::rsqrt() const { return tern::rsqrt(*this); }
+Tensor Tensor::abs() const { return tern::abs(*this); }
+Tensor Tensor::round() const { return tern::round(*this); }
+Tensor Tensor::floor() const { return tern::floor(*this); }
+Tensor Tensor::ceil() const { return tern::ceil(*this); }
+Tensor Tensor::sign() const { return tern::sign(*this); }
+Tensor Tensor::log1p() const { return tern::log1p(*this); }
+Tensor Tensor::expm1() const { return tern::expm1(*this); }
+Tensor Tensor::erf() const { return tern::erf(*this); }
+Tensor Tensor::reciprocal() const { return tern::reciprocal(*this); }
+Tensor Tensor::square() const { return tern::square(*this); }
+Tensor Tensor::clamp(std::optional<Scalar> min, std::optional<Scalar> max) const {
+  return tern::clamp(*this, min, max);
+}
 Tensor Tensor::sum() const { return tern::sum(*this); }
 Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return tern::sum(*this, dims, keepdim); }
 Tensor Tensor::mean() const { return tern::mean(*this); }

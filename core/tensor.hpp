@@ -60,6 +60,9 @@ struct TensorOptions {
 /// defined().
 ///
 /// Everything throws tern::Error on bad input before anything is changed.
+///
+/// Handles may be copied, read and let go by any number of threads, and graphs that share tensors be built and freed in
+/// any. Who writes to an array, or runs backward() into the same leaves, must be alone with it.
 class Tensor {
  public:
   Tensor() = default;
@@ -84,7 +87,7 @@ class Tensor {
   /// The only element, converted to T. Waits for the device.
   template <class T = double>
   T item() const {
-    return static_cast<T>(dtype() == DType::int64 ? static_cast<T>(item_int64()) : static_cast<T>(item_double()));
+    return dtype() == DType::int64 ? kernels::converted<T>(item_int64()) : kernels::converted<T>(item_double());
   }
   /// All elements in row-major order, converted to T. Waits for the device.
   template <class T>
@@ -109,6 +112,8 @@ class Tensor {
   Tensor clone() const;
   Tensor detach() const;  ///< shares memory, cut off from the graph
   Tensor to(Device device) const;
+  /// Towards zero from floats to integers: the nearest there is where those are too small, 0 from NaN. Modulo 256 from
+  /// int64 to uint8.
   Tensor to(DType dtype) const;
 
   // In place. Under grad mode they refuse tensors that require grad: wrap them in a NoGradGuard. An expanded tensor is
@@ -131,6 +136,20 @@ class Tensor {
   Tensor tanh() const;
   Tensor relu() const;
   Tensor sigmoid() const;
+  Tensor sin() const;
+  Tensor cos() const;
+  Tensor rsqrt() const;
+  Tensor abs() const;
+  Tensor round() const;
+  Tensor floor() const;
+  Tensor ceil() const;
+  Tensor sign() const;
+  Tensor log1p() const;
+  Tensor expm1() const;
+  Tensor erf() const;
+  Tensor reciprocal() const;
+  Tensor square() const;
+  Tensor clamp(std::optional<Scalar> min, std::optional<Scalar> max = {}) const;
   Tensor sum() const;
   Tensor sum(const Shape& dims, bool keepdim = false) const;
   Tensor mean() const;
@@ -156,7 +175,8 @@ class Tensor {
   /// The recorded op that made this; null for a leaf.
   const std::shared_ptr<Node>& grad_node() const;
 
-  /// A new handle on the same memory, seen with another shape, strides and offset (in elements). Not recorded.
+  /// A new handle on the same memory, seen with another shape, strides and offset (in elements). Not recorded. Throws
+  /// Error for negative numbers and for what does not lie within the storage.
   Tensor as_strided(const Shape& shape, const Shape& strides, std::int64_t offset) const;
   std::int64_t storage_offset() const;
   /// Whether both are the same array, not just equal ones.
@@ -196,7 +216,8 @@ Tensor tensor(std::initializer_list<T> values, Device device = Device::cpu) {
   return tensor(std::vector<T>(values), device);
 }
 
-/// Prints as PyTorch does, long dimensions shortened, with dtype and shape at the end.
+/// Prints as PyTorch does, with dtype and shape at the end. Beyond 1000 elements a dimension shows three at either end;
+/// the format follows from what is shown, and no more than that is copied.
 std::ostream& operator<<(std::ostream& out, const Tensor& x);
 
 }  // namespace tern

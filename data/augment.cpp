@@ -30,8 +30,8 @@ Tensor random_flip_and_shift(const Tensor& in, std::int64_t shift, Generator& ge
   check(0 <= shift && shift < std::min(H, W), "random_flip_and_shift: shift {} of images of {} x {}, expected 0 to {}",
         shift, H, W, std::min(H, W) - 1);
   const Tensor x = in.contiguous(), y = empty(in.shape());
-  const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(3 * N));
   std::vector<std::int64_t> column(static_cast<std::size_t>(W));
+  const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(3 * N));
   for (std::int64_t n = 0; n < N; ++n) {
     const auto draw = [&](int i) { return kernels::philox_bits(state, static_cast<std::uint64_t>(3 * n + i)); };
     const bool flip = draw(0) >> 31;
@@ -52,10 +52,15 @@ Tensor random_flip_and_shift(const Tensor& in, std::int64_t shift, Generator& ge
   return y;
 }
 
+void check_cutout(const char* who, std::int64_t size, double value) {
+  check(size >= 0, "{}: cutout {}, expected at least 0", who, size);
+  check(std::isfinite(static_cast<float>(value)), "{}: cutout_value {}, expected a float32", who, value);
+}
+
 void random_cutout_(const Tensor& x, std::int64_t size, double value, Generator& generator) {
-  check(x.defined() && x.dim() == 4 && x.dtype() == DType::float32 && x.device().on_host() && x.is_contiguous() &&
-            size >= 0,
-        "random_cutout_: a square of {} in {}, expected at least 0 in float32 [N, C, H, W] on the cpu", size,
+  check_cutout("random_cutout_", size, value);
+  check(x.defined() && x.dim() == 4 && x.dtype() == DType::float32 && x.device().on_host() && x.is_contiguous(),
+        "random_cutout_: got {}, expected contiguous float32 [N, C, H, W] on the cpu",
         x.defined() ? x.shape().str() : "an undefined tensor");
   const std::int64_t N = x.size(0), C = x.size(1), H = x.size(2), W = x.size(3);
   const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(2 * N));

@@ -17,8 +17,11 @@ Tensor random_flip_and_shift(const Tensor& x, std::int64_t shift, Generator& gen
 /// Sets a square of each image of x, contiguous float32 [N, C, H, W] on the cpu, to `value`: its centre is any pixel,
 /// what lies outside the image is left out. In place. Takes 2 N draws from the generator, image by image. DeVries,
 /// Taylor, "Improved regularization of convolutional neural networks with cutout", 2017. Throws Error for other tensors
-/// or size < 0.
+/// or what check_cutout() refuses.
 void random_cutout_(const Tensor& x, std::int64_t size, double value, Generator& generator = default_generator());
+
+/// Throws Error, which begins with `who`, unless the size of the square is 0 or more and the value a finite float32.
+void check_cutout(const char* who, std::int64_t size, double value);
 
 /// float32 [C] each.
 struct ChannelStatistics {

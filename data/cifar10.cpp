@@ -100,6 +100,7 @@ TensorDataset Cifar10::load(const fs::path& place, Part part, const Cifar10Optio
     add(place, packed_file, part == train ? 0 : packed_train, part == train ? packed_train : packed_file.records);
   } else {
     const std::span<const File> files = part == train ? std::span<const File>(train_files) : test_files;
+    images.reserve(files.size() * files[0].records * pixels);
     for (const File& file : files) add(place / file.name, file, 0, file.records);
   }
   const auto n = static_cast<std::int64_t>(labels.size());

@@ -1,6 +1,7 @@
 #include <tern/data/data_loader.hpp>
 
 #include <tern/core/check.hpp>
+#include <tern/kernels/cpu/threads.hpp>
 
 #include <algorithm>
 #include <condition_variable>
@@ -8,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -43,6 +45,10 @@ class DataLoader::Iterator::Prefetch {
         slots_(static_cast<std::size_t>(2 * loader.options_.num_workers)) {
     try {
       for (int i = 0; i < loader.options_.num_workers; ++i) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error& e) {
+      stop();
+      fail("DataLoader: worker {} of {} cannot be started: {}", workers_.size() + 1, loader.options_.num_workers,
+           e.what());
     } catch (...) {
       stop();
       throw;
@@ -62,8 +68,15 @@ class DataLoader::Iterator::Prefetch {
     }
     std::unique_lock lock(mutex_);
     Slot& slot = slot_of(next_to_give_);
-    filled_.wait(lock, [&] { return slot.batch.has_value() || slot.error; });
-    if (slot.error) std::rethrow_exception(slot.error);
+    filled_.wait(lock, [&] { return slot.batch.has_value() || slot.error || slot.failed; });
+    if (slot.failed) {  // and was asked for again
+      slot.batch = gather(next_to_give_);
+      slot.failed = false;
+    }
+    if (slot.error) {
+      slot.failed = true;
+      std::rethrow_exception(std::exchange(slot.error, nullptr));
+    }
     ++next_to_give_;
     std::optional<Batch> batch = std::exchange(slot.batch, std::nullopt);
     lock.unlock();
@@ -74,7 +87,8 @@ class DataLoader::Iterator::Prefetch {
  private:
   struct Slot {
     std::optional<Batch> batch;
-    std::exception_ptr error;
+    std::exception_ptr error;  ///< of gathering it, until it is told
+    bool failed = false;       ///< it was told
   };
 
   Slot& slot_of(std::int64_t batch) { return slots_[static_cast<std::size_t>(batch) % slots_.size()]; }
@@ -91,6 +105,7 @@ class DataLoader::Iterator::Prefetch {
   }
 
   void work() {
+    kernels::run_loops_alone();  // lest a kernel of the training step find the pool in use
     std::unique_lock lock(mutex_);
     while (true) {
       const auto room = [&] { return next_to_gather_ - next_to_give_ < std::ssize(slots_); };
@@ -139,6 +154,8 @@ DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
   check(options.batch_size >= 1, "DataLoader: batch_size {}, expected at least 1", options.batch_size);
   check(0 <= options.num_workers && options.num_workers <= 256, "DataLoader: num_workers {}, expected 0 to 256",
         options.num_workers);
+  constexpr std::int64_t most = std::int64_t{1} << 40;  // an epoch's order takes eight bytes each
+  check(dataset.size() <= most, "DataLoader: a dataset of {}, expected at most {}", dataset.size(), most);
   check(size() >= 1, "DataLoader: a dataset of {} gives no batch of {}{}", dataset.size(), options.batch_size,
         options.drop_last ? " with drop_last" : "");
 }

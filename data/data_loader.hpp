@@ -27,13 +27,15 @@ struct DataLoaderOptions {
 ///
 /// Each loop is an epoch, whether the one before came to its end or not. Where set_state() was called since, it is what
 /// is left of that epoch: set_state(state()) after a loop that was left early, by break or an exception, goes on there.
+/// One thread at a time; several loaders may share a dataset.
 class DataLoader {
  public:
   using State = EpochState;
 
   class Iterator;
 
-  /// Throws Error where batch_size is below 1, num_workers is not in 0 to 256, or the dataset does not fill a batch.
+  /// Throws Error where batch_size is below 1, num_workers is not in 0 to 256, or the dataset does not fill a batch or
+  /// has more than 2^40 examples.
   explicit DataLoader(const Dataset& dataset, const DataLoaderOptions& options = {});
   explicit DataLoader(const Dataset&& dataset, const DataLoaderOptions& options = {}) = delete;
 
@@ -41,7 +43,8 @@ class DataLoader {
   std::int64_t size() const;
 
   /// The first batch. Only the newest iterator may be used. Throws, here and in the iterator's ++, what the dataset
-  /// threw when that batch was gathered, and Error for a batch that is not [n, ...] and int64 [n] of n examples.
+  /// threw when that batch was gathered, and Error for a batch that is not [n, ...] and int64 [n] of n examples; a ++ that
+  /// threw can be done again, and gathers the batch anew.
   Iterator begin();
   std::default_sentinel_t end() const { return {}; }
 

@@ -1,6 +1,6 @@
 #include <tern/data/dataset.hpp>
 
-#include <tern/core/check.hpp>
+#include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 
 #include <algorithm>
@@ -44,7 +44,8 @@ Batch Dataset::draw(std::span<const std::int64_t> indices, std::span<Generator> 
 }
 
 TensorDataset::TensorDataset(const Tensor& inputs, const Tensor& targets) {
-  check(inputs.defined() && targets.defined(), "TensorDataset: got an undefined tensor");
+  check_defined("TensorDataset", "inputs", inputs);
+  check_defined("TensorDataset", "targets", targets);
   check(inputs.device().on_host() && targets.device().on_host(),
         "TensorDataset: inputs on {}, targets on {}, expected both on the cpu", inputs.device().str(),
         targets.device().str());

@@ -1,6 +1,6 @@
 #include <tern/data/image.hpp>
 
-#include <tern/core/check.hpp>
+#include <tern/core/dispatch.hpp>
 #include <tern/core/file.hpp>
 #include <tern/data/picture/picture.hpp>
 
@@ -35,7 +35,7 @@ std::vector<std::uint8_t> interleaved(const std::uint8_t* planes, std::int64_t c
 }
 
 void check_image(const char* op, const Tensor& image) {
-  check(image.defined(), "{}: got an undefined tensor", op);
+  check_defined(op, "image", image);
   check(image.dtype() == DType::uint8 && image.dim() == 3 && image.device().on_host() && image.numel() > 0,
         "{}: image {} of {} on {}, expected [C, H, W] of uint8 on the cpu", op, image.shape(), name_of(image.dtype()),
         image.device().str());

@@ -2,15 +2,16 @@
 
 #include <tern/core/check.hpp>
 #include <tern/core/dispatch.hpp>
+#include <tern/data/augment.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace tern {
 
 ImageBatches::ImageBatches(const Tensor& images, const Tensor& labels, const ImageBatchesOptions& options)
     : options_(options) {
-  check(images.defined() && labels.defined(), "ImageBatches: got an undefined tensor");
+  check_defined("ImageBatches", "images", images);
+  check_defined("ImageBatches", "labels", labels);
   check(images.dtype() == DType::uint8 && images.dim() == 4,
         "ImageBatches: images {} of {}, expected uint8 [n, C, H, W]", images.shape(), images.dtype());
   check(labels.dtype() == DType::int64 && labels.dim() == 1 && labels.numel() == images.size(0),
@@ -22,9 +23,7 @@ ImageBatches::ImageBatches(const Tensor& images, const Tensor& labels, const Ima
   check(!options.shift || (0 <= *options.shift && *options.shift < std::min(H, W)),
         "ImageBatches: shift {} of images of {} x {}, expected 0 to {}", options.shift.value_or(0), H, W,
         std::min(H, W) - 1);
-  check(options.cutout >= 0, "ImageBatches: cutout {}, expected at least 0", options.cutout);
-  check(std::isfinite(static_cast<float>(options.cutout_value)), "ImageBatches: cutout_value {}, expected a float32",
-        options.cutout_value);
+  check_cutout("ImageBatches", options.cutout, options.cutout_value);
   check(is_floating(options.dtype), "ImageBatches: batches of {}, expected float32 or float64", options.dtype);
   images_ = images.contiguous();
   labels_ = labels.contiguous();

@@ -60,8 +60,8 @@ struct Conv2dShape {
   int64_t Q() const { return (W + 2 * pad_w - dilation_w * (S - 1) - 1) / stride_w + 1; }
 };
 
-/// What a kernel may do to its result on the way out. With y = f(x) its derivative is 1, 1 - y * y, or 1 where y > 0 and
-/// else 0.
+/// What a kernel may do to its result on the way out. With y = f(x) its derivative is 1, 1 - y * y, or 0 where y <= 0
+/// and else 1, also for NaN.
 enum class Activation { none, tanh, relu };
 
 /// x is [rows, in], w is [out, in], bias is [out], y is [rows, out].
@@ -155,6 +155,15 @@ struct StepNumbers {
   TERN_HOST_DEVICE double at(int i) const { return numbers[state->step * stride + i]; }
 };
 
+/// An elementwise function of one tensor. What it is named, and what a and b are to it, says unary.hpp.
+enum class UnaryOp : int;
+struct Unary {
+  UnaryOp op;
+  double a = 0, b = 0;
+};
+/// That of an activation other than none.
+Unary unary_of(Activation activation);
+
 enum class BinaryOp { add, sub, mul, div, maximum, minimum };
 enum class CompareOp { eq, ne, lt, le, gt, ge };
 
@@ -199,14 +208,15 @@ class ArrayKernels {
   /// b[...] = a[...] over the box; both sides may be strided, the elements written are distinct.
   virtual void copy(const Strided& s, const T* a, T* b) = 0;
 
-  /// y[i] = x[i] in another type: towards zero for integers, as a C++ cast.
+  /// y[i] = x[i] in another type: towards zero for integers, the nearest there is from what they are too small for, 0
+  /// from NaN; from int64 to uint8 modulo 256.
   virtual void cast(int64_t n, const T* x, float* y) = 0;
   virtual void cast(int64_t n, const T* x, double* y) = 0;
   virtual void cast(int64_t n, const T* x, int64_t* y) = 0;
   virtual void cast(int64_t n, const T* x, uint8_t* y) = 0;
 
   /// y = a op b, y dense in the order of the walk. y may alias a, or b, where that operand is dense too.
-  /// maximum and minimum give NaN if either operand is NaN. Integer division by zero gives 0.
+  /// maximum and minimum give NaN if either operand is NaN. Integers wrap; their division by zero gives 0.
   virtual void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) = 0;
   /// The same with a number for one operand, whose strides are not looked at.
   virtual void binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) = 0;
@@ -216,7 +226,10 @@ class ArrayKernels {
   virtual void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) = 0;
   virtual void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) = 0;
 
-  /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0.
+  /// y[i] = value where mask[i] is not 0, else x[i]. y may alias x.
+  virtual void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) = 0;
+
+  /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0; integers wrap.
   virtual void sum(const ReduceShape& r, const T* x, T* y) = 0;
 
   /// y[o, i] = the largest x[o, j, i], indices[o, i] = its first j. NaN counts as larger than any number.
@@ -239,22 +252,10 @@ class FloatKernels {
  public:
   virtual ~FloatKernels() = default;
 
-  // Elementwise: y[i] = f(x[i]). y may alias x; dx may alias y or dy.
-  virtual void neg(int64_t n, const T* x, T* y) = 0;
-  virtual void exp(int64_t n, const T* x, T* y) = 0;
-  virtual void log(int64_t n, const T* x, T* y) = 0;
-  virtual void sqrt(int64_t n, const T* x, T* y) = 0;
-  virtual void pow(int64_t n, double exponent, const T* x, T* y) = 0;
-  virtual void tanh(int64_t n, const T* x, T* y) = 0;
-  virtual void relu(int64_t n, const T* x, T* y) = 0;  ///< NaN stays NaN
-  virtual void sigmoid(int64_t n, const T* x, T* y) = 0;
-
-  /// dx = dy * (1 - y * y), with y = tanh(x).
-  virtual void tanh_backward(int64_t n, const T* y, const T* dy, T* dx) = 0;
-  /// dx = dy where y > 0, else 0, with y = relu(x).
-  virtual void relu_backward(int64_t n, const T* y, const T* dy, T* dx) = 0;
-  /// dx = dy * y * (1 - y), with y = sigmoid(x).
-  virtual void sigmoid_backward(int64_t n, const T* y, const T* dy, T* dx) = 0;
+  /// y[i] = f(x[i]). y may alias x.
+  virtual void unary(const Unary& f, int64_t n, const T* x, T* y) = 0;
+  /// dx[i] = f'(x[i]) dy[i]. v is x, or y, or any n numbers, as gradient_of (unary.hpp) says. dx may alias v, or dy.
+  virtual void unary_backward(const Unary& f, int64_t n, const T* v, const T* dy, T* dx) = 0;
 
   /// y = a b for each of the batch.
   virtual void matmul(const MatmulShape& s, const T* a, const T* b, T* y) = 0;

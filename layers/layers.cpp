@@ -1,5 +1,6 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
+#include <tern/core/ops/options.hpp>
 #include <tern/layers/layers.hpp>
 
 #include <cmath>
@@ -27,13 +28,14 @@ std::string pool_str(const char* name, HeightWidth kernel_size, const Pool2dOpti
 }  // namespace
 
 Conv2d::Conv2d(const Options& o) : options_(o) {
+  check_options("Conv2d", o.kernel_size, op_options());
   check(
-      o.in_channels > 0 && o.out_channels > 0 && o.groups > 0 && o.in_channels % o.groups == 0 &&
-          o.out_channels % o.groups == 0 && o.kernel_size.h > 0 && o.kernel_size.w > 0,
+      o.in_channels > 0 && o.out_channels > 0 && o.in_channels % o.groups == 0 && o.out_channels % o.groups == 0,
       "Conv2d: {} to {} channels, {} groups, kernel {}, expected positive numbers and groups that divide both channels",
       o.in_channels, o.out_channels, o.groups, both(o.kernel_size));
-  const std::int64_t per_group = o.in_channels / o.groups, fan_in = per_group * o.kernel_size.h * o.kernel_size.w;
-  weight = uniform_parameter({o.out_channels, per_group, o.kernel_size.h, o.kernel_size.w}, fan_in);
+  const Shape shape{o.out_channels, o.in_channels / o.groups, o.kernel_size.h, o.kernel_size.w};
+  const std::int64_t fan_in = shape.numel() / o.out_channels;
+  weight = uniform_parameter(shape, fan_in);
   if (o.bias) bias = uniform_parameter({o.out_channels}, fan_in);
 }
 
@@ -45,6 +47,7 @@ Conv2dOptions Conv2d::op_options() const {
 Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, op_options()); }
 
 Tensor Conv2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation) {
+  const Call call(*this);
   if (!has_forward_hooks()) return conv2d_max_pool2d(x, weight, bias, op_options(), kernel_size, activation);
   const Tensor y = (*this)(x);
   return activate(kernel_size.h == 1 && kernel_size.w == 1 ? y : tern::max_pool2d(y, kernel_size), activation);
@@ -76,6 +79,7 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool with_bi
 Tensor Linear::forward(const Tensor& x) { return linear(x, weight, bias); }
 
 Tensor Linear::operator()(const Tensor& x, Activation activation) {
+  const Call call(*this);
   if (!has_forward_hooks()) return linear(x, weight, bias, activation);
   const Tensor y = (*this)(x);
   switch (activation) {
@@ -99,14 +103,15 @@ std::string Linear::str() const {
   return fmt::format("Linear({}, {}{})", weight.size(1), weight.size(0), bias.defined() ? "" : ", bias=False");
 }
 
-BatchNorm2d::BatchNorm2d(std::int64_t num_features, double eps, double momentum)
-    : weight(ones({num_features}, {.requires_grad = true})),
-      bias(zeros({num_features}, {.requires_grad = true})),
-      running_mean(zeros({num_features})),
-      running_var(ones({num_features})),
-      num_batches_tracked(zeros({}, {.dtype = DType::int64})),
-      eps_(eps),
-      momentum_(momentum) {}
+BatchNorm2d::BatchNorm2d(std::int64_t num_features, double eps, double momentum) : eps_(eps), momentum_(momentum) {
+  check_batch_norm("BatchNorm2d", eps, momentum);
+  check(num_features >= 0, "BatchNorm2d: {} features, expected 0 or more", num_features);
+  weight = ones({num_features}, {.requires_grad = true});
+  bias = zeros({num_features}, {.requires_grad = true});
+  running_mean = zeros({num_features});
+  running_var = ones({num_features});
+  num_batches_tracked = zeros({}, {.dtype = DType::int64});
+}
 
 BatchNorm2dOptions BatchNorm2d::options(Activation activation, const Tensor& residual) const {
   return {.training = is_training(),
@@ -122,6 +127,7 @@ Tensor BatchNorm2d::forward(const Tensor& x) {
 }
 
 Tensor BatchNorm2d::operator()(const Tensor& x, Activation activation, const Tensor& residual) {
+  const Call call(*this);
   if (!has_forward_hooks()) {
     return batch_norm2d(x, running_mean, running_var, weight, bias, options(activation, residual));
   }
@@ -131,6 +137,7 @@ Tensor BatchNorm2d::operator()(const Tensor& x, Activation activation, const Ten
 
 Tensor BatchNorm2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation,
                                const Pool2dOptions& pool) {
+  const Call call(*this);
   if (has_forward_hooks()) return activate(tern::max_pool2d((*this)(x), kernel_size, pool), activation);
   return batch_norm2d_max_pool2d(x, running_mean, running_var, weight, bias, options(activation), kernel_size, pool);
 }
@@ -140,6 +147,23 @@ Members BatchNorm2d::members() {
       .parameters = {{"weight", weight}, {"bias", bias}},
       .buffers = {
           {"running_mean", running_mean}, {"running_var", running_var}, {"num_batches_tracked", num_batches_tracked}}};
+}
+
+Dropout::Dropout(double p) : p_(p) { check_probability("Dropout", p); }
+Dropout2d::Dropout2d(double p) : p_(p) { check_probability("Dropout2d", p); }
+
+MaxPool2d::MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options)
+    : kernel_size_(kernel_size), options_(options) {
+  check_options("MaxPool2d", kernel_size, options);
+}
+
+AvgPool2d::AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options)
+    : kernel_size_(kernel_size), options_(options) {
+  check_options("AvgPool2d", kernel_size, options);
+}
+
+CrossEntropyLoss::CrossEntropyLoss(const CrossEntropyOptions& options) : options_(options) {
+  check_options("CrossEntropyLoss", options);
 }
 
 std::string BatchNorm2d::str() const { return fmt::format("BatchNorm2d({})", weight.size(0)); }

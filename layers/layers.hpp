@@ -59,6 +59,7 @@ class Linear : public Module {
 /// Parameters weight and bias [C]; buffers running_mean, running_var [C] and num_batches_tracked.
 class BatchNorm2d : public Module {
  public:
+  /// Throws Error for a negative number of features or eps, and for numbers that are not finite.
   explicit BatchNorm2d(std::int64_t num_features, double eps = 1e-5, double momentum = 0.1);
 
   Tensor forward(const Tensor& x) override;
@@ -83,7 +84,8 @@ class BatchNorm2d : public Module {
 /// Zeroes elements with probability p in training.
 class Dropout : public Module {
  public:
-  explicit Dropout(double p = 0.5) : p_(p) {}
+  /// Throws Error unless 0 <= p <= 1.
+  explicit Dropout(double p = 0.5);
   Tensor forward(const Tensor& x) override { return dropout(x, p_, is_training()); }
   std::string str() const override;
 
@@ -94,7 +96,8 @@ class Dropout : public Module {
 /// Zeroes whole channels of [N, C, H, W] with probability p in training.
 class Dropout2d : public Module {
  public:
-  explicit Dropout2d(double p = 0.5) : p_(p) {}
+  /// Throws Error unless 0 <= p <= 1.
+  explicit Dropout2d(double p = 0.5);
   Tensor forward(const Tensor& x) override { return dropout2d(x, p_, is_training()); }
   std::string str() const override;
 
@@ -104,8 +107,7 @@ class Dropout2d : public Module {
 
 class MaxPool2d : public Module {
  public:
-  explicit MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {})
-      : kernel_size_(kernel_size), options_(options) {}
+  explicit MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
   Tensor forward(const Tensor& x) override { return max_pool2d(x, kernel_size_, options_); }
   std::string str() const override;
 
@@ -116,8 +118,7 @@ class MaxPool2d : public Module {
 
 class AvgPool2d : public Module {
  public:
-  explicit AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {})
-      : kernel_size_(kernel_size), options_(options) {}
+  explicit AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
   Tensor forward(const Tensor& x) override { return avg_pool2d(x, kernel_size_, options_); }
   std::string str() const override;
 
@@ -178,7 +179,7 @@ class Sequential : public Module {
 /// logits [N, C], target int64 [N].
 class CrossEntropyLoss {
  public:
-  explicit CrossEntropyLoss(const CrossEntropyOptions& options = {}) : options_(options) {}
+  explicit CrossEntropyLoss(const CrossEntropyOptions& options = {});
   Tensor operator()(const Tensor& logits, const Tensor& target) const {
     return cross_entropy(logits, target, options_);
   }

@@ -4,22 +4,94 @@
 #include <tern/layers/module.hpp>
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 namespace tern {
 namespace {
+
+/// Throws unless the names are as Members says, and nothing is undefined or null.
+void check_members(const Module& module, const Members& members) {
+  std::set<std::string> names;
+  const auto check_name = [&](const std::string& name, const char* what, bool there) {
+    check(!name.empty() && name.find('.') == std::string::npos && names.insert(name).second,
+          "members of {}: '{}', expected names that are all different, not empty and without dots", module.str(), name);
+    check(there, "members of {}: {} '{}' is {}", module.str(), what, name, what[0] == 'l' ? "null" : "undefined");
+  };
+  for (const auto& [name, x] : members.parameters) check_name(name, "parameter", x.defined());
+  for (const auto& [name, x] : members.buffers) check_name(name, "buffer", x.defined());
+  for (const auto& [name, child] : members.modules) check_name(name, "layer", child != nullptr);
+}
 
 /// Calls f(prefix, members) for the module and everything below it, depth first.
 template <class F>
 void walk(Module& module, const std::string& prefix, F f) {
   const Members members = module.members();
+  check_members(module, members);
   f(prefix, members);
   for (const auto& [name, child] : members.modules) walk(*child, prefix + name + ".", f);
 }
 
+/// The module whose call all others of this thread are part of; null outside.
+thread_local Module* outermost = nullptr;
+
+/// Sets it while it lives.
+class Outermost {
+ public:
+  explicit Outermost(Module* module) : before_(std::exchange(outermost, module)) {}
+  ~Outermost() { outermost = before_; }
+  Outermost(const Outermost&) = delete;
+  Outermost& operator=(const Outermost&) = delete;
+
+ private:
+  Module* before_;
+};
+
+[[noreturn]] void fail_left_out(const Module& module, const char* what) {
+  fail(
+      "the forward of {} calls {}, {} its members() do not lead to: name it there, or it is left out of parameters(), "
+      "state_dict(), train() and to()",
+      outermost->str(), module.str(), what);
+}
+
 }  // namespace
 
+Module::Call::Call(Module& module) : before_(outermost) {
+  if (outermost && !module.tensors_.yes.load(std::memory_order_relaxed)) {
+    const Members own = module.members();
+    check_members(module, own);
+    const StateDict all = outermost->state_dict();
+    for (const auto* tensors : {&own.parameters, &own.buffers}) {
+      for (const auto& [name, x] : *tensors) {
+        const bool found = std::any_of(all.begin(), all.end(),
+                                       [&wanted = x](const auto& other) { return other.second.is_same(wanted); });
+        if (!found) fail_left_out(module, "whose tensors");
+      }
+    }
+    module.tensors_.yes.store(true, std::memory_order_relaxed);
+  }
+  if (!outermost) outermost = &module;
+}
+
+Module::Call::~Call() { outermost = before_; }
+
+bool Module::is_training() const {
+  if (outermost && outermost->training_ != training_ && !itself_.yes.load(std::memory_order_relaxed)) {
+    const auto all = outermost->named_modules();
+    const bool found = std::any_of(all.begin(), all.end(), [&](const auto& other) { return other.second == this; });
+    if (!found) fail_left_out(*this, training_ ? "in training, which" : "in evaluation, which");
+    itself_.yes.store(true, std::memory_order_relaxed);
+  }
+  return training_;
+}
+
 Tensor Module::operator()(const Tensor& x) {
-  Tensor y = forward(x);
+  Tensor y;
+  {
+    const Call call(*this);
+    y = forward(x);
+  }
+  const Outermost outside(nullptr);  // a hook may call what it likes
   for (const ForwardHook& hook : forward_hooks_) hook(*this, y);
   return y;
 }
@@ -76,45 +148,56 @@ StateDict Module::state_dict() {
 Module::LoadReport Module::load_state_dict(const StateDict& state, bool strict) {
   const StateDict own = state_dict();
   LoadReport report;
+  std::vector<std::string> wrong;
   for (const auto& [name, x] : own) {
     const auto given = state.find(name);
     if (given == state.end()) {
       report.missing.push_back(name);
-      continue;
+    } else if (!given->second.defined()) {
+      wrong.push_back(fmt::format("'{}' is undefined, the model's has shape {}", name, x.shape()));
+    } else if (given->second.shape() != x.shape()) {
+      wrong.push_back(fmt::format("'{}' has shape {}, the model's has {}", name, given->second.shape(), x.shape()));
     }
-    check(given->second.shape() == x.shape(), "load_state_dict: '{}' has shape {}, the model's has {}", name,
-          given->second.shape(), x.shape());
   }
   for (const auto& [name, x] : state) {
     if (!own.contains(name)) report.unexpected.push_back(name);
   }
-  check(!strict || (report.missing.empty() && report.unexpected.empty()),
-        "load_state_dict: missing [{}], unexpected [{}], expected exactly the model's tensors",
-        fmt::join(report.missing, ", "), fmt::join(report.unexpected, ", "));
+  if (strict && !(report.missing.empty() && report.unexpected.empty())) {
+    wrong.insert(wrong.begin(), fmt::format("missing [{}], unexpected [{}], expected exactly the model's tensors",
+                                            fmt::join(report.missing, ", "), fmt::join(report.unexpected, ", ")));
+  }
+  check(wrong.empty(), "load_state_dict: {}", fmt::join(wrong, "; "));
   NoGradGuard no_grad;
+  std::vector<std::pair<Tensor, Tensor>> loaded;  // all that may fail comes first
   for (const auto& [name, x] : own) {
     const auto given = state.find(name);
-    if (given != state.end()) x.copy_(given->second.to(x.dtype()));
+    if (given != state.end()) loaded.emplace_back(x, given->second.to(x.dtype()).to(x.device()));
   }
+  for (const auto& [x, values] : loaded) x.copy_(values);
   return report;
 }
 
 void Module::train(bool mode) {
+  const auto all = named_modules();
   training_ = mode;
-  for (const auto& [name, child] : members().modules) child->train(mode);
+  for (const auto& [name, module] : all) module->training_ = mode;
 }
 
 void Module::to(Device device) {
   NoGradGuard no_grad;
-  for (const auto& [name, x] : state_dict()) GraphAccess::set_data(x, x.to(device));
+  std::vector<std::pair<Tensor, Tensor>> moved;
+  for (const auto& [name, x] : state_dict()) moved.emplace_back(x, x.to(device));
+  GraphAccess::set_data(moved);
 }
 
 void Module::to(DType dtype) {
   check(is_floating(dtype), "to: got {}, expected float32 or float64", dtype);
   NoGradGuard no_grad;
+  std::vector<std::pair<Tensor, Tensor>> converted;
   for (const auto& [name, x] : state_dict()) {
-    if (is_floating(x.dtype())) GraphAccess::set_data(x, x.to(dtype));
+    if (is_floating(x.dtype())) converted.emplace_back(x, x.to(dtype));
   }
+  GraphAccess::set_data(converted);
 }
 
 void Module::zero_grad() {

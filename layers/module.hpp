@@ -2,6 +2,7 @@
 
 #include <tern/core/tensor.hpp>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <string>
@@ -15,7 +16,7 @@ class Module;
 /// Tensors by the names that PyTorch's state_dict gives them: "conv1.weight", "bn1.running_mean".
 using StateDict = std::map<std::string, Tensor>;
 
-/// What a module is made of, by name and in order.
+/// What a module is made of, by name and in order. The names are all different, not empty and without dots.
 struct Members {
   std::vector<std::pair<std::string, Tensor>> parameters = {};  ///< learned
   std::vector<std::pair<std::string, Tensor>> buffers = {};     ///< saved with them, but not learned
@@ -34,7 +35,12 @@ struct Members {
 ///     }
 ///   };
 ///
-/// Copies share their tensors, as copies of a Tensor do.
+/// A layer that members() leaves out would not be trained, saved, moved or switched by eval(). It is an Error at the
+/// first call of the model: operator() throws where a layer's tensors, or a mode that differs from the model's, are not
+/// to be found by members() of the outermost module that is being called on this thread.
+///
+/// Copies share their tensors, as copies of a Tensor do. Any number of threads may call a module in evaluation mode;
+/// training, to(), load_state_dict() and changes of mode want it alone. These change nothing where they throw.
 class Module {
  public:
   virtual ~Module() = default;
@@ -49,7 +55,8 @@ class Module {
 
   bool has_forward_hooks() const { return !forward_hooks_.empty(); }
 
-  /// The module's own tensors and layers, without those of its layers.
+  /// The module's own tensors and layers, without those of its layers. What walks it throws Error for a name twice,
+  /// empty or with a dot, and for an undefined tensor or a null layer.
   virtual Members members() { return {}; }
   /// For tables: "Conv2d(3, 16, kernel_size=3)".
   virtual std::string str() const { return "Module"; }
@@ -69,23 +76,47 @@ class Module {
     std::vector<std::string> missing;     ///< wanted by the module, not given
     std::vector<std::string> unexpected;  ///< given, not in the module
   };
-  /// Copies values into the parameters and buffers. Throws Error, before anything is changed, for a shape that differs,
-  /// and if `strict` for any missing or unexpected name.
+  /// Copies values into the parameters and buffers. Throws Error, before anything is changed, for every shape that
+  /// differs and, if `strict`, every missing or unexpected name: all in one message.
   LoadReport load_state_dict(const StateDict& state, bool strict = true);
 
   /// Switches dropout and batch normalisation between training and evaluation.
   void train(bool mode = true);
   void eval() { train(false); }
-  bool is_training() const { return training_; }
+  bool is_training() const;
 
   /// Moves parameters, their gradients and buffers; every handle on them follows.
   void to(Device device);
   void to(DType dtype);  ///< floating tensors only
   void zero_grad();
 
+ protected:
+  /// What operator() holds while it runs forward(). A function that stands for operator() holds one, too.
+  class Call {
+   public:
+    /// Throws Error where the outermost call's module does not lead to this one's tensors.
+    explicit Call(Module& module);
+    ~Call();
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+   private:
+    Module* before_;
+  };
+
  private:
+  /// Whether something has been found once; a copy has to look for itself.
+  struct Found {
+    Found() = default;
+    Found(const Found&) {}
+    Found& operator=(const Found&) { return *this; }
+    std::atomic<bool> yes = false;
+  };
+
   bool training_ = true;
   std::vector<ForwardHook> forward_hooks_;
+  Found tensors_;         ///< in the members of a module that called this one
+  mutable Found itself_;  ///< likewise
 };
 
 }  // namespace tern

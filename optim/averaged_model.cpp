@@ -1,10 +1,13 @@
 #include <tern/optim/averaged_model.hpp>
+#include <tern/optim/state_reader.hpp>
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
 #include <tern/core/dispatch.hpp>
+#include <tern/core/step_guard.hpp>
 
 #include <algorithm>
+#include <optional>
 
 namespace tern {
 
@@ -23,7 +26,8 @@ double AveragedModel::weight(std::int64_t ahead) const {
   return 1 - std::min(decay_, (1 + n) / (10 + n));
 }
 
-void AveragedModel::update(const StepTable* table, std::int64_t column) {
+std::function<void()> AveragedModel::prepared(const StepTable* table, std::int64_t column) const {
+  std::vector<std::function<void()>> launches;
   for (const DType dtype : {DType::float32, DType::float64}) {
     const auto is_of = [dtype](const auto& pair) { return pair.first.dtype() == dtype; };
     const auto first = std::find_if(averaged_.begin(), averaged_.end(), is_of);
@@ -34,16 +38,18 @@ void AveragedModel::update(const StepTable* table, std::int64_t column) {
         if (!is_of(pair)) continue;
         check_alike("AveragedModel", pair.first, pair.second);
         all.push_back({pair.first.numel(), pair.first.data<T>(), pair.second.data<T>()});
-        pair.second.storage()->bump_version();
+        if (!pair.second.device().on_host()) StepGuard::note(pair.second);
       }
-      if (table) {
-        const kernels::StepNumbers<T> numbers = table->from<T>(column);
-        k.lerp_all(all, 0, &numbers);
-      } else {
-        k.lerp_all(all, weight(0));
-      }
+      const auto numbers = table ? std::optional(table->from<T>(column)) : std::nullopt;
+      launches.emplace_back([&k, numbers, by = weight(0), all = std::move(all)] {
+        k.lerp_all(all, by, numbers ? &*numbers : nullptr);
+      });
     });
   }
+  return [this, launches = std::move(launches)] {
+    for (const auto& launch : launches) launch();
+    for (const auto& [x, average] : averaged_) average.storage()->bump_version();
+  };
 }
 
 const StateDict& AveragedModel::averages() const {
@@ -60,18 +66,21 @@ StateDict AveragedModel::state_dict() const {
 }
 
 void AveragedModel::load_state_dict(const StateDict& state) {
-  const auto found = state.find("num_updates");
-  check(found != state.end() && found->second.numel() == 1, "AveragedModel: the state has no 'num_updates'");
-  check(state.size() == averages_.size() + 1, "AveragedModel: a state of {} tensors, expected {}", state.size() - 1,
-        averages_.size());
+  constexpr std::int64_t most = std::int64_t{1} << 53;  // as a double, a whole number
+  StateReader reader("AveragedModel", state);
+  const Tensor count = reader.take("num_updates", {1}, {DType::int64});
+  std::vector<std::pair<Tensor, Tensor>> copies;
   for (const auto& [name, average] : averages_) {
-    const auto given = state.find(name);
-    check(given != state.end(), "AveragedModel: the state has no '{}'", name);
-    check(given->second.shape() == average.shape(), "AveragedModel: '{}' has shape {}, expected {}", name,
-          given->second.shape(), average.shape());
+    const bool floating = is_floating(average.dtype());
+    const Tensor given = floating ? reader.take(name, average.shape(), {DType::float32, DType::float64})
+                                  : reader.take(name, average.shape(), {average.dtype()});
+    if (given.defined()) copies.emplace_back(average, given.to(average.dtype()).to(average.device()));
   }
-  for (const auto& [name, average] : averages_) average.copy_(state.at(name));
-  updates_ = found->second.item<std::int64_t>();
+  reader.finish();
+  const auto updates = count.item<std::int64_t>();
+  check(0 <= updates && updates <= most, "AveragedModel: num_updates {}, expected 0 to {}", updates, most);
+  for (const auto& [average, given] : copies) average.copy_(given);
+  updates_ = updates;
 }
 
 }  // namespace tern

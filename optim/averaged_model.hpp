@@ -3,6 +3,7 @@
 #include <tern/layers/module.hpp>
 #include <tern/optim/optimizer.hpp>
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -19,7 +20,7 @@ class AveragedModel {
 
   /// Takes the model's values in.
   void update() {
-    update(nullptr, 0);
+    prepared(nullptr, 0)();
     count_update();
   }
   /// Copies the averages into a model of the same kind, which may be the one that is averaged.
@@ -30,8 +31,9 @@ class AveragedModel {
   void load_state_dict(const StateDict& state);
 
   // What update() is made of, for GraphedStep.
-  /// Takes the values in, by the weight in that column of the table unless it is null, and counts nothing.
-  void update(const StepTable* table, std::int64_t column);
+  /// What takes the values in, by the weight in that column of the table unless it is null, and counts nothing. All that
+  /// it needs is there: on the host it does not fail.
+  std::function<void()> prepared(const StepTable* table, std::int64_t column) const;
   void count_update() { ++updates_; }
   /// That weight, of the model's values, for the update after `ahead` more.
   double weight(std::int64_t ahead) const;

@@ -3,6 +3,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
 #include <tern/core/dispatch.hpp>
+#include <tern/core/step_guard.hpp>
 
 #include <bit>
 #include <cstddef>
@@ -11,10 +12,16 @@ namespace tern {
 
 static_assert(sizeof(kernels::StepState) == 3 * sizeof(std::int64_t) && offsetof(kernels::StepState, step) == 0);
 
+GraphedStep::GraphedStep(Optimizer& optimizer, Loss loss, const GraphedStepOptions& options)
+    : optimizer_(optimizer), loss_(std::move(loss)), options_(options) {
+  check(loss_ != nullptr, "GraphedStep: no loss, expected a function of the step's number");
+}
+
 void GraphedStep::begin(std::int64_t first, std::int64_t steps, kernels::StepState from) {
-  check(first >= 0 && steps >= 0 && 0 <= from.step && from.step <= steps,
-        "GraphedStep: begin at step {} of {}, the first being number {}, expected 0 or more, and none beyond the end",
-        from.step, steps, first);
+  constexpr std::int64_t most = std::int64_t{1} << 53;  // as a double, a whole number
+  check(first >= 0 && steps >= 0 && 0 <= from.step && from.step <= steps && first <= most && steps <= most,
+        "GraphedStep: begin at step {} of {}, the first being number {}, expected 0 to {}, and none beyond the end",
+        from.step, steps, first, most);
   std::vector<double> rows;
   std::int64_t columns = 0;
   for (std::int64_t i = 0; i < steps; ++i) {
@@ -27,9 +34,11 @@ void GraphedStep::begin(std::int64_t first, std::int64_t steps, kernels::StepSta
   }
   const Device device = optimizer_.params()[0].device();
   if (!table_.numbers.defined() || table_.numbers.device() != device || table_.numbers.size(0) < steps) {
+    Tensor numbers = empty({steps, columns}, {.dtype = DType::float64, .device = device});
+    Tensor state = empty({3}, {.dtype = DType::int64, .device = device});
     recorded_.reset();  // which reads the smaller one
-    table_.numbers = empty({steps, columns}, {.dtype = DType::float64, .device = device});
-    table_.state = empty({3}, {.dtype = DType::int64, .device = device});
+    table_.numbers = std::move(numbers);
+    table_.state = std::move(state);
   }
   table_.numbers.narrow(0, 0, steps).copy_(tensor(rows).reshape({steps, columns}));
   table_.state.copy_(tensor({from.step, from.diverged_at, std::bit_cast<std::int64_t>(from.loss_sum)}));
@@ -46,8 +55,10 @@ void GraphedStep::run() {
   optimizer_.zero_grad();
   loss.backward();
   table_.loss = loss.detach();
+  std::function<void()> average;
+  if (options_.average) average = options_.average->prepared(&table_, table_.numbers.size(1) - 1);
   optimizer_.update(&table_);
-  if (options_.average) options_.average->update(&table_, table_.numbers.size(1) - 1);
+  if (average) average();
   for_floating("GraphedStep", loss, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.end_step(table_.loss.template data<T>(), table_.step_state());
   });
@@ -81,12 +92,14 @@ void GraphedStep::operator()() {
     warm_ = false;
   }
   if (!recorded_ && warm_ && device.kind == Device::cuda) record(device);
+  StepGuard guard;
   if (recorded_) {
     recorded_->graph->replay();
     for (std::size_t i = 0; i < recorded_->grads.size(); ++i) optimizer_.params()[i].set_grad(recorded_->grads[i]);
   } else {
     run();
   }
+  guard.keep();
   warm_ = true;
   optimizer_.count_step();
   if (options_.average) options_.average->count_update();

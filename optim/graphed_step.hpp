@@ -45,14 +45,14 @@ class GraphedStep {
   /// From the step's number, int64 [1] on the optimiser's device, to the loss: one element.
   using Loss = std::function<Tensor(const Tensor& number)>;
 
-  /// The optimiser and what the options name must outlive it.
-  GraphedStep(Optimizer& optimizer, Loss loss, const GraphedStepOptions& options = {})
-      : optimizer_(optimizer), loss_(std::move(loss)), options_(options) {}
+  /// The optimiser and what the options name must outlive it. Throws Error for an empty function.
+  GraphedStep(Optimizer& optimizer, Loss loss, const GraphedStepOptions& options = {});
 
   /// Begins a run of `steps` steps, such as an epoch. Its first is number `first` for the schedule. A run that was
   /// broken off goes on `from` the state() it had.
   void begin(std::int64_t first, std::int64_t steps, kernels::StepState from = {});
-  /// Queues the next step of the run. Throws Error where there is none left.
+  /// Queues the next step of the run. Throws Error where there is none left. What throws here has changed nothing, in
+  /// the sense of StepGuard: the step can be done again.
   void operator()();
   /// How many steps are done, the sum of their losses, and the first whose loss was not finite. Waits for them.
   kernels::StepState state() const;

@@ -4,6 +4,8 @@
 #include <tern/kernels/backend.hpp>
 #include <tern/layers/module.hpp>
 
+#include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace tern {
@@ -24,7 +26,8 @@ struct StepTable {
 };
 
 /// What all optimisers share. Parameters without a gradient are left alone; gradients are never changed. State follows
-/// a parameter that Module::to moves. A constructor throws Error for a parameter that it gets twice.
+/// a parameter that Module::to moves. A constructor throws Error for a parameter that it gets twice. step() and
+/// load_state_dict() change nothing where they throw; on a cuda device that takes a StepGuard. One thread at a time.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -39,12 +42,15 @@ class Optimizer {
   /// All groups' parameters, in order.
   const std::vector<Tensor>& params() const { return params_; }
 
-  /// The learning rate of each group.
+  /// The learning rate of each group. set_lr throws Error unless there is one for each, finite and not below 0.
   virtual std::vector<double> lr() const = 0;
   virtual void set_lr(const std::vector<double>& lr) = 0;
 
-  /// What the next step depends on besides parameters and gradients. load_state_dict throws Error for the state of
-  /// another optimiser or of other parameters.
+  /// What the next step depends on besides parameters and gradients: each group's options, the rates that schedules
+  /// start from, and each parameter's own. load_state_dict, like PyTorch's, puts the state's options in place of the
+  /// optimiser's. It throws Error, before anything is changed, for the state of another optimiser or of other
+  /// parameters, naming all that is wrong. States were once written with no option but the rate: of such a one it takes
+  /// what is there, and the optimiser's other options stay.
   virtual StateDict state_dict() const = 0;
   virtual void load_state_dict(const StateDict& state) = 0;
 
@@ -58,6 +64,10 @@ class Optimizer {
 
  protected:
   std::vector<Tensor> params_;
+  /// The groups' rates when the first schedule was made, empty before: PyTorch's initial_lr.
+  std::vector<double> initial_lr_;
+
+  friend class LRScheduler;
 };
 
 struct SGDOptions {
@@ -66,7 +76,9 @@ struct SGDOptions {
 };
 
 /// Stochastic gradient descent as torch.optim.SGD: g += weight_decay * p; m = momentum * m + (1 - dampening) * g;
-/// p -= lr * (nesterov ? g + momentum * m : m). Nesterov wants momentum and no dampening.
+/// p -= lr * (nesterov ? g + momentum * m : m). Nesterov wants momentum and no dampening. The numbers must be finite,
+/// none but the dampening below 0. The state is "sgd.lr" and each other option likewise, float64 [groups];
+/// "sgd.initial_lr", where a schedule was made; and "sgd.momentum.3" for parameter 3's m, from its first step on.
 class SGD : public Optimizer {
  public:
   using Options = SGDOptions;
@@ -94,7 +106,9 @@ struct AdamWOptions {
 };
 
 /// Adam with decoupled weight decay, as torch.optim.AdamW.
-/// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
+/// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2. The numbers must be finite, none
+/// below 0, betas below 1. The state is "adamw.lr" and the other options as SGD's; "adamw.steps", int64, of each
+/// parameter; and "adamw.exp_avg.3" and "adamw.exp_avg_sq.3" from a parameter's first step on.
 class AdamW : public Optimizer {
  public:
   using Options = AdamWOptions;
@@ -120,45 +134,47 @@ class AdamW : public Optimizer {
   std::vector<std::int64_t> steps_;  ///< of each parameter
 };
 
-/// A learning rate that follows a formula of the epoch. step() is called after each epoch.
+/// A learning rate that follows a formula of the epoch, from the optimiser's rates when its first schedule was made:
+/// the optimiser's state keeps those, so that a schedule that is made after load_state_dict goes on as the one before.
+///
+///   tern::LRScheduler schedule(optimizer, [](std::int64_t epoch, double base) { return base / (1 + epoch); });
+///
+/// step() is called after each epoch.
 class LRScheduler {
  public:
-  explicit LRScheduler(Optimizer& optimizer) : optimizer_(optimizer), base_(optimizer.lr()) {}
+  /// A group's rate in an epoch, the first being 0, from the rate it began with.
+  using Formula = std::function<double(std::int64_t epoch, double base)>;
+
+  /// Sets the rates of epoch 0 where they differ from those that the groups began with; as in PyTorch the others are
+  /// left as they are. The optimiser must outlive it.
+  LRScheduler(Optimizer& optimizer, Formula formula);
   virtual ~LRScheduler() = default;
 
-  void step() { set_epoch(epoch_ + 1); }
-  /// As if step() had been called that often since the start.
+  void step();
+  /// As if step() had been called that often since the start. Throws Error for an epoch below 0, and for a rate that is
+  /// not finite or below 0.
   void set_epoch(std::int64_t epoch);
   std::int64_t epoch() const { return epoch_; }
 
  private:
-  virtual double lr_at(std::int64_t epoch, double base) const = 0;
-
   Optimizer& optimizer_;
   std::vector<double> base_;
+  Formula formula_;
   std::int64_t epoch_ = 0;
 };
 
 /// base * gamma^(epoch / step_size), in whole steps.
 class StepLR : public LRScheduler {
  public:
+  /// Throws Error unless step_size >= 1 and gamma is finite and not below 0.
   StepLR(Optimizer& optimizer, std::int64_t step_size, double gamma = 0.1);
-
- private:
-  double lr_at(std::int64_t epoch, double base) const override;
-  std::int64_t step_size_;
-  double gamma_;
 };
 
 /// eta_min + (base - eta_min) * (1 + cos(pi * epoch / T_max)) / 2. Loshchilov, Hutter, "SGDR", 2017, equation 5.
 class CosineAnnealingLR : public LRScheduler {
  public:
+  /// Throws Error unless T_max >= 1 and eta_min is finite and not below 0.
   CosineAnnealingLR(Optimizer& optimizer, std::int64_t T_max, double eta_min = 0);
-
- private:
-  double lr_at(std::int64_t epoch, double base) const override;
-  std::int64_t T_max_;
-  double eta_min_;
 };
 
 /// Linear from base / warmup at 0 to base at warmup - 1, then a cosine down to 0 at T_max: for step() after each batch.
@@ -167,10 +183,6 @@ class WarmupCosineLR : public LRScheduler {
  public:
   /// Throws Error unless 0 <= warmup < T_max.
   WarmupCosineLR(Optimizer& optimizer, std::int64_t warmup, std::int64_t T_max);
-
- private:
-  double lr_at(std::int64_t step, double base) const override;
-  std::int64_t warmup_, T_max_;
 };
 
 }  // namespace tern

@@ -128,6 +128,11 @@ int rename(const char* from, const char* to) noexcept {
   return fails("rename") ? -1 : next(from, to);
 }
 
+int mkdir(const char* path, mode_t mode) noexcept {
+  static auto* const next = real(&mkdir, "mkdir");
+  return fails("mkdir") ? -1 : next(path, mode);
+}
+
 int unlink(const char* path) noexcept {
   static auto* const next = real(&unlink, "unlink");
   return fails("unlink") ? -1 : next(path);

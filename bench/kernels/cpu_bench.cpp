@@ -120,13 +120,13 @@ constexpr int64_t N = 64, C = 16, H = 32, elements = N * C * H * H;
 
 void tanh(State& state) {
   const Buffer x(elements), y(elements);
-  measure(state, "GB/s", 8.0 * elements, [&] { kernels().tanh(elements, x, y); });
+  measure(state, "GB/s", 8.0 * elements, [&] { kernels().unary(unary_of(Activation::tanh), elements, x, y); });
 }
 BENCHMARK(tanh)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
 
 void tanh_backward(State& state) {
   const Buffer y(elements), dy(elements), dx(elements);
-  measure(state, "GB/s", 12.0 * elements, [&] { kernels().tanh_backward(elements, y, dy, dx); });
+  measure(state, "GB/s", 12.0 * elements, [&] { kernels().unary_backward(unary_of(Activation::tanh), elements, y, dy, dx); });
 }
 BENCHMARK(tanh_backward)->MeasureProcessCPUTime()->Unit(benchmark::kMicrosecond);
 

@@ -118,15 +118,14 @@ void add_convolution(std::vector<Case>& cases, int64_t C, int64_t K, int64_t HW)
 /// A function of each element, from x, and its gradient, from the function's result y and the gradient by that.
 struct Elementwise {
   const char* name;
-  void (FloatKernels<float>::*function)(int64_t, const float* x, float* y);
+  Unary function;
   at::Tensor (*torch_function)(const at::Tensor& x);
-  void (FloatKernels<float>::*gradient)(int64_t, const float* y, const float* dy, float* dx);
   at::Tensor (*torch_gradient)(const at::Tensor& y, const at::Tensor& dy);
 };
 
-const Elementwise tanh_pair{"tanh", &FloatKernels<float>::tanh, at::tanh, &FloatKernels<float>::tanh_backward,
+const Elementwise tanh_pair{"tanh", unary_of(Activation::tanh), at::tanh,
                             [](const at::Tensor& y, const at::Tensor& dy) { return at::tanh_backward(dy, y); }};
-const Elementwise relu_pair{"relu", &FloatKernels<float>::relu, at::relu, &FloatKernels<float>::relu_backward,
+const Elementwise relu_pair{"relu", unary_of(Activation::relu), at::relu,
                             [](const at::Tensor& y, const at::Tensor& dy) { return at::threshold_backward(dy, y, 0); }};
 
 void add_elementwise(std::vector<Case>& cases, const Elementwise& f, const std::vector<int64_t>& sizes) {
@@ -134,7 +133,7 @@ void add_elementwise(std::vector<Case>& cases, const Elementwise& f, const std::
     const at::Tensor x = at::randn(sizes);
     const auto ours = [=] {
       const tern::Tensor y = like(x);
-      (kernels().*f.function)(x.numel(), data(x), data(y));
+      kernels().unary(f.function, x.numel(), data(x), data(y));
       return std::vector{y};
     };
     const auto theirs = [=] { return std::vector{f.torch_function(x)}; };
@@ -144,7 +143,7 @@ void add_elementwise(std::vector<Case>& cases, const Elementwise& f, const std::
     const at::Tensor y = at::randn(sizes), dy = at::randn(sizes);
     const auto ours = [=] {
       const tern::Tensor dx = like(dy);
-      (kernels().*f.gradient)(dy.numel(), data(y), data(dy), data(dx));
+      kernels().unary_backward(f.function, dy.numel(), data(y), data(dy), data(dx));
       return std::vector{dx};
     };
     const auto theirs = [=] { return std::vector{f.torch_gradient(y, dy)}; };

@@ -22,6 +22,8 @@ Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
 /// Brings both to the later dtype and calls f with them.
 template <class F>
 Tensor promoted(const char* name, const Tensor& a, const Tensor& b, DType at_least, F f) {
+  check_defined(name, "a", a);
+  check_defined(name, "b", b);
   check_device(name, a, b);
   const DType dtype = std::max({a.dtype(), b.dtype(), at_least});
   return f(a.to(dtype), b.to(dtype));
@@ -31,6 +33,7 @@ Tensor promoted(const char* name, const Tensor& a, const Tensor& b, DType at_lea
 /// it.
 template <class F>
 Tensor promoted(const Tensor& x, Scalar number, DType at_least, F f) {
+  check(x.defined(), "the tensor with which {} is to be combined is undefined, expected a tensor", number);
   const DType own = can_hold(x.dtype(), number)      ? x.dtype()
                     : can_hold(DType::int64, number) ? DType::int64
                                                      : DType::float32;
@@ -74,10 +77,11 @@ Tensor compare(CompareOp op, const Tensor& x, Scalar number) {
   });
 }
 
-/// The share of the gradient that goes to a, where `wins` says that a is the one taken: half of it where both are
-/// equal.
-Tensor share(const Tensor& g, const Tensor& a, const Tensor& b, const Tensor& wins) {
-  return g * (wins.to(g.dtype()) + eq(a, b).to(g.dtype()) * 0.5);
+/// The gradient of maximum and minimum by a and b: nothing where the other is taken, half where both are equal, and all
+/// to both where either is NaN.
+Grads shares(const Tensor& g, const Tensor& a, const Tensor& b, const Tensor& a_loses, const Tensor& b_loses) {
+  const Tensor halved = g * (1 - eq(a, b).to(g.dtype()) * 0.5);
+  return {sum_to(masked_fill(halved, a_loses, 0), a.shape()), sum_to(masked_fill(halved, b_loses, 0), b.shape())};
 }
 
 }  // namespace
@@ -125,21 +129,17 @@ Tensor div(const Tensor& x, const Tensor& z) {
 
 Tensor maximum(const Tensor& x, const Tensor& z) {
   return promoted("maximum", x, z, DType::uint8, [](const Tensor& a, const Tensor& b) {
-    return record("maximum", {a, b}, binary("maximum", BinaryOp::maximum, a, b),
-                  [sa = Saved(a), sb = Saved(b)](const Tensor& g) {
-                    return Grads{sum_to(share(g, *sa, *sb, gt(*sa, *sb)), (*sa).shape()),
-                                 sum_to(share(g, *sa, *sb, lt(*sa, *sb)), (*sb).shape())};
-                  });
+    return record(
+        "maximum", {a, b}, binary("maximum", BinaryOp::maximum, a, b),
+        [sa = Saved(a), sb = Saved(b)](const Tensor& g) { return shares(g, *sa, *sb, lt(*sa, *sb), gt(*sa, *sb)); });
   });
 }
 
 Tensor minimum(const Tensor& x, const Tensor& z) {
   return promoted("minimum", x, z, DType::uint8, [](const Tensor& a, const Tensor& b) {
-    return record("minimum", {a, b}, binary("minimum", BinaryOp::minimum, a, b),
-                  [sa = Saved(a), sb = Saved(b)](const Tensor& g) {
-                    return Grads{sum_to(share(g, *sa, *sb, lt(*sa, *sb)), (*sa).shape()),
-                                 sum_to(share(g, *sa, *sb, gt(*sa, *sb)), (*sb).shape())};
-                  });
+    return record(
+        "minimum", {a, b}, binary("minimum", BinaryOp::minimum, a, b),
+        [sa = Saved(a), sb = Saved(b)](const Tensor& g) { return shares(g, *sa, *sb, gt(*sa, *sb), lt(*sa, *sb)); });
   });
 }
 
@@ -187,7 +187,7 @@ Tensor operator/(Scalar a, const Tensor& x) {
 
 Tensor operator+(Scalar a, const Tensor& b) { return b + a; }
 Tensor operator*(Scalar a, const Tensor& b) { return b * a; }
-Tensor operator-(const Tensor& x) { return is_floating(x.dtype()) ? neg(x) : 0 - x; }
+Tensor operator-(const Tensor& x) { return neg(x); }
 
 Tensor eq(const Tensor& a, const Tensor& b) { return compare("eq", CompareOp::eq, a, b); }
 Tensor ne(const Tensor& a, const Tensor& b) { return compare("ne", CompareOp::ne, a, b); }

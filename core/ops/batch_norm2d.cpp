@@ -1,13 +1,19 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
+#include <tern/core/step_guard.hpp>
+
+#include <cmath>
 
 namespace tern {
 namespace {
 
 void check_input(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight,
                  const Tensor& bias, const BatchNorm2dOptions& o) {
+  check_defined("batch_norm2d", "x", x);
+  check_batch_norm("batch_norm2d", o.eps, o.momentum);
   check(x.dim() == 4, "batch_norm2d: input {}, expected [N, C, H, W]", x.shape());
   const Shape of_channels{x.size(1)};
   for (const Tensor* t : {&running_mean, &running_var, &weight, &bias}) {
@@ -32,14 +38,22 @@ void check_input(const Tensor& x, const Tensor& running_mean, const Tensor& runn
   }
 }
 
-/// For the kernels that have just moved them.
-void bump_versions(std::initializer_list<Tensor> moved) {
+/// Runs the kernel that moves the running statistics: all that an op may fail for is done before it.
+template <class F>
+void move_statistics(std::initializer_list<Tensor> moved, F kernel) {
+  for (const Tensor& x : moved) StepGuard::note(x);
+  kernel();
   for (const Tensor& x : moved) {
     if (x.defined()) x.storage()->bump_version();
   }
 }
 
 }  // namespace
+
+void check_batch_norm(const char* who, double eps, double momentum) {
+  check(std::isfinite(eps) && eps >= 0 && std::isfinite(momentum),
+        "{}: eps {}, momentum {}, expected finite numbers, and eps not below 0", who, eps, momentum);
+}
 
 Tensor batch_norm2d(const Tensor& in, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight,
                     const Tensor& bias, const BatchNorm2dOptions& options) {
@@ -55,21 +69,9 @@ Tensor batch_norm2d(const Tensor& in, const Tensor& running_mean, const Tensor& 
   const Tensor residual = options.residual.defined() ? options.residual.contiguous() : Tensor();
   const TensorOptions like{.dtype = x.dtype(), .device = x.device()};
   const Tensor mean = training ? empty({s.C}, like) : running_mean.clone(), invstd = empty({s.C}, like);
-  for_floating("batch_norm2d", x, [&]<class T>(kernels::FloatKernels<T>& k) {
-    if (training) {
-      k.batch_norm2d(s, options.momentum, x.data<T>(), data_or_null<T>(weight), data_or_null<T>(bias),
-                     data_or_null<T>(residual), data_or_null<T>(running_mean), data_or_null<T>(running_var),
-                     data_or_null<std::int64_t>(options.num_batches_tracked), mean.data<T>(), invstd.data<T>(),
-                     y.data<T>());
-    } else {
-      k.batch_norm2d_eval(s, x.data<T>(), data_or_null<T>(weight), data_or_null<T>(bias), data_or_null<T>(residual),
-                          running_mean.data<T>(), running_var.data<T>(), invstd.data<T>(), y.data<T>());
-    }
-  });
-  if (training) bump_versions({running_mean, running_var, options.num_batches_tracked});
   const bool need_x = x.requires_grad(), need_w = weight.defined() && weight.requires_grad(),
              need_b = bias.defined() && bias.requires_grad(), need_r = residual.defined() && residual.requires_grad();
-  return record("batch_norm2d", {x, weight, bias, residual}, y,
+  Tensor out = record("batch_norm2d", {x, weight, bias, residual}, y,
                 [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd),
                  y = Saved(activates ? y : Tensor())](const Tensor& gradient) {
                   const Tensor g = gradient.contiguous();
@@ -87,6 +89,20 @@ Tensor batch_norm2d(const Tensor& in, const Tensor& running_mean, const Tensor& 
                   });
                   return grads;
                 });
+  for_floating("batch_norm2d", x, [&]<class T>(kernels::FloatKernels<T>& k) {
+    if (!training) {
+      return k.batch_norm2d_eval(s, x.data<T>(), data_or_null<T>(weight), data_or_null<T>(bias),
+                                 data_or_null<T>(residual), running_mean.data<T>(), running_var.data<T>(),
+                                 invstd.data<T>(), y.data<T>());
+    }
+    move_statistics({running_mean, running_var, options.num_batches_tracked}, [&] {
+      k.batch_norm2d(s, options.momentum, x.data<T>(), data_or_null<T>(weight), data_or_null<T>(bias),
+                     data_or_null<T>(residual), data_or_null<T>(running_mean), data_or_null<T>(running_var),
+                     data_or_null<std::int64_t>(options.num_batches_tracked), mean.data<T>(), invstd.data<T>(),
+                     y.data<T>());
+    });
+  });
+  return out;
 }
 
 Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, const Tensor& running_var,
@@ -107,16 +123,9 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
   const TensorOptions like{.dtype = x.dtype(), .device = x.device()};
   const Tensor mean = empty({s.C}, like), invstd = empty({s.C}, like), y = empty({s.N, s.C, s.P(), s.Q()}, like);
   const Tensor picked = empty_like(y);
-  for_floating("batch_norm2d_max_pool2d", x, [&]<class T>(kernels::FloatKernels<T>& k) {
-    k.batch_norm2d_max_pool2d(s, activation, options.eps, options.momentum, x.data<T>(), data_or_null<T>(weight),
-                              data_or_null<T>(bias), data_or_null<T>(running_mean), data_or_null<T>(running_var),
-                              data_or_null<std::int64_t>(options.num_batches_tracked), mean.data<T>(), invstd.data<T>(),
-                              picked.data<T>(), y.data<T>());
-  });
-  bump_versions({running_mean, running_var, options.num_batches_tracked});
   const bool need_x = x.requires_grad(), need_w = weight.defined() && weight.requires_grad(),
              need_b = bias.defined() && bias.requires_grad();
-  return record(
+  Tensor out = record(
       "batch_norm2d_max_pool2d", {x, weight, bias}, y,
       [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd), picked = Saved(picked),
        y = Saved(activation != Activation::none ? y : Tensor())](const Tensor& gradient) {
@@ -132,6 +141,15 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
         });
         return grads;
       });
+  for_floating("batch_norm2d_max_pool2d", x, [&]<class T>(kernels::FloatKernels<T>& k) {
+    move_statistics({running_mean, running_var, options.num_batches_tracked}, [&] {
+      k.batch_norm2d_max_pool2d(s, activation, options.eps, options.momentum, x.data<T>(), data_or_null<T>(weight),
+                                data_or_null<T>(bias), data_or_null<T>(running_mean), data_or_null<T>(running_var),
+                                data_or_null<std::int64_t>(options.num_batches_tracked), mean.data<T>(),
+                                invstd.data<T>(), picked.data<T>(), y.data<T>());
+    });
+  });
+  return out;
 }
 
 }  // namespace tern

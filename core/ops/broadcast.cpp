@@ -1,3 +1,4 @@
+#include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
@@ -57,6 +58,15 @@ void binary_into(kernels::BinaryOp op, const Tensor& a, Scalar b, const Tensor& 
 void binary_into(kernels::BinaryOp op, Scalar a, const Tensor& b, const Tensor& y) {
   const kernels::Strided walk = broadcast_walk(b, b, y.shape());
   for_array(y, [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.to<T>(), b.data<T>(), y.data<T>()); });
+}
+
+Tensor masked_fill(const Tensor& in, const Tensor& in_mask, Scalar value) {
+  NoGradGuard no_grad;
+  const Tensor x = in.contiguous(), mask = in_mask.contiguous(), y = empty_like(x);
+  for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
+    k.masked_fill(x.numel(), mask.data<std::uint8_t>(), value.to<T>(), x.data<T>(), y.data<T>());
+  });
+  return y;
 }
 
 void copy_into(const Tensor& source, const Tensor& target) {

@@ -2,7 +2,10 @@
 #include <tern/core/cuda.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/options.hpp>
+#include <tern/core/ops/pool2d.hpp>
 
+#include <algorithm>
 #include <array>
 
 namespace tern {
@@ -11,9 +14,12 @@ namespace {
 using std::uint8_t;
 
 kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
+  check_defined("conv2d", "x", x);
+  check_defined("conv2d", "weight", w);
   check_alike("conv2d", x, w);
   check(x.dim() == 4 && w.dim() == 4, "conv2d: input {} and weight {}, expected [N, C, H, W] and [K, C / groups, R, S]",
         x.shape(), w.shape());
+  check_options("conv2d", {w.size(2), w.size(3)}, o);
   kernels::Conv2dShape s{.N = x.size(0),
                          .C = x.size(1),
                          .H = x.size(2),
@@ -28,19 +34,19 @@ kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tenso
                          .dilation_h = o.dilation.h,
                          .dilation_w = o.dilation.w,
                          .groups = o.groups};
-  check(s.stride_h > 0 && s.stride_w > 0 && s.dilation_h > 0 && s.dilation_w > 0 && s.pad_h >= 0 && s.pad_w >= 0,
-        "conv2d: stride [{}, {}], dilation [{}, {}], padding [{}, {}], expected strides and dilations of 1 or more and "
-        "no "
-        "negative padding",
-        s.stride_h, s.stride_w, s.dilation_h, s.dilation_w, s.pad_h, s.pad_w);
-  check(s.groups > 0 && s.C % s.groups == 0 && s.K % s.groups == 0,
+  check(s.C % s.groups == 0 && s.K % s.groups == 0,
         "conv2d: {} groups for {} input and {} output channels, expected a divisor of both", s.groups, s.C, s.K);
-  check(w.size(1) * s.groups == s.C, "conv2d: input {} has {} channels, weight {} wants {}", x.shape(), s.C, w.shape(),
-        w.size(1) * s.groups);
-  check(s.R > 0 && s.S > 0 && s.H + 2 * s.pad_h > s.dilation_h * (s.R - 1) &&
-            s.W + 2 * s.pad_w > s.dilation_w * (s.S - 1),
+  check(w.size(1) == s.C / s.groups, "conv2d: input {} has {} channels, weight {} wants {:.0f}", x.shape(), s.C,
+        w.shape(), static_cast<double>(w.size(1)) * static_cast<double>(s.groups));
+  const HeightWidth padded = padded_size("conv2d", x, o.padding);
+  check(s.R > 0 && s.S > 0 && fits(s.R, s.dilation_h, padded.h) && fits(s.S, s.dilation_w, padded.w),
         "conv2d: weight {} with dilation [{}, {}] is larger than input {} with padding [{}, {}]", w.shape(),
         s.dilation_h, s.dilation_w, x.shape(), s.pad_h, s.pad_w);
+  // A longer stride is never taken, nor the dilation of a single element.
+  s.stride_h = std::min(s.stride_h, padded.h);
+  s.stride_w = std::min(s.stride_w, padded.w);
+  if (s.R == 1) s.dilation_h = 1;
+  if (s.S == 1) s.dilation_w = 1;
   if (bias.defined()) {
     check_alike("conv2d", x, bias);
     check(bias.dim() == 1 && bias.size(0) == s.K, "conv2d: bias {}, expected [{}]", bias.shape(), s.K);
@@ -78,6 +84,16 @@ Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Te
 
 }  // namespace
 
+void check_options(const char* who, HeightWidth kernel_size, const Conv2dOptions& o) {
+  check(
+      o.stride.h > 0 && o.stride.w > 0 && o.dilation.h > 0 && o.dilation.w > 0 && o.padding.h >= 0 && o.padding.w >= 0,
+      "{}: stride [{}, {}], dilation [{}, {}], padding [{}, {}], expected strides and dilations of 1 or more and no "
+      "negative padding",
+      who, o.stride.h, o.stride.w, o.dilation.h, o.dilation.w, o.padding.h, o.padding.w);
+  check(kernel_size.h > 0 && kernel_size.w > 0 && o.groups > 0, "{}: kernel [{}, {}], {} groups, expected 1 or more",
+        who, kernel_size.h, kernel_size.w, o.groups);
+}
+
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
   return convolve("conv2d", {.conv = checked_shape(x, weight, bias, options)}, x, weight, bias);
 }
@@ -85,9 +101,10 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
 Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options,
                          HeightWidth kernel_size, Activation activation) {
   constexpr std::int64_t most = 256;  // places of a window, for which there is a byte
+  check_defined("conv2d_max_pool2d", "x", x);
   const bool by_cudnn = x.device().kind == Device::cuda && conv_backend() == ConvBackend::cudnn;
   const auto [R, S] = kernel_size;
-  if (by_cudnn || R > most || S > most || R * S > most) {
+  if (by_cudnn || R > most || S > most || (R > 0 && S > 0 && R * S > most)) {
     const Tensor y = conv2d(x, weight, bias, options);
     return activate(R == 1 && S == 1 ? y : max_pool2d(y, kernel_size), activation);
   }

@@ -1,10 +1,20 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
+#include <tern/core/ops/options.hpp>
 
 namespace tern {
 
+void check_options(const char* who, const CrossEntropyOptions& options) {
+  check(options.label_smoothing >= 0 && options.label_smoothing <= 1, "{}: label smoothing {}, expected 0 to 1", who,
+        options.label_smoothing);
+}
+
 Tensor cross_entropy(const Tensor& in, const Tensor& labels, const CrossEntropyOptions& options) {
+  check_defined("cross_entropy", "logits", in);
+  check_defined("cross_entropy", "target", labels);
+  check_options("cross_entropy", options);
   check(in.dim() == 2, "cross_entropy: logits {}, expected [N, C]", in.shape());
   check_device("cross_entropy", in, labels);
   const kernels::CrossEntropyShape s{.N = in.size(0),
@@ -14,8 +24,6 @@ Tensor cross_entropy(const Tensor& in, const Tensor& labels, const CrossEntropyO
                                      .reduction = options.reduction};
   check(labels.dtype() == DType::int64 && labels.shape() == Shape{s.N},
         "cross_entropy: target {} {}, expected int64 [{}]", labels.dtype(), labels.shape(), s.N);
-  check(s.label_smoothing >= 0 && s.label_smoothing <= 1, "cross_entropy: label smoothing {}, expected 0 to 1",
-        s.label_smoothing);
   if (options.weight.defined()) {
     check_alike("cross_entropy", in, options.weight);
     check(options.weight.shape() == Shape{s.C}, "cross_entropy: class weights {}, expected [{}]",
@@ -38,12 +46,17 @@ Tensor cross_entropy(const Tensor& in, const Tensor& labels, const CrossEntropyO
     k.cross_entropy(s, logits.data<T>(), target.data<std::int64_t>(), weight.defined() ? weight.data<T>() : nullptr,
                     loss.data<T>(), dlogits.defined() ? dlogits.data<T>() : nullptr);
   });
-  return record("cross_entropy", {logits}, loss, [each, dlogits = Saved(dlogits)](const Tensor& g) {
-    return g.storage()->is_unit() ? *dlogits : *dlogits * (each ? g.unsqueeze(1) : g);
-  });
+  return record("cross_entropy", {logits}, loss,
+                [each, ignore = s.ignore_index, dlogits = Saved(dlogits), target = Saved(target)](const Tensor& g) {
+                  if (g.storage()->is_unit()) return *dlogits;
+                  const Tensor rows = each ? g : g.expand((*target).shape());
+                  return *dlogits * masked_fill(rows, eq(*target, ignore), 0).unsqueeze(1);
+                });
 }
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  check_defined("mse_loss", "x", x);
+  check_defined("mse_loss", "target", target);
   check(x.shape() == target.shape(), "mse_loss: input {} and target {}, expected one shape", x.shape(), target.shape());
   const Tensor squares = pow(x - target, 2);
   switch (reduction) {

@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/options.hpp>
 
 namespace tern {
 namespace {
@@ -13,21 +14,30 @@ Tensor masked(const char* name, const kernels::DropoutShape& s, kernels::PhiloxS
 
 Tensor grouped_dropout(const char* name, const Tensor& x, std::int64_t group, double p, bool training,
                        Generator& generator) {
-  check(p >= 0 && p <= 1, "{}: probability {}, expected 0 to 1", name, p);
+  check_probability(name, p);
   check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", name, x.dtype());
   if (!training || p == 0 || x.numel() == 0) return x;
   const kernels::DropoutShape s{.n = x.numel(), .group = group, .p = p};
-  const kernels::PhiloxState state = generator.advance(static_cast<std::uint64_t>(s.n / s.group));
-  return record(name, {x}, masked(name, s, state, x), [=](const Tensor& g) { return masked(name, s, state, g); });
+  const kernels::PhiloxState state = generator.state();
+  const Tensor y =
+      record(name, {x}, masked(name, s, state, x), [=](const Tensor& g) { return masked(name, s, state, g); });
+  generator.advance(static_cast<std::uint64_t>(s.n / s.group));  // last, when nothing can fail any more
+  return y;
 }
 
 }  // namespace
 
+void check_probability(const char* who, double p) {
+  check(p >= 0 && p <= 1, "{}: probability {}, expected 0 to 1", who, p);
+}
+
 Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
+  check_defined("dropout", "x", x);
   return grouped_dropout("dropout", x, 1, p, training, generator);
 }
 
 Tensor dropout2d(const Tensor& x, double p, bool training, Generator& generator) {
+  check_defined("dropout2d", "x", x);
   check(x.dim() == 4, "dropout2d: input {}, expected [N, C, H, W]", x.shape());
   return grouped_dropout("dropout2d", x, x.size(2) * x.size(3), p, training, generator);
 }

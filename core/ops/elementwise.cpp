@@ -2,80 +2,88 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 
+#include <limits>
+
 namespace tern {
 
 using kernels::FloatKernels;
+using kernels::GradientOf;
 
-Tensor neg(const Tensor& in) {
-  const Tensor x = in.contiguous(), y = empty_like(x);
-  for_floating("neg", x, [&]<class T>(FloatKernels<T>& k) { k.neg(x.numel(), x.data<T>(), y.data<T>()); });
-  return record("neg", {x}, y, [](const Tensor& g) { return neg(g); });
+namespace {
+
+/// Of integers: as float32, or in their own dtype where that holds the result, or an Error, as PyTorch has it.
+Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
+  const auto number = [&](std::int64_t v) { return full({}, v, {.dtype = x.dtype(), .device = x.device()}); };
+  switch (f.op) {
+    case UnaryOp::exp:
+    case UnaryOp::log:
+    case UnaryOp::sqrt:
+    case UnaryOp::pow:
+    case UnaryOp::tanh:
+    case UnaryOp::sigmoid:
+    case UnaryOp::sin:
+    case UnaryOp::cos:
+    case UnaryOp::rsqrt:
+    case UnaryOp::log1p:
+    case UnaryOp::expm1:
+    case UnaryOp::erf:
+    case UnaryOp::reciprocal:
+    case UnaryOp::clamp:
+      return unary(name, f, x.to(DType::float32));
+    case UnaryOp::neg:
+      return 0 - x;
+    case UnaryOp::relu:
+      return maximum(x, number(0));
+    case UnaryOp::abs:
+      return x.dtype() == DType::uint8 ? x.clone() : maximum(x, 0 - x);
+    case UnaryOp::round:
+    case UnaryOp::floor:
+    case UnaryOp::ceil:
+      return x.clone();
+    case UnaryOp::sign:
+      return gt(x, 0).to(x.dtype()) - lt(x, 0).to(x.dtype());
+    case UnaryOp::square:
+      return x * x;
+    default:
+      fail("{}: got {}, expected float32 or float64", name, x.dtype());
+  }
 }
 
-Tensor exp(const Tensor& in) {
-  const Tensor x = in.contiguous(), y = empty_like(x);
-  for_floating("exp", x, [&]<class T>(FloatKernels<T>& k) { k.exp(x.numel(), x.data<T>(), y.data<T>()); });
-  return record("exp", {x}, y, [y = Saved(y)](const Tensor& g) { return g * *y; });
-}
+}  // namespace
 
-Tensor log(const Tensor& in) {
+Tensor unary(const char* name, const Unary& f, const Tensor& in) {
+  check_defined(name, "x", in);
+  if (!is_floating(in.dtype())) return of_integers(name, f, in);
   const Tensor x = in.contiguous(), y = empty_like(x);
-  for_floating("log", x, [&]<class T>(FloatKernels<T>& k) { k.log(x.numel(), x.data<T>(), y.data<T>()); });
-  return record("log", {x}, y, [x = Saved(x)](const Tensor& g) { return g / *x; });
-}
-
-Tensor sqrt(const Tensor& in) {
-  const Tensor x = in.contiguous(), y = empty_like(x);
-  for_floating("sqrt", x, [&]<class T>(FloatKernels<T>& k) { k.sqrt(x.numel(), x.data<T>(), y.data<T>()); });
-  return record("sqrt", {x}, y, [y = Saved(y)](const Tensor& g) { return g * 0.5 / *y; });
-}
-
-Tensor pow(const Tensor& in, double exponent) {
-  const Tensor x = in.contiguous(), y = empty_like(x);
-  for_floating("pow", x, [&]<class T>(FloatKernels<T>& k) { k.pow(x.numel(), exponent, x.data<T>(), y.data<T>()); });
-  return record("pow", {x}, y, [x = Saved(x), exponent](const Tensor& g) {
-    if (exponent == 0) return zeros_like(g);
-    return g * (exponent == 2 ? *x : pow(*x, exponent - 1)) * exponent;
-  });
-}
-
-Tensor tanh(const Tensor& in) {
-  const Tensor x = in.contiguous(), y = empty_like(x);
-  for_floating("tanh", x, [&]<class T>(FloatKernels<T>& k) { k.tanh(x.numel(), x.data<T>(), y.data<T>()); });
-  return record("tanh", {x}, y, [y = Saved(y)](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous(), dx = y.reuse();
-    for_floating("tanh", g, [&]<class T>(FloatKernels<T>& k) {
-      k.tanh_backward(g.numel(), (*y).data<T>(), g.data<T>(), dx.data<T>());
+  for_floating(name, x, [&]<class T>(FloatKernels<T>& k) { k.unary(f, x.numel(), x.data<T>(), y.data<T>()); });
+  const GradientOf from = kernels::gradient_of(f.op);
+  const Saved saved(from == GradientOf::input ? x : from == GradientOf::output ? y : Tensor());
+  return record(name, {x}, y, [name, f, saved](const Tensor& gradient) {
+    const Tensor g = gradient.contiguous();
+    const Tensor& v = (*saved).defined() ? *saved : g;
+    const Tensor dx = (*saved).defined() ? saved.reuse() : empty_like(g);
+    for_floating(name, g, [&]<class T>(FloatKernels<T>& k) {
+      k.unary_backward(f, g.numel(), v.data<T>(), g.data<T>(), dx.data<T>());
     });
     return dx;
   });
 }
 
-Tensor relu(const Tensor& in) {
-  const Tensor x = in.contiguous(), y = empty_like(x);
-  for_floating("relu", x, [&]<class T>(FloatKernels<T>& k) { k.relu(x.numel(), x.data<T>(), y.data<T>()); });
-  return record("relu", {x}, y, [y = Saved(y)](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous(), dx = y.reuse();
-    for_floating("relu", g, [&]<class T>(FloatKernels<T>& k) {
-      k.relu_backward(g.numel(), (*y).data<T>(), g.data<T>(), dx.data<T>());
-    });
-    return dx;
-  });
-}
-
-Tensor sigmoid(const Tensor& in) {
-  const Tensor x = in.contiguous(), y = empty_like(x);
-  for_floating("sigmoid", x, [&]<class T>(FloatKernels<T>& k) { k.sigmoid(x.numel(), x.data<T>(), y.data<T>()); });
-  return record("sigmoid", {x}, y, [y = Saved(y)](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous(), dx = y.reuse();
-    for_floating("sigmoid", g, [&]<class T>(FloatKernels<T>& k) {
-      k.sigmoid_backward(g.numel(), (*y).data<T>(), g.data<T>(), dx.data<T>());
-    });
-    return dx;
-  });
+Tensor clamp(const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max) {
+  check_defined("clamp", "x", x);
+  check(min || max, "clamp: neither min nor max is given, expected one at least");
+  if (!is_floating(x.dtype()) && (!min || min->is_whole()) && (!max || max->is_whole())) {
+    const auto number = [&](Scalar v) { return full({}, v, {.dtype = DType::int64, .device = x.device()}); };
+    const Tensor above = min ? maximum(x, number(*min)) : x;
+    return (max ? minimum(above, number(*max)) : above).to(x.dtype());
+  }
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const double least = min ? min->to<double>() : -infinity, most = max ? max->to<double>() : infinity;
+  return unary("clamp", {UnaryOp::clamp, least, most}, x);
 }
 
 Tensor activate(const Tensor& x, Activation activation) {
+  check_defined("activate", "x", x);
   switch (activation) {
     case Activation::tanh:
       return tanh(x);

@@ -36,6 +36,8 @@ Tensor recorded_product(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
+  check_defined("matmul", "a", a);
+  check_defined("matmul", "b", b);
   check_alike("matmul", a, b);
   check((a.dim() == 2 || a.dim() == 3) && (b.dim() == 2 || b.dim() == 3),
         "matmul: shapes {} and {}, expected 2 or 3 dimensions", a.shape(), b.shape());
@@ -50,6 +52,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Activation activation) {
+  check_defined("linear", "x", input);
+  check_defined("linear", "weight", weight);
   check_alike("linear", input, weight);
   check(weight.dim() == 2 && input.dim() >= 1 && input.size(-1) == weight.size(1),
         "linear: input {} and weight {}, expected [..., in] and [out, in]", input.shape(), weight.shape());

@@ -1,12 +1,14 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
 
 namespace tern {
 namespace {
 
-/// Which dimensions `dims` names, as a bit each.
+/// Which dimensions `dims` names, as a bit each; none names all.
 unsigned named_dims(const char* op, const Tensor& x, const Shape& dims) {
+  if (dims.empty()) return (1u << x.dim()) - 1;
   unsigned named = 0;
   for (std::int64_t dim : dims) {
     const unsigned bit = 1u << wrap_dim(op, dim, x.dim());
@@ -25,16 +27,13 @@ kernels::ReduceShape around(const Shape& shape, int first, int last) {
 
 }  // namespace
 
-Tensor sum(const Tensor& x) {
-  Shape all;
-  for (int d = 0; d < x.dim(); ++d) all.push_back(d);
-  return sum(x, all);
-}
+Tensor sum(const Tensor& x) { return sum(x, {}); }
 
 Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
+  check_defined("sum", "x", in);
   const unsigned named = named_dims("sum", in, dims);
   const Tensor x = (is_floating(in.dtype()) ? in : in.to(DType::int64)).contiguous();
-  if (named == 0) return x.clone();
+  if (x.dim() == 0) return x.clone();
   Tensor y = x.detach();
   // Neighbouring dimensions go in one pass, the last ones first; each leaves a size of 1.
   for (int last = x.dim() - 1; last >= 0; --last) {
@@ -58,12 +57,10 @@ Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
                 [kept, from = x.shape()](const Tensor& g) { return g.reshape(kept).expand(from); });
 }
 
-Tensor mean(const Tensor& x) {
-  check(is_floating(x.dtype()), "mean: got {}, expected float32 or float64", x.dtype());
-  return sum(x) / static_cast<double>(x.numel());
-}
+Tensor mean(const Tensor& x) { return mean(x, {}); }
 
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_defined("mean", "x", x);
   check(is_floating(x.dtype()), "mean: got {}, expected float32 or float64", x.dtype());
   const unsigned named = named_dims("mean", x, dims);
   std::int64_t n = 1;
@@ -74,15 +71,15 @@ Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
 }
 
 MaxResult max(const Tensor& in, std::int64_t dim, bool keepdim) {
+  check_defined("max", "x", in);
   const int d = wrap_dim("max", dim, in.dim());
-  check(in.shape()[d] > 0, "max: dimension {} of shape {} is empty, expected at least one element", d, in.shape());
+  check(in.dim() == 0 || in.shape()[d] > 0, "max: dimension {} of shape {} is empty, expected at least one element", d,
+        in.shape());
   const Tensor x = in.contiguous();
   const kernels::ReduceShape r = around(x.shape(), d, d);
   Shape shape = x.shape();
-  if (keepdim)
-    shape[d] = 1;
-  else
-    shape.erase(d);
+  if (x.dim() > 0 && keepdim) shape[d] = 1;
+  if (x.dim() > 0 && !keepdim) shape.erase(d);
   const Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
   const Tensor indices = empty(shape, {.dtype = DType::int64, .device = x.device()});
   for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
@@ -99,19 +96,35 @@ MaxResult max(const Tensor& in, std::int64_t dim, bool keepdim) {
           indices};
 }
 
-Tensor max(const Tensor& x) { return max(x.reshape({-1}), 0).values; }
+Tensor max(const Tensor& in) {
+  check_defined("max", "x", in);
+  check(in.numel() > 0, "max: shape {} has no elements, expected at least one", in.shape());
+  const Tensor x = in.contiguous(), y = empty({}, {.dtype = x.dtype(), .device = x.device()});
+  for_array(x,
+            [&]<class T>(kernels::ArrayKernels<T>& k) { k.max({.n = x.numel()}, x.data<T>(), y.data<T>(), nullptr); });
+  return record("max", {x}, y, [x = Saved(x), y = Saved(y)](const Tensor& g) {
+    // Where y is NaN those that are NaN share, else there are none.
+    const Tensor shares = eq(*x, *y) + ne(*x, *x);
+    return masked_fill((g / sum(shares).to(g.dtype())).expand((*x).shape()), eq(shares, 0), 0);
+  });
+}
 
 Tensor argmax(const Tensor& x, std::int64_t dim, bool keepdim) {
+  check_defined("argmax", "x", x);
   NoGradGuard no_grad;
   return max(x, dim, keepdim).indices;
 }
 
-Tensor argmax(const Tensor& x) { return argmax(x.reshape({-1}), 0); }
+Tensor argmax(const Tensor& x) {
+  check_defined("argmax", "x", x);
+  return argmax(x.reshape({-1}), 0);
+}
 
 Tensor sum_of_squares(const std::vector<Tensor>& tensors) {
   check(!tensors.empty(), "sum_of_squares: no tensors, expected one or more");
   std::vector<Tensor> xs;
   for (const Tensor& x : tensors) {
+    check(x.defined(), "sum_of_squares: tensor {} is undefined, expected a tensor", xs.size());
     check_alike("sum_of_squares", tensors[0], x);
     xs.push_back(x.contiguous());
   }

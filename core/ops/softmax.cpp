@@ -1,16 +1,23 @@
+#include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 
 namespace tern {
 
 // Written in other ops, which supply the gradient. Subtracting the largest keeps exp from overflowing and, as a
-// constant, changes neither the value nor the gradient.
+// constant, changes neither the value nor the gradient. Of nothing there is no largest.
 
 Tensor log_softmax(const Tensor& x, std::int64_t dim) {
+  check_defined("log_softmax", "x", x);
+  wrap_dim("log_softmax", dim, x.dim());
+  if (x.numel() == 0) return neg(x);
   const Tensor shifted = x - max(x.detach(), dim, true).values;
   return shifted - log(sum(exp(shifted), {dim}, true));
 }
 
 Tensor softmax(const Tensor& x, std::int64_t dim) {
+  check_defined("softmax", "x", x);
+  wrap_dim("softmax", dim, x.dim());
+  if (x.numel() == 0) return exp(x);
   const Tensor e = exp(x - max(x.detach(), dim, true).values);
   return e / sum(e, {dim}, true);
 }

@@ -14,15 +14,15 @@ namespace {
 /// Resolves a size of -1 and checks that the number of elements stays.
 Shape resolved(const char* op, const Tensor& x, Shape shape) {
   int unknown = -1;
-  std::int64_t known = 1;
+  Shape others = shape;
   for (int d = 0; d < shape.size(); ++d) {
     check(shape[d] >= -1 && (shape[d] >= 0 || unknown < 0),
           "{}: shape {}, expected sizes of 0 or more and one -1 at most", op, shape);
-    if (shape[d] == -1)
-      unknown = d;
-    else
-      known *= shape[d];
+    if (shape[d] >= 0) continue;
+    unknown = d;
+    others[d] = 1;
   }
+  const std::int64_t known = others.numel();
   if (unknown >= 0 && known > 0) shape[unknown] = x.numel() / known;
   check(shape.numel() == x.numel() && (unknown < 0 || known > 0), "{}: shape {} with {} elements does not go into {}",
         op, x.shape(), x.numel(), shape);
@@ -78,9 +78,9 @@ Tensor Tensor::reshape(const Shape& target) const {
 }
 
 Tensor Tensor::flatten(std::int64_t start_dim, std::int64_t end_dim) const {
-  if (dim() == 0) return reshape({1});
   const int first = wrap_dim("flatten", start_dim, dim()), last = wrap_dim("flatten", end_dim, dim());
   check(first <= last, "flatten: dimensions {} to {}, expected the first before the last", first, last);
+  if (dim() == 0) return reshape({1});
   Shape flat;
   std::int64_t merged = 1;
   for (int d = 0; d < dim(); ++d) {
@@ -123,13 +123,15 @@ Tensor Tensor::t() const {
 }
 
 Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const {
-  const int d = wrap_dim("narrow", dim, this->dim());
+  const int d = existing_dim("narrow", dim, this->dim());
   check(start >= 0 && length >= 0 && start <= shape()[d] - length,
-        "narrow: elements {} to {} of dimension {} of shape {}, expected within 0 to {}", start, start + length, d,
+        "narrow: {} elements from {} on of dimension {} of shape {}, expected within 0 to {}", length, start, d,
         shape(), shape()[d]);
   Shape part = shape();
   part[d] = length;
-  return record("narrow", {*this}, as_strided(part, strides(), storage_offset() + start * strides()[d]),
+  // What has no elements lies where it did: there may be nothing where it would begin.
+  const std::int64_t begin = part.numel() == 0 ? 0 : start * strides()[d];
+  return record("narrow", {*this}, as_strided(part, strides(), storage_offset() + begin),
                 [from = shape(), d, start, length](const Tensor& g) {
                   const Tensor dx = zeros(from, {.dtype = g.dtype(), .device = g.device()});
                   copy_into(g, dx.narrow(d, start, length));
@@ -138,7 +140,7 @@ Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length)
 }
 
 Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
-  const int d = wrap_dim("select", dim, this->dim());
+  const int d = existing_dim("select", dim, this->dim());
   check(-shape()[d] <= index && index < shape()[d], "select: index {} of dimension {} of shape {}, expected {} to {}",
         index, d, shape(), -shape()[d], shape()[d] - 1);
   return narrow(d, index < 0 ? index + shape()[d] : index, 1).squeeze(d);
@@ -146,7 +148,7 @@ Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
 
 Tensor Tensor::squeeze(std::int64_t dim) const {
   const int d = wrap_dim("squeeze", dim, this->dim());
-  if (shape()[d] != 1) return *this;
+  if (this->dim() == 0 || shape()[d] != 1) return *this;
   Shape shape = this->shape(), strides = this->strides();
   shape.erase(d);
   strides.erase(d);

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <charconv>
 #include <cstddef>
 #include <cstdio>
 #include <exception>
@@ -14,6 +15,8 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <png.h>
@@ -64,9 +67,15 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    convert(argv[1], argv[2], std::stoul(argv[3]), argv[4]);
+    const std::string_view word = argv[3];
+    std::size_t first = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), first);
+    if (error != std::errc() || end != word.data() + word.size()) throw std::runtime_error("FIRST is no whole number");
+    convert(argv[1], argv[2], first, argv[4]);
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "cifar10_from_png: %s\n", e.what());
+    using nlohmann::json;  // in whose strings no control character is as it was
+    const std::string what = json(e.what()).dump(-1, ' ', true, json::error_handler_t::replace);
+    std::fprintf(stderr, "cifar10_from_png: %s\n", what.c_str());
     return 1;
   }
 }

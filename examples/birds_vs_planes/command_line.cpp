@@ -8,17 +8,46 @@
 
 #include <CLI/CLI.hpp>
 
+#include <charconv>
+#include <cstdint>
 #include <filesystem>
 #include <limits>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace birds_vs_planes {
 
 namespace {
 
-const CLI::Range any_positive_integer(1, std::numeric_limits<int>::max());
+/// Takes a word that is such a number as a whole: none that overflows, is NaN, or has text behind it. CLI11's own
+/// checks let these through.
+template <class T>
+CLI::Validator number(T low, T high, const std::string& range) {
+  const auto check = [=](std::string& word) {
+    T value{};
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc() || end != word.data() + word.size() || !(low <= value && value <= high)) {
+      return fmt::format("{}, expected a {} number, {}", word, std::is_integral_v<T> ? "whole" : "finite", range);
+    }
+    if (std::is_integral_v<T>) word = fmt::format("{}", value);  // CLI11 takes 010 for 8
+    return std::string();
+  };
+  return CLI::Validator(check, range);
+}
+
+template <class T>
+CLI::Validator whole_number(T low, T high = std::numeric_limits<T>::max()) {
+  return number<T>(low, high, fmt::format("{} to {}", low, high));
+}
+
+CLI::Validator number_above_0() {
+  using limits = std::numeric_limits<double>;
+  return number<double>(limits::denorm_min(), limits::max(), "above 0");
+}
+
+CLI::Validator number_from_0() { return number<double>(0, std::numeric_limits<double>::max(), "0 or more"); }
 
 /// What is wrong with the name of a device; nothing if it is one, here or on another machine.
 std::string check_device(const std::string& name) {
@@ -76,7 +105,7 @@ void add_device_options(CLI::App& command, Options& options) {
       ->check(check_device)
       ->capture_default_str();
   command.add_option("--threads", options.threads, "Threads of the cpu device; the result does not depend on them")
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number<int>(1, 1024));
 }
 
 void add_data_option(CLI::App& command, Options& options) {
@@ -87,18 +116,18 @@ void add_data_option(CLI::App& command, Options& options) {
 
 void add_data_options(CLI::App& command, Options& options) {
   add_data_option(command, options);
-  command.add_option("--batch-size", options.batch_size, "64 unless given")->check(any_positive_integer);
+  command.add_option("--batch-size", options.batch_size, "64 unless given")->transform(whole_number<int>(1));
   command.add_option("--num-workers", options.num_workers, "Threads that gather batches ahead")
-      ->check(CLI::Range(0, 256))
+      ->transform(whole_number<int>(0, 256))
       ->capture_default_str();
   command.add_flag("--drop-last-eval", options.drop_last_eval, "Leave the last incomplete batch out of the accuracies");
 }
 
 void add_seed_and_epochs(CLI::App& command, Options& options, const char* epochs) {
   command.add_option("--seed", options.seed, "Of the first weights, the order and changes of the images, and dropout")
-      ->check(CLI::NonNegativeNumber)
+      ->transform(whole_number<std::uint64_t>(0))
       ->capture_default_str();
-  command.add_option("--epochs", options.epochs, epochs)->check(any_positive_integer);
+  command.add_option("--epochs", options.epochs, epochs)->transform(whole_number<int>(1));
 }
 
 void add_recipe_options(CLI::App& command, Options& options) {
@@ -111,11 +140,11 @@ void add_recipe_options(CLI::App& command, Options& options) {
       ->capture_default_str();
   add_seed_and_epochs(command, options, "100, with --recipe strong 65, unless given");
   command.add_option("--lr", options.lr, "Learning rate; the recipe's unless given, like the next three")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--momentum", options.momentum)->check(CLI::Range(0.0, 1.0));
-  command.add_option("--weight-decay", options.weight_decay, "Of the optimiser")->check(CLI::NonNegativeNumber);
+      ->transform(number_above_0());
+  command.add_option("--momentum", options.momentum)->transform(number<double>(0, 1, "0 to 1"));
+  command.add_option("--weight-decay", options.weight_decay, "Of the optimiser")->transform(number_from_0());
   command.add_option("--l2", options.l2, "Adds this times the sum of all squared parameters to the loss")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(number_from_0());
   command
       .add_option("--classes", options.classes,
                   "10 to train on the images of CIFAR-10's other classes too, with resstrong; 2, on airplanes and "
@@ -124,13 +153,13 @@ void add_recipe_options(CLI::App& command, Options& options) {
   command
       .add_option("--cutout", options.cutout,
                   "Grey a square of so many pixels a side in each training image; 10 with --recipe strong, else 0")
-      ->check(CLI::Range(0, 32));
+      ->transform(whole_number<std::int64_t>(0, 32));
   command
       .add_option("--holdout", options.holdout,
                   "Leave so many training images out, measure on them each epoch, and keep the best weights")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(whole_number<std::int64_t>(0));
   command.add_option("--eval-every", options.eval_every, "Measure the validation accuracy every so many epochs")
-      ->check(any_positive_integer);
+      ->transform(whole_number<int>(1));
 }
 
 void add_train(CLI::App& app, Options& options) {
@@ -160,7 +189,7 @@ void declare_command_line(CLI::App& app, Options& options) {
   app.footer(
       "Exit codes: 0 done; 1 it failed, or predict could not read a file; 2 the command line is wrong; 3 the loss was "
       "no\n"
-      "number any more; 130 or 143 stopped by SIGINT or SIGTERM, the checkpoint kept.\n"
+      "number any more; 129, 130 or 143 stopped by SIGHUP, SIGINT or SIGTERM, the checkpoint kept.\n"
       "birds_vs_planes COMMAND --help tells more. Environment: TERN_DATA, the folder of CIFAR-10; NO_COLOR.");
   add_train(app, options);
 
@@ -186,7 +215,9 @@ void declare_command_line(CLI::App& app, Options& options) {
   CLI::App& show = add(app, options, "show", "Draw an image of the data on the terminal, or write it as PNG",
                        "  birds_vs_planes show 7\n"
                        "  birds_vs_planes show 7 --part train --output bird.png");
-  show.add_option("N", options.number, "The image's number, from 0")->required()->check(CLI::NonNegativeNumber);
+  show.add_option("N", options.number, "The image's number, from 0")
+      ->required()
+      ->transform(whole_number<std::int64_t>(0));
   add_data_option(show, options);
   show.add_option("--part", options.part, "The images it is of")
       ->check(CLI::IsMember({"train", "validation"}))

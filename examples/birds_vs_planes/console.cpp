@@ -9,9 +9,17 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace birds_vs_planes {
+
+bool open_standard_files() {
+  for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(file, F_GETFD) < 0 && open("/dev/null", O_RDWR) != file) return false;  // open() takes the least number
+  }
+  return true;
+}
 
 bool may_colour(std::FILE* file) {
   const char *no_color = std::getenv("NO_COLOR"), *term = std::getenv("TERM");

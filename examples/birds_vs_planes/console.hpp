@@ -20,6 +20,10 @@ bool may_colour(std::FILE* file);
 /// and messages can hold, is written as JSON writes it (\u001b), and bytes that are not UTF-8 as \xff.
 std::string printable(std::string_view text);
 
+/// Puts /dev/null in place of standard input, output or error where it is closed: else the next file that the program
+/// opens would be it, and get what is printed. Returns whether all three are open now.
+bool open_standard_files();
+
 /// Standard output, where each line is flushed, so that a log can be followed.
 class Console {
  public:

@@ -7,10 +7,10 @@ namespace birds_vs_planes {
 
 namespace {
 
-constexpr std::array<int, 2> signals{SIGINT, SIGTERM};
+constexpr std::array<int, 3> signals{SIGHUP, SIGINT, SIGTERM};
 
 volatile std::sig_atomic_t noted = 0;
-std::array<struct sigaction, 2> before;  ///< what the signals did before the guard
+std::array<struct sigaction, signals.size()> before;  ///< what the signals did before the guard
 
 void restore() {
   for (std::size_t i = 0; i < signals.size(); ++i) sigaction(signals[i], &before[i], nullptr);

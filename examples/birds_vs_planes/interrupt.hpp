@@ -5,8 +5,8 @@
 
 namespace birds_vs_planes {
 
-/// While it lives, the first SIGINT or SIGTERM is noted instead of ending the program; whichever of the two comes next
-/// does what it did before, as both do when the guard is gone. One that was ignored stays ignored.
+/// While it lives, the first SIGHUP, SIGINT or SIGTERM is noted instead of ending the program; whichever of the three
+/// comes next does what it did before, as all do when the guard is gone. One that was ignored stays ignored.
 class InterruptGuard {
  public:
   InterruptGuard();

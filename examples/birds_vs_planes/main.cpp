@@ -4,9 +4,12 @@
 #include <birds_vs_planes/interrupt.hpp>
 #include <birds_vs_planes/train.hpp>
 
+#include <tern/kernels/error.hpp>
+
 #include <CLI/CLI.hpp>
 
 #include <exception>
+#include <new>
 #include <string>
 
 namespace {
@@ -42,6 +45,7 @@ int fail(const std::exception& e, int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (!birds_vs_planes::open_standard_files()) return failed;
   birds_vs_planes::Options options;
   CLI::App app{"Tells birds from planes, as chapter 8 of \"Deep Learning with PyTorch\" does", "birds_vs_planes"};
   birds_vs_planes::declare_command_line(app, options);
@@ -55,6 +59,8 @@ int main(int argc, char** argv) {
     return fail(e, by_signal + e.signal);
   } catch (const birds_vs_planes::Diverged& e) {
     return fail(e, diverged);
+  } catch (const std::bad_alloc&) {
+    return fail(tern::Error("no memory left"), failed);
   } catch (const std::exception& e) {
     return fail(e, failed);
   }

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 #include <string_view>
@@ -297,14 +298,23 @@ void Run::resume(const tern::TensorFile& file, const std::string& name) {
     optimizer_.load_state_dict(part(file.tensors, "optimizer."));
     if (average_) average_->load_state_dict(part(file.tensors, "average."));
     best_ = part(file.tensors, "best.");
+    if (!best_.empty()) judged_.module->load_state_dict(best_);
     tern::check(file.tensors.contains("loss_sum"), "it has no 'loss_sum'");
-    training_.loss_sum = file.tensors.at("loss_sum").item();
+    const Tensor& loss_sum = file.tensors.at("loss_sum");
+    tern::check(loss_sum.dtype() == tern::DType::float64 && loss_sum.numel() == 1 && std::isfinite(loss_sum.item()),
+                "its 'loss_sum' is no finite float64");
+    training_.loss_sum = loss_sum.item();
     training_.seconds = number<double>(file, "seconds");
+    tern::check(std::isfinite(training_.seconds) && training_.seconds >= 0, "its 'seconds' are {}, expected 0 or more",
+                training_.seconds);
     batches_.set_state({epochs, number<std::int64_t>(file, "position")});
     tern::default_generator().set_state(
         {number<std::uint64_t>(file, "generator_seed"), number<std::uint64_t>(file, "generator_offset")});
     best_epoch_ = number<int>(file, "best_epoch");
     best_accuracy_ = number<double>(file, "best_accuracy");
+    tern::check(0 <= best_epoch_ && best_epoch_ <= epochs && 0 <= best_accuracy_ && best_accuracy_ <= 1,
+                "its 'best_epoch' is {} and its 'best_accuracy' {}, expected 0 to {} and 0 to 1", best_epoch_,
+                best_accuracy_, epochs);
     history_ = from_csv(text(file, "history"), name);
     tern::check(static_cast<std::int64_t>(history_.size()) == epochs, "its history is of {} epochs, expected {}",
                 history_.size(), epochs);

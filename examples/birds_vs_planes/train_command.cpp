@@ -48,6 +48,7 @@ class Journal {
   void epoch_done(const Epoch& epoch, std::optional<double> val_accuracy) {
     bar_.clear();
     run_.note(epoch, val_accuracy);
+    save_checkpoint();  // first: a terminal that has hung up takes no line
     const EpochRecord& e = run_.history().back();
     if (e.epoch == 1 || e.epoch % 10 == 0) console_.say("{} Epoch {}, Training loss {:.6f}", now(), e.epoch, e.loss);
     if (e.holdout_accuracy) console_.say("{} Epoch {}, Hold-out accuracy {:.4f}", now(), e.epoch, *e.holdout_accuracy);
@@ -55,7 +56,6 @@ class Journal {
     console_.object(as_json(e));
     if (log_) log_->add(e);
     if (events_) events_->add(e);
-    save_checkpoint();
   }
 
   void save_checkpoint() {

@@ -185,8 +185,9 @@ void add_pools(std::vector<Case>& cases, Numbers& numbers, int64_t C, int64_t si
 void add_elementwise(std::vector<Case>& cases, Numbers& numbers) {
   const int64_t n = batch * 16 * 32 * 32;
   const std::vector<float> x = numbers.floats(n), dy = numbers.floats(n);
-  add(cases, "tanh", [=](auto& c) { c.kernels().tanh(n, c.in(x), c.out(n)); });
-  add(cases, "tanh_backward", [=](auto& c) { c.kernels().tanh_backward(n, c.in(x), c.in(dy), c.out(n)); });
+  add(cases, "tanh", [=](auto& c) { c.kernels().unary(unary_of(Activation::tanh), n, c.in(x), c.out(n)); });
+  add(cases, "tanh_backward",
+      [=](auto& c) { c.kernels().unary_backward(unary_of(Activation::tanh), n, c.in(x), c.in(dy), c.out(n)); });
 
   const DropoutShape s{.n = batch * 32 * 16 * 16, .group = 16 * 16, .p = 0.4};
   const std::vector<float> ones = numbers.floats(s.n, 0.5F, 1);

@@ -5,6 +5,7 @@
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+#include <tern/kernels/integer.hpp>
 #include <tern/kernels/strided.hpp>
 
 #include <algorithm>
@@ -81,16 +82,16 @@ template <class T, class F>
 void with_operation(BinaryOp op, const F& f) {
   switch (op) {
     case BinaryOp::add:
-      return f([](T a, T b) { return static_cast<T>(a + b); });
+      return f([](T a, T b) { return static_cast<T>(static_cast<Wrapping<T>>(a) + static_cast<Wrapping<T>>(b)); });
     case BinaryOp::sub:
-      return f([](T a, T b) { return static_cast<T>(a - b); });
+      return f([](T a, T b) { return static_cast<T>(static_cast<Wrapping<T>>(a) - static_cast<Wrapping<T>>(b)); });
     case BinaryOp::mul:
-      return f([](T a, T b) { return static_cast<T>(a * b); });
+      return f([](T a, T b) { return static_cast<T>(static_cast<Wrapping<T>>(a) * static_cast<Wrapping<T>>(b)); });
     case BinaryOp::div:
       if constexpr (std::is_floating_point_v<T>) {
         return f([](T a, T b) { return a / b; });
       } else {
-        return f([](T a, T b) { return static_cast<T>(b == 0 ? 0 : a / b); });
+        return f([](T a, T b) { return quotient(a, b); });
       }
     case BinaryOp::maximum:  // a comparison with NaN is false: the operand that is NaN is taken
       return f([](T a, T b) { return a > b || a != a ? a : b; });
@@ -99,9 +100,9 @@ void with_operation(BinaryOp op, const F& f) {
   }
 }
 
-/// Sums run in double, or in the integer type, which wraps.
+/// Sums run in double; those of integers wrap.
 template <class T>
-using Total = std::conditional_t<std::is_floating_point_v<T>, double, T>;
+using Total = std::conditional_t<std::is_floating_point_v<T>, double, Wrapping<T>>;
 
 /// The sum of n neighbours, as eight sums of every eighth element.
 template <class T>
@@ -147,6 +148,14 @@ void CpuArray<T>::binary(BinaryOp op, const Strided& s, const T* a, const T* b, 
     for_each_run(t, [&](int64_t i, int64_t at_a, int64_t at_b, int64_t n) {
       combine(n, a + at_a, step_a, b + at_b, step_b, y + i, f);
     });
+  });
+}
+
+template <class T>
+void CpuArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) {
+  parallel_for(n, piece, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) y[i] = mask[i] ? value : x[i];
   });
 }
 

@@ -25,6 +25,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #ifndef TERN_KERNELS_CPU_BATCH_NORM2D
 #define TERN_KERNELS_CPU_BATCH_NORM2D
@@ -55,9 +56,9 @@ struct OutputGradient {
   OutputGradient from(int64_t at) const { return {activation, y ? y + at : nullptr, dy + at}; }
 };
 
-/// dx = (dy - mean_dy - (x - mean) * slope) * gain.
+/// dx = (dy + (x - mean) * slope + shift) * gain.
 struct InputGradient {
-  float mean, mean_dy, slope, gain;
+  float mean, slope, shift, gain;
 };
 
 }  // namespace tern::kernels
@@ -223,17 +224,29 @@ HWY_INLINE hn::Vec<D> gradient_at(D d, const OutputGradient& of, int64_t i) {
   if (of.activation == Activation::none) return g;
   const auto y = hn::LoadU(d, of.y + i);
   if (of.activation == Activation::tanh) return hn::Mul(g, hn::NegMulAdd(y, y, hn::Set(d, 1)));
-  return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), g);
+  return hn::IfThenZeroElse(hn::Le(y, hn::Zero(d)), g);
+}
+
+/// Calls f with the activation as a constant.
+template <class F>
+HWY_INLINE void with_activation(Activation activation, const F& f) {
+  if (activation == Activation::tanh) return f(std::integral_constant<Activation, Activation::tanh>());
+  if (activation == Activation::relu) return f(std::integral_constant<Activation, Activation::relu>());
+  f(std::integral_constant<Activation, Activation::none>());
 }
 
 /// The sums of dy and of dy * xhat over n elements, n up to a block; and unless null, dresidual = dy.
-Slope slopes(int64_t n, const float* x, float mean, float invstd, const OutputGradient& dy, float* dresidual) {
-  const Sums sums = sum_two(n, [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
-    const auto g = gradient_at(d, dy, i);
-    if (dresidual) hn::StoreU(g, d, dresidual + i);
-    const auto xhat = hn::Mul(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), hn::Set(d, invstd));
-    sum = hn::Add(sum, g);
-    product = hn::MulAdd(g, xhat, product);
+Slope slopes(int64_t n, const float* x, float mean, float invstd, const OutputGradient& from_y, float* dresidual) {
+  Sums sums{};
+  with_activation(from_y.activation, [&](auto activation) HWY_ATTR {
+    const OutputGradient dy{activation, from_y.y, from_y.dy};
+    sums = sum_two(n, [=](auto d, int64_t i, auto& sum, auto& product) HWY_ATTR {
+      const auto g = gradient_at(d, dy, i);
+      if (dresidual) hn::StoreU(g, d, dresidual + i);
+      const auto xhat = hn::Mul(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), hn::Set(d, invstd));
+      sum = hn::Add(sum, g);
+      product = hn::MulAdd(g, xhat, product);
+    });
   });
   return {sums.first, sums.second};
 }
@@ -334,15 +347,34 @@ float largest_magnitude(int64_t n, const float* x) {
   return std::bit_cast<float>(bits);
 }
 
+/// The gradient by the mean and the variance, to be added to dy before the gain.
 template <class D>
-HWY_INLINE hn::Vec<D> gradient(D d, const InputGradient& of, hn::Vec<D> x, hn::Vec<D> dy) {
-  const auto v = hn::Sub(x, hn::Set(d, of.mean)), g = hn::Sub(dy, hn::Set(d, of.mean_dy));
-  return hn::Mul(hn::NegMulAdd(v, hn::Set(d, of.slope), g), hn::Set(d, of.gain));
+HWY_INLINE hn::Vec<D> gradient_by_moments(D d, const InputGradient& of, hn::Vec<D> x) {
+  return hn::MulAdd(hn::Sub(x, hn::Set(d, of.mean)), hn::Set(d, of.slope), hn::Set(d, of.shift));
 }
 
 /// dx may be x.
-void input_gradient(int64_t n, const InputGradient& of, const float* x, const OutputGradient& dy, float* dx) {
-  fill(n, dx, [=](auto d, int64_t i) HWY_ATTR { return gradient(d, of, hn::LoadU(d, x + i), gradient_at(d, dy, i)); });
+void input_gradient(int64_t n, const InputGradient& of, const float* x, const OutputGradient& from_y, float* dx) {
+  with_activation(from_y.activation, [&](auto activation) HWY_ATTR {
+    const OutputGradient dy{activation, from_y.y, from_y.dy};
+    fill(n, dx, [=](auto d, int64_t i) HWY_ATTR {
+      return hn::Mul(hn::Add(gradient_at(d, dy, i), gradient_by_moments(d, of, hn::LoadU(d, x + i))),
+                     hn::Set(d, of.gain));
+    });
+  });
+}
+
+/// The gradient below the windows from q on, whose elements are v[4], as many as d has lanes.
+template <class D>
+HWY_INLINE void window_gradient(D d, const InputGradient& of, const float* picked, const OutputGradient& dy, int64_t q,
+                                hn::Vec<D>* v) {
+  const auto wanted = hn::LoadU(d, picked + q);
+  auto g = gradient_at(d, dy, q);  // until it has found its element
+  for (int u = 0; u < 4; ++u) {
+    const auto here = hn::Eq(v[u], wanted), rest = gradient_by_moments(d, of, v[u]);
+    v[u] = hn::Mul(hn::IfThenElse(here, hn::Add(rest, g), rest), hn::Set(d, of.gain));
+    g = hn::IfThenZeroElse(here, g);
+  }
 }
 
 /// Two rows of dx below the windows [0, Q) that fill whole vectors; returns how many.
@@ -352,39 +384,47 @@ HWY_INLINE int64_t input_gradient_rows(D d, int64_t Q, int64_t W, const InputGra
   const int64_t lanes = hn::Lanes(d);
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
-    hn::Vec<D> left, right, below, last;
-    hn::LoadInterleaved2(d, x + 2 * q, left, right);
-    hn::LoadInterleaved2(d, x + W + 2 * q, below, last);
-    const auto wanted = hn::LoadU(d, picked + q);
-    auto g = gradient_at(d, dy, q);  // until it has found its element
-    const auto take = [&](hn::Vec<D> v) HWY_ATTR {
-      const auto here = hn::Eq(v, wanted);
-      const auto dx_here = gradient(d, of, v, hn::IfThenElseZero(here, g));
-      g = hn::IfThenZeroElse(here, g);
-      return dx_here;
-    };
-    left = take(left), right = take(right), below = take(below), last = take(last);
-    hn::StoreInterleaved2(left, right, d, dx + 2 * q);
-    hn::StoreInterleaved2(below, last, d, dx + W + 2 * q);
+    hn::Vec<D> v[4];
+    hn::LoadInterleaved2(d, x + 2 * q, v[0], v[1]);
+    hn::LoadInterleaved2(d, x + W + 2 * q, v[2], v[3]);
+    window_gradient(d, of, picked, dy, q, v);
+    hn::StoreInterleaved2(v[0], v[1], d, dx + 2 * q);
+    hn::StoreInterleaved2(v[2], v[3], d, dx + W + 2 * q);
   }
   return q;
 }
 
-/// One plane, under windows of 2 x 2. Rows shorter than the longest vector go by shorter ones. The next plane is
-/// fetched meanwhile: the processor's own prefetching stops at the end of a page. dx may be x.
-void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const float* x, const float* picked,
-                        const OutputGradient& dy, float* dx) {
+/// The next plane's part of a row of windows: the processor's own prefetching stops at the end of a page.
+HWY_INLINE void prefetch_rows(const Pool2dShape& s, int64_t p, const float* x, const float* dx) {
+  for (int64_t i = (s.H + 2 * p) * s.W; i < (s.H + 2 * p + 2) * s.W; i += 16) {
+    prefetch(x + i);
+    if (dx != x) prefetch(dx + i);
+  }
+}
+
+/// One plane that windows of 2 x 2 cover, with rows of them that fill vectors. dx may be x.
+template <class D>
+HWY_INLINE void input_gradient_of_whole_vectors(D d, const Pool2dShape& s, const InputGradient& of, const float* x,
+                                                const float* picked, const OutputGradient& dy, float* dx) {
+  const int64_t Q = s.W / 2;
+  for (int64_t p = 0; p < s.H / 2; ++p) {
+    prefetch_rows(s, p, x, dx);
+    input_gradient_rows(d, Q, s.W, of, x + 2 * p * s.W, picked + p * Q, dy.from(p * Q), dx + 2 * p * s.W);
+  }
+}
+
+/// The same of any plane. Rows shorter than the longest vector go by shorter ones.
+HWY_INLINE void input_gradient_of_any_rows(const Pool2dShape& s, const InputGradient& of, const float* x,
+                                           const float* picked, const OutputGradient& dy, float* dx) {
   const int64_t P = s.P(), Q = s.Q(), W = s.W;
   const auto in_no_window = [&](int64_t from, int64_t to) HWY_ATTR {
-    fill(to - from, dx + from,
-         [&](auto d, int64_t i) HWY_ATTR { return gradient(d, of, hn::LoadU(d, x + from + i), hn::Zero(d)); });
+    fill(to - from, dx + from, [&](auto d, int64_t i) HWY_ATTR {
+      return hn::Mul(gradient_by_moments(d, of, hn::LoadU(d, x + from + i)), hn::Set(d, of.gain));
+    });
   };
   for (int64_t p = 0; p < P; ++p) {
+    prefetch_rows(s, p, x, dx);
     const int64_t above = 2 * p * W;
-    for (int64_t i = above; i < above + 2 * W; i += 16) {
-      prefetch(x + s.H * W + i);
-      prefetch(dx + s.H * W + i);
-    }
     int64_t q = 0;
     const auto rows = [&](auto d) HWY_ATTR {
       const int64_t at = above + 2 * q, window = p * Q + q;
@@ -398,6 +438,21 @@ void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const flo
     in_no_window(above + W + 2 * Q, above + 2 * W);
   }
   in_no_window(2 * P * W, s.H * W);
+}
+
+void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const float* x, const float* picked,
+                        const OutputGradient& from_y, float* dx) {
+  with_activation(from_y.activation, [&](auto activation) HWY_ATTR {
+    const OutputGradient dy{activation, from_y.y, from_y.dy};
+    const auto covered_by = [&](auto d) HWY_ATTR {
+      const int64_t lanes = hn::Lanes(d);
+      if (s.H % 2 != 0 || s.W % (2 * lanes) != 0) return false;
+      input_gradient_of_whole_vectors(d, s, of, x, picked, dy, dx);
+      return true;
+    };
+    if (covered_by(D32()) || covered_by(hn::CappedTag<float, 8>())) return;
+    input_gradient_of_any_rows(s, of, x, picked, dy, dx);
+  });
 }
 
 }  // namespace
@@ -473,8 +528,7 @@ void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments*
 
 /// y = activation(y), of a few elements.
 void activate(CpuFloat32& kernels, Activation activation, int64_t n, float* y) {
-  if (activation == Activation::tanh) kernels.tanh(n, y, y);
-  if (activation == Activation::relu) kernels.relu(n, y, y);
+  if (activation != Activation::none) kernels.unary(unary_of(activation), n, y, y);
 }
 
 /// y = activation(x normalised, plus residual).
@@ -522,8 +576,8 @@ void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean
 InputGradient input_gradient_of(int64_t count, float mean, float invstd, double weight, const Slope& total) {
   const double n = static_cast<double>(count);
   return {.mean = mean,
-          .mean_dy = static_cast<float>(total.dy / n),
-          .slope = static_cast<float>(total.product / n * invstd),
+          .slope = static_cast<float>(-total.product / n * invstd),
+          .shift = static_cast<float>(-total.dy / n),
           .gain = static_cast<float>(invstd * weight)};
 }
 
@@ -550,11 +604,11 @@ void pool_plane(const Pool2dShape& s, const Normalization& of, const float* x, f
   for (int64_t i = 0; i < PQ; ++i) picked[i] = x[indices[i]];
 }
 
-/// Whether the normalised values of two elements differ, of which the one is larger by `gap` and the other's is y. The
-/// two differences and the product with the sum, by which they are computed, are off by half a unit in their last place
-/// each.
-bool told_apart(const Normalization& of, float gap, float y) {
-  const double rounding = 0x1p-21 * (std::abs(y) + std::abs(of.shift)) + 0x1p-46 * std::abs(of.mean * of.gain);
+/// Whether the normalised values of two elements differ, of which the one is larger by `gap` and the other's is y in
+/// magnitude, or less. The two differences and the product with the sum, by which they are computed, are off by half a
+/// unit in their last place each.
+bool told_apart(const Normalization& of, float gap, double y) {
+  const double rounding = 0x1p-21 * (y + std::abs(of.shift)) + 0x1p-46 * std::abs(of.mean * of.gain);
   return gap * std::abs(of.gain) > rounding + std::numeric_limits<float>::min();
 }
 
@@ -640,9 +694,10 @@ void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activa
     const float* const in = x + plane * all.HW;
     if (windows_of_2) {
       normalize_plane(PQ, of[c], from, nullptr, to);
-      if (!told_apart(of[c], plane_moments[plane].gap, largest_of(PQ, to))) {
-        normalize_and_pick(s, of[c], in, from, to);
-      }
+      const Moments& m = plane_moments[plane];
+      const double most = (std::abs(m.mean - of[c].mean) + std::sqrt(m.squares)) * std::abs(of[c].gain);
+      const bool surely = told_apart(of[c], m.gap, most + std::abs(of[c].shift));
+      if (!surely && !told_apart(of[c], m.gap, largest_of(PQ, to))) normalize_and_pick(s, of[c], in, from, to);
     } else {
       pool_plane(s, of[c], in, from, to);
     }
@@ -670,8 +725,7 @@ void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activati
     if (windows_of_2) return gradient_2x2(s, of, x_plane, wanted, g, dx_plane);
     Scratch<float> before(PQ), spread_dy(HW);
     std::copy_n(g.dy, PQ, before.data());
-    if (activation == Activation::tanh) tanh_backward(PQ, g.y, g.dy, before.data());
-    if (activation == Activation::relu) relu_backward(PQ, g.y, g.dy, before.data());
+    if (activation != Activation::none) unary_backward(unary_of(activation), PQ, g.y, g.dy, before.data());
     spread(s, x_plane, wanted, before.data(), spread_dy.data());
     gradient_of_plane(HW, of, x_plane, {Activation::none, nullptr, spread_dy.data()}, dx_plane);
   });

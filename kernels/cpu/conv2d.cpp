@@ -119,8 +119,7 @@ class Output {
           max_pool2d_plane(pool, from.first + i * from.image + k * from.channel, y_ + to,
                            picked_ ? picked_ + to : nullptr);
         }
-        if (s_.activation == Activation::tanh) kernels_.tanh(n, y_ + to, y_ + to);
-        if (s_.activation == Activation::relu) kernels_.relu(n, y_ + to, y_ + to);
+        if (s_.activation != Activation::none) kernels_.unary(unary_of(s_.activation), n, y_ + to, y_ + to);
       }
     }
   }
@@ -182,8 +181,7 @@ class InputReader {
     const float* dy = in_.x + from;
     if (s.activation != Activation::none) {
       float* const before = s.pools() ? before_.data() : to;
-      if (s.activation == Activation::tanh) in_.kernels->tanh_backward(n, in_.y + from, dy, before);
-      if (s.activation == Activation::relu) in_.kernels->relu_backward(n, in_.y + from, dy, before);
+      in_.kernels->unary_backward(unary_of(s.activation), n, in_.y + from, dy, before);
       dy = before;
     }
     const Pool2dShape pool{1, 1, s.conv.P(), s.conv.Q(), s.R, s.S, s.R, s.S};
@@ -866,53 +864,47 @@ class GradientByTiles {
   std::vector<PixelVector> channels_;
 };
 
-/// The gradient by Winograd's tiles, in vectors of tiles, which few channels have to be. The sums are
-/// [K][across][down / 2][C][down % 2] by place.
+/// The gradient by Winograd's tiles of 2 x 2 outputs, in vectors of tiles, which few channels have to be. The sums are
+/// [K][down][C][across].
 class GradientByStrips {
  public:
   GradientByStrips(const Conv2dShape& s, const Blocking& b, int64_t C)
       : s_(s),
         C_(C),
-        lanes_(winograd_lanes()),
-        vectors_(ceil_div(b.pixels(), lanes_)),
-        copy_(TileInput::copied(s, b.images, C, 4 * b.rows)) {}
+        copy_(round_up(C * (2 * b.rows + 2) * (s.Q() + 2), winograd_lanes())),
+        places_(4 * C * 2 * b.rows * s.Q() + 4 * winograd_lanes()) {}
 
-  static Blocking blocking(const Conv2dShape& s) { return tile_blocking(s, 4096); }
-  int64_t copied() const { return copy_ + winograd_places * C_ * vectors_ * lanes_; }
-  int64_t scratch() const { return copied() + winograd_places * (winograd_channels() * vectors_ + 2) * lanes_; }
-  int64_t row() const { return winograd_places * C_; }
+  static Blocking blocking(const Conv2dShape& s) { return {s.N, s.P() / 2, s.Q() / 2, 256}; }
+  int64_t copied() const { return copy_ + places_; }
+  int64_t scratch() const { return copied(); }
+  int64_t row() const { return winograd_gradient_places * C_; }
   void weights(const float* sums, float* dw) const {
-    for (int64_t c = 0; c < C_; ++c, dw += 9) {
-      float du[winograd_places];
-      for (int64_t j = 0; j < winograd_places; ++j) {
-        const int64_t down = j / 6, across = j % 6;
-        du[j] = sums[((across * 3 + down / 2) * C_ + c) * 2 + down % 2];
-      }
-      winograd_filter_gradient(du, 1, dw);
-    }
+    for (int64_t c = 0; c < C_; ++c) winograd_gradient_filter(sums + 4 * c, 4 * C_, dw + 9 * c);
   }
 
   void add(const Block& b, const float* x, const float* dy, float* scratch, float* sums, int64_t sums_row) const {
-    const int64_t rows = 4 * b.rows, Q = s_.Q(), PQ = s_.P() * Q;
-    const TileInput in(s_, b.images, C_, 4 * b.p, rows, x, scratch);
-    const auto strips = strips_of(b.images, rows, Q, lanes_, in, {s_.K * PQ, Q});
-    const int64_t next = 4 * b.p + rows < s_.P() ? (4 * b.p + rows) * Q : b.images * s_.K * PQ;
-    winograd_gradient({.x = in.under(strips, C_, lanes_),
-                       .K = s_.K / s_.groups,
-                       .dy = dy + 4 * b.p * Q,
-                       .dy_channel = PQ,
-                       .dy_row = Q,
-                       .next_dy = dy + next,
-                       .scratch = scratch + copy_,
-                       .dw = sums,
-                       .dw_channel = sums_row});
+    const int64_t p = 2 * b.p, rows = 2 * b.rows, Q = s_.Q(), PQ = s_.P() * Q;
+    for (int64_t i = 0; i < b.images; ++i, x += s_.C * s_.H * s_.W, dy += s_.K * PQ) {
+      conv2d_padded_copy(tiles_input(s_, C_, p, rows, Q, x, scratch));
+      winograd_gradient({.C = C_,
+                         .rows = rows,
+                         .cols = Q,
+                         .x = scratch,
+                         .K = s_.K / s_.groups,
+                         .dy = dy + p * Q,
+                         .dy_channel = PQ,
+                         .dy_row = Q,
+                         .next_dy = dy + (p + rows < s_.P() ? (p + rows) * Q : s_.K * PQ),
+                         .scratch = scratch + copy_,
+                         .dw = sums,
+                         .dw_channel = sums_row});
+    }
   }
 
  private:
   const Conv2dShape& s_;
-  int64_t C_, lanes_;
-  int64_t vectors_;  ///< of tiles
-  int64_t copy_;     ///< elements of the copies
+  int64_t C_;
+  int64_t copy_, places_;  ///< elements of the copy of x, and of its transform
 };
 
 template <class Gradient>
@@ -997,7 +989,7 @@ void backward_weight(const Conv2dShape& s, const float* x, const Input& dy, floa
   const int64_t C = s.C / s.groups;
   if (suits_winograd(s) && C >= 8) {
     backward_weight<GradientByTiles>(s, x, dy, dw, dbias);
-  } else if (suits_winograd(s) && s.P() % 4 == 0 && s.Q() % winograd_lanes() == 0) {
+  } else if (suits_winograd(s) && s.P() % 2 == 0 && s.Q() % winograd_lanes() == 0) {
     backward_weight<GradientByStrips>(s, x, dy, dw, dbias);
   } else if (4 * C >= 3 * round_up(C, conv2d_tile_sizes().lanes)) {
     backward_weight<GradientByTaps>(s, x, dy, dw, dbias);

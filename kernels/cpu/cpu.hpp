@@ -1,6 +1,6 @@
 #pragma once
 
-/// The fast CPU backend: SIMD (Highway, the best instruction set of the machine at run time), OpenMP threads, OpenBLAS
+/// The fast CPU backend: SIMD (Highway, the best instruction set of the machine at run time), a pool of threads, OpenBLAS
 /// for matrix products. What it does not override runs as in reference/. Results are the same for any number of
 /// threads.
 
@@ -16,24 +16,16 @@ class CpuArray : public ReferenceArray<T> {
   void copy(const Strided& s, const T* a, T* b) override;
   using ReferenceArray<T>::binary;  // those with a number come back to the one below
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
+  void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
   void sum(const ReduceShape& r, const T* x, T* y) override;
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
 };
 
 class CpuFloat32 : public ReferenceFloat<float> {
  public:
-  // elementwise.cpp
-  void neg(int64_t n, const float* x, float* y) override;
-  void exp(int64_t n, const float* x, float* y) override;
-  void log(int64_t n, const float* x, float* y) override;
-  void sqrt(int64_t n, const float* x, float* y) override;
-  void pow(int64_t n, double exponent, const float* x, float* y) override;
-  void tanh(int64_t n, const float* x, float* y) override;
-  void relu(int64_t n, const float* x, float* y) override;
-  void sigmoid(int64_t n, const float* x, float* y) override;
-  void tanh_backward(int64_t n, const float* y, const float* dy, float* dx) override;
-  void relu_backward(int64_t n, const float* y, const float* dy, float* dx) override;
-  void sigmoid_backward(int64_t n, const float* y, const float* dy, float* dx) override;
+  // unary.cpp
+  void unary(const Unary& f, int64_t n, const float* x, float* y) override;
+  void unary_backward(const Unary& f, int64_t n, const float* v, const float* dy, float* dx) override;
 
   // matmul.cpp
   void matmul(const MatmulShape& s, const float* a, const float* b, float* y) override;
@@ -79,9 +71,11 @@ class CpuFloat32 : public ReferenceFloat<float> {
 
   // image_batch.cpp
   void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
-                   const int64_t* labels, const int64_t* order, const int64_t* step, float* x, int64_t* target) override;
+                   const int64_t* labels, const int64_t* order, const int64_t* step, float* x,
+                   int64_t* target) override;
 
   // optim.cpp
+  void sum_of_squares(std::span<const Segment<float>> all, float* y) override;
   void scale_all(std::span<const Segment<float>> all, double a, const float* factor) override;
   void add_all(std::span<const Segment<float>> all) override;
   void lerp_all(std::span<const Segment<float>> all, double weight, const StepNumbers<float>* numbers) override;

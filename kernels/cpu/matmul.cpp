@@ -86,8 +86,7 @@ void CpuFloat32::linear(const LinearShape& s, const float* x, const float* w, co
     const int64_t runs = whole_rows ? 1 : block.m, n = whole_rows ? block.m * block.n : block.n;
     for (int64_t run = 0; run < runs; ++run) {
       float* const first = block.y + run * s.out;
-      if (s.activation == Activation::tanh) tanh(n, first, first);
-      if (s.activation == Activation::relu) relu(n, first, first);
+      if (s.activation != Activation::none) unary(unary_of(s.activation), n, first, first);
     }
   };
   multiply({.m = s.rows, .n = s.out, .k = s.in, .trans_b = true}, x, w, bias ? 1.0f : 0.0f, y, begin, end);
@@ -98,8 +97,7 @@ void CpuFloat32::linear_backward(const LinearShape& s, const float* x, const flo
   // By what the activation was given.
   const int64_t n = s.rows * s.out;
   const Scratch<float> scratch(s.activation == Activation::none ? 0 : n);
-  if (s.activation == Activation::tanh) tanh_backward(n, y, dy, scratch.data());
-  if (s.activation == Activation::relu) relu_backward(n, y, dy, scratch.data());
+  if (s.activation != Activation::none) unary_backward(unary_of(s.activation), n, y, dy, scratch.data());
   const float* const g = s.activation == Activation::none ? dy : scratch.data();
   if (dbias) CpuArray<float>().sum({.outer = 1, .n = s.rows, .inner = s.out}, g, dbias);
   if (dx) matmul({.m = s.rows, .n = s.in, .k = s.out}, g, w, dx);

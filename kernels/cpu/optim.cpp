@@ -1,16 +1,30 @@
-/// What runs over a model's parameters: optimiser steps, averages, sums. Per element SGD reads and writes 8 to 20 bytes, AdamW 28, for a few operations each. Parameters are
-/// taken one after the other, the threads share the elements of large ones.
+/// What runs over a model's parameters: optimiser steps, averages, sums. Per element SGD reads and writes 8 to 20
+/// bytes, AdamW 28, for a few operations each. Parameters are taken one after the other, the threads share the elements
+/// of large ones.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace tern::kernels {
 
 namespace {
 constexpr int64_t piece = 1 << 15;  // elements worth a thread's while
+}
+
+void CpuFloat32::sum_of_squares(std::span<const Segment<float>> all, float* y) {
+  double lane[16] = {};  // kept apart, so that no addition waits for the one before
+  for (const Segment<float>& s : all) {
+    int64_t i = 0;
+    for (; i + 16 <= s.n; i += 16) {
+      for (int l = 0; l < 16; ++l) lane[l] += static_cast<double>(s.x[i + l]) * s.x[i + l];
+    }
+    for (int l = 0; i < s.n; ++i, ++l) lane[l] += static_cast<double>(s.x[i]) * s.x[i];
+  }
+  y[0] = static_cast<float>(std::accumulate(lane, lane + 16, 0.0));
 }
 
 void CpuFloat32::scale_all(std::span<const Segment<float>> all, double a, const float* factor) {

@@ -16,7 +16,7 @@
 namespace tern::kernels {
 
 constexpr float a = 0.70710678f, b = 1.41421356f;  // the points
-constexpr int64_t summed_channels = 32;            // of output, whose sums are to stay in the cache
+constexpr int64_t summed_channels = 8;             // of output, whose sums are to stay in the cache
 
 }  // namespace tern::kernels
 #endif
@@ -347,87 +347,116 @@ void output_gradient(int64_t lanes, int64_t strips, const Strip* strip, const fl
   });
 }
 
-/// Elements from one pair of places to the next, for n vectors of each: no multiple of a page, lest what is stored meet
-/// in the same sets of the cache.
-int64_t pair_step(int64_t n, int64_t lanes) { return (2 * n + 2) * lanes; }
+#if HWY_TARGET == HWY_SCALAR
+void gradient(const WinogradGradient&) {}  // never called: winograd_lanes() is 0
+#else
+// Outputs of the gradient that go together: their sums of three inputs are to fit the registers.
+constexpr int gradient_channels = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON ? 4 : 2;
 
-/// The sums of two places for `channels` x `inputs` planes; in[vectors][C][2][lanes], out[vectors][channels][2][lanes].
-/// Meanwhile a row of the planes of dy that come next is fetched, by the first pairs of places all of them.
-template <int channels, int inputs>
-HWY_INLINE void gradient_pair(const WinogradGradient& s, int64_t vectors, const float* HWY_RESTRICT in,
-                              const float* HWY_RESTRICT out, const float* next_dy, int pair,
-                              float* HWY_RESTRICT total) {
+/// 1 in even lanes, -1 in odd ones.
+template <class D>
+HWY_INLINE hn::Vec<D> alternating(D d) {
+  return hn::OddEven(hn::Set(d, -1), hn::Set(d, 1));
+}
+
+/// Elements from one row of places to the next: no multiple of a page, lest they meet in the same sets of the cache.
+int64_t places_row(const WinogradGradient& s) { return s.C * s.rows * s.cols + hn::Lanes(hn::ScalableTag<float>()); }
+
+/// B^T d B of all tiles, in[down][rows / 2][cols / lanes][C][2][lanes], the rows of places places_row() apart. The
+/// first of two vectors has places 0 and 3 across of tiles side by side in turns, the second places 1 and 2.
+void gradient_input(const WinogradGradient& s, float* HWY_RESTRICT in) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
-  const int64_t lanes = hn::Lanes(d);
-  constexpr int sums = (2 * channels * inputs + 3) / 4 * 4;
-  V sum[sums];
-  for (V& v : sum) v = hn::Zero(d);
-  for (int64_t t = 0; t < vectors; ++t, in += s.x.C * 2 * lanes, out += channels * 2 * lanes) {
-    if (pair < 4 * channels) {
-      const float* row = next_dy + pair / 4 * s.dy_channel + pair % 4 * s.dy_row;
-      for (int i = 0; i < 4; ++i) prefetch(row + s.x.strip[std::min(4 * t + i, s.x.strips - 1)].dst);
-    }
-    V x[2 * inputs];
-    for (int i = 0; i < 2 * inputs; ++i) x[i] = hn::Load(d, in + i * lanes);
-    for (int k = 0; k < channels; ++k) {
-      for (int r = 0; r < 2; ++r) {
-        const V y = hn::Load(d, out + (2 * k + r) * lanes);
-        for (int c = 0; c < inputs; ++c) {
-          V& to = sum[(k * inputs + c) * 2 + r];
-          to = hn::MulAdd(x[2 * c + r], y, to);
+  const int64_t lanes = hn::Lanes(d), width = s.cols + 2, down = places_row(s);
+  for (int64_t p = 0; p < s.rows; p += 2) {
+    for (int64_t q = 0; q < s.cols; q += lanes) {
+      for (int64_t c = 0; c < s.C; ++c, in += 2 * lanes) {
+        const float* from = s.x + (c * (s.rows + 2) + p) * width + q;
+        V row[4][2];
+        for (int r = 0; r < 4; ++r, from += width) {
+          const V x0 = hn::LoadU(d, from), x1 = hn::LoadU(d, from + 1), x2 = hn::LoadU(d, from + 2);
+          row[r][0] = hn::Mul(hn::Sub(x0, x2), alternating(d));
+          row[r][1] = hn::Add(x1, hn::OddEven(hn::Neg(x0), x2));
+        }
+        for (int i = 0; i < 2; ++i) {
+          float* const to = in + i * lanes;
+          hn::StoreU(hn::Sub(row[0][i], row[2][i]), d, to);
+          hn::StoreU(hn::Add(row[1][i], row[2][i]), d, to + down);
+          hn::StoreU(hn::Sub(row[2][i], row[1][i]), d, to + 2 * down);
+          hn::StoreU(hn::Sub(row[3][i], row[1][i]), d, to + 3 * down);
         }
       }
     }
   }
-  for (int i = 0; i < sums; i += 4) sum_lanes_of_four(sum + i, total + i);
 }
 
-/// All places of `channels` x `inputs` planes; in[pair][vectors][C][2][lanes], out[pair][vectors][channels][2][lanes].
-template <int channels, int inputs>
-HWY_INLINE void gradient_places(const WinogradGradient& s, int64_t vectors, const float* in, const float* out,
-                                const float* next_dy, int64_t c0, float* dw) {
-  const int64_t lanes = s.x.lanes;
-  for (int pair = 0; pair < winograd_places / 2; ++pair) {
-    float total[2 * channels * inputs + 3];
-    gradient_pair<channels, inputs>(s, vectors, in + c0 * 2 * lanes, out, next_dy, pair, total);
-    for (int k = 0; k < channels; ++k) {
-      float* HWY_RESTRICT to = dw + k * s.dw_channel + 2 * (pair * s.x.C + c0);
-      for (int i = 0; i < 2 * inputs; ++i) to[i] += total[k * 2 * inputs + i];
-    }
-    in += pair_step(vectors * s.x.C, lanes);
-    out += pair_step(vectors * channels, lanes);
+/// Adds the sums for one row of places of `channels` x `inputs` planes, from k0 and c0 on. Meanwhile a half of the
+/// planes of dy that come next is fetched by every other row.
+template <int channels, int inputs, int down>
+HWY_INLINE void gradient_row(const WinogradGradient& s, int64_t k0, int64_t c0) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = hn::Lanes(d);
+  V sum[channels][inputs][2];
+  for (int k = 0; k < channels; ++k) {
+    for (int c = 0; c < inputs; ++c) sum[k][c][0] = sum[k][c][1] = hn::Zero(d);
   }
+  const float* const dy = s.dy + k0 * s.dy_channel;
+  const float* const next = k0 + channels < s.K ? dy + channels * s.dy_channel : s.next_dy;
+  const float* HWY_RESTRICT in = s.scratch + down * places_row(s) + c0 * 2 * lanes;
+  for (int64_t p = 0; p < s.rows; p += 2) {
+    for (int64_t q = 0; q < s.cols; q += lanes, in += s.C * 2 * lanes) {
+      V place[channels];  // 0 and 3, then 1 and 2
+      for (int k = 0; k < channels; ++k) {
+        const int64_t at = k * s.dy_channel + p * s.dy_row + q;
+        if (down % 2 == 0) prefetch(next + at + down / 2 * s.dy_row);
+        if (down == 0) place[k] = hn::LoadU(d, dy + at);
+        if (down == 1) place[k] = hn::Add(hn::LoadU(d, dy + at), hn::LoadU(d, dy + at + s.dy_row));
+        if (down == 2) place[k] = hn::Sub(hn::LoadU(d, dy + at), hn::LoadU(d, dy + at + s.dy_row));
+        if (down == 3) place[k] = hn::LoadU(d, dy + at + s.dy_row);
+      }
+      for (int i = 0; i < 2; ++i) {
+        for (int c = 0; c < inputs; ++c) {
+          const V x = hn::LoadU(d, in + (2 * c + i) * lanes);
+          for (int k = 0; k < channels; ++k) sum[k][c][i] = hn::MulAdd(x, place[k], sum[k][c][i]);
+        }
+        for (int k = 0; k < channels; ++k) place[k] = hn::MulAdd(place[k], alternating(d), hn::Shuffle2301(place[k]));
+      }
+    }
+  }
+  const hn::CappedTag<float, 4> four;
+  for (int k = 0; k < channels; ++k) {
+    float* to = s.dw + (k0 + k) * s.dw_channel + (down * s.C + c0) * 4;
+    for (int c = 0; c < inputs; ++c, to += 4) {
+      const V *const v = sum[k][c],
+                     pairs = hn::Add(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1]));
+      hn::StoreU(hn::Add(hn::LoadU(four, to), add_blocks(d, pairs)), four, to);
+    }
+  }
+}
+
+template <int channels, int inputs>
+HWY_INLINE void gradient_rows(const WinogradGradient& s, int64_t k0, int64_t c0) {
+  gradient_row<channels, inputs, 0>(s, k0, c0);
+  gradient_row<channels, inputs, 1>(s, k0, c0);
+  gradient_row<channels, inputs, 2>(s, k0, c0);
+  gradient_row<channels, inputs, 3>(s, k0, c0);
 }
 
 template <int channels>
-void gradient_channels(const WinogradGradient& s, int64_t vectors, const float* in, float* out, int64_t k0) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = s.x.lanes, pair = pair_step(vectors * channels, lanes);
-  for (int k = 0; k < channels; ++k) {
-    for (int64_t t = 0; t < vectors; ++t) {
-      output_gradient_strips(d, s.x.strips, s.x.strip, 4 * t, s.dy + (k0 + k) * s.dy_channel, s.dy_row,
-                             out + (t * channels + k) * 2 * lanes, 3 * pair, pair, lanes);
-    }
-  }
-  const float* next_dy = k0 + channels < s.K ? s.dy + (k0 + channels) * s.dy_channel : s.next_dy;
-  float* dw = s.dw + k0 * s.dw_channel;
+void gradient_of(const WinogradGradient& s, int64_t k0) {
   int64_t c = 0;
-  for (; c + 3 <= s.x.C; c += 3) gradient_places<channels, 3>(s, vectors, in, out, next_dy, c, dw);
-  for (; c < s.x.C; ++c) gradient_places<channels, 1>(s, vectors, in, out, next_dy, c, dw);
+  for (; c + 3 <= s.C; c += 3) gradient_rows<channels, 3>(s, k0, c);
+  for (; c < s.C; ++c) gradient_rows<channels, 1>(s, k0, c);
 }
 
 void gradient(const WinogradGradient& s) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = s.x.lanes, vectors = (s.x.strips + 3) / 4, pair = pair_step(vectors * s.x.C, lanes);
-  float *in = s.scratch, *out = in + winograd_places / 2 * pair;
-  for (int64_t t = 0; t < vectors; ++t) {
-    transform_strips(d, s.x, 4 * t, in + t * s.x.C * 2 * lanes, 2 * lanes, pair, 3 * pair);
-  }
+  gradient_input(s, s.scratch);
   int64_t k = 0;
-  for (; k + tile_channels <= s.K; k += tile_channels) gradient_channels<tile_channels>(s, vectors, in, out, k);
-  for (; k < s.K; ++k) gradient_channels<1>(s, vectors, in, out, k);
+  for (; k + gradient_channels <= s.K; k += gradient_channels) gradient_of<gradient_channels>(s, k);
+  for (; k < s.K; ++k) gradient_of<1>(s, k);
 }
+#endif
 
 int64_t lanes_of_tiles() {
   const int64_t lanes = std::min<int64_t>(16, hn::Lanes(hn::ScalableTag<float>()));
@@ -495,6 +524,19 @@ void winograd_filter_gradient(const float* du, int64_t du_place, float* dg) {
   float columns[3][6];
   for (int c = 0; c < 6; ++c) filter_gradient_transform(du + c * du_place, 6 * du_place, &columns[0][c], 6);
   for (int r = 0; r < 3; ++r) filter_gradient_transform(columns[r], 1, dg + 3 * r, 1);
+}
+
+void winograd_gradient_filter(const float* du, int64_t du_row, float* dg) {
+  // Places 0, 1, 3 and 2 in a row of du, and in order in a column.
+  const auto transform = [](float u0, float u1, float u2, float u3, float* g, int64_t g_stride) {
+    const float even = (u1 + u2) / 2;
+    g[0] = u0 + even;
+    g[g_stride] = (u1 - u2) / 2;
+    g[2 * g_stride] = even + u3;
+  };
+  float rows[4][3];
+  for (int r = 0; r < 4; ++r, du += du_row) transform(du[0], du[1], du[3], du[2], rows[r], 1);
+  for (int c = 0; c < 3; ++c) transform(rows[0][c], rows[1][c], rows[2][c], rows[3][c], dg + c, 3);
 }
 
 }  // namespace tern::kernels

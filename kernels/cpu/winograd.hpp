@@ -72,19 +72,34 @@ struct WinogradCorrelation {
 void winograd_correlate(const WinogradCorrelation& s);
 int64_t winograd_scratch(int64_t C, int64_t K);
 
-/// dw[K][across][down / 2][C][down % 2] += the sums of products of A dy A^T and B^T d B at each place, for few channels
-/// C and the longest vectors.
+/// The gradient by few channels' filters, for which larger tiles of dy would cost more to transform than they save: by
+/// tiles of 2 x 2 outputs, which see 4 x 4 inputs, for the points 0, 1, -1 and infinity. The matrices are
+///
+///         1  0 -1  0           1  0            1   0   0
+///   B^T = 0  1  1  0       A = 1  1        G = 1/2  1/2 1/2
+///         0 -1  1  0           1 -1            1/2 -1/2 1/2
+///         0 -1  0  1           0  1            0   0   1
+///
+/// and vectors hold places of tiles side by side, those of two places in turns: the elements of dy are where they
+/// belong.
+constexpr int64_t winograd_gradient_places = 16;
+
+/// dw[K][down][C][4] += the sums of products of A dy A^T and B^T d B at each place, those across in the order 0, 1, 3
+/// and 2, for the longest vectors.
 struct WinogradGradient {
-  WinogradInput x;
+  int64_t C = 0, rows = 0, cols = 0;  ///< of dy; 2 and winograd_lanes() divide them
+  const float* x = nullptr;           ///< C planes with their borders: [rows + 2][cols + 2]
   int64_t K = 0;
   const float* dy = nullptr;
   int64_t dy_channel = 0, dy_row = 0;
   const float* next_dy = nullptr;  ///< of the next call: fetched meanwhile
-  float* scratch = nullptr;        ///< 36 (C + winograd_channels()) vectors for each four strips, and 72; aligned
+  float* scratch = nullptr;        ///< 4 C rows cols elements and four vectors
   float* dw = nullptr;
   int64_t dw_channel = 0;
 };
 void winograd_gradient(const WinogradGradient& s);
+/// dg[3][3] = G^T du G, rows of places du_row apart.
+void winograd_gradient_filter(const float* du, int64_t du_row, float* dg);
 
 /// B^T d B of planes with the channels last, `rows` x `cols` tiles of them: dst[place * dst_place + tile * dst_tile +
 /// channel]. Pixels are src_pixel apart; that and dst_tile are at least `channels` rounded up to a multiple of a

@@ -20,7 +20,7 @@ __device__ T activated(Activation kind, T x) {
 template <class T>
 __device__ T before_activation(Activation kind, T y, T dy) {
   if (kind == Activation::tanh) return dy * (1 - y * y);
-  if (kind == Activation::relu) return y > 0 ? dy : T{0};
+  if (kind == Activation::relu) return y <= 0 ? T{0} : dy;
   return dy;
 }
 

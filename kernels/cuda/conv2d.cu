@@ -620,7 +620,7 @@ void launch_tiled_backward(const Conv2dShape& shape, const T* x, const T* w, con
 template <class F>
 void with_conv(const Conv2dShape& s, int64_t others, F f) {
   const int64_t x = s.N * s.C * s.H * s.W, y = s.N * s.K * s.P() * s.Q(), w = s.K * s.C / s.groups * s.R * s.S;
-  with_index(std::max({x, y, w, others}), [&]<class I>(I) { f(Conv<I>(s)); });
+  with_index(std::max({x, y, w, others, s.H + 2 * s.pad_h, s.W + 2 * s.pad_w}), [&]<class I>(I) { f(Conv<I>(s)); });
 }
 
 }  // namespace

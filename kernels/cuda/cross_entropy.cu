@@ -120,9 +120,12 @@ __global__ void __launch_bounds__(block_size, 3)
         l -= s.smoothing / static_cast<double>(s.C) * warp_sum(smooth);
       }
       for (int64_t c = lane; gradient && c < s.C; c += warp_threads) {
-        const T prob = std::exp(row[c] - all.largest - log_sum), w_c = weight ? weight[c] : T{1};
-        gradient[c] = d * ((1 - s.smoothing) * w_t * (prob - (c == t ? T{1} : T{0})) +
-                           s.smoothing / static_cast<T>(s.C) * (sum_w * prob - w_c));
+        const T prob = std::exp(row[c] - all.largest - log_sum);
+        T g = (1 - s.smoothing) * (w_t * prob - (c == t ? w_t : T{0}));
+        if (s.smoothing > 0) {
+          g += s.smoothing / static_cast<T>(s.C) * (sum_w * prob - (weight ? weight[c] : T{1}));
+        }
+        gradient[c] = d * g;
       }
     }
     if (partial == nullptr) {

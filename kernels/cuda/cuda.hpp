@@ -37,6 +37,7 @@ class CudaArray : public ArrayKernels<T> {
   void binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) override;
+  void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
 
   // copy.cu
   void copy(const Strided& s, const T* a, T* b) override;
@@ -59,18 +60,9 @@ class CudaFloat : public FloatKernels<T> {
  public:
   explicit CudaFloat(int device) : device_(device) {}
 
-  // elementwise.cu
-  void neg(int64_t n, const T* x, T* y) override;
-  void exp(int64_t n, const T* x, T* y) override;
-  void log(int64_t n, const T* x, T* y) override;
-  void sqrt(int64_t n, const T* x, T* y) override;
-  void pow(int64_t n, double exponent, const T* x, T* y) override;
-  void tanh(int64_t n, const T* x, T* y) override;
-  void relu(int64_t n, const T* x, T* y) override;
-  void sigmoid(int64_t n, const T* x, T* y) override;
-  void tanh_backward(int64_t n, const T* y, const T* dy, T* dx) override;
-  void relu_backward(int64_t n, const T* y, const T* dy, T* dx) override;
-  void sigmoid_backward(int64_t n, const T* y, const T* dy, T* dx) override;
+  // unary.cu
+  void unary(const Unary& f, int64_t n, const T* x, T* y) override;
+  void unary_backward(const Unary& f, int64_t n, const T* v, const T* dy, T* dx) override;
 
   // matmul.cu
   void matmul(const MatmulShape& s, const T* a, const T* b, T* y) override;

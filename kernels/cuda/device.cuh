@@ -6,6 +6,7 @@
 #include <tern/kernels/cuda/counters.hpp>
 #include <tern/kernels/cuda/launch.hpp>
 #include <tern/kernels/cuda/stream.hpp>
+#include <tern/kernels/integer.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -70,9 +71,9 @@ __device__ void store_pack(T* p, const Pack<T, width>& pack) {
   *reinterpret_cast<Pack<T, width>*>(p) = pack;
 }
 
-/// What a sum of T runs in. Bytes wrap, so any wider unsigned number has the right low bits.
+/// What a sum of T runs in. Integers wrap, so for bytes any wider unsigned number has the right low bits.
 template <class T>
-using Sum = std::conditional_t<std::is_same_v<T, uint8_t>, unsigned, T>;
+using Sum = std::conditional_t<std::is_same_v<T, uint8_t>, unsigned, Wrapping<T>>;
 
 /// The sum over the warp, in each of its lanes.
 template <class T>

@@ -1,102 +1,22 @@
-/// y[i] = f(x[i], ...): activations and their gradients, arithmetic, comparisons, casts, fill.
+/// Arithmetic, comparisons, casts, fill.
 ///
-/// Where the operands are dense, a thread computes 16 bytes' worth of the widest operand each time round a grid-stride
-/// loop, by 128-bit loads and a 128-bit store, and one element each time where an address is not aligned to that. A
-/// warp's accesses are one stretch of memory either way. In a binary operation that broadcasts or reads a view, a
-/// thread computes one element: its number, taken apart by the sizes of the box, says where the operands lie. A number
-/// in place of an operand is one of the kernel's arguments.
+/// Where the operands are dense, by `map` (map.cuh). In a binary operation that broadcasts or reads a view, a thread
+/// computes one element: its number, taken apart by the sizes of the box, says where the operands lie. A number in place
+/// of an operand is one of the kernel's arguments.
 ///
-/// Bytes: every operand once. Arithmetic: from none (fill) over 1 operation an element (add) to some 20 or 30 (tanh,
-/// pow), while the time in which an H100 moves 8 bytes is enough for 80 fp32 instructions: bandwidth is the limit of
-/// all of them.
+/// Bytes: every operand once. Arithmetic: none (fill) or 1 operation an element (add).
 
-#include <tern/kernels/cuda/activation.cuh>
 #include <tern/kernels/cuda/cuda.hpp>
+#include <tern/kernels/cuda/map.cuh>
 #include <tern/kernels/cuda/walk.cuh>
+#include <tern/kernels/integer.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace tern::kernels {
 namespace {
 
 using namespace cuda;
-
-struct Neg {
-  template <class T>
-  __device__ T operator()(T x) const {
-    return -x;
-  }
-};
-
-struct Exp {
-  template <class T>
-  __device__ T operator()(T x) const {
-    return std::exp(x);
-  }
-};
-
-struct Log {
-  template <class T>
-  __device__ T operator()(T x) const {
-    return std::log(x);
-  }
-};
-
-struct Sqrt {
-  template <class T>
-  __device__ T operator()(T x) const {
-    return std::sqrt(x);
-  }
-};
-
-template <class T>
-struct Pow {
-  T exponent;
-  __device__ T operator()(T x) const { return std::pow(x, exponent); }
-};
-
-struct Tanh {
-  template <class T>
-  __device__ T operator()(T x) const {
-    return activated(Activation::tanh, x);
-  }
-};
-
-struct Relu {
-  template <class T>
-  __device__ T operator()(T x) const {
-    return activated(Activation::relu, x);
-  }
-};
-
-struct Sigmoid {
-  template <class T>
-  __device__ T operator()(T x) const {
-    return 1 / (1 + std::exp(-x));
-  }
-};
-
-struct TanhBackward {
-  template <class T>
-  __device__ T operator()(T y, T dy) const {
-    return before_activation(Activation::tanh, y, dy);
-  }
-};
-
-struct ReluBackward {
-  template <class T>
-  __device__ T operator()(T y, T dy) const {
-    return before_activation(Activation::relu, y, dy);
-  }
-};
-
-struct SigmoidBackward {
-  template <class T>
-  __device__ T operator()(T y, T dy) const {
-    return dy * y * (1 - y);
-  }
-};
 
 template <class T>
 struct Constant {
@@ -108,7 +28,7 @@ template <class To>
 struct Cast {
   template <class T>
   __device__ To operator()(T x) const {
-    return static_cast<To>(x);
+    return converted<To>(x);
   }
 };
 
@@ -120,16 +40,17 @@ struct Binary {
   __device__ T operator()(T a, T b) const {
     switch (op) {
       case BinaryOp::add:
-        return static_cast<T>(a + b);
+        return static_cast<T>(static_cast<Wrapping<T>>(a) + static_cast<Wrapping<T>>(b));
       case BinaryOp::sub:
-        return static_cast<T>(a - b);
+        return static_cast<T>(static_cast<Wrapping<T>>(a) - static_cast<Wrapping<T>>(b));
       case BinaryOp::mul:
-        return static_cast<T>(a * b);
+        return static_cast<T>(static_cast<Wrapping<T>>(a) * static_cast<Wrapping<T>>(b));
       case BinaryOp::div:
         if constexpr (std::is_integral_v<T>) {
-          if (b == 0) return 0;
+          return quotient(a, b);
+        } else {
+          return a / b;
         }
-        return static_cast<T>(a / b);
       case BinaryOp::maximum:
         return a > b || a != a ? a : b;
       case BinaryOp::minimum:
@@ -178,33 +99,11 @@ struct CompareWith {
   __device__ uint8_t operator()(T x) const { return Compare{op}(x, number); }
 };
 
-template <int width, class F, class Y, class... X>
-__device__ Pack<Y, width> map_pack(const F& f, const Pack<X, width>&... x) {
-  Pack<Y, width> y;
-#pragma unroll
-  for (int j = 0; j < width; ++j) y.at[j] = f(x.at[j]...);
-  return y;
-}
-
-/// y may be one of x: an element is read and written by the same thread.
-template <int width, class F, class Y, class... X>
-__global__ void __launch_bounds__(block_size, 3) map(int64_t n, F f, Y* y, const X*... x) {
-  const int64_t packs = n / width;
-  for (int64_t i = grid_thread(); i < packs; i += grid_threads()) {
-    store_pack(y + i * width, map_pack<width, F, Y, X...>(f, load_pack<width>(x + i * width)...));
-  }
-  for (int64_t i = packs * width + grid_thread(); i < n; i += grid_threads()) y[i] = f(x[i]...);
-}
-
-template <class F, class Y, class... X>
-void map_dense(int64_t n, F f, Y* y, const X*... x) {
-  constexpr int width = 16 / static_cast<int>(std::max({sizeof(Y), sizeof(X)...}));
-  if (is_aligned<Y, width>(y) && (is_aligned<X, width>(x) && ...)) {
-    launch(map<width, F, Y, X...>, grid_for(n, block_size * width), block_size, 0, current_stream(), n, f, y, x...);
-  } else {
-    launch(map<1, F, Y, X...>, grid_for(n), block_size, 0, current_stream(), n, f, y, x...);
-  }
-}
+template <class T>
+struct MaskedFill {
+  T value;
+  __device__ T operator()(uint8_t mask, T x) const { return mask ? value : x; }
+};
 
 template <class I, class F, class Y, class T>
 __global__ void __launch_bounds__(block_size, 4)
@@ -315,69 +214,9 @@ void CudaArray<T>::compare(CompareOp op, const Strided& s, const T* a, T b, uint
 }
 
 template <class T>
-void CudaFloat<T>::neg(int64_t n, const T* x, T* y) {
+void CudaArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) {
   const DeviceGuard guard(device_);
-  map_dense(n, Neg{}, y, x);
-}
-
-template <class T>
-void CudaFloat<T>::exp(int64_t n, const T* x, T* y) {
-  const DeviceGuard guard(device_);
-  map_dense(n, Exp{}, y, x);
-}
-
-template <class T>
-void CudaFloat<T>::log(int64_t n, const T* x, T* y) {
-  const DeviceGuard guard(device_);
-  map_dense(n, Log{}, y, x);
-}
-
-template <class T>
-void CudaFloat<T>::sqrt(int64_t n, const T* x, T* y) {
-  const DeviceGuard guard(device_);
-  map_dense(n, Sqrt{}, y, x);
-}
-
-template <class T>
-void CudaFloat<T>::pow(int64_t n, double exponent, const T* x, T* y) {
-  const DeviceGuard guard(device_);
-  map_dense(n, Pow<T>{static_cast<T>(exponent)}, y, x);
-}
-
-template <class T>
-void CudaFloat<T>::tanh(int64_t n, const T* x, T* y) {
-  const DeviceGuard guard(device_);
-  map_dense(n, Tanh{}, y, x);
-}
-
-template <class T>
-void CudaFloat<T>::relu(int64_t n, const T* x, T* y) {
-  const DeviceGuard guard(device_);
-  map_dense(n, Relu{}, y, x);
-}
-
-template <class T>
-void CudaFloat<T>::sigmoid(int64_t n, const T* x, T* y) {
-  const DeviceGuard guard(device_);
-  map_dense(n, Sigmoid{}, y, x);
-}
-
-template <class T>
-void CudaFloat<T>::tanh_backward(int64_t n, const T* y, const T* dy, T* dx) {
-  const DeviceGuard guard(device_);
-  map_dense(n, TanhBackward{}, dx, y, dy);
-}
-
-template <class T>
-void CudaFloat<T>::relu_backward(int64_t n, const T* y, const T* dy, T* dx) {
-  const DeviceGuard guard(device_);
-  map_dense(n, ReluBackward{}, dx, y, dy);
-}
-
-template <class T>
-void CudaFloat<T>::sigmoid_backward(int64_t n, const T* y, const T* dy, T* dx) {
-  const DeviceGuard guard(device_);
-  map_dense(n, SigmoidBackward{}, dx, y, dy);
+  map_dense(n, MaskedFill<T>{value}, y, mask, x);
 }
 
 template void CudaArray<float>::fill(int64_t, float, float*);
@@ -390,6 +229,7 @@ template void CudaArray<float>::binary(BinaryOp, const Strided&, const float*, f
 template void CudaArray<float>::binary(BinaryOp, const Strided&, float, const float*, float*);
 template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, const float*, uint8_t*);
 template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, float, uint8_t*);
+template void CudaArray<float>::masked_fill(int64_t, const uint8_t*, float, const float*, float*);
 template void CudaArray<double>::fill(int64_t, double, double*);
 template void CudaArray<double>::cast(int64_t, const double*, float*);
 template void CudaArray<double>::cast(int64_t, const double*, double*);
@@ -400,6 +240,7 @@ template void CudaArray<double>::binary(BinaryOp, const Strided&, const double*,
 template void CudaArray<double>::binary(BinaryOp, const Strided&, double, const double*, double*);
 template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, const double*, uint8_t*);
 template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, double, uint8_t*);
+template void CudaArray<double>::masked_fill(int64_t, const uint8_t*, double, const double*, double*);
 template void CudaArray<int64_t>::fill(int64_t, int64_t, int64_t*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, float*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, double*);
@@ -410,6 +251,7 @@ template void CudaArray<int64_t>::binary(BinaryOp, const Strided&, const int64_t
 template void CudaArray<int64_t>::binary(BinaryOp, const Strided&, int64_t, const int64_t*, int64_t*);
 template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, const int64_t*, uint8_t*);
 template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, int64_t, uint8_t*);
+template void CudaArray<int64_t>::masked_fill(int64_t, const uint8_t*, int64_t, const int64_t*, int64_t*);
 template void CudaArray<uint8_t>::fill(int64_t, uint8_t, uint8_t*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, float*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, double*);
@@ -420,27 +262,6 @@ template void CudaArray<uint8_t>::binary(BinaryOp, const Strided&, const uint8_t
 template void CudaArray<uint8_t>::binary(BinaryOp, const Strided&, uint8_t, const uint8_t*, uint8_t*);
 template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, const uint8_t*, uint8_t*);
 template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, uint8_t, uint8_t*);
-template void CudaFloat<float>::neg(int64_t, const float*, float*);
-template void CudaFloat<float>::exp(int64_t, const float*, float*);
-template void CudaFloat<float>::log(int64_t, const float*, float*);
-template void CudaFloat<float>::sqrt(int64_t, const float*, float*);
-template void CudaFloat<float>::tanh(int64_t, const float*, float*);
-template void CudaFloat<float>::relu(int64_t, const float*, float*);
-template void CudaFloat<float>::sigmoid(int64_t, const float*, float*);
-template void CudaFloat<float>::pow(int64_t, double, const float*, float*);
-template void CudaFloat<float>::tanh_backward(int64_t, const float*, const float*, float*);
-template void CudaFloat<float>::relu_backward(int64_t, const float*, const float*, float*);
-template void CudaFloat<float>::sigmoid_backward(int64_t, const float*, const float*, float*);
-template void CudaFloat<double>::neg(int64_t, const double*, double*);
-template void CudaFloat<double>::exp(int64_t, const double*, double*);
-template void CudaFloat<double>::log(int64_t, const double*, double*);
-template void CudaFloat<double>::sqrt(int64_t, const double*, double*);
-template void CudaFloat<double>::tanh(int64_t, const double*, double*);
-template void CudaFloat<double>::relu(int64_t, const double*, double*);
-template void CudaFloat<double>::sigmoid(int64_t, const double*, double*);
-template void CudaFloat<double>::pow(int64_t, double, const double*, double*);
-template void CudaFloat<double>::tanh_backward(int64_t, const double*, const double*, double*);
-template void CudaFloat<double>::relu_backward(int64_t, const double*, const double*, double*);
-template void CudaFloat<double>::sigmoid_backward(int64_t, const double*, const double*, double*);
+template void CudaArray<uint8_t>::masked_fill(int64_t, const uint8_t*, uint8_t, const uint8_t*, uint8_t*);
 
 }  // namespace tern::kernels

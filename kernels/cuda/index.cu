@@ -1,7 +1,8 @@
 /// y[o, j, i] = x[o, index[j], i], and its gradient.
 ///
 /// index_select: a thread computes one element of y each time round a grid-stride loop. Bytes: y twice (read and
-/// written) and the indices; the limit is bandwidth, and for an inner of 1 the 32-byte sectors of x.
+/// written) and the indices; the limit is bandwidth, and for an inner of 1 the 32-byte sectors of x. The host does not
+/// see the indices: one out of range reads nothing and gives NaN, of integers 0.
 ///
 /// index_select_backward gathers, so that it needs no atomics and adds in rising j: a warp computes dx[:, k, :] for one
 /// k and 128 pairs (o, i), a lane four of them. Its lanes read 32 indices at a time, a ballot finds which equal k, and
@@ -10,6 +11,8 @@
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/device.cuh>
+
+#include <limits>
 
 namespace tern::kernels {
 namespace {
@@ -33,7 +36,8 @@ __global__ void __launch_bounds__(block_size, 4)
     select(I elements, Select<I> s, const T* __restrict__ x, const int64_t* __restrict__ index, T* __restrict__ y) {
   for (I e = grid_thread<I>(); e < elements; e += grid_threads<I>()) {
     const I row = e / s.inner, i = e - row * s.inner, o = row / s.count, j = row - o * s.count;
-    y[e] = x[(o * s.n + static_cast<I>(index[j])) * s.inner + i];
+    const int64_t k = index[j];
+    y[e] = 0 <= k && k < s.n ? x[(o * s.n + static_cast<I>(k)) * s.inner + i] : std::numeric_limits<T>::quiet_NaN();
   }
 }
 

@@ -103,9 +103,11 @@ struct Pool {
 inline int64_t elements_in(const Pool2dShape& s) { return s.N * s.C * s.H * s.W; }
 inline int64_t elements_out(const Pool2dShape& s) { return s.N * s.C * s.P() * s.Q(); }
 
+/// Windows may be larger than all of x, where most of them is padding.
 template <class F>
 void with_pool(const Pool2dShape& s, F f) {
-  with_index(std::max(elements_in(s), elements_out(s)), [&]<class I>(I) { f(Pool<I>(s)); });
+  const int64_t padded = std::max({s.H + 2 * s.pad_h, s.W + 2 * s.pad_w, s.R * s.S});
+  with_index(std::max({elements_in(s), elements_out(s), padded}), [&]<class I>(I) { f(Pool<I>(s)); });
 }
 
 }  // namespace tern::kernels::cuda

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tern/kernels/reference/activation.hpp>
+#include <tern/kernels/reference/reference.hpp>
 #include <tern/kernels/reference/pool2d.hpp>
 #include <tern/kernels/reference/reference.hpp>
 
@@ -21,8 +21,7 @@ void for_each_in_channel(const BatchNorm2dShape& s, int64_t c, F f) {
 template <class T>
 void add_and_activate(ReferenceFloat<T>& kernels, int64_t n, Activation activation, const T* residual, T* y) {
   for (int64_t i = 0; residual && i < n; ++i) y[i] += residual[i];
-  if (activation == Activation::tanh) kernels.tanh(n, y, y);
-  if (activation == Activation::relu) kernels.relu(n, y, y);
+  if (activation != Activation::none) kernels.unary(unary_of(activation), n, y, y);
 }
 
 /// The gradient before the activation, from the one after it.
@@ -30,8 +29,7 @@ template <class T>
 std::vector<T> before_activation(ReferenceFloat<T>& kernels, int64_t n, Activation activation, const T* y,
                                  const T* dy) {
   std::vector<T> before(dy, dy + n);
-  if (activation == Activation::tanh) kernels.tanh_backward(n, y, dy, before.data());
-  if (activation == Activation::relu) kernels.relu_backward(n, y, dy, before.data());
+  if (activation != Activation::none) kernels.unary_backward(unary_of(activation), n, y, dy, before.data());
   return before;
 }
 

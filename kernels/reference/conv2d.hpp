@@ -83,8 +83,7 @@ void ReferenceFloat<T>::conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T
     const int64_t h = indices[i] / W, at = indices[i] % W, p = i / Q % s.P(), q = i % Q;
     picked[i] = static_cast<uint8_t>((h - p * s.R) * s.S + at - q * s.S);
   }
-  if (s.activation == Activation::tanh) tanh(windows, y, y);
-  if (s.activation == Activation::relu) relu(windows, y, y);
+  if (s.activation != Activation::none) this->unary(unary_of(s.activation), windows, y, y);
 }
 
 template <class T>
@@ -92,8 +91,7 @@ void ReferenceFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s
                                                    const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) {
   const int64_t H = s.conv.P(), W = s.conv.Q(), P = s.P(), Q = s.Q(), windows = s.conv.N * s.conv.K * P * Q;
   std::vector<T> pooled(dy, dy + windows), convolved(s.conv.N * s.conv.K * H * W);  // the gradients by these
-  if (s.activation == Activation::tanh) tanh_backward(windows, y, dy, pooled.data());
-  if (s.activation == Activation::relu) relu_backward(windows, y, dy, pooled.data());
+  if (s.activation != Activation::none) unary_backward(unary_of(s.activation), windows, y, dy, pooled.data());
   for (int64_t i = 0; i < windows; ++i) {
     const int64_t plane = i / Q / P, place = picked ? picked[i] : 0;
     const int64_t h = i / Q % P * s.R + place / s.S, at = i % Q * s.S + place % s.S;

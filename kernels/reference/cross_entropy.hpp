@@ -40,7 +40,9 @@ void ReferenceFloat<T>::cross_entropy(const CrossEntropyShape& s, const T* logit
       double g = 0;
       if (t != s.ignore_index) {
         const double p = prob[c] / sum;
-        g = ((1 - e) * weight_of(t) * (p - (c == t)) + e / s.C * (sum_w * p - weight_of(c))) / divisor;
+        g = (1 - e) * (weight_of(t) * p - (c == t ? weight_of(t) : 0));
+        if (e > 0) g += e / s.C * (sum_w * p - weight_of(c));
+        g /= divisor;
       }
       dlogits[n * s.C + c] = static_cast<T>(g);
     }

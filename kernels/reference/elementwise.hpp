@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tern/kernels/integer.hpp>
 #include <tern/kernels/reference/reference.hpp>
 
 #include <algorithm>
@@ -29,15 +30,15 @@ T binary_value(BinaryOp op, T a, T b) {
   if constexpr (std::is_floating_point_v<T>) {
     if ((op == BinaryOp::maximum || op == BinaryOp::minimum) && (std::isnan(a) || std::isnan(b))) return a + b;
   } else {
-    if (op == BinaryOp::div && b == 0) return 0;
+    if (op == BinaryOp::div) return quotient(a, b);
   }
   switch (op) {
     case BinaryOp::add:
-      return static_cast<T>(a + b);
+      return static_cast<T>(static_cast<Wrapping<T>>(a) + static_cast<Wrapping<T>>(b));
     case BinaryOp::sub:
-      return static_cast<T>(a - b);
+      return static_cast<T>(static_cast<Wrapping<T>>(a) - static_cast<Wrapping<T>>(b));
     case BinaryOp::mul:
-      return static_cast<T>(a * b);
+      return static_cast<T>(static_cast<Wrapping<T>>(a) * static_cast<Wrapping<T>>(b));
     case BinaryOp::div:
       return static_cast<T>(a / b);
     case BinaryOp::maximum:
@@ -79,22 +80,22 @@ void ReferenceArray<T>::copy(const Strided& s, const T* a, T* b) {
 
 template <class T>
 void ReferenceArray<T>::cast(int64_t n, const T* x, float* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i]);
+  for (int64_t i = 0; i < n; ++i) y[i] = converted<float>(x[i]);
 }
 
 template <class T>
 void ReferenceArray<T>::cast(int64_t n, const T* x, double* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<double>(x[i]);
+  for (int64_t i = 0; i < n; ++i) y[i] = converted<double>(x[i]);
 }
 
 template <class T>
 void ReferenceArray<T>::cast(int64_t n, const T* x, int64_t* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<int64_t>(x[i]);
+  for (int64_t i = 0; i < n; ++i) y[i] = converted<int64_t>(x[i]);
 }
 
 template <class T>
 void ReferenceArray<T>::cast(int64_t n, const T* x, uint8_t* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<uint8_t>(x[i]);
+  for (int64_t i = 0; i < n; ++i) y[i] = converted<uint8_t>(x[i]);
 }
 
 template <class T>
@@ -126,6 +127,11 @@ void ReferenceArray<T>::compare(CompareOp op, const Strided& s, const T* a, T b,
 template <class T>
 void ReferenceArray<T>::compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) {
   walk(s, [&](int64_t i, int64_t at_a, int64_t at_b) { y[i] = compare_value(op, a[at_a], b[at_b]); });
+}
+
+template <class T>
+void ReferenceArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = mask[i] ? value : x[i];
 }
 
 }  // namespace tern::kernels

@@ -26,7 +26,7 @@ void ReferenceFloat<T>::linear_backward(const LinearShape& s, const T* x, const 
   std::vector<double> g(dy, dy + s.rows * s.out);  // by what the activation was given
   for (int64_t i = 0; i < s.rows * s.out; ++i) {
     if (s.activation == Activation::tanh) g[i] *= 1 - static_cast<double>(y[i]) * y[i];
-    if (s.activation == Activation::relu && !(y[i] > 0)) g[i] = 0;
+    if (s.activation == Activation::relu && y[i] <= 0) g[i] = 0;
   }
   for (int64_t r = 0; dx && r < s.rows; ++r) {
     for (int64_t i = 0; i < s.in; ++i) {

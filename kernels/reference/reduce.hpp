@@ -1,14 +1,15 @@
 #pragma once
 
+#include <tern/kernels/integer.hpp>
 #include <tern/kernels/reference/reference.hpp>
 
 #include <type_traits>
 
 namespace tern::kernels {
 
-/// What a sum of T runs in: double for floats, T itself for integers, which wrap.
+/// What a sum of T runs in: double for floats, integers wrap.
 template <class T>
-using Accumulator = std::conditional_t<std::is_floating_point_v<T>, double, T>;
+using Accumulator = std::conditional_t<std::is_floating_point_v<T>, double, Wrapping<T>>;
 
 /// a before b in the order of `max`: NaN is larger than any number, the first of equals wins.
 template <class T>

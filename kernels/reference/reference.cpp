@@ -1,5 +1,4 @@
 #include <tern/kernels/error.hpp>
-#include <tern/kernels/reference/activation.hpp>
 #include <tern/kernels/reference/batch_norm2d.hpp>
 #include <tern/kernels/reference/conv2d.hpp>
 #include <tern/kernels/reference/cross_entropy.hpp>
@@ -14,6 +13,7 @@
 #include <tern/kernels/reference/reduce.hpp>
 #include <tern/kernels/reference/reference.hpp>
 #include <tern/kernels/reference/segments.hpp>
+#include <tern/kernels/reference/unary.hpp>
 
 #include <cstring>
 #include <new>
@@ -39,6 +39,10 @@ void ReferenceBackend::upload(std::size_t bytes, const void* host, void* device)
 
 void ReferenceBackend::download(std::size_t bytes, const void* device, void* host) {
   if (bytes > 0) std::memcpy(host, device, bytes);
+}
+
+Unary unary_of(Activation activation) {
+  return {activation == Activation::tanh ? UnaryOp::tanh : UnaryOp::relu};
 }
 
 template class ReferenceArray<float>;

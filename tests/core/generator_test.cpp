@@ -225,7 +225,7 @@ TEST_CASE("random fills of views, and what they refuse", "[generator]") {
         "uniform_: got int64, expected float32 or float64");
   CHECK(message_of([&] { normal_(arange(3), 0, 1, generator); }) == "normal_: got int64, expected float32 or float64");
   CHECK(message_of([&] { uniform_(zeros({3}), 1, 0, generator); }) ==
-        "uniform_: from 1 to 0, expected the lower first");
+        "uniform_: from 1 to 0, expected the lower first, and neither they nor the way between beyond float32");
   CHECK(message_of([&] { rand({2}, {.dtype = DType::uint8}, generator); }) ==
         "uniform_: got uint8, expected float32 or float64");
   CHECK(same_state(generator.state(), before));

@@ -81,6 +81,23 @@ TEST_CASE("every op in float32 is as the reference in float64", "[gradient]") {
   }
 }
 
+TEST_CASE("cross_entropy without smoothing takes nothing from the weights of classes that are no target",
+          "[gradient]") {
+  for (const Device device : devices()) {
+    CAPTURE(device);
+    for (const float weight : {INFINITY, NAN}) {
+      const Tensor x = zeros({1, 2}, {.dtype = DType::float64, .device = device, .requires_grad = true});
+      const Tensor weights = tensor({2.0, double{weight}}, device);
+      const Tensor loss = cross_entropy(x, tensor<std::int64_t>({0}, device), {.weight = weights});
+      loss.backward();
+      CHECK(loss.item() == Approx(std::log(2.0)));
+      const std::vector<double> gradient = x.grad().to_vector<double>();
+      CHECK(gradient[0] == Approx(-0.5));
+      CHECK(gradient[1] == Approx(0.5));
+    }
+  }
+}
+
 TEST_CASE("the gradient check finds a wrong gradient", "[gradient]") {
   for (const Device device : devices())
     for_each_case(5, [&](Random& random) {

@@ -90,6 +90,18 @@ TEST_CASE("index_select", "[index]") {
         }) == "index_select: index int64 of shape [1, 1], expected int64 [n]");
 }
 
+TEST_CASE("index_select on cuda: an index out of range reads nothing and gives NaN, of integers 0", "[index][cuda]") {
+  for (const DType dtype : all_dtypes) {
+    CAPTURE(dtype);
+    const Tensor x = tensor({1.0, 2.0, 3.0, 4.0}).to(dtype).reshape({2, 2}).to(Device::cuda);
+    const Tensor at = tensor<std::int64_t>({1, 2, 0, -1, std::int64_t{1} << 32, INT64_MIN}, Device::cuda);
+    const double none = is_floating(dtype) ? NAN : 0;
+    check_equal(index_select(x, 0, at), Dense({6, 2}, [&](const Shape& i) {
+                  return i[0] == 0 ? 3.0 + static_cast<double>(i[1]) : i[0] == 2 ? 1.0 + static_cast<double>(i[1]) : none;
+                }));
+  }
+}
+
 TEST_CASE("matmul and linear", "[matmul]") {
   for (const Device device : devices()) {
     for_each_case(60, [&](Random& random) {

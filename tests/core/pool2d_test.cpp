@@ -20,6 +20,7 @@ TEST_CASE("pooling wants elements, and windows that fit", "[pool2d]") {
           op + ": kernel [2, 2], stride [0, 0], expected 1 or more");
     CHECK(error({1, 4, 4}, 2) == op + ": input [1, 4, 4], expected [N, C, H, W]");
     CHECK(pool(zeros({0, 3, 4, 4}), 2, {}).shape() == Shape{0, 3, 2, 2});
+    CHECK(error({2, 0, 4, 4}, 2) == op + ": input [2, 0, 4, 4] without channels, expected at least one");
   }
 }
 

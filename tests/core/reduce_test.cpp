@@ -53,10 +53,11 @@ TEST_CASE("sum over every set of dimensions", "[reduce]") {
       const Layout layout(random, shape);
       const Tensor x = layout.view(random_tensor(random, layout.source_shape, DType::uint8, device).to(dtype));
       const Dense values(x);
-      for (unsigned named = 0; named < 1u << shape.size(); ++named) {
+      for (unsigned bits = 0; bits < 1u << shape.size(); ++bits) {
+        const unsigned named = bits == 0 ? (1u << shape.size()) - 1 : bits;  // none named are all, as in PyTorch
         Shape dims;
         for (const std::int64_t d : random_order(random, shape.size())) {
-          if (named >> d & 1) dims.push_back(random.chance(0.5) ? d : d - shape.size());
+          if (bits >> d & 1) dims.push_back(random.chance(0.5) ? d : d - shape.size());
         }
         CAPTURE(shape, dims, dtype, device);
         const Dense kept(kept_shape(shape, named), [&](const Shape& at) {
@@ -70,7 +71,7 @@ TEST_CASE("sum over every set of dimensions", "[reduce]") {
         CHECK(without.to_vector<double>() == kept.values);
         CHECK(with.dtype() == (is_floating(dtype) ? dtype : DType::int64));
         CHECK(with.storage() != x.storage());
-        if (dims.size() == shape.size()) {
+        if (dims.empty() || dims.size() == shape.size()) {
           CHECK(sum(x).shape() == Shape{});
           CHECK(sum(x).item() == kept.values[0]);
         }
@@ -84,7 +85,6 @@ TEST_CASE("sum and mean of a number within a larger tensor", "[reduce]") {
     const Tensor x = tensor({1.0, 2.0, 3.0}, device);
     CHECK(x[2].sum().item() == 3);
     CHECK(x[2].mean().item() == 3);
-    CHECK(x.narrow(0, 1, 2).sum(Shape{}).to_vector<double>() == std::vector<double>{2, 3});
   }
 }
 
@@ -93,6 +93,8 @@ TEST_CASE("mean", "[reduce]") {
     const Tensor x = tensor({1.0, 2.0, 3.0, 4.0, 5.0, 9.0}, device).reshape({2, 3});
     CHECK(mean(x).item() == 4);
     CHECK(mean(x, {0}).to_vector<double>() == std::vector<double>{2.5, 3.5, 6});
+    CHECK(mean(x, {}).item() == 4);
+    CHECK(mean(x, {}, true).shape() == Shape{1, 1});
     CHECK(mean(x, {-1}, true).shape() == Shape{2, 1});
     CHECK(mean(x, {-1}).to_vector<double>() == std::vector<double>{2, 6});
     CHECK(std::isnan(mean(x.narrow(0, 0, 0)).item()));
@@ -170,11 +172,41 @@ TEST_CASE("max takes the first of equals, and NaN before anything", "[reduce]") 
         "max: dimension 0 of shape [0] is empty, expected at least one element");
 }
 
-TEST_CASE("the largest of equals takes the gradient alone", "[reduce]") {
+TEST_CASE("the largest of all share the gradient, along a dimension the first takes it", "[reduce]") {
+  using Values = std::vector<double>;
   for (const Device device : devices()) {
-    const Tensor x = tensor({1.0, 3.0, 3.0, 2.0}, device).set_requires_grad();
-    max(x).backward();
-    CHECK(x.grad().to_vector<double>() == std::vector<double>{0, 1, 0, 0});
+    const auto gradient = [&](const Values& values, auto f) {
+      const Tensor x = tensor(values, device).set_requires_grad();
+      f(x).backward();
+      return x.grad().to_vector<double>();
+    };
+    const auto of_all = [](const Tensor& x) { return max(x); };
+    CHECK(gradient({1, 3, 3, 2}, of_all) == Values{0, 0.5, 0.5, 0});
+    CHECK(gradient({3, 3, 1, 3}, of_all) == Values{1.0 / 3, 1.0 / 3, 0, 1.0 / 3});
+    CHECK(gradient({1, 3, nan, nan}, of_all) == Values{0, 0, 0.5, 0.5});
+    CHECK(gradient({infinity, 0, infinity, infinity}, of_all) == Values{1.0 / 3, 0, 1.0 / 3, 1.0 / 3});
+    CHECK(gradient({-2}, of_all) == Values{1});
+    CHECK(gradient({1, 3, 3, 0}, [](const Tensor& x) { return max(x.reshape({2, 2}).t()); }) == Values{0, 0.5, 0.5, 0});
+    CHECK(gradient({0, -1}, [](const Tensor& x) { return sqrt(max(x)); }) == Values{infinity, 0});
+    CHECK(gradient({1, 3, 3, 2}, [](const Tensor& x) { return max(x, 0).values; }) == Values{0, 1, 0, 0});
+  }
+  CHECK(message_of([] { max(zeros({0, 3})); }) == "max: shape [0, 3] has no elements, expected at least one");
+}
+
+TEST_CASE("softmax of nothing is nothing", "[reduce]") {
+  for (const Device device : devices()) {
+    for (const Shape& shape : {Shape{0, 3}, Shape{3, 0}, Shape{0, 0}, Shape{0}, Shape{2, 0, 3}}) {
+      for (int d = 0; d < shape.size(); ++d) {
+        CAPTURE(device, shape, d);
+        for (const auto f : {softmax, log_softmax}) {
+          const Tensor x = zeros(shape, {.dtype = DType::float64, .device = device, .requires_grad = true});
+          const Tensor y = f(x, d);
+          CHECK(y.shape() == shape);
+          y.sum().backward();
+          CHECK(x.grad().shape() == shape);
+        }
+      }
+    }
   }
 }
 

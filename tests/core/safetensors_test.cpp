@@ -299,16 +299,26 @@ TEST_CASE("a hostile header is an error that costs little memory", "[safetensors
            {"{}", " ", "\n"},
            {"{}", std::string(1, '\0'), ""},
            {" ", " ", "{}"},
-           // What the parser keeps of a stretch without names or numbers, and of a name: a few times its length.
-           {entry + R"(,"more":[)", "[],", "x", 8 * size},
-           {"{", " ", "x", 8 * size},
-           {"{\"", "x", "\":3}", 8 * size}}) {
+           {entry + R"(,"more":[)", "[],", "x"},
+           {entry + R"(,"more":)", "1", "x"},
+           {"{", " ", "x"},
+           // The parser keeps a name, a few times.
+           {"{\"", "x", "\":3}", 8 * size},
+           {entry + R"(,")", "\\\"", "\":3}x", 8 * size}}) {
     fill(size, begin, repeated, end);
     INFO(begin << repeated << "...");
     CHECK(cost() < bound);
   }
   fill(99'000'000, entry + R"(,"more":)", "[", "");
   CHECK(cost() < little);
+  fill(99'000'000, entry + R"(,"more":[)", "[],", "x");
+  CHECK(cost() < little);
+  const std::string begins = "load " + path.string() + ": ";
+  CHECK(message_of([&] { load_safetensors(path); }) == begins + "a header with more than 65536 bytes without a string");
+  fill(99'000'000, "{\"", "x", "\":3}");
+  CHECK(cost() < 128 << 20);
+  CHECK(message_of([&] { load_safetensors(path); }) ==
+        begins + "a header with more than 16777216 bytes in one string");
 
   // 1.5 GB of zeros, that the disk does not hold: they are judged by the first of them.
   std::ofstream(path, std::ios::trunc).close();
@@ -319,6 +329,24 @@ TEST_CASE("a hostile header is an error that costs little memory", "[safetensors
 }
 
 #endif
+
+TEST_CASE("a name or metadata is saved and loaded up to 16 MiB, and more is refused by both", "[safetensors]") {
+  const Folder folder;
+  const fs::path path = folder.path / "file";
+  const std::string most(16 << 20, 'x'), more = most + 'x';
+  save_safetensors(path, {{}, {{"k", most}}});
+  CHECK(load_safetensors(path).metadata == std::map<std::string, std::string>{{"k", most}});
+  const std::string escaped(most.size() / 2, '"');  // twice as long in JSON
+  save_safetensors(path, {{}, {{escaped, "v"}}});
+  CHECK(load_safetensors(path).metadata == std::map<std::string, std::string>{{escaped, "v"}});
+  for (const TensorFile& file : {TensorFile{{}, {{"k", more}}}, TensorFile{{}, {{escaped + '"', "v"}}},
+                                 TensorFile{{{more, zeros({1})}}, {}}}) {
+    const std::string message = message_of([&] { save_safetensors(path, file); });
+    CHECK(message.starts_with("save " + path.string() + ": a name or metadata of 167772"));
+    CHECK(message.ends_with(" bytes, expected at most 16777216"));
+  }
+  CHECK(load_safetensors(path).metadata.size() == 1);
+}
 
 TEST_CASE("the gradient graph stays out of the file", "[safetensors]") {
   const Folder folder;

@@ -139,6 +139,10 @@ TEST_CASE("factories", "[tensor]") {
   CHECK(zeros({2}, {.requires_grad = true}).requires_grad());
   CHECK(full({2}, 3, {.requires_grad = true}).is_leaf());
   CHECK(message_of([] { arange(-1); }) == "arange: -1 elements, expected 0 or more");
+  for (const std::int64_t n : {std::int64_t{1} << 60, std::numeric_limits<std::int64_t>::max()}) {
+    CHECK_THROWS_WITH(arange(n),
+                      Catch::StartsWith("empty: shape [" + std::to_string(n) + "] of int64, expected at most "));
+  }
   CHECK(message_of([] { zeros({2}, {.dtype = DType::int64, .requires_grad = true}); }) ==
         "set_requires_grad: tensor of int64, expected float32 or float64");
 }
@@ -244,6 +248,28 @@ TEST_CASE("printing", "[print]") {
   CHECK(printed(arange(2002).view({1001, 2})) ==
         "[[   0,    1],\n [   2,    3],\n [   4,    5],\n ...,\n [1996, 1997],\n [1998, 1999],\n [2000, 2001]]\n"
         "[ int64 [1001, 2] ]");
+
+  // torch 1.13 prints zeros here: neither format nor width come from what is left out.
+  Tensor x = zeros({2000});
+  x[1000].fill_(1e9);
+  CHECK(printed(x) == "[0.0000, 0.0000, 0.0000, ..., 0.0000, 0.0000, 0.0000]\n[ float32 [2000] ]");
+}
+
+TEST_CASE("printing costs what is shown", "[print]") {
+  // 2^40 elements or more, none of which but those shown could be copied.
+  constexpr std::int64_t many = std::int64_t{1} << 40;
+  for (const Device device : devices()) {
+    const std::string on = device == Device::cpu ? "" : " on " + device.str();
+    const Tensor x = arange(8).to(device);
+    CHECK(printed(x.narrow(0, 7, 1).expand({many})) == "[7, 7, 7, ..., 7, 7, 7]\n[ int64 [1099511627776]" + on + " ]");
+    CHECK(printed(x.narrow(0, 5, 2).unsqueeze(0).expand({many, 2})) ==
+          "[[5, 6],\n [5, 6],\n [5, 6],\n ...,\n [5, 6],\n [5, 6],\n [5, 6]]\n[ int64 [1099511627776, 2]" + on + " ]");
+    CHECK(
+        printed(x.unsqueeze(1).expand({8, many})) ==
+        "[[0, 0, 0, ..., 0, 0, 0],\n [1, 1, 1, ..., 1, 1, 1],\n [2, 2, 2, ..., 2, 2, 2],\n ...,\n"
+        " [5, 5, 5, ..., 5, 5, 5],\n [6, 6, 6, ..., 6, 6, 6],\n [7, 7, 7, ..., 7, 7, 7]]\n[ int64 [8, 1099511627776]" +
+            on + " ]");
+  }
 }
 
 }  // namespace tern::test

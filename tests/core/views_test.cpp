@@ -127,13 +127,13 @@ TEST_CASE("narrow and select", "[view]") {
   });
   CHECK(message_of([] {
           zeros({2, 3}).narrow(1, 2, 2);
-        }) == "narrow: elements 2 to 4 of dimension 1 of shape [2, 3], expected within 0 to 3");
+        }) == "narrow: 2 elements from 2 on of dimension 1 of shape [2, 3], expected within 0 to 3");
   CHECK(message_of([] {
           zeros({2, 3}).narrow(1, -1, 2);
-        }) == "narrow: elements -1 to 1 of dimension 1 of shape [2, 3], expected within 0 to 3");
+        }) == "narrow: 2 elements from -1 on of dimension 1 of shape [2, 3], expected within 0 to 3");
   CHECK(message_of([] {
           zeros({2, 3}).narrow(0, 1, -1);
-        }) == "narrow: elements 1 to 0 of dimension 0 of shape [2, 3], expected within 0 to 2");
+        }) == "narrow: -1 elements from 1 on of dimension 0 of shape [2, 3], expected within 0 to 2");
   CHECK(message_of([] {
           zeros({2, 3}).select(1, 3);
         }) == "select: index 3 of dimension 1 of shape [2, 3], expected -3 to 2");
@@ -299,10 +299,8 @@ TEST_CASE("an undefined tensor only says that it is none", "[view]") {
   const std::string message = "tensor: undefined, expected one that holds an array";
   CHECK(message_of([&] { none.shape(); }) == message);
   CHECK(message_of([&] { none.reshape({1}); }) == message);
-  CHECK(message_of([&] { none + none; }) == message);
   CHECK(message_of([&] { none.item(); }) == message);
   CHECK(message_of([&] { none.backward(); }) == message);
-  CHECK(message_of([&] { zeros({1}).add_(none); }) == message);
 }
 
 }  // namespace tern::test

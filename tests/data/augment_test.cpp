@@ -128,6 +128,8 @@ TEST_CASE("random_cutout_ greys a square whose centre is any pixel, and nothing 
   });
   CHECK_THROWS_AS(random_cutout_(zeros({3, 8, 8}), 1, 0), Error);
   CHECK_THROWS_AS(random_cutout_(zeros({1, 3, 8, 8}), -1, 0), Error);
+  for (const double value : {NAN + 0.0, HUGE_VAL, 1e39})
+    CHECK_THROWS_AS(random_cutout_(zeros({1, 3, 8, 8}), 1, value), Error);
 }
 
 TEST_CASE("channel_statistics are the mean and deviation of each channel") {

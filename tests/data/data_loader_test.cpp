@@ -117,7 +117,7 @@ TEST_CASE("An epoch gives every example once, in batches of the size asked for")
   });
 }
 
-TEST_CASE("The order depends on seed and epoch alone, not on the workers or the batches") {
+TEST_CASE("The order depends on seed and epoch alone, not on the workers or the batches", "[threads]") {
   tern::test::for_each_case(20, [](Random& random) {
     const std::int64_t n = random.integer(20, 60);
     auto options = random_options(random, n);
@@ -197,7 +197,8 @@ TEST_CASE("A loader made without options gives every example by itself, in order
   }
 }
 
-TEST_CASE("A loop left early stops the workers, and the next one is a whole epoch unless it is told to go on") {
+TEST_CASE("A loop left early stops the workers, and the next one is a whole epoch unless it is told to go on",
+          "[threads]") {
   tern::test::for_each_case(30, [](Random& random) {
     std::atomic<int> inside = 0;
     const Numbers dataset(40, [&](auto) {
@@ -236,7 +237,7 @@ TEST_CASE("A loop left early stops the workers, and the next one is a whole epoc
   });
 }
 
-TEST_CASE("Workers gather ahead, two batches each and no more") {
+TEST_CASE("Workers gather ahead, two batches each and no more", "[threads]") {
   for (const int workers : {1, 3}) {
     std::atomic<int> gathered = 0;
     const Numbers dataset(100, [&](auto) { ++gathered; });
@@ -250,7 +251,7 @@ TEST_CASE("Workers gather ahead, two batches each and no more") {
   }
 }
 
-TEST_CASE("Workers gather side by side") {
+TEST_CASE("Workers gather side by side", "[threads]") {
   std::mutex mutex;
   std::condition_variable changed;
   int waiting = 0;
@@ -266,7 +267,7 @@ TEST_CASE("Workers gather side by side") {
   CHECK(met);
 }
 
-TEST_CASE("What a dataset throws comes out at the batch it was thrown for, and can be tried again") {
+TEST_CASE("What a dataset throws comes out at the batch it was thrown for, and can be tried again", "[threads]") {
   tern::test::for_each_case(20, [](Random& random) {
     const std::int64_t bad = random.integer(0, 9);
     const int workers = static_cast<int>(random.integer(0, 4));
@@ -294,7 +295,7 @@ TEST_CASE("What a dataset throws comes out at the batch it was thrown for, and c
   });
 }
 
-TEST_CASE("A batch in hand stays as it is while the next are gathered") {
+TEST_CASE("A batch in hand stays as it is while the next are gathered", "[threads]") {
   const Numbers dataset(30);
   DataLoader loader(dataset, {.batch_size = 5, .shuffle = false, .num_workers = 2});
   std::vector<tern::Batch> kept;
@@ -307,7 +308,7 @@ TEST_CASE("A batch in hand stays as it is while the next are gathered") {
   }
 }
 
-TEST_CASE("What a dataset draws for an example depends on seed, epoch and example alone") {
+TEST_CASE("What a dataset draws for an example depends on seed, epoch and example alone", "[threads]") {
   /// Example i is a number that its generator gives.
   class Drawn : public Numbers {
    public:
@@ -364,7 +365,8 @@ TEST_CASE("What a dataset draws for an example depends on seed, epoch and exampl
   });
 }
 
-TEST_CASE("What get() draws from the default generator is the same from run to run, and leaves it alone") {
+TEST_CASE("What get() draws from the default generator is the same from run to run, and leaves it alone",
+          "[threads]") {
   /// Example i is a number from the default generator.
   class Drawn : public tern::Dataset {
    public:
@@ -432,6 +434,10 @@ TEST_CASE("DataLoader refuses what cannot be") {
                     Contains("10 gives no batch of 64 with drop_last"));
   CHECK_THROWS_WITH(DataLoader(nothing, {.batch_size = 64}), Contains("0 gives no batch of 64"));
   CHECK_THROWS_WITH(DataLoader(negative, {.batch_size = 64}), Contains("-1 gives no batch of 64"));
+  for (const std::int64_t size : {(std::int64_t{1} << 40) + 1, std::numeric_limits<std::int64_t>::max()}) {
+    const Numbers many(size);
+    CHECK_THROWS_WITH(DataLoader(many, {.shuffle = true}), Contains("expected at most 1099511627776"));
+  }
   CHECK(DataLoader(dataset, {.batch_size = 64}).size() == 1);
   DataLoader largest(dataset, {.batch_size = std::numeric_limits<std::int64_t>::max()});
   CHECK(epoch(largest) == std::vector<Indices>{up_to(10)});

@@ -176,8 +176,8 @@ TEST_CASE("a graph of ImageBatches' gather follows the step, the epoch and the g
 TEST_CASE("ImageBatches says what it cannot take") {
   const Tensor images = zeros({4, 3, 8, 6}, {.dtype = DType::uint8}), labels = arange(4);
   const auto made = [&](const ImageBatchesOptions& options) { return ImageBatches(images, labels, options); };
-  CHECK_THROWS_WITH(ImageBatches({}, labels), "ImageBatches: got an undefined tensor");
-  CHECK_THROWS_WITH(ImageBatches(images, {}), "ImageBatches: got an undefined tensor");
+  CHECK_THROWS_WITH(ImageBatches({}, labels), "ImageBatches: images is undefined, expected a tensor");
+  CHECK_THROWS_WITH(ImageBatches(images, {}), "ImageBatches: labels is undefined, expected a tensor");
   CHECK_THROWS_WITH(ImageBatches(zeros({4, 3, 8, 6}), labels),
                     "ImageBatches: images [4, 3, 8, 6] of float32, expected uint8 [n, C, H, W]");
   CHECK_THROWS_WITH(ImageBatches(images[0], labels),

@@ -133,7 +133,8 @@ TEST_CASE("a loss that is not finite names its step on every device, and leaves 
       const auto model = birds_vs_planes::make_model("net");
       model->to(device);
       SGD optimizer(model->parameters(), {.lr = 0.01});
-      StepLR schedule(optimizer, 4, INFINITY);  // the fifth step goes too far, and so the sixth loss is no number
+      // The fifth step goes too far, and so the sixth loss is no number.
+      LRScheduler schedule(optimizer, [](std::int64_t step, double base) { return step < 4 ? base : 1e300; });
       ImageBatches batches(drawn.inputs().narrow(0, 0, images).to(device),
                            drawn.targets().narrow(0, 0, images).to(device), {.batch_size = 4, .shuffle = false});
       birds_vs_planes::Training training{.model = *model,

@@ -16,7 +16,7 @@ int in_child(const std::function<int()>& body) {
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
-    for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, SIG_DFL);  // Catch handles them
+    for (const int signal : {SIGHUP, SIGINT, SIGTERM}) std::signal(signal, SIG_DFL);  // Catch handles them
     _exit(body());
   }
   int status = 0;
@@ -29,13 +29,13 @@ volatile std::sig_atomic_t seen = 0;
 }  // namespace
 
 TEST_CASE("the first signal is noted, and a second one of either kind ends the program") {
-  for (const int first : {SIGINT, SIGTERM}) {
+  for (const int first : {SIGHUP, SIGINT, SIGTERM}) {
     CHECK(in_child([&] {
             const InterruptGuard guard;
             raise(first);
             return InterruptGuard::signal();
           }) == first);
-    for (const int second : {SIGINT, SIGTERM}) {
+    for (const int second : {SIGHUP, SIGINT, SIGTERM}) {
       INFO(first << " and then " << second);
       CHECK(in_child([&] {
               const InterruptGuard guard;

@@ -13,11 +13,13 @@
 #include <tern/data/augment.hpp>
 #include <tern/data/image.hpp>
 #include <tern/data/synthetic.hpp>
+#include <tern/kernels/cpu/processors.hpp>
 
 #include <catch2/catch.hpp>
 #include <folders.hpp>
 #include <nlohmann/json.hpp>
 #include <random.hpp>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -31,6 +33,7 @@
 #include <regex>
 #include <sstream>
 #include <sys/resource.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace tern;
@@ -250,6 +253,30 @@ TEST_CASE("a training that fails leaves an older file as it was") {
   CHECK(t.folder.contents() == std::vector<std::string>{"log.csv", "net.safetensors", "net.safetensors.checkpoint"});
 }
 
+TEST_CASE("threads are as many as OMP_NUM_THREADS, else processors") {
+  const auto threads = [](const std::string& variable) {
+    const Outcome outcome =
+        run_program({"train", "--data", "synthetic:64", "--epochs", "1"}, {"OMP_NUM_THREADS=" + variable});
+    if (outcome.code != 0) return outcome.code - 1000;
+    const std::string line = outcome.lines()[1], word = "threads: ";
+    return std::stoi(line.substr(line.find(word) + word.size()));
+  };
+  CHECK(threads("3") == 3);
+  CHECK(threads("5,2") == 5);  // of nested loops, of which there are none
+  for (const char* variable : {"", "0", "-1", "many", "99999999999"}) {
+    CAPTURE(variable);
+    CHECK(threads(variable) == kernels::usable_processors());
+  }
+  std::thread([&] {  // the program may run where the thread that starts it may
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    CPU_SET(sched_getcpu(), &mask);
+    CHECK(sched_setaffinity(0, sizeof mask, &mask) == 0);
+    CHECK(threads("") == 1);
+    CHECK(threads("2") == 2);
+  }).join();
+}
+
 TEST_CASE("a seed gives the same file bit by bit, for any number of threads") {
   const TemporaryFolder folder;
   const auto train = [&](const std::string& name, const std::vector<std::string>& more) {
@@ -328,6 +355,20 @@ TEST_CASE("help goes to standard output") {
   }
   CHECK_THAT(run_program({"compare", "--help"}).out, Catch::Contains("20 unless given"));
   CHECK_THAT(run_program({"train", "--help"}).out, Catch::Contains("100, with --recipe strong"));
+}
+
+TEST_CASE("with a standard file closed, nothing that is printed gets into another file") {
+  const TemporaryFolder folder;
+  const std::string saved = folder / "net", log = folder / "log.csv";
+  for (const std::string closed : {">&-", "2>&-", "<&-", "<&- >&- 2>&-"}) {
+    INFO(closed);
+    const std::string command = program() + " train --data synthetic:40 --epochs 2 --batch-size 20 --json --save " +
+                                saved + " --log " + log + " --tensorboard " + (folder / "events") + " ";
+    CHECK(std::system((command + ">/dev/null 2>/dev/null " + closed).c_str()) == 0);
+    CHECK(birds_vs_planes::read_csv(log).size() == 2);
+    load_safetensors(saved);
+    load_safetensors(saved + ".checkpoint");
+  }
 }
 
 TEST_CASE("usage errors have one line and the exit code 2") {

@@ -12,7 +12,9 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
+#include <sys/wait.h>
 
 using namespace tern;
 using namespace tern::test;
@@ -94,7 +96,7 @@ TEST_CASE("killed at 20 random moments, in training and in saving, a run resumes
 }
 
 TEST_CASE("a signal stops a run at its next step with a checkpoint, and it goes on to the same weights") {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
     const TemporaryFolder folder;
     const auto arguments = [&](const std::string& name, int epochs, const char* more) {
       return std::vector<std::string>{
@@ -122,6 +124,53 @@ TEST_CASE("a signal stops a run at its next step with a checkpoint, and it goes 
     REQUIRE(run_program(arguments("unbroken", epochs, "--quiet")).code == 0);
     CHECK(read_file(folder / "run") == read_file(folder / "unbroken"));
   }
+}
+
+TEST_CASE("an epoch's checkpoint is kept where its figures can no longer be printed") {
+  const TemporaryFolder folder;
+  const std::string saved = folder / "run";
+  const std::string command =
+      program() + " train --data synthetic:40 --epochs 2 --batch-size 20 --json --save " + saved;
+  const int status = std::system((command + " >/dev/full 2>/dev/null").c_str());
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 1);
+  CHECK(load_safetensors(saved + ".checkpoint").metadata.at("epoch") == "1");
+}
+
+TEST_CASE("a checkpoint with numbers that cannot be is an error that names them") {
+  const TemporaryFolder folder;
+  const auto train = [&](const char* more) {
+    return run_program({"train", "--data", "synthetic:40", "--epochs", "1", "--batch-size", "20", "--holdout", "8",
+                        "--save", folder / "run", more});
+  };
+  REQUIRE(train("--quiet").code == 0);
+  const std::string place = folder / "run.checkpoint";
+  const TensorFile good = load_safetensors(place);
+  const auto refused = [&](const auto& change, const std::string& message) {
+    TensorFile bad = good;
+    change(bad);
+    save_safetensors(place, bad);
+    const Outcome outcome = train("--resume");
+    INFO(outcome.err);
+    CHECK(outcome.code == 1);
+    CHECK_THAT(outcome.err, Catch::StartsWith("birds_vs_planes: resume " + place + ": ") && Catch::Contains(message));
+  };
+  for (const char* value : {"-1", "nan", "inf", "1x"})
+    refused([&](TensorFile& f) { f.metadata["seconds"] = value; }, "'seconds'");
+  for (const char* value : {"nan", "1.5"})
+    refused([&](TensorFile& f) { f.metadata["best_accuracy"] = value; }, "'best_accuracy'");
+  for (const char* value : {"-1", "2"})
+    refused([&](TensorFile& f) { f.metadata["best_epoch"] = value; }, "'best_epoch'");
+  for (const char* value : {"-1", "9223372036854775807"})
+    refused([&](TensorFile& f) { f.metadata["position"] = value; }, "position " + std::string(value));
+  for (const double value : {std::nan(""), HUGE_VAL})
+    refused([&](TensorFile& f) { f.tensors["loss_sum"] = tensor({value}); }, "'loss_sum'");
+  refused([&](TensorFile& f) { f.tensors["optimizer.sgd.momentum"] = tensor({std::nan("")}); },
+          "SGD: lr 0.01, momentum nan");
+  refused([&](TensorFile& f) { f.tensors["best.fc2.bias"] = zeros({3}); },
+          "'fc2.bias' has shape [3], the model's has [2]");
+  save_safetensors(place, good);
+  CHECK(train("--resume").code == 0);
 }
 
 TEST_CASE("a new run does not replace the checkpoint of one that is not finished") {

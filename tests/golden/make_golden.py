@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """Writes the JSON files beside it: inputs, and what PyTorch makes of them in double.
 
-Run with PyTorch 1.13 or later: python3 make_golden.py. Tensors are flat lists in row-major order.
+Run with PyTorch 1.13 or later: python3 make_golden.py. Tensors are flat lists in row-major order. What is elementwise
+is in unary.py.
 """
 
 import itertools
 import json
 import pathlib
+import zlib
 
 import torch
 import torch.nn.functional as F
 
 torch.set_default_dtype(torch.float64)
-torch.manual_seed(20260101)
 
 
 def rand(*shape):
@@ -106,20 +107,6 @@ def cross_entropy():
         yield case | (dict(weight=weight) if weighted else {})
 
 
-def activation():
-    for name, f, x in [
-        ("exp", torch.exp, rand(20)), ("log", torch.log, rand(20).abs() + 0.01),
-        ("sqrt", torch.sqrt, rand(20).abs()), ("pow", lambda x: x**3, rand(20)),
-        ("pow", lambda x: x**-1.5, rand(20).abs() + 0.01), ("tanh", torch.tanh, rand(40) * 4),
-        ("relu", torch.relu, rand(20)), ("sigmoid", torch.sigmoid, rand(40) * 8),
-    ]:
-        x, dy = x.requires_grad_(), rand(*x.shape)
-        y = f(x)
-        y.backward(dy)
-        exponent = {} if name != "pow" else dict(exponent=3.0 if x.min() < 0 else -1.5)
-        yield dict(name=name, x=x, dy=dy, y=y, dx=x.grad) | exponent
-
-
 def matmul():
     for batch, m, n, k in [(1, 3, 4, 5), (2, 4, 1, 3), (3, 1, 2, 2)]:
         a, b = rand(batch, m, k), rand(batch, k, n)
@@ -207,6 +194,6 @@ def conv2d_max_pool2d():
 
 
 if __name__ == "__main__":
-    for family in [conv2d, pool2d, batch_norm2d, cross_entropy, activation, matmul, sgd, adamw, philox,
-                   conv2d_max_pool2d]:
+    for family in [conv2d, pool2d, batch_norm2d, cross_entropy, matmul, sgd, adamw, philox, conv2d_max_pool2d]:
+        torch.manual_seed(zlib.crc32(family.__name__.encode()))  # one family more changes no other
         write(family.__name__, family())

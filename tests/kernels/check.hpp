@@ -3,7 +3,7 @@
 /// How a kernel is tested. A test makes inputs and says once, as a lambda, how the kernel is called:
 ///
 ///   check_close<T>(random, each, [&]<class Real>(Run<Real>& run) {
-///     run.floating().tanh(n, run.in(x), run.out("y", {n}));
+///     run.floating().unary({UnaryOp::tanh}, n, run.in(x), run.out("y", {n}));
 ///   });
 ///
 /// The call runs on the reference backend, in double where T is a float, and then in T on every backend of the build.

@@ -83,8 +83,7 @@ void check_as_composed(Random& random, const Conv2dMaxPool2dShape& s) {
       auto* indices = apart.template out<int64_t>("indices", c.y_dims);
       kernels.conv2d(s.conv, apart.in(c.x), apart.in(c.w), c.bias_in(apart), convolved);
       kernels.max_pool2d(c.pool, convolved, y, indices);
-      if (s.activation == Activation::tanh) kernels.tanh(n, y, y);
-      if (s.activation == Activation::relu) kernels.relu(n, y, y);
+      if (s.activation != Activation::none) kernels.unary(unary_of(s.activation), n, y, y);
     }
     {
       auto* y = fused.out("y", c.y_dims);
@@ -111,8 +110,7 @@ void check_as_composed(Random& random, const Conv2dMaxPool2dShape& s) {
            *dbias = apart_back.out("dbias", {s.conv.K}), *pooled = apart_back.inout("dpooled", c.y_dims, c.dy),
            *convolved = apart_back.out("dconvolved", c.convolved_dims);
       const T* before = apart_back.in(y);
-      if (s.activation == Activation::tanh) kernels.tanh_backward(n, before, pooled, pooled);
-      if (s.activation == Activation::relu) kernels.relu_backward(n, before, pooled, pooled);
+      if (s.activation != Activation::none) kernels.unary_backward(unary_of(s.activation), n, before, pooled, pooled);
       kernels.max_pool2d_backward(c.pool, apart_back.in(indices), pooled, convolved);
       kernels.conv2d_backward_input(s.conv, apart_back.in(c.w), convolved, dx);
       kernels.conv2d_backward_weight(s.conv, apart_back.in(c.x), convolved, dw, dbias);

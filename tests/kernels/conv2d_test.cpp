@@ -31,7 +31,8 @@ TEMPLATE_TEST_CASE("conv2d by filters of 3 by 3", "[conv2d]", float, double) {
   for_each_case(15, [](Random& random) { check_conv2d<TestType>(random, random_conv3x3(random)); });
 }
 
-/// The CPU has Winograd's algorithm for these, by tiles of 4 x 4 outputs, whole or one over the other.
+/// The CPU has Winograd's algorithm for these, by tiles of 4 x 4 outputs, whole or one over the other, and of 2 x 2 for
+/// the gradients of few channels.
 TEMPLATE_TEST_CASE("conv2d by filters of 3 by 3 and stride 1", "[conv2d]", float, double) {
   for_each_case(20, [](Random& random) {
     Conv2dShape s{.N = random.integer(1, 4), .R = 3, .S = 3};
@@ -76,6 +77,7 @@ TEMPLATE_TEST_CASE("conv2d of layers in use", "[conv2d]", float, double) {
     const int64_t N = random.integer(1, 3);
     const Conv2dShape s[] = {
         {.N = N, .C = 3, .H = 32, .W = 32, .K = 16, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+        {.N = N, .C = 5, .H = 42, .W = 64, .K = 7, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
         {.N = N, .C = 16, .H = 16, .W = 16, .K = 8, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
         {.N = N,
          .C = 32,

@@ -1,6 +1,8 @@
 #include "check.hpp"
 #include "shapes.hpp"
 
+#include <unary_cases.hpp>
+
 #include <hwy/targets.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -66,7 +68,7 @@ TEST_CASE("tanh is good to 3 ulp over all floats, on every instruction set", "[c
   std::vector<float> y(x.size()), minus(x);
   for (float& v : minus) v = -v;
   for_each_target([&] {
-    cpu_backend().floating(float{}).tanh(x.size(), x.data(), y.data());
+    cpu_backend().floating(float{}).unary({UnaryOp::tanh}, x.size(), x.data(), y.data());
     double worst = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double want = std::tanh(double{x[i]});
@@ -75,12 +77,12 @@ TEST_CASE("tanh is good to 3 ulp over all floats, on every instruction set", "[c
     }
     CHECK(worst < 3);
     std::vector<float> mirrored(x.size());
-    cpu_backend().floating(float{}).tanh(x.size(), minus.data(), mirrored.data());
+    cpu_backend().floating(float{}).unary({UnaryOp::tanh}, x.size(), minus.data(), mirrored.data());
     std::size_t odd = 0;
     for (std::size_t i = 0; i < x.size(); ++i) odd += mirrored[i] == -y[i] && std::signbit(mirrored[i]);
     CHECK(odd == x.size());
     float nan = NAN;
-    cpu_backend().floating(float{}).tanh(1, &nan, &nan);
+    cpu_backend().floating(float{}).unary({UnaryOp::tanh}, 1, &nan, &nan);
     CHECK(std::isnan(nan));
   });
 }
@@ -208,13 +210,12 @@ TEST_CASE("every instruction set is as the reference", "[cpu]") {
       auto special = random.values<float>(c.N * c.C * c.H * c.W);
       random.spoil(special);
       const std::int64_t n = static_cast<std::int64_t>(special.size());
-      for (auto kernel : {&FloatKernels<float>::exp, &FloatKernels<float>::log, &FloatKernels<float>::sigmoid,
-                          &FloatKernels<float>::relu}) {
+      for (const UnaryCase& unary : unary_cases()) {
         std::vector<float> want(n), got(n, 7);
-        (reference_backend().floating(float{}).*kernel)(n, special.data(), want.data());
-        (cpu_backend().floating(float{}).*kernel)(n, special.data(), got.data());
+        reference_backend().floating(float{}).unary(unary.kernel, n, special.data(), want.data());
+        cpu_backend().floating(float{}).unary(unary.kernel, n, special.data(), got.data());
         for (std::int64_t i = 0; i < n; ++i) {
-          CAPTURE(i, special[i]);
+          CAPTURE(unary.name, i, special[i]);
           CHECK((std::isfinite(want[i]) ? std::abs(got[i] - want[i]) <= 1e-6 * std::abs(want[i]) + 1e-7
                                         : std::isnan(want[i]) == std::isnan(got[i]) && !std::isfinite(got[i])));
         }

@@ -3,10 +3,22 @@
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/kernels/error.hpp>
 
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <unary_cases.hpp>
+
 #include <atomic>
+#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <functional>
+#include <mutex>
+#include <set>
 #include <stdexcept>
+#include <string>
+#include <thread>
 
 namespace tern::test {
 
@@ -20,6 +32,15 @@ class KeepThreads {
  private:
   int before_ = num_threads();
 };
+
+/// 0 + 1 + ... + 999.
+std::int64_t sum_in_pieces() {
+  std::atomic<std::int64_t> sum = 0;
+  parallel_for(1000, 7, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) sum += i;
+  });
+  return sum;
+}
 
 using Outputs = std::vector<std::vector<float>>;
 
@@ -69,13 +90,136 @@ TEST_CASE("an exception leaves parallel_for from any piece", "[cpu]") {
   const KeepThreads keep;
   for (const int threads : {1, 2, 3}) {
     set_num_threads(threads);
-    const auto fail = [](std::int64_t begin, std::int64_t) {
-      if (begin == 30) throw Error("piece 30");
-    };
-    CHECK_THROWS_WITH(parallel_for(100, 10, fail), "piece 30");
+    for (const std::int64_t failing : {0, 30, 90}) {
+      std::atomic<int> begun = 0;
+      const auto fail = [&](std::int64_t begin, std::int64_t) {
+        ++begun;
+        if (begin == failing) throw Error("piece " + std::to_string(failing));
+      };
+      CAPTURE(threads, failing);
+      CHECK_THROWS_WITH(parallel_for(100, 10, fail), "piece " + std::to_string(failing));
+      CHECK(begun <= 10);
+    }
+    CHECK_THROWS_AS(parallel_for(100, 1, [](std::int64_t, std::int64_t) { throw Error("each"); }), Error);
+    CHECK(sum_in_pieces() == 499'500);  // the pool is as good as before
   }
   CHECK_THROWS_AS(set_num_threads(0), Error);
 }
+
+TEST_CASE("pieces run on as many threads as are set, from one loop to the next", "[cpu]") {
+  const KeepThreads keep;
+  for (const int threads : {3, 1, 2, 4, 2}) {
+    set_num_threads(threads);
+    // Each piece waits for the others, which takes a thread for each.
+    std::atomic<int> begun = 0;
+    std::mutex mutex;
+    std::set<std::thread::id> ids;
+    parallel_for(threads, 1, [&](std::int64_t, std::int64_t) {
+      ++begun;
+      while (begun < threads) std::this_thread::yield();
+      const std::scoped_lock lock(mutex);
+      ids.insert(std::this_thread::get_id());
+    });
+    CHECK(ids.size() == static_cast<std::size_t>(threads));
+    CHECK(ids.count(std::this_thread::get_id()) == 1);
+    ids.clear();
+    parallel_for(50, 1, [&](std::int64_t, std::int64_t) {
+      const std::scoped_lock lock(mutex);
+      ids.insert(std::this_thread::get_id());
+    });
+    CHECK(ids.size() <= static_cast<std::size_t>(threads));
+  }
+}
+
+TEST_CASE("threads that call parallel_for at once each get what they would alone", "[cpu]") {
+  const KeepThreads keep;
+  set_num_threads(3);
+  std::atomic<int> right = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i) {
+    callers.emplace_back([&] {
+      for (int round = 0; round < 500; ++round) right += sum_in_pieces() == 499'500;
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK(right == 4 * 500);
+
+  bool alone = true;
+  std::thread([&] {
+    run_loops_alone();
+    parallel_for(100, 1, [&, self = std::this_thread::get_id()](std::int64_t, std::int64_t) {
+      if (std::this_thread::get_id() != self) alone = false;
+    });
+  }).join();
+  CHECK(alone);
+
+  // One caller need not wait for another: here its loop is over first.
+  std::atomic<bool> done = false;
+  parallel_for(2, 1, [&](std::int64_t begin, std::int64_t) {
+    if (begin != 0) return;
+    std::thread([&] { done = sum_in_pieces() == 499'500; }).join();
+  });
+  CHECK(done);
+}
+
+TEST_CASE("threads that wait sleep", "[cpu]") {
+  const KeepThreads keep;
+  set_num_threads(2);
+  const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(3)); };
+  const auto before = std::clock();
+  for (int round = 0; round < 100; ++round) {
+    pause();                                                    // the pool waits for a loop
+    parallel_for(2, 1, [&](std::int64_t begin, std::int64_t) {  // one thread waits for the other
+      if (begin == 0) pause();
+    });
+  }
+  // The processor's time of all threads. Who kept looking would take 0.6 s on an idle machine.
+  CHECK(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC < 0.2);
+}
+
+#ifndef __SANITIZE_THREAD__  // which ends a child that starts threads
+TEST_CASE("the child of a fork starts threads of its own, which share one processor without loss", "[cpu]") {
+  const KeepThreads keep;
+  set_num_threads(2);
+  CHECK(sum_in_pieces() == 499'500);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);  // lest it waits for ever
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    CPU_SET(sched_getcpu(), &mask);
+    if (sched_setaffinity(0, sizeof mask, &mask) != 0) _exit(2);
+    const auto seconds = [](int threads) {
+      set_num_threads(threads);
+      const auto before = std::clock();
+      for (int round = 0; round < 300; ++round) {
+        std::vector<double> sums(20);
+        parallel_for(20, 1, [&](std::int64_t i, std::int64_t) {
+          for (int n = 1; n <= 20'000; ++n) sums[i] += 1.0 / n;
+        });
+        for (const double sum : sums) {
+          if (sum != sums[0] || !(sum > 10.48 && sum < 10.49)) _exit(3);
+        }
+      }
+      return static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+    };
+    set_num_threads(2);
+    std::atomic<int> begun = 0;
+    parallel_for(2, 1, [&](std::int64_t, std::int64_t) {  // takes two threads
+      ++begun;
+      while (begun < 2) std::this_thread::yield();
+    });
+    const double alone = seconds(1), shared = seconds(2);
+    _exit(shared < 2 * alone ? 0 : 4);
+  }
+  REQUIRE(child > 0);
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(sum_in_pieces() == 499'500);
+}
+#endif
 
 TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
   for_each_case(12, [](Random& random) {
@@ -227,14 +371,12 @@ TEST_CASE("elementwise kernels, pooling and optimisers are the same for any numb
   Random random(base_seed(), 0);
   const std::int64_t n = 200'003;
   const auto x = random.values<float>(n), y = random.values<float>(n), state = random.between<float>(n, 0, 1);
-  for (auto kernel :
-       {&FloatKernels<float>::neg, &FloatKernels<float>::exp, &FloatKernels<float>::log, &FloatKernels<float>::sqrt,
-        &FloatKernels<float>::tanh, &FloatKernels<float>::relu, &FloatKernels<float>::sigmoid}) {
-    check_same_bits({n}, [&](Outputs& out) { (floating().*kernel)(n, x.data(), out[0].data()); });
-  }
-  for (auto kernel : {&FloatKernels<float>::tanh_backward, &FloatKernels<float>::relu_backward,
-                      &FloatKernels<float>::sigmoid_backward}) {
-    check_same_bits({n}, [&](Outputs& out) { (floating().*kernel)(n, x.data(), y.data(), out[0].data()); });
+  for (const UnaryCase& c : unary_cases()) {
+    CAPTURE(c.name);
+    check_same_bits({n, n}, [&](Outputs& out) {
+      floating().unary(c.kernel, n, x.data(), out[0].data());
+      floating().unary_backward(c.kernel, n, x.data(), y.data(), out[1].data());
+    });
   }
   check_same_bits({n, n, n}, [&](Outputs& out) {
     const Strided dense{.ndim = 1, .size = {n}, .a = {1}, .b = {1}};

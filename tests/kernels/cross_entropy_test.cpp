@@ -66,6 +66,24 @@ TEST_CASE("the mean of losses whose sum is too large for float", "[cross_entropy
   });
 }
 
+TEMPLATE_TEST_CASE("cross_entropy with class weights that are not finite", "[cross_entropy]", float, double) {
+  using T = TestType;
+  for_each_case(40, [](Random& random) {
+    CrossEntropyShape s = random_cross_entropy(random);
+    s.label_smoothing = random.pick({0.0, 0.0, 0.1});
+    const std::vector<T> logits = random.values<T>(s.N * s.C);
+    std::vector<T> weight = random.between<T>(s.C, 0.1, 3);
+    random.spoil(weight, 0.3);
+    const std::vector<int64_t> target = random.indices(s.N, s.C);
+    CAPTURE(s);
+    check_close<T>(random, whole_or_one, [&](auto& run) {
+      auto* loss = run.out("loss", {s.reduction == Reduction::none ? s.N : 1});
+      run.floating().cross_entropy(s, run.in(logits), run.in(target), run.in(weight), loss,
+                                   run.out("dlogits", {s.N, s.C}));
+    });
+  });
+}
+
 TEMPLATE_TEST_CASE("cross_entropy of logits that are not finite", "[cross_entropy]", float, double) {
   using T = TestType;
   for_each_case(30, [](Random& random) {

@@ -100,6 +100,52 @@ TEMPLATE_TEST_CASE("binary", "[elementwise]", float, double, int64_t, uint8_t) {
   });
 }
 
+TEST_CASE("int64 wraps, and divides by anything", "[elementwise]") {
+  constexpr int64_t least = INT64_MIN, most = INT64_MAX;
+  const auto value = [](BinaryOp op, int64_t a, int64_t b) {
+    int64_t y = 0;
+    ReferenceArray<int64_t>().binary(op, {}, &a, &b, &y);
+    return y;
+  };
+  CHECK(value(BinaryOp::add, most, 1) == least);
+  CHECK(value(BinaryOp::sub, least, 1) == most);
+  CHECK(value(BinaryOp::mul, most, most) == 1);
+  CHECK(value(BinaryOp::mul, least, -1) == least);
+  CHECK(value(BinaryOp::div, least, -1) == least);
+  CHECK(value(BinaryOp::div, most, -1) == -most);
+  CHECK(value(BinaryOp::div, least, 0) == 0);
+  for_each_case(60, [](Random& random) {
+    const Box box = random_box(random, true);
+    const auto wide = [&](int64_t n) {
+      std::vector<int64_t> values(n);
+      for (int64_t& v : values) {
+        v = random.chance(0.5) ? random.integer(least, most) : random.pick<int64_t>({least, most, -1, 0, 1, 1 << 16});
+      }
+      return values;
+    };
+    const std::vector<int64_t> a = wide(box.n_a), b = wide(box.n_b);
+    const BinaryOp op = random.pick(binary_ops);
+    CAPTURE(op, box.s);
+    check_exact<int64_t>(random, [&](auto& run) {
+      run.array().binary(op, box.s, run.in(a), run.in(b), run.out("y", box.dims()));
+      run.array().binary(op, box.s, run.in(a), int64_t{-1}, run.out("a op -1", box.dims()));
+    });
+  });
+}
+
+TEMPLATE_TEST_CASE("cast from floats that no integer is", "[elementwise]", float, double) {
+  using T = TestType;
+  for_each_case(20, [](Random& random) {
+    std::vector<T> x = random.between<T>(random.length(), -1e3, 1e3);
+    for (T& v : x) {
+      if (random.chance(0.3)) v *= random.pick<T>({T(1e15), T(1e17), T(1e30)});
+    }
+    random.spoil(x);
+    check_cast<T, int64_t>(random, x);
+    check_cast<T, uint8_t>(random, x);
+  });
+}
+
 /// The reference with a number in place of an operand gives what it gives for an array of that one number.
 template <class T>
 void check_reference(BinaryOp op, CompareOp comparison, const Strided& s, const std::vector<T>& a,
@@ -150,6 +196,22 @@ TEMPLATE_TEST_CASE("binary and compare with a number", "[elementwise]", float, d
         run.array().binary(op, box.s, y, number[0], y);
       });
     }
+  });
+}
+
+TEMPLATE_TEST_CASE("masked_fill", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(30, [](Random& random) {
+    const int64_t n = random.length();
+    std::vector<T> x = random.values<T>(n), value = random.values<T>(1);
+    random.spoil(x), random.spoil(value);
+    std::vector<uint8_t> mask = random.between<uint8_t>(n, 0, 3);  // any number but 0 fills
+    CAPTURE(n, value[0]);
+    check_exact<T>(random, [&](auto& run) {
+      run.array().masked_fill(n, run.in(mask), value[0], run.in(x), run.out("y", {n}));
+      auto* y = run.inout("y, which is x", {n}, x);
+      run.array().masked_fill(n, run.in(mask), value[0], y, y);
+    });
   });
 }
 

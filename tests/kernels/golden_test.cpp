@@ -189,34 +189,6 @@ TEST_CASE("cross_entropy is PyTorch's", "[golden]") {
   }
 }
 
-TEST_CASE("activations are PyTorch's", "[golden]") {
-  for (const json& c : golden("activation")) {
-    const std::string name = c["name"];
-    CAPTURE(name);
-    const Values x = c["x"], dy = c["dy"];
-    const int64_t n = static_cast<int64_t>(x.size());
-    Values y(n, NAN), dx(n, NAN);
-    if (name == "exp") reference().exp(n, x.data(), y.data());
-    if (name == "log") reference().log(n, x.data(), y.data());
-    if (name == "sqrt") reference().sqrt(n, x.data(), y.data());
-    if (name == "pow") reference().pow(n, c["exponent"], x.data(), y.data());
-    if (name == "tanh") {
-      reference().tanh(n, x.data(), y.data());
-      reference().tanh_backward(n, y.data(), dy.data(), dx.data());
-    }
-    if (name == "relu") {
-      reference().relu(n, x.data(), y.data());
-      reference().relu_backward(n, y.data(), dy.data(), dx.data());
-    }
-    if (name == "sigmoid") {
-      reference().sigmoid(n, x.data(), y.data());
-      reference().sigmoid_backward(n, y.data(), dy.data(), dx.data());
-    }
-    check_values(c, "y", y);
-    if (name == "tanh" || name == "relu" || name == "sigmoid") check_values(c, "dx", dx);
-  }
-}
-
 TEST_CASE("matmul is PyTorch's", "[golden]") {
   for (const json& c : golden("matmul")) {
     for (const bool trans_a : {false, true}) {

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include <random.hpp>
+#include <unary_cases.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -75,38 +76,22 @@ Values apart(Random& random, int64_t n) {
   return values;
 }
 
-TEST_CASE("gradients of tanh, relu and sigmoid", "[gradients]") {
-  for_each_case(10, [](Random& random) {
-    const int64_t n = random.integer(1, 30);
-    const Values dy = random.values<double>(n);
-    Values y(n), dx(n, NAN);
-
-    const Values x = random.values<double>(n);
-    const auto tanh_loss = [&](const Values& v) {
-      floating().tanh(n, v.data(), y.data());
-      return dot(dy, y);
-    };
-    tanh_loss(x);
-    floating().tanh_backward(n, y.data(), dy.data(), dx.data());
-    check_gradient(random, "tanh", x, dx, tanh_loss);
-
-    const auto sigmoid_loss = [&](const Values& v) {
-      floating().sigmoid(n, v.data(), y.data());
-      return dot(dy, y);
-    };
-    sigmoid_loss(x);
-    floating().sigmoid_backward(n, y.data(), dy.data(), dx.data());
-    check_gradient(random, "sigmoid", x, dx, sigmoid_loss);
-
-    const Values kinked = apart(random, n);
-    const auto relu_loss = [&](const Values& v) {
-      floating().relu(n, v.data(), y.data());
-      return dot(dy, y);
-    };
-    relu_loss(kinked);
-    floating().relu_backward(n, y.data(), dy.data(), dx.data());
-    check_gradient(random, "relu", kinked, dx, relu_loss);
-  });
+TEST_CASE("gradients of elementwise functions", "[gradients]") {
+  for (const UnaryCase& c : unary_cases()) {
+    for_each_case(10, [&](Random& random) {
+      const int64_t n = random.integer(1, 30);
+      const Values x = c.values(random, n), dy = random.values<double>(n);
+      Values y(n), dx(n, NAN);
+      const auto loss = [&](const Values& v) {
+        floating().unary(c.kernel, n, v.data(), y.data());
+        return dot(dy, y);
+      };
+      loss(x);
+      const bool of_output = gradient_of(c.kernel.op) == GradientOf::output;
+      floating().unary_backward(c.kernel, n, of_output ? y.data() : x.data(), dy.data(), dx.data());
+      check_gradient(random, c.name, x, dx, loss);
+    });
+  }
 }
 
 TEST_CASE("gradient of max", "[gradients]") {

@@ -8,6 +8,7 @@
 #include <tern/optim/optimizer.hpp>
 
 #include <cmath>
+#include <limits>
 
 namespace tern::test {
 
@@ -111,6 +112,15 @@ TEST_CASE("load_state_dict", "[module]") {
         "load_state_dict: 'fc2.bias' has shape [3], the model's has [2]");
   CHECK(message_of([&] { net.load_state_dict(bad, false); }) ==
         "load_state_dict: 'fc2.bias' has shape [3], the model's has [2]");
+  bad["conv1.bias"] = {};
+  bad["fc2.weight"] = zeros({1});
+  bad.erase("fc1.bias");
+  CHECK(message_of([&] { net.load_state_dict(bad, false); }) ==
+        "load_state_dict: 'conv1.bias' is undefined, the model's has shape [4]; "
+        "'fc2.bias' has shape [3], the model's has [2]; 'fc2.weight' has shape [1], the model's has [2, 32]");
+  CHECK(message_of([&] { net.load_state_dict(bad); })
+            .starts_with("load_state_dict: missing [fc1.bias], unexpected [], expected exactly the model's tensors; "
+                         "'conv1.bias' is undefined, "));
   StateDict other = all;
   other.erase("fc1.bias");
   other.erase("fc2.bias");
@@ -403,8 +413,152 @@ TEST_CASE("what layers refuse", "[module]") {
   CHECK(message_of([] { Conv2d({.in_channels = 3, .out_channels = 4, .kernel_size = 3, .groups = 2}); }) ==
         "Conv2d: 3 to 4 channels, 2 groups, kernel 3, expected positive numbers and groups that divide both channels");
   CHECK(message_of([] { Linear(0, 2); }) == "Linear: 0 to 2 features, expected positive numbers");
-  CHECK(message_of([] { Dropout(1.5)(zeros({2})); }) == "dropout: probability 1.5, expected 0 to 1");
+  CHECK(message_of([] { Dropout(1.5); }) == "Dropout: probability 1.5, expected 0 to 1");
   CHECK(message_of([] { Dropout2d()(zeros({2})); }) == "dropout2d: input [2], expected [N, C, H, W]");
+  CHECK(message_of([] { Linear(2, 3)({}); }) == "linear: x is undefined, expected a tensor");
+}
+
+TEST_CASE("a layer's constructor refuses what its op would", "[module]") {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = HUGE_VAL;
+  for (const double p : {-0.1, 1.5, nan}) {
+    CHECK_THROWS_AS(Dropout(p), Error);
+    CHECK_THROWS_AS(Dropout2d(p), Error);
+    CHECK_THROWS_AS(CrossEntropyLoss({.label_smoothing = p}), Error);
+  }
+  CHECK(message_of([] { BatchNorm2d(2, -1); }) ==
+        "BatchNorm2d: eps -1, momentum 0.1, expected finite numbers, and eps not below 0");
+  for (const auto& [eps, momentum] :
+       std::vector<std::pair<double, double>>{{nan, 0.1}, {infinity, 0.1}, {1e-5, nan}, {1e-5, infinity}}) {
+    CHECK_THROWS_AS(BatchNorm2d(2, eps, momentum), Error);
+  }
+  CHECK(message_of([] { BatchNorm2d(-1); }) == "BatchNorm2d: -1 features, expected 0 or more");
+  BatchNorm2d(2, 0, 2);  // which PyTorch takes, too
+
+  CHECK(message_of([] { MaxPool2d(0); }) == "MaxPool2d: kernel [0, 0], stride [0, 0], expected 1 or more");
+  CHECK(message_of([] { AvgPool2d(2, {.padding = 2}); }) ==
+        "AvgPool2d: padding [2, 2] for kernel [2, 2], expected at most half of it");
+  for (const Pool2dOptions& bad : std::initializer_list<Pool2dOptions>{
+           {.stride = HeightWidth(0)}, {.stride = HeightWidth(1, -1)}, {.padding = -1}, {.padding = {0, INT64_MAX}}}) {
+    CHECK_THROWS_AS(MaxPool2d(3, bad), Error);
+    CHECK_THROWS_AS(AvgPool2d(3, bad), Error);
+  }
+  const Conv2d::Options good{.in_channels = 4, .out_channels = 4, .kernel_size = 3};
+  for (HeightWidth Conv2d::Options::*const side :
+       {&Conv2d::Options::kernel_size, &Conv2d::Options::stride, &Conv2d::Options::dilation}) {
+    for (const HeightWidth bad : {HeightWidth(0, 1), HeightWidth(1, -1)}) {
+      Conv2d::Options options = good;
+      options.*side = bad;
+      CHECK_THROWS_AS(Conv2d(options), Error);
+    }
+  }
+  Conv2d::Options options = good;
+  options.padding = {0, -1};
+  CHECK_THROWS_AS(Conv2d(options), Error);
+  for (const std::int64_t groups : {-1, 0, 3}) {
+    options = good;
+    options.groups = groups;
+    CHECK_THROWS_AS(Conv2d(options), Error);
+  }
+  options = good;
+  options.kernel_size = std::int64_t{1} << 62;
+  CHECK_THROWS_WITH(Conv2d(options), Catch::Contains("expected no more elements than int64 counts"));
+}
+
+TEST_CASE("a layer that members() leaves out is an error at the first call", "[module]") {
+  struct Forgetful : Module {
+    Conv2d conv{{.in_channels = 1, .out_channels = 2, .kernel_size = 3}};
+    BatchNorm2d norm{2};
+    Linear fc{2, 2};
+    Dropout dropout{0.5};
+    Sequential inner{Linear(2, 2), ReLU()};
+    std::string left_out;
+    bool by_activation = false;
+
+    Members members() override {
+      Members all;
+      for (const auto& [name, layer] : std::vector<std::pair<std::string, Module*>>{
+               {"conv", &conv}, {"norm", &norm}, {"fc", &fc}, {"dropout", &dropout}, {"inner", &inner}}) {
+        if (name != left_out) all.modules.emplace_back(name, layer);
+      }
+      return all;
+    }
+    Tensor forward(const Tensor& x) override {
+      const Tensor y = by_activation ? norm(conv(x, Activation::tanh), Activation::relu) : norm(conv(x));
+      const Tensor z = y.mean({2, 3});
+      return MaxPool2d(1)(inner(dropout(by_activation ? fc(z, Activation::tanh) : fc(z))).reshape({-1, 2, 1, 1}));
+    }
+    std::string str() const override { return "Forgetful"; }
+  };
+  const Tensor x = ones({2, 1, 4, 4});
+  const auto called = [&](const std::string& left_out, bool by_activation, bool evaluated = false) {
+    Forgetful model;
+    model.left_out = left_out;
+    model.by_activation = by_activation;
+    return message_of([&] {
+      if (evaluated) model.eval();
+      model(x);
+      model(x);
+    });
+  };
+  const auto expected = [](const std::string& layer, const std::string& what) {
+    return "the forward of Forgetful calls " + layer + ", " + what +
+           " its members() do not lead to: name it there, or " +
+           "it is left out of parameters(), state_dict(), train() and to()";
+  };
+  for (const bool by_activation : {false, true}) {
+    CHECK(called("", by_activation) == "(nothing was thrown)");
+    CHECK(called("", by_activation, true) == "(nothing was thrown)");
+    CHECK(called("conv", by_activation) == expected("Conv2d(1, 2, kernel_size=3)", "whose tensors"));
+    CHECK(called("norm", by_activation) == expected("BatchNorm2d(2)", "whose tensors"));
+    CHECK(called("fc", by_activation) == expected("Linear(2, 2)", "whose tensors"));
+    CHECK(called("inner", by_activation) == expected("Linear(2, 2)", "whose tensors"));
+    // Without tensors, it matters where the mode does.
+    CHECK(called("dropout", by_activation) == "(nothing was thrown)");
+    CHECK(called("dropout", by_activation, true) == expected("Dropout(p=0.5)", "in training, which"));
+  }
+
+  // A mode of one's own, of a layer that is named, is none; nor is a layer on its own, or one that a hook calls.
+  Forgetful frozen;
+  frozen.norm.eval();
+  frozen(x);
+  CHECK(frozen.norm.num_batches_tracked.item<std::int64_t>() == 0);
+  Linear other(2, 2);
+  frozen.fc.register_forward_hook([&](Module&, const Tensor& y) { other(y); });
+  frozen(x);
+  other(ones({1, 2}));
+
+  // A copy looks for itself.
+  Forgetful copy = frozen;
+  copy.left_out = "conv";
+  CHECK_THROWS_AS(copy(x), Error);
+  copy.left_out = "";
+  copy(x);
+}
+
+TEST_CASE("members() that are undefined, null or of one name are an error that names them", "[module]") {
+  struct Any : Module {
+    Members all;
+    Members members() override { return all; }
+    Tensor forward(const Tensor& x) override { return x; }
+    std::string str() const override { return "Any"; }
+  } any;
+  Linear layer(1, 1);
+  const auto message = [&](const Members& members) {
+    any.all = members;
+    const std::string first = message_of([&] { any.parameters(); });
+    CHECK(message_of([&] { any.state_dict(); }) == first);
+    CHECK(message_of([&] { any.eval(); }) == first);
+    CHECK(any.is_training());
+    return first;
+  };
+  const std::string names = "', expected names that are all different, not empty and without dots";
+  CHECK(message({.parameters = {{"weight", {}}}}) == "members of Any: parameter 'weight' is undefined");
+  CHECK(message({.buffers = {{"mean", {}}}}) == "members of Any: buffer 'mean' is undefined");
+  CHECK(message({.modules = {{"fc", nullptr}}}) == "members of Any: layer 'fc' is null");
+  CHECK(message({.modules = {{"fc", &layer}, {"fc", &layer}}}) == "members of Any: 'fc" + names);
+  CHECK(message({.parameters = {{"fc", layer.bias}}, .modules = {{"fc", &layer}}}) == "members of Any: 'fc" + names);
+  CHECK(message({.modules = {{"", &layer}}}) == "members of Any: '" + names);
+  CHECK(message({.modules = {{"a.b", &layer}}}) == "members of Any: 'a.b" + names);
 }
 
 }  // namespace tern::test

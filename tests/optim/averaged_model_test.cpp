@@ -1,3 +1,5 @@
+#include <core/support.hpp>
+
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
 #include <tern/layers/layers.hpp>
@@ -74,8 +76,26 @@ TEST_CASE("an averaged model refuses a wrong decay and the state of another") {
   CHECK_THROWS_AS(AveragedModel(a, -0.1), Error);
   AveragedModel average(a, 0.5), other(b, 0.5);
   const auto before = values(average.state_dict());
-  CHECK_THROWS_WITH(average.load_state_dict(other.state_dict()), "AveragedModel: 'bias' has shape [4], expected [3]");
-  CHECK_THROWS_WITH(average.load_state_dict({}), "AveragedModel: the state has no 'num_updates'");
+  CHECK_THROWS_WITH(average.load_state_dict(other.state_dict()),
+                    "AveragedModel: state 'bias' has shape [4], expected [3]; "
+                    "state 'weight' has shape [4, 2], expected [3, 2]");
+  CHECK_THROWS_WITH(
+      average.load_state_dict({}),
+      "AveragedModel: the state has no 'num_updates'; the state has no 'bias'; the state has no 'weight'");
+  const auto refused = [&](const std::string& name, const Tensor& x) {
+    StateDict state = average.state_dict();
+    state[name] = x;
+    CAPTURE(name);
+    return test::message_of([&] { average.load_state_dict(state); });
+  };
+  CHECK(refused("bias", {}) == "AveragedModel: state 'bias' is undefined, expected shape [3]");
+  CHECK(refused("bias", arange(3)) == "AveragedModel: state 'bias' is of int64, expected float32 or float64");
+  CHECK(refused("num_updates", tensor({3.0})) == "AveragedModel: state 'num_updates' is of float64, expected int64");
+  CHECK(refused("num_updates", tensor<std::int64_t>({-1})) ==
+        "AveragedModel: num_updates -1, expected 0 to 9007199254740992");
+  CHECK(refused("num_updates", tensor<std::int64_t>({INT64_MAX})) ==
+        "AveragedModel: num_updates 9223372036854775807, expected 0 to 9007199254740992");
+  CHECK(refused("third", tensor({1.0})) == "AveragedModel: the state has 'third', which is none of it");
   StateDict state = average.state_dict();
   state.erase("bias");
   CHECK_THROWS_AS(average.load_state_dict(state), Error);

@@ -137,12 +137,10 @@ TEST_CASE("GraphedStep: a loss that is not finite changes nothing, nor does any 
       GraphedStep step(optimizer, [&](const Tensor&) { return (w * x).sum(); });
       step.begin(0, 6);
       std::vector<float> before;
-      double sum = 0;
       for (std::int64_t i = 0; i < 6; ++i) {
         const float value = i == bad ? random.pick({NAN, INFINITY}) : static_cast<float>(i + 1);
         x.copy_(full({5}, value));
         if (i == bad) before = w.to_vector<float>();
-        if (i < bad) sum += (w.detach() * x).sum().item();
         step();
       }
       CHECK(w.to_vector<float>() == before);
@@ -167,6 +165,9 @@ TEST_CASE("GraphedStep: steps are numbered from begin(), which may begin in the 
     GraphedStep step(optimizer, [&](const Tensor& number) { return (w * number.to(DType::float32)).sum(); });
     CHECK_THROWS_WITH(step(), "GraphedStep: step 1 of a run of 0, expected begin() before");
     CHECK_THROWS_WITH(step.begin(0, 3, {.step = 4}), Catch::Contains("begin at step 4 of 3"));
+    CHECK_THROWS_WITH(step.begin(INT64_MAX, 3), Catch::Contains("the first being number 9223372036854775807"));
+    CHECK_THROWS_WITH(step.begin(0, INT64_MAX), Catch::Contains("begin at step 0 of 9223372036854775807"));
+    CHECK_THROWS_WITH(GraphedStep(optimizer, nullptr), Catch::Contains("GraphedStep: no loss"));
     step.begin(0, 4, {.step = 1, .loss_sum = 10});
     for (int i = 1; i < 4; ++i) step();
     CHECK(w.item() == -0.5 * (1 + 2 + 3));

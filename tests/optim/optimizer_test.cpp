@@ -151,7 +151,8 @@ TEST_CASE("a step counts as a change in place, of what has a gradient", "[optim]
   with.set_grad(ones_like(with));
   sgd.step();
   CHECK(without.to_vector<double>() == std::vector<double>{1, 2});
-  CHECK(sgd.state_dict().size() == 2);
+  CHECK(sgd.state_dict().contains("sgd.momentum.0"));
+  CHECK_FALSE(sgd.state_dict().contains("sgd.momentum.1"));
   CHECK(message_of([&] { loss.backward(); }).find("was changed in place") != std::string::npos);
   other.backward();
   sgd.zero_grad();
@@ -226,31 +227,60 @@ TEST_CASE("a state that is not this optimiser's is an error and changes nothing"
   const auto sgd_error = [&](const StateDict& state) { return message_of([&] { sgd.load_state_dict(state); }); };
   const auto adamw_error = [&](const StateDict& state) { return message_of([&] { adamw.load_state_dict(state); }); };
 
-  CHECK(sgd_error(of_adamw) == "SGD: the state has no 'sgd.lr'");
-  CHECK(adamw_error(of_sgd) == "AdamW: the state has no 'adamw.lr'");
+  CHECK(sgd_error(of_adamw).starts_with("SGD: the state has no 'sgd.lr'; "));
+  CHECK(sgd_error(of_adamw).find("the state has 'adamw.exp_avg.0', which is none of it") != std::string::npos);
+  CHECK(adamw_error(of_sgd).starts_with("AdamW: the state has no 'adamw.lr'; the state has no 'adamw.steps'; "));
   CHECK(sgd_error({}) == "SGD: the state has no 'sgd.lr'");
 
-  StateDict bad = of_sgd;
-  bad["sgd.momentum.0"] = q;
-  CHECK(sgd_error(bad) == "SGD: state 'sgd.momentum.0' has shape [3], expected [2]");
-  bad = of_sgd;
-  bad["sgd.lr"] = tensor({0.1, 0.2});
-  CHECK(sgd_error(bad) == "SGD: state 'sgd.lr' has shape [2], expected [1]");
-  bad = of_adamw;
+  const auto sgd_with = [&](const std::string& name, const Tensor& x) {
+    StateDict state = of_sgd;
+    state[name] = x;
+    return sgd_error(state);
+  };
+  const auto adamw_with = [&](const std::string& name, const Tensor& x) {
+    StateDict state = of_adamw;
+    state[name] = x;
+    return adamw_error(state);
+  };
+  const auto whole = [](std::int64_t a, std::int64_t b) { return tensor<std::int64_t>({a, b}); };
+  CHECK(sgd_with("sgd.momentum.0", q) == "SGD: state 'sgd.momentum.0' has shape [3], expected [2]");
+  CHECK(sgd_with("sgd.momentum.0", {}) == "SGD: state 'sgd.momentum.0' is undefined, expected shape [2]");
+  CHECK(sgd_with("sgd.momentum.0", whole(1, 2)) ==
+        "SGD: state 'sgd.momentum.0' is of int64, expected float32 or float64");
+  CHECK(sgd_with("sgd.lr", tensor({0.1, 0.2})) == "SGD: state 'sgd.lr' has shape [2], expected [1]");
+  CHECK(sgd_with("sgd.lr", tensor<std::int64_t>({1})) == "SGD: state 'sgd.lr' is of int64, expected float64");
+  CHECK(sgd_with("sgd.lr", tensor({NAN}).to(DType::float64)).starts_with("SGD: lr nan, momentum 0.9, "));
+  CHECK(sgd_with("sgd.lr", tensor({INFINITY}).to(DType::float64)).starts_with("SGD: lr inf, momentum 0.9, "));
+  CHECK(sgd_with("sgd.weight_decay", tensor({-1.0})).find("weight_decay -1, expected") != std::string::npos);
+  CHECK(sgd_with("sgd.initial_lr", tensor({-1.0})) == "SGD: initial_lr -1, expected finite numbers, none below 0");
+  CHECK(sgd_with("sgd.nesterov", tensor({1.0})) == "SGD: state 'sgd.nesterov' is of float64, expected uint8");
+  CHECK(adamw_with("adamw.beta2", tensor({1.0})).starts_with("AdamW: lr 0.2, betas 0.9 and 1, "));
+  CHECK(adamw_with("adamw.steps", tensor<std::int64_t>({1})) ==
+        "AdamW: state 'adamw.steps' has shape [1], expected [2]");
+  CHECK(adamw_with("adamw.steps", tensor({1.0, 1.0})) == "AdamW: state 'adamw.steps' is of float64, expected int64");
+  CHECK(adamw_with("adamw.steps", whole(1, -1)) == "AdamW: -1 steps of parameter 1, expected 0 to 9007199254740992");
+  CHECK(adamw_with("adamw.steps", whole(INT64_MAX, 1)) ==
+        "AdamW: 9223372036854775807 steps of parameter 0, expected 0 to 9007199254740992");
+
+  // What is missing, and all that is wrong at once.
+  StateDict bad = of_adamw;
   bad.erase("adamw.exp_avg_sq.1");
   CHECK(adamw_error(bad) == "AdamW: the state has no 'adamw.exp_avg_sq.1'");
+  bad.erase("adamw.exp_avg.1");  // both, of a parameter that has taken a step
+  CHECK(adamw_error(bad) == "AdamW: the state has no 'adamw.exp_avg.1'; the state has no 'adamw.exp_avg_sq.1'");
   bad = of_adamw;
-  bad["adamw.steps"] = tensor<std::int64_t>({1});
-  CHECK(adamw_error(bad) == "AdamW: state 'adamw.steps' has shape [1], expected [2]");
+  bad.erase("adamw.eps");
+  bad["adamw.exp_avg.0"] = q;
+  bad["adamw.exp_avg_sq.1"] = p;
+  CHECK(adamw_error(bad) ==
+        "AdamW: the state has no 'adamw.eps'; state 'adamw.exp_avg.0' has shape [3], expected [2]; "
+        "state 'adamw.exp_avg_sq.1' has shape [2], expected [3]");
 
   // A model with a parameter more.
   SGD larger({p, q, r}, {.lr = 0.1, .momentum = 0.9});
   larger.step();
-  CHECK(sgd_error(larger.state_dict()) ==
-        "SGD: the state has 1 tensors 'sgd.momentum' for other than its 2 parameters");
-  bad = of_adamw;
-  bad["adamw.exp_avg.2"] = r;
-  CHECK(adamw_error(bad) == "AdamW: the state has 1 tensors 'adamw.exp_avg' for other than its 2 parameters");
+  CHECK(sgd_error(larger.state_dict()) == "SGD: the state has 'sgd.momentum.2', which is none of it");
+  CHECK(adamw_with("adamw.exp_avg.2", r) == "AdamW: the state has 'adamw.exp_avg.2', which is none of it");
 
   const auto unchanged = [](const StateDict& now, const StateDict& before) {
     REQUIRE(now.size() == before.size());
@@ -262,13 +292,15 @@ TEST_CASE("a state that is not this optimiser's is an error and changes nothing"
 
 TEST_CASE("what optimisers refuse", "[optim]") {
   const Tensor p = parameter();
-  CHECK(message_of([&] { SGD({p}, {.lr = -1}); }) == "SGD: lr -1, momentum 0, weight_decay 0, expected none below 0");
+  CHECK(message_of([&] { SGD({p}, {.lr = -1}); }) ==
+        "SGD: lr -1, momentum 0, dampening 0, weight_decay 0, expected finite numbers, none but dampening below 0");
   CHECK(message_of([&] { SGD({p}, {.nesterov = true}); }) ==
         "SGD: nesterov with momentum 0 and dampening 0, expected a momentum and no dampening");
   CHECK(message_of([&] { SGD({p}, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}); }) ==
         "SGD: nesterov with momentum 0.9 and dampening 0.1, expected a momentum and no dampening");
   CHECK(message_of([&] { AdamW({p}, {.beta2 = 1}); }) ==
-        "AdamW: lr 0.001, betas 0.9 and 1, eps 1e-08, weight_decay 0.01, expected none below 0 and betas below 1");
+        "AdamW: lr 0.001, betas 0.9 and 1, eps 1e-08, weight_decay 0.01, expected finite numbers, none below 0 and "
+        "betas below 1");
   CHECK(message_of([&] { SGD(std::vector<Tensor>{}, {}); }) == "SGD: a group without parameters");
   CHECK(message_of([&] { SGD({p * 2.0}, {}); }) ==
         "SGD: a parameter of shape [2], expected a contiguous float32 or float64 leaf");
@@ -281,6 +313,154 @@ TEST_CASE("what optimisers refuse", "[optim]") {
         }) == "AdamW: a parameter of shape [2] twice, expected each once");
   SGD sgd({p}, {});
   CHECK(message_of([&] { sgd.set_lr({0.1, 0.2}); }) == "SGD: 2 learning rates for 1 groups");
+  CHECK(message_of([&] { SGD({p, Tensor()}, {}); }) == "SGD: parameter 1 is undefined, expected a tensor");
+}
+
+TEST_CASE("every number of an optimiser is checked, in its constructor, by set_lr and in a state alike", "[optim]") {
+  const Tensor p = parameter();
+  SGD sgd({p}, {.lr = 0.1});
+  AdamW adamw({p}, {.lr = 0.1});
+  for (const double bad : {-1.0, std::numeric_limits<double>::quiet_NaN(), HUGE_VAL}) {
+    CAPTURE(bad);
+    for (double SGDOptions::*const number : {&SGDOptions::lr, &SGDOptions::momentum, &SGDOptions::weight_decay}) {
+      SGDOptions options;
+      options.*number = bad;
+      CHECK_THROWS_AS(SGD({p}, options), Error);
+    }
+    for (double AdamWOptions::*const number : {&AdamWOptions::lr, &AdamWOptions::beta1, &AdamWOptions::beta2,
+                                               &AdamWOptions::eps, &AdamWOptions::weight_decay}) {
+      AdamWOptions options;
+      options.*number = bad;
+      CHECK_THROWS_AS(AdamW({p}, options), Error);
+    }
+    CHECK_THROWS_AS(sgd.set_lr({bad}), Error);
+    CHECK_THROWS_AS(adamw.set_lr({bad}), Error);
+    CHECK_THROWS_AS(StepLR(sgd, 1, bad), Error);
+    CHECK_THROWS_AS(CosineAnnealingLR(sgd, 1, bad), Error);
+    CHECK_THROWS_AS(LRScheduler(sgd, [=](std::int64_t, double) { return bad; }), Error);
+    LRScheduler later(sgd, [=](std::int64_t epoch, double base) { return epoch < 2 ? base : bad; });
+    later.step();
+    CHECK_THROWS_AS(later.step(), Error);
+    CHECK(later.epoch() == 1);
+    CHECK(sgd.lr() == std::vector<double>{0.1});
+    CHECK(adamw.lr() == std::vector<double>{0.1});
+  }
+  SGD({p}, {.momentum = 1.5, .dampening = -1});  // which PyTorch takes, too
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), HUGE_VAL}) {
+    CHECK_THROWS_AS(SGD({p}, {.dampening = bad}), Error);
+  }
+  StepLR schedule(sgd, 1);
+  CHECK(message_of([&] { schedule.set_epoch(-1); }) == "LRScheduler: epoch -1, expected 0 or more");
+  CHECK(message_of([&] { LRScheduler(sgd, nullptr); }).starts_with("LRScheduler: no formula"));
+  schedule.set_epoch(INT64_MAX);
+  CHECK(sgd.lr() == std::vector<double>{0});
+  CHECK(message_of([&] { schedule.step(); }) == "LRScheduler: a step after epoch 9223372036854775807");
+}
+
+TEST_CASE("a state brings every option back", "[optim]") {
+  const auto stepped = [](auto& optimizer, std::initializer_list<double> gradients) {
+    for (const double g : gradients) {
+      for (const Tensor& p : optimizer.params()) p.set_grad(full(p.shape(), g, {.dtype = p.dtype()}));
+      optimizer.step();
+    }
+  };
+  const auto check = [&](auto& whole, auto& second) {
+    const std::vector<Tensor>&from = whole.params(), &to = second.params();
+    stepped(whole, {0.5, -1});
+    second.load_state_dict(copied(whole.state_dict()));
+    for (std::size_t i = 0; i < to.size(); ++i) to[i].detach().copy_(from[i].detach());
+    stepped(whole, {0.25, 2, -3});
+    stepped(second, {0.25, 2, -3});
+    for (std::size_t i = 0; i < to.size(); ++i) CHECK(to[i].to_vector<double>() == from[i].to_vector<double>());
+  };
+  {
+    SGD whole({SGD::Group{{parameter()}, {.lr = 0.1, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true}},
+               SGD::Group{{parameter()}, {.lr = 0.2, .momentum = 0.5, .dampening = 0.25}}});
+    SGD second({SGD::Group{{parameter()}, {}}, SGD::Group{{parameter()}, {.momentum = 0.3, .nesterov = true}}});
+    check(whole, second);
+  }
+  {
+    AdamW whole({parameter()}, {.lr = 0.1, .beta1 = 0.5, .beta2 = 0.75, .eps = 0.01, .weight_decay = 0.25});
+    AdamW second({parameter()});
+    check(whole, second);
+  }
+}
+
+TEST_CASE("a state that was written with the rates as its only option leaves the others as they are", "[optim]") {
+  const Tensor p = parameter();
+  SGD sgd({p}, {.lr = 0.1, .momentum = 0.5, .weight_decay = 0.25});
+  const StateDict before = copied(sgd.state_dict());
+  sgd.load_state_dict({{"sgd.lr", tensor({0.3})}, {"sgd.momentum.0", tensor({1.0, 2.0})}});
+  CHECK(sgd.lr() == std::vector<double>{0.3});
+  for (const auto& [name, x] : before) {
+    if (name != "sgd.lr") CHECK(sgd.state_dict().at(name).to_vector<double>() == x.to_vector<double>());
+  }
+  CHECK(sgd.state_dict().at("sgd.momentum.0").to_vector<double>() == std::vector<double>{1, 2});
+
+  AdamW adamw({p}, {.beta1 = 0.5});
+  StepLR schedule(adamw, 1);
+  adamw.load_state_dict({{"adamw.lr", tensor({0.3})}, {"adamw.steps", tensor<std::int64_t>({0})}});
+  CHECK(adamw.state_dict().at("adamw.beta1").item() == 0.5);
+  CHECK(adamw.state_dict().at("adamw.initial_lr").item() == 1e-3);
+}
+
+TEST_CASE("schedules start from the rates of the first one, through a state, too: PyTorch's initial_lr", "[optim]") {
+  // torch 1.13: SGD(lr=0.1), StepLR(1, 0.1), two steps; state_dict into SGD(lr=0.5); a new StepLR, LambdaLR, ...
+  SGD first({parameter()}, {.lr = 0.1});
+  StepLR decay(first, 1, 0.1);
+  decay.step();
+  decay.step();
+  const double decayed = first.lr()[0];
+  CHECK(decayed == Approx(0.001));
+  const StateDict state = copied(first.state_dict());
+  CHECK(state.at("sgd.initial_lr").item() == 0.1);
+
+  const auto loaded = [&](auto make) {
+    SGD second({parameter()}, {.lr = 0.5});
+    second.load_state_dict(state);
+    make(second);
+  };
+  loaded([&](SGD& sgd) {
+    StepLR schedule(sgd, 1, 0.1);
+    CHECK(sgd.lr()[0] == decayed);
+    schedule.set_epoch(2);
+    CHECK(sgd.lr()[0] == decayed);
+    schedule.step();
+    CHECK(sgd.lr()[0] == Approx(0.0001));
+  });
+  loaded([&](SGD& sgd) {
+    CosineAnnealingLR schedule(sgd, 10);
+    CHECK(sgd.lr()[0] == decayed);
+    schedule.set_epoch(5);
+    CHECK(sgd.lr()[0] == Approx(0.05));
+  });
+  loaded([&](SGD& sgd) {
+    LRScheduler schedule(sgd, [](std::int64_t epoch, double base) { return base / static_cast<double>(2 + epoch); });
+    CHECK(sgd.lr()[0] == Approx(0.05));
+  });
+  // A schedule that is there keeps what it began with; the state replaces what the next one will.
+  SGD third({parameter()}, {.lr = 0.5});
+  StepLR before(third, 1, 0.1);
+  third.load_state_dict(state);
+  CHECK(third.lr()[0] == decayed);
+  before.step();
+  CHECK(third.lr()[0] == Approx(0.05));
+  CHECK(third.state_dict().at("sgd.initial_lr").item() == 0.1);
+  SGD none({parameter()}, {.lr = 0.5});
+  third.load_state_dict(copied(none.state_dict()));
+  CHECK_FALSE(third.state_dict().contains("sgd.initial_lr"));
+}
+
+TEST_CASE("a schedule of one's own holds from the first step on", "[optim]") {
+  const Tensor p = tensor({0.0, 0.0}).set_requires_grad();
+  SGD sgd({p}, {.lr = 1});
+  LRScheduler schedule(sgd, [](std::int64_t epoch, double base) { return base * (epoch == 0 ? 0.25 : 0.5); });
+  CHECK(sgd.lr() == std::vector<double>{0.25});
+  p.set_grad(ones_like(p));
+  sgd.step();
+  schedule.step();
+  sgd.step();
+  CHECK(p.to_vector<double>() == std::vector<double>{-0.75, -0.75});
 }
 
 TEST_CASE("learning rates follow PyTorch's schedules", "[optim]") {

@@ -60,6 +60,7 @@ template <class T>
 cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b,
                            int m, int n, int k, const T* alpha, const T* a, int lda, long long stride_a, const T* b,
                            int ldb, long long stride_b, const T* beta, T* c, int ldc, long long stride_c, int batch) {
+  if (befallen(call)) return fail(CUBLAS_STATUS_EXECUTION_FAILED, cudaGetErrorString(latest_error()));
   if (handle == nullptr) return fail(CUBLAS_STATUS_NOT_INITIALIZED, fmt::format("{}: null handle", call));
   if (handle->workspace == nullptr)
     return fail(CUBLAS_STATUS_NOT_INITIALIZED,
@@ -103,6 +104,9 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
 }  // namespace
 }  // namespace tern::emulator
 
+using tern::emulator::befallen;
+using tern::emulator::fail;
+using tern::emulator::latest_error;
 using tern::emulator::submit_gemm;
 
 const char* cublasGetStatusString(cublasStatus_t status) {
@@ -111,6 +115,7 @@ const char* cublasGetStatusString(cublasStatus_t status) {
 }
 
 cublasStatus_t cublasCreate(cublasHandle_t* handle) {
+  if (befallen("cublasCreate")) return fail(CUBLAS_STATUS_EXECUTION_FAILED, cudaGetErrorString(latest_error()));
   *handle = new cublasContext;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -121,12 +126,14 @@ cublasStatus_t cublasDestroy(cublasHandle_t handle) {
 }
 
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
+  if (befallen("cublasSetStream")) return fail(CUBLAS_STATUS_EXECUTION_FAILED, cudaGetErrorString(latest_error()));
   handle->stream = stream;
   handle->workspace = nullptr;
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::size_t bytes) {
+  if (befallen("cublasSetWorkspace")) return fail(CUBLAS_STATUS_EXECUTION_FAILED, cudaGetErrorString(latest_error()));
   handle->workspace = workspace;
   handle->workspace_bytes = bytes;
   return CUBLAS_STATUS_SUCCESS;

@@ -26,6 +26,7 @@ enum cudaError_t {
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorUnknown = 999,
 };
 
 /// The error's own story where it has one ("kernel f, block (1, 0, 0), ... reads past the end of ..."), for the latest

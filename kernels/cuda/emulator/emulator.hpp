@@ -27,6 +27,26 @@ std::vector<int> contexts();
 /// From now on `after` allocations of device or page-locked memory are as ever, and the next `count` find none left.
 void fail_allocations(int after, int count);
 
+/// What befalls one of this host thread's calls of CUDA and cuBLAS.
+struct CallFault {
+  long at = -1;   ///< the call's number, from 0; none for -1
+  int error = 2;  ///< its cudaError_t: cudaErrorMemoryAllocation, unless given; cuBLAS's calls end in an error of theirs
+  bool from_then_on = false;  ///< every later call, too
+};
+
+/// While it lives, this host thread's calls are noted and, as the fault says, fail: they do nothing but return the error.
+/// cudaStreamEndCapture ends the capture all the same.
+class CallWatch {
+ public:
+  explicit CallWatch(const CallFault& fault = {});
+  ~CallWatch();
+  CallWatch(const CallWatch&) = delete;
+  CallWatch& operator=(const CallWatch&) = delete;
+
+  /// Their names, in order.
+  const std::vector<std::string>& names() const;
+};
+
 /// What warps asked of memory. An access is that of a whole warp, or of those of its lanes that take part.
 struct MemoryCounts {
   std::uint64_t partial_accesses = 0;  ///< to either memory, that some lanes of the warp take no part in

@@ -4,6 +4,7 @@
 #include "runtime.hpp"
 #include "symbols.hpp"
 
+#include <tern/kernels/cpu/threads.hpp>
 #include <tern/kernels/cuda/launch.hpp>
 
 #include <fmt/format.h>
@@ -90,12 +91,12 @@ void run(Grid& grid) {
     while (std::gcd(step, blocks) != 1);
   }
   std::atomic<std::uint64_t> next = 0;
-#pragma omp parallel if (blocks > 1)
-  {
+  const std::uint64_t threads = std::min<std::uint64_t>(blocks, static_cast<std::uint64_t>(num_threads()));
+  kernels::parallel_for(static_cast<std::int64_t>(threads), 1, [&](std::int64_t, std::int64_t) {
     static thread_local Multiprocessor multiprocessor;
     for (std::uint64_t i = next++; i < blocks && !grid.failed; i = next++)
       multiprocessor.run_block(grid, position((offset + i * step) % blocks, grid.grid));
-  }
+  });
 }
 
 Multiprocessor::Multiprocessor() : thread_index_(emulator::thread_index()) {

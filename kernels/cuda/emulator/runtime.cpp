@@ -62,6 +62,14 @@ thread_local Status last_failure;
 
 thread_local int current_device = 0;
 
+/// Of this host thread's CallWatch.
+struct Watch {
+  bool on = false;
+  CallFault fault;
+  std::vector<std::string> names;
+};
+thread_local Watch watch;
+
 using Lock = std::scoped_lock<std::recursive_mutex>;
 
 Status invalid(std::string detail) { return {cudaErrorInvalidValue, std::move(detail)}; }
@@ -93,6 +101,22 @@ cudaError_t report(Status status) {
   }
   return cudaSuccess;
 }
+
+bool befallen(const char* call) {
+  if (!watch.on) return false;
+  const auto at = static_cast<long>(watch.names.size());
+  watch.names.emplace_back(call);
+  const CallFault& fault = watch.fault;
+  if (fault.at < 0 || at < fault.at || (at > fault.at && !fault.from_then_on)) return false;
+  report({static_cast<cudaError_t>(fault.error), {}});
+  return true;
+}
+
+cudaError_t latest_error() { return last_error; }
+
+CallWatch::CallWatch(const CallFault& fault) { watch = {true, fault, {}}; }
+CallWatch::~CallWatch() { watch = {}; }
+const std::vector<std::string>& CallWatch::names() const { return watch.names; }
 
 Runtime& Runtime::get() {
   static Runtime* runtime = new Runtime;  // outlives whatever is released at exit
@@ -183,6 +207,7 @@ const volatile void* kernel_address(const volatile void* p) {
 }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
+  if (befallen("launch")) return latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   const dim3 grid = config.gridDim, block = config.blockDim;
@@ -345,6 +370,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureInvalidated:
       return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorUnknown:
+      return "cudaErrorUnknown";
   }
   return "unrecognized error code";
 }
@@ -364,11 +391,13 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaGetDevice(int* device) {
+  if (em::befallen("cudaGetDevice")) return em::latest_error();
   *device = em::current_device;
   return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device) {
+  if (em::befallen("cudaSetDevice")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (const cudaError_t error = em::check_device(device); error != cudaSuccess) return error;
@@ -413,6 +442,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  if (em::befallen("cudaDeviceGetAttribute")) return em::latest_error();
   cudaDeviceProp properties;
   if (const cudaError_t error = cudaGetDeviceProperties(&properties, device); error != cudaSuccess) return error;
   switch (attribute) {
@@ -439,6 +469,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  if (em::befallen("cudaDeviceSynchronize")) return em::latest_error();
   const Lock lock(Runtime::get().mutex);
   if (auto refused = em::refused_by_capture("cudaDeviceSynchronize")) return report(*refused);
   ++Runtime::get().calls.waits;
@@ -455,6 +486,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(ve
 cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  if (em::befallen("cudaStreamCreateWithFlags")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   runtime.use_device();
@@ -466,6 +498,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (em::befallen("cudaStreamDestroy")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   em::Status status = runtime.finish(*stream->queue);
@@ -475,6 +508,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (em::befallen("cudaStreamSynchronize")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   stream = runtime.resolve(stream);
@@ -498,6 +532,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (em::befallen("cudaStreamWaitEvent")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   stream = runtime.resolve(stream);
@@ -514,16 +549,19 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  if (em::befallen("cudaEventCreateWithFlags")) return em::latest_error();
   *event = new CUevent_st;
   return cudaSuccess;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  if (em::befallen("cudaEventDestroy")) return em::latest_error();
   delete event;
   return cudaSuccess;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (em::befallen("cudaEventRecord")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   stream = runtime.resolve(stream);
@@ -539,6 +577,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (em::befallen("cudaEventSynchronize")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (auto refused = em::refused_by_capture("cudaEventSynchronize")) return report(*refused);
@@ -548,6 +587,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 
 /// As with cudaStreamQuery.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (em::befallen("cudaEventQuery")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (auto refused = em::refused_by_capture("cudaEventQuery")) return report(*refused);
@@ -584,6 +624,7 @@ cudaError_t cudaFree(void* pointer) {
 
 /// Captured, the memory belongs to the graph: every replay finds it at the same address, as new.
 cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t stream) {
+  if (em::befallen("cudaMallocAsync")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   em::Status status = em::allocate(pointer, bytes);
@@ -597,6 +638,7 @@ cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream_t stre
 }
 
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
+  if (em::befallen("cudaFreeAsync")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (pointer == nullptr) return cudaSuccess;
@@ -606,6 +648,7 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
 }
 
 cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  if (em::befallen("cudaMallocHost")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   runtime.use_device();
@@ -618,6 +661,7 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
 }
 
 cudaError_t cudaFreeHost(void* pointer) {
+  if (em::befallen("cudaFreeHost")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (pointer == nullptr) return cudaSuccess;
@@ -641,6 +685,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  if (em::befallen("cudaMemcpyAsync")) return em::latest_error();
   const Lock lock(Runtime::get().mutex);
   return report(em::copy_async("cudaMemcpyAsync", to, from, bytes, kind, stream));
 }
@@ -652,6 +697,7 @@ cudaError_t cudaMemset(void* pointer, int value, std::size_t bytes) {
 }
 
 cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
+  if (em::befallen("cudaMemsetAsync")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (bytes == 0) return cudaSuccess;
@@ -660,6 +706,7 @@ cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStr
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  if (em::befallen("cudaMemGetInfo")) return em::latest_error();
   const Lock lock(Runtime::get().mutex);
   const em::DeviceMemory& memory = em::DeviceMemory::get();
   *free = memory.capacity() - memory.used();
@@ -668,11 +715,14 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 }
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
+  if (em::befallen("cudaDeviceGetDefaultMemPool")) return em::latest_error();
   *pool = nullptr;
   return em::check_device(device);
 }
 
-cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
+  return em::befallen("cudaMemPoolSetAttribute") ? em::latest_error() : cudaSuccess;
+}
 
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
   const Lock lock(Runtime::get().mutex);
@@ -681,9 +731,12 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, vo
   return cudaSuccess;
 }
 
-cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaSuccess; }
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) {
+  return em::befallen("cudaMemPoolTrimTo") ? em::latest_error() : cudaSuccess;
+}
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  if (em::befallen("cudaStreamBeginCapture")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (stream == nullptr)
@@ -697,6 +750,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const bool failed = em::befallen("cudaStreamEndCapture");
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   *graph = nullptr;
@@ -705,6 +759,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const std::shared_ptr<em::Capture> capture = std::exchange(runtime.capture, nullptr);
   for (cudaStream_t other : runtime.streams) other->capture = nullptr;
   auto body = std::make_shared<const GraphBody>(*capture);
+  if (failed) return em::latest_error();
   if (capture->broken)
     return report({cudaErrorStreamCaptureInvalidated, "cudaStreamEndCapture: a call that waits broke the capture"});
   *graph = new CUgraph_st{std::move(body)};
@@ -722,12 +777,14 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  if (em::befallen("cudaGraphInstantiate")) return em::latest_error();
   const Lock lock(Runtime::get().mutex);
   *executable = new CUgraphExec_st{graph->body};
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (em::befallen("cudaGraphLaunch")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   runtime.calls.graph_nodes += executable->body->works.size();
@@ -740,18 +797,21 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  if (em::befallen("cudaGraphDestroy")) return em::latest_error();
   const Lock lock(Runtime::get().mutex);
   delete graph;
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  if (em::befallen("cudaGraphExecDestroy")) return em::latest_error();
   const Lock lock(Runtime::get().mutex);
   delete executable;
   return cudaSuccess;
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
+  if (em::befallen("cudaFuncSetAttribute")) return em::latest_error();
   Runtime& runtime = Runtime::get();
   const Lock lock(runtime.mutex);
   if (value < 0 || static_cast<std::size_t>(value) > em::max_dynamic_shared_bytes)

@@ -92,6 +92,11 @@ class Runtime {
   cudaStream_t legacy_;
 };
 
+/// Notes a call of this host thread for its CallWatch; whether the fault befalls it, whose error then is the latest one.
+bool befallen(const char* call);
+/// That error: cudaGetLastError's.
+cudaError_t latest_error();
+
 /// Remembers the status for cudaGetLastError and cudaGetErrorString, and returns its code.
 cudaError_t report(Status status);
 

@@ -3,6 +3,7 @@
 #include <tern/kernels/backend.hpp>
 #include <tern/kernels/cuda/emulator/emulator.hpp>
 #include <tern/kernels/cuda/launch.hpp>
+#include <tern/kernels/unary.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -39,7 +40,7 @@ TEST_CASE("devices: a program that uses one makes no context on another") {
   for (int time = 0; time < 2; ++time) {
     void* x = backend.allocate(400);
     backend.upload(400, ones.data(), x);
-    backend.floating(float{}).exp(100, static_cast<float*>(x), static_cast<float*>(x));
+    backend.floating(float{}).unary({tern::kernels::UnaryOp::exp}, 100, static_cast<float*>(x), static_cast<float*>(x));
     backend.download(400, x, back.data());
     backend.release(x, 400);
     CHECK(back[99] == Approx(2.718281828));

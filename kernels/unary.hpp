@@ -1,0 +1,68 @@
+#pragma once
+
+/// The elementwise functions of one tensor, by name. What they are stands in a table of each backend: reference/unary.hpp,
+/// cpu/unary.cpp, cuda/unary.cu. They are apart from backend.hpp, so that one more is no reason to build everything
+/// anew.
+
+#include <tern/kernels/backend.hpp>
+
+namespace tern::kernels {
+
+/// y = f(x) by PyTorch's names, with the parameters a and b of Unary where it has any.
+enum class UnaryOp : int {
+  neg,
+  exp,
+  log,
+  sqrt,
+  pow,  ///< x to the power of a
+  tanh,
+  relu,  ///< NaN stays NaN
+  sigmoid,
+  leaky_relu,  ///< x, or a x where that is not positive
+  elu,         ///< x, or a (exp(x) - 1) where that is not positive
+  gelu,        ///< x Phi(x), Phi the normal distribution's. Hendrycks, Gimpel, "Gaussian error linear units", 2016
+  gelu_tanh,   ///< its approximation x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+  silu,        ///< x sigmoid(x)
+  softplus,    ///< log(1 + exp(a x)) / a, and x itself where a x > b
+  sin,
+  cos,
+  rsqrt,
+  abs,
+  round,  ///< halves to the even neighbour
+  floor,
+  ceil,
+  sign,  ///< 0 of 0 and NaN
+  log1p,
+  expm1,
+  erf,
+  reciprocal,
+  clamp,  ///< the larger of x and a, but b where that is more than b. NaN stays NaN
+  square,
+};
+
+/// What a function's gradient is computed from.
+enum class GradientOf { input, output, neither };
+
+constexpr GradientOf gradient_of(UnaryOp op) {
+  switch (op) {
+    case UnaryOp::neg:
+    case UnaryOp::round:
+    case UnaryOp::floor:
+    case UnaryOp::ceil:
+    case UnaryOp::sign:
+      return GradientOf::neither;
+    case UnaryOp::exp:
+    case UnaryOp::sqrt:
+    case UnaryOp::tanh:
+    case UnaryOp::relu:
+    case UnaryOp::sigmoid:
+    case UnaryOp::rsqrt:
+    case UnaryOp::expm1:
+    case UnaryOp::reciprocal:
+      return GradientOf::output;
+    default:
+      return GradientOf::input;
+  }
+}
+
+}  // namespace tern::kernels
