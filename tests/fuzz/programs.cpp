@@ -5,6 +5,7 @@
 #include <tern/core/ops.hpp>
 
 #include <core/support.hpp>
+#include <unary_cases.hpp>
 
 #include <cmath>
 #include <limits>
@@ -137,13 +138,9 @@ class Program {
   Tensor fresh(const Shape& shape, DType type, Values kind = Values::any);
   /// Labels or indices below a bound.
   Tensor indices(std::int64_t n, std::int64_t bound) { return tensor(random.indices(n, bound), device_); }
-  /// The value itself, for ops that change it in place, and one to change it by: no floats, where it is of integers that
-  /// cannot hold them.
+  /// The value itself, for ops that change it in place, and one to change it by.
   const Tensor& itself() { return value(first_); }
-  Tensor other() {
-    const Tensor x = value(second_).detach();
-    return is_floating(x.dtype()) && !is_floating(itself().dtype()) ? gt(x, 0) : x;
-  }
+  Tensor other() { return value(second_).detach(); }
   /// One of x's dimensions, at times one that it lacks.
   std::int64_t dim(const Tensor& x) {
     const std::int64_t n = std::max(x.dim(), 1), beyond = random.chance(0.03);
@@ -402,6 +399,12 @@ const std::vector<Op>& ops() {
       {"tanh", unary<tern::tanh>},
       {"relu", unary<relu>},
       {"sigmoid", unary<sigmoid>},
+      {"an elementwise function",
+       [](P p) {
+         const auto last = static_cast<std::int64_t>(unary_cases().size()) - 1;
+         return unary_cases()[static_cast<std::size_t>(p.random.integer(0, last))].function(p.a());
+       },
+       1, true},
       {"sum", unary<sum>, 1},
       {"sum over dims",
        [](P p) {
@@ -644,7 +647,7 @@ void Program::keep(const Tensor& y, const Op& op) {
     const std::vector<double> want = s.output.to_vector<double>(), got = y.to_vector<double>();
     const std::string how = difference(want, got, {y.dtype(), s.besides});
     if (!how.empty()) disagree(text(where(), y.shape(), ": ", how));
-    if (!op.in_place && y.is_contiguous() && !first_difference(want, got).empty()) overwrite(y, s.output.to(device_));
+    if (!op.in_place && y.is_contiguous()) overwrite(y, s.output.to(device_));  // of zeros the signs, too
   }
   if (op.in_place) {
     const NoGradGuard no_grad;

@@ -47,6 +47,10 @@ class CallWatch {
   const std::vector<std::string>& names() const;
 };
 
+/// Has kernels and cuBLAS's products do nothing from now on, which leaves the time that the host itself takes. Their outputs
+/// hold what was there before. Also set by TERN_EMULATOR_SKIP=1.
+void set_skipping(bool skipping);
+
 /// What warps asked of memory. An access is that of a whole warp, or of those of its lanes that take part.
 struct MemoryCounts {
   std::uint64_t partial_accesses = 0;  ///< to either memory, that some lanes of the warp take no part in

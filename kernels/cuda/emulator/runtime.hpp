@@ -51,6 +51,7 @@ class Runtime {
   std::uint64_t seed;  ///< of the order of threads and blocks; 0 is the natural one
 
   bool profiling;
+  bool skipping;  ///< kernels and products do nothing
   int devices = 1;
   std::set<int> contexts;                         ///< the devices that have one
   int allocations_to_pass = 0, allocations_to_fail = 0;

@@ -63,6 +63,20 @@ TEST_CASE("profile: launches are counted in every build") {
   CHECK(emulator::profile()[0].launches == 3);
 }
 
+TEST_CASE("profile: kernels that are skipped write nothing, and are calls all the same") {
+  const DeviceBuffer<float> x(std::vector<float>(64, 1)), y(std::vector<float>(64, 2));
+  const auto copy = [&] { launch(strided_copy, 1, 64, 0, current_stream(), 1, x.data(), y.data()); };
+  emulator::set_skipping(true);
+  emulator::clear_calls();
+  copy();
+  synchronize();
+  emulator::set_skipping(false);
+  CHECK(emulator::calls().launches == 1);
+  CHECK(y.download() == std::vector<float>(64, 2));
+  copy();
+  CHECK(y.download() == std::vector<float>(64, 1));
+}
+
 TEST_CASE("profile: bytes and sectors of global memory") {
   if (!emulator::is_checked()) return;
   const int stride = GENERATE(1, 2, 4, 8, 16), blocks = 3;
