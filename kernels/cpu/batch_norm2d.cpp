@@ -371,7 +371,8 @@ HWY_INLINE void window_gradient(D d, const InputGradient& of, const float* picke
   const auto wanted = hn::LoadU(d, picked + q);
   auto g = gradient_at(d, dy, q);  // until it has found its element
   for (int u = 0; u < 4; ++u) {
-    const auto here = hn::Eq(v[u], wanted), rest = gradient_by_moments(d, of, v[u]);
+    const auto here = hn::Eq(v[u], wanted);
+    const auto rest = gradient_by_moments(d, of, v[u]);
     v[u] = hn::Mul(hn::IfThenElse(here, hn::Add(rest, g), rest), hn::Set(d, of.gain));
     g = hn::IfThenZeroElse(here, g);
   }
