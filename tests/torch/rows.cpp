@@ -296,7 +296,9 @@ class Invoker : public Catch::ITestInvoker {
 
 }  // namespace
 
-Rows::Rows(std::initializer_list<Row> rows) {
+Rows::Rows(std::initializer_list<Row> rows) : Rows(std::vector<Row>(rows)) {}
+
+Rows::Rows(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     all_rows().push_back(row);
     Catch::AutoReg(new Invoker(all_rows().back()), {__FILE__, __LINE__}, "", {row.name, "[torch]"});

@@ -75,14 +75,17 @@ template <class Result>
 requires requires(const Result& y) { y.values, y.indices; }
 std::vector<Tensor> to_tensors(const Result& y) { return {y.values, y.indices}; }
 
-/// A lambda without captures, of up to eight tensors.
+/// A lambda without captures, of up to eight tensors, or a function of one.
 class Function {
  public:
   template <class F>
   Function(F) : inputs_(count<F>(std::index_sequence<>())), call_(call<F>) {}
+  Function(Tensor (*unary)(const Tensor&)) : inputs_(1), unary_(unary) {}
 
   int inputs() const { return inputs_; }
-  std::vector<Tensor> operator()(const std::vector<Tensor>& x) const { return call_(x.data()); }
+  std::vector<Tensor> operator()(const std::vector<Tensor>& x) const {
+    return unary_ ? std::vector<Tensor>{unary_(x[0])} : call_(x.data());
+  }
 
  private:
   template <std::size_t>
@@ -105,7 +108,8 @@ class Function {
   }
 
   int inputs_;
-  std::vector<Tensor> (*call_)(const Tensor*);
+  std::vector<Tensor> (*call_)(const Tensor*) = nullptr;
+  Tensor (*unary_)(const Tensor&) = nullptr;
 };
 
 struct RowOptions {
@@ -136,6 +140,7 @@ struct Row {
 /// Makes each of the rows a test case, tagged [torch]. What the object is called is the family's name.
 struct Rows {
   Rows(std::initializer_list<Row> rows);
+  explicit Rows(const std::vector<Row>& rows);
 };
 
 }  // namespace tern::test
