@@ -3,6 +3,7 @@
 /// All of tern.
 
 #include <tern/core/autograd.hpp>
+#include <tern/core/checkpoint.hpp>
 #include <tern/core/cuda.hpp>
 #include <tern/core/file.hpp>
 #include <tern/core/generator.hpp>

@@ -25,7 +25,9 @@ struct Tensor::Impl {
   DType dtype = DType::float32;
   bool requires_grad = false;
   std::shared_ptr<Node> node;
+  Node::Output* output = nullptr;  ///< which of the node's
   Tensor grad;
+  std::shared_ptr<Hooks> hooks;  ///< a leaf's
 };
 
 const Tensor::Impl& Tensor::impl() const {
@@ -129,7 +131,25 @@ void Tensor::set_grad(const Tensor& grad) const {
 
 const std::shared_ptr<Node>& Tensor::grad_node() const { return impl().node; }
 
-void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node) { y.impl_->node = std::move(node); }
+void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node, Node::Output* at) {
+  y.impl_->node = std::move(node);
+  y.impl_->output = at;
+}
+
+Node::Output* GraphAccess::output(const Tensor& y) { return y.impl().output; }
+
+std::shared_ptr<Hooks>& GraphAccess::leaf_hooks(const Tensor& x) { return x.impl_->hooks; }
+
+std::function<Tensor()> GraphAccess::weak(const Tensor& x) {
+  return [impl = std::weak_ptr<Tensor::Impl>(x.impl_)] { return Tensor(impl.lock()); };
+}
+
+const void* GraphAccess::id(const Tensor& x) {
+  if (!x.defined()) return nullptr;
+  if (x.impl_->node) return x.impl_->output;
+  if (x.impl_->requires_grad) return x.impl_.get();
+  return x.impl_->storage.get();
+}
 
 void GraphAccess::set_data(const std::vector<std::pair<Tensor, Tensor>>& all) {
   std::vector<Tensor> grads;
@@ -180,7 +200,7 @@ namespace {
 void check_target(const char* op, const Tensor& self, const Tensor& other) {
   check_defined(op, "the tensor to be changed", self);
   check_defined(op, "the other tensor", other);
-  check(!grad_enabled() || !(self.requires_grad() || other.requires_grad()),
+  check(!is_grad_enabled() || !(self.requires_grad() || other.requires_grad()),
         "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
   check(!self.storage()->is_unit(), "{}: in-place on the gradient that backward begins with, expected a clone", op);
   for (int d = 0; d < self.dim(); ++d) {

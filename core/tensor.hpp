@@ -6,17 +6,20 @@
 #include <tern/kernels/error.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <iosfwd>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace tern {
 
 class Tensor;
+struct Hooks;
 struct Node;
 
 /// A block of a device's memory, freed with its last tensor.
@@ -53,6 +56,17 @@ struct TensorOptions {
   DType dtype = DType::float32;
   Device device = Device::cpu;
   bool requires_grad = false;
+};
+
+/// What register_hook returns. Letting it go leaves the hook where it is.
+class RemovableHandle {
+ public:
+  RemovableHandle(const std::shared_ptr<Hooks>& hooks, std::uint64_t number) : hooks_(hooks), number_(number) {}
+  void remove() const;  ///< the hook; without effect the second time
+
+ private:
+  std::weak_ptr<Hooks> hooks_;
+  std::uint64_t number_;
 };
 
 /// A cheap handle on an n-dimensional array: copies share the array, as in PyTorch. Views (reshape, permute, narrow,
@@ -168,10 +182,28 @@ class Tensor {
   Tensor grad() const;  ///< undefined before the first backward
   void set_grad(const Tensor& grad) const;
   /// The gradient of this, a single element, by every leaf it was computed from, added to the leaves' grad().
-  /// The graph is freed on the way unless retain_graph.
-  void backward(bool retain_graph = false) const;
+  /// The graph is freed on the way unless retain_graph. With create_graph, which retains it, the gradients are computed
+  /// from what they depend on as any result is, and can be differentiated again; as a leaf's grad() then leads back to
+  /// the leaf, both stay until it is set to another. tern::grad() has no such circle.
+  void backward(bool retain_graph = false, bool create_graph = false) const;
   /// The same for any shape, with the gradient by this tensor given.
-  void backward(const Tensor& gradient, bool retain_graph = false) const;
+  void backward(const Tensor& gradient, bool retain_graph = false, bool create_graph = false) const;
+  /// Has passes from now on call `hook` with the gradient by this tensor, once it is complete: Tensor hook(const
+  /// Tensor&) returns another one for its place, or an undefined tensor for none; what it returns may also be void. A
+  /// leaf's sees what one pass adds to grad(). Hooks run in their order. Throws where nothing requires grad.
+  template <class F>
+  RemovableHandle register_hook(F hook) const {
+    if constexpr (std::is_void_v<std::invoke_result_t<F, const Tensor&>>) {
+      return add_hook([hook = std::move(hook)](const Tensor& gradient) mutable {
+        hook(gradient);
+        return Tensor();
+      });
+    } else {
+      return add_hook(std::move(hook));
+    }
+  }
+  /// Has backward() fill grad() of this result of an op as it does a leaf's. A leaf has it anyway.
+  void retain_grad() const;
   /// The recorded op that made this; null for a leaf.
   const std::shared_ptr<Node>& grad_node() const;
 
@@ -189,6 +221,7 @@ class Tensor {
   void* checked_data(DType expected) const;
   double item_double() const;
   std::int64_t item_int64() const;
+  RemovableHandle add_hook(std::function<Tensor(const Tensor&)> hook) const;
 
   std::shared_ptr<Impl> impl_;
 

@@ -71,9 +71,19 @@ Module::Call::Call(Module& module) : before_(outermost) {
     module.tensors_.yes.store(true, std::memory_order_relaxed);
   }
   if (!outermost) outermost = &module;
+  if (AnomalyGuard::is_alive()) {
+    std::string place = module.str();
+    for (const auto& [name, other] : outermost->named_modules()) {
+      if (other == &module && !name.empty()) place = name + ": " + place;
+    }
+    place_before_ = AnomalyGuard::set_place(std::move(place));
+  }
 }
 
-Module::Call::~Call() { outermost = before_; }
+Module::Call::~Call() {
+  outermost = before_;
+  if (place_before_) AnomalyGuard::set_place(std::move(*place_before_));
+}
 
 bool Module::is_training() const {
   if (outermost && outermost->training_ != training_ && !itself_.yes.load(std::memory_order_relaxed)) {

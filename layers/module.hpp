@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -102,6 +103,7 @@ class Module {
 
    private:
     Module* before_;
+    std::optional<std::string> place_before_;  ///< of an AnomalyGuard that is alive
   };
 
  private:

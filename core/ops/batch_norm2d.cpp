@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
 #include <tern/core/step_guard.hpp>
@@ -48,6 +49,23 @@ void move_statistics(std::initializer_list<Tensor> moved, F kernel) {
   }
 }
 
+/// The gradients in ops, for a pass with create_graph, by x, weight, bias and residual. mean and invstd are what
+/// normalises in evaluation.
+Grads gradients_in_ops(const kernels::BatchNorm2dShape& s, bool training, const Tensor& x, const Tensor& weight,
+                       const Tensor& mean, const Tensor& invstd, const Tensor& y, const Tensor& gradient) {
+  const Tensor g = activation_gradient(s.activation, y, gradient);
+  Grads grads = composed_gradients(g, {x, weight}, [&](const std::vector<Tensor>& in) {
+    const auto each = [&](const Tensor& of_channels) { return of_channels.view({s.C, 1, 1}); };
+    const Shape others{0, 2, 3};
+    const Tensor centred = in[0] - (training ? tern::mean(in[0], others, true) : each(mean));
+    const Tensor scale = training ? rsqrt(tern::mean(square(centred), others, true) + s.eps) : each(invstd);
+    return in[1].defined() ? centred * scale * each(in[1]) : centred * scale;
+  });
+  grads.push_back(g.sum({0, 2, 3}));
+  grads.push_back(g);
+  return grads;
+}
+
 }  // namespace
 
 void check_batch_norm(const char* who, double eps, double momentum) {
@@ -71,24 +89,28 @@ Tensor batch_norm2d(const Tensor& in, const Tensor& running_mean, const Tensor& 
   const Tensor mean = training ? empty({s.C}, like) : running_mean.clone(), invstd = empty({s.C}, like);
   const bool need_x = x.requires_grad(), need_w = weight.defined() && weight.requires_grad(),
              need_b = bias.defined() && bias.requires_grad(), need_r = residual.defined() && residual.requires_grad();
-  Tensor out = record("batch_norm2d", {x, weight, bias, residual}, y,
-                [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd),
-                 y = Saved(activates ? y : Tensor())](const Tensor& gradient) {
-                  const Tensor g = gradient.contiguous();
-                  // Without an activation the residual's gradient is dy itself.
-                  Grads grads{need_x ? x.reuse() : Tensor(), need_w ? empty({s.C}, like) : Tensor(),
-                              need_b ? empty({s.C}, like) : Tensor(),
-                              !need_r     ? Tensor()
-                              : activates ? y.reuse()
-                                          : g};
-                  for_floating("batch_norm2d", g, [&]<class T>(kernels::FloatKernels<T>& k) {
-                    k.batch_norm2d_backward(s, training, (*x).data<T>(), data_or_null<T>(*weight), (*mean).data<T>(),
-                                            (*invstd).data<T>(), data_or_null<T>(*y), g.data<T>(),
-                                            data_or_null<T>(grads[0]), data_or_null<T>(grads[1]),
-                                            data_or_null<T>(grads[2]), activates ? data_or_null<T>(grads[3]) : nullptr);
-                  });
-                  return grads;
-                });
+  Tensor out =
+      record("batch_norm2d", {x, weight, bias, residual}, y,
+             [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd),
+              y = Saved(activates ? y : Tensor())](const Tensor& gradient) {
+               if (is_grad_enabled()) {
+                 return gradients_in_ops(s, training, *x, *weight, mean.value(), invstd.value(), *y, gradient);
+               }
+               const Tensor g = gradient.contiguous();
+               // Without an activation the residual's gradient is dy itself.
+               Grads grads{need_x ? x.reuse() : Tensor(), need_w ? empty({s.C}, like) : Tensor(),
+                           need_b ? empty({s.C}, like) : Tensor(),
+                           !need_r     ? Tensor()
+                           : activates ? y.reuse()
+                                       : g};
+               for_floating("batch_norm2d", g, [&]<class T>(kernels::FloatKernels<T>& k) {
+                 k.batch_norm2d_backward(s, training, (*x).data<T>(), data_or_null<T>(*weight), (*mean).data<T>(),
+                                         (*invstd).data<T>(), data_or_null<T>(*y), g.data<T>(),
+                                         data_or_null<T>(grads[0]), data_or_null<T>(grads[1]),
+                                         data_or_null<T>(grads[2]), activates ? data_or_null<T>(grads[3]) : nullptr);
+               });
+               return grads;
+             });
   for_floating("batch_norm2d", x, [&]<class T>(kernels::FloatKernels<T>& k) {
     if (!training) {
       return k.batch_norm2d_eval(s, x.data<T>(), data_or_null<T>(weight), data_or_null<T>(bias),
@@ -127,8 +149,17 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
              need_b = bias.defined() && bias.requires_grad();
   Tensor out = record(
       "batch_norm2d_max_pool2d", {x, weight, bias}, y,
-      [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd), picked = Saved(picked),
-       y = Saved(activation != Activation::none ? y : Tensor())](const Tensor& gradient) {
+      [=, eps = options.eps, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd),
+       picked = Saved(picked), y = Saved(activation != Activation::none ? y : Tensor())](const Tensor& gradient) {
+        if (is_grad_enabled()) {
+          const Tensor g = activation_gradient(activation, *y, gradient);
+          Grads grads = composed_gradients(g, {*x, *weight}, [&](const std::vector<Tensor>& inputs) {
+            return max_pool2d(batch_norm2d(inputs[0], {}, {}, inputs[1], {}, {.training = true, .eps = eps}),
+                              kernel_size, pool);
+          });
+          grads.push_back(g.sum({0, 2, 3}));  // a window hands it to one element of its channel
+          return grads;
+        }
         const Tensor g = gradient.contiguous();
         const auto dx = [&] { return s.side_by_side() ? x.reuse() : empty_like(*x); };
         Grads grads{need_x ? dx() : Tensor(), need_w ? empty({s.C}, like) : Tensor(),

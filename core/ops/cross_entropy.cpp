@@ -11,6 +11,30 @@ void check_options(const char* who, const CrossEntropyOptions& options) {
         options.label_smoothing);
 }
 
+namespace {
+
+/// The value in ops, for a pass with create_graph.
+Tensor composed(const kernels::CrossEntropyShape& s, const Tensor& logits, const Tensor& target, const Tensor& weight) {
+  const DType dtype = logits.dtype();
+  const Tensor ignored = eq(target, s.ignore_index).unsqueeze(1);
+  const Tensor others = ne(target.unsqueeze(1), arange(s.C).to(logits.device()));
+  const Tensor factor = weight.defined() ? weight : ones({s.C}, {.dtype = dtype, .device = logits.device()});
+  const auto in_rows = [&](const Tensor& x, const Tensor& mask) {
+    return masked_fill(x.expand({s.N, s.C}), mask.expand({s.N, s.C}), 0);
+  };
+  const Tensor of_target = in_rows(factor, others);  // a row where that is ignored is 0
+  Tensor share = of_target * (1 - s.label_smoothing);
+  if (s.label_smoothing > 0) {
+    share = share + in_rows(factor * (s.label_smoothing / static_cast<double>(s.C)), ignored);
+  }
+  share = masked_fill(share, ignored.expand({s.N, s.C}), 0);
+  const Tensor loss = -(in_rows(log_softmax(logits, 1), eq(share, 0)) * share).sum({1});
+  if (s.reduction == Reduction::none) return loss;
+  return s.reduction == Reduction::sum ? loss.sum() : loss.sum() / in_rows(of_target, ignored).sum();
+}
+
+}  // namespace
+
 Tensor cross_entropy(const Tensor& in, const Tensor& labels, const CrossEntropyOptions& options) {
   check_defined("cross_entropy", "logits", in);
   check_defined("cross_entropy", "target", labels);
@@ -41,13 +65,19 @@ Tensor cross_entropy(const Tensor& in, const Tensor& labels, const CrossEntropyO
   const TensorOptions like{.dtype = in.dtype(), .device = in.device()};
   const bool each = s.reduction == Reduction::none;
   const Tensor loss = empty(each ? Shape{s.N} : Shape{}, like);
-  const Tensor dlogits = grad_enabled() && logits.requires_grad() ? empty_like(logits) : Tensor();
+  const Tensor dlogits = is_grad_enabled() && logits.requires_grad() ? empty_like(logits) : Tensor();
   for_floating("cross_entropy", logits, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.cross_entropy(s, logits.data<T>(), target.data<std::int64_t>(), weight.defined() ? weight.data<T>() : nullptr,
                     loss.data<T>(), dlogits.defined() ? dlogits.data<T>() : nullptr);
   });
   return record("cross_entropy", {logits}, loss,
-                [each, ignore = s.ignore_index, dlogits = Saved(dlogits), target = Saved(target)](const Tensor& g) {
+                [s, each, ignore = s.ignore_index, dlogits = Saved(dlogits), target = Saved(target),
+                 logits = Saved(logits), weight = Saved(weight)](const Tensor& g) {
+                  if (is_grad_enabled()) {
+                    return composed_gradients(g, {*logits}, [&](const std::vector<Tensor>& inputs) {
+                      return composed(s, inputs[0], *target, weight.value());
+                    })[0];
+                  }
                   if (g.storage()->is_unit()) return *dlogits;
                   const Tensor rows = each ? g : g.expand((*target).shape());
                   return *dlogits * masked_fill(rows, eq(*target, ignore), 0).unsqueeze(1);

@@ -1,8 +1,10 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
 
 #include <limits>
+#include <numbers>
 
 namespace tern {
 
@@ -49,7 +51,97 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
   }
 }
 
+/// g where the mask is not 0, else 0.
+Tensor only(const Tensor& mask, const Tensor& g) { return masked_fill(g, eq(mask, 0), 0); }
+
+/// The gradient in ops, for a pass with create_graph, from v: what gradient_of says.
+Tensor gradient_in_ops(const char* name, const Unary& f, const Tensor& v, const Tensor& g) {
+  const double a = f.a, b = f.b;
+  switch (f.op) {
+    case UnaryOp::neg:
+      return -g;
+    case UnaryOp::exp:
+      return g * v;
+    case UnaryOp::log:
+      return g / v;
+    case UnaryOp::sqrt:
+      return g / (v * 2);
+    case UnaryOp::pow:
+      return a == 0 ? only(zeros_like(g), g) : g * (pow(v, a - 1) * a);
+    case UnaryOp::tanh:
+      return g * (1 - v * v);
+    case UnaryOp::relu:
+      return masked_fill(g, le(v, 0), 0);
+    case UnaryOp::sigmoid:
+      return g * (v * (1 - v));
+    case UnaryOp::leaky_relu: {
+      const Tensor above = gt(v, 0);
+      return only(above, g) + masked_fill(g * a, above, 0);
+    }
+    case UnaryOp::elu: {
+      const Tensor above = gt(v, 0);
+      return only(above, g) + masked_fill(g * (exp(masked_fill(v, above, 0)) * a), above, 0);
+    }
+    case UnaryOp::gelu: {
+      const Tensor density = exp(v * v * -0.5) * (std::numbers::inv_sqrtpi / std::numbers::sqrt2);
+      return g * ((erf(v / std::numbers::sqrt2) + 1) * 0.5 + v * density);
+    }
+    case UnaryOp::gelu_tanh: {
+      constexpr double c = 2 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi, cubic = 0.044715;
+      const Tensor squares = v * v, s = sigmoid(v * (squares * (cubic * c) + c));
+      return g * (s + v * (s * (1 - s)) * (squares * (3 * cubic * c) + c));
+    }
+    case UnaryOp::silu: {
+      const Tensor s = sigmoid(v);
+      return g * (s * (1 + v * (1 - s)));
+    }
+    case UnaryOp::softplus: {
+      const Tensor scaled = v * a, linear = gt(scaled, b);
+      return only(linear, g) + masked_fill(g * sigmoid(scaled), linear, 0);
+    }
+    case UnaryOp::sin:
+      return g * cos(v);
+    case UnaryOp::cos:
+      return -(g * sin(v));
+    case UnaryOp::rsqrt:
+      return g * (v * v * v * -0.5);
+    case UnaryOp::abs:
+      return only(gt(v, 0), g) - only(lt(v, 0), g);
+    case UnaryOp::round:
+    case UnaryOp::floor:
+    case UnaryOp::ceil:
+    case UnaryOp::sign:
+      return only(zeros_like(g), g);
+    case UnaryOp::log1p:
+      return g / (v + 1);
+    case UnaryOp::expm1:
+      return g * (v + 1);
+    case UnaryOp::erf:
+      return g * (exp(-(v * v)) * (2 * std::numbers::inv_sqrtpi));
+    case UnaryOp::reciprocal:
+      return -(g * (v * v));
+    case UnaryOp::clamp:
+      return only(ge(v, a) * le(v, b), g);
+    case UnaryOp::square:
+      return g * (v * 2);
+    default:
+      fail("backward: the gradient of '{}' is not recorded, expected no create_graph", name);
+  }
+}
+
 }  // namespace
+
+Tensor activation_gradient(Activation activation, const Tensor& y, const Tensor& g) {
+  switch (activation) {
+    case Activation::tanh:
+      return gradient_in_ops("tanh", {UnaryOp::tanh}, y, g);
+    case Activation::relu:
+      return gradient_in_ops("relu", {UnaryOp::relu}, y, g);
+    case Activation::none:
+      return g;
+  }
+  fail("activation_gradient: no such activation");
+}
 
 Tensor unary(const char* name, const Unary& f, const Tensor& in) {
   check_defined(name, "x", in);
@@ -59,6 +151,7 @@ Tensor unary(const char* name, const Unary& f, const Tensor& in) {
   const GradientOf from = kernels::gradient_of(f.op);
   const Saved saved(from == GradientOf::input ? x : from == GradientOf::output ? y : Tensor());
   return record(name, {x}, y, [name, f, saved](const Tensor& gradient) {
+    if (is_grad_enabled()) return gradient_in_ops(name, f, *saved, gradient);
     const Tensor g = gradient.contiguous();
     const Tensor& v = (*saved).defined() ? *saved : g;
     const Tensor dx = (*saved).defined() ? saved.reuse() : empty_like(g);

@@ -14,6 +14,17 @@ void check_all_defined(const char* op, const std::vector<Tensor>& tensors) {
   }
 }
 
+/// The gradient of index_select by its input, of that shape: linear, as that is, and each the other's gradient.
+Tensor index_select_backward(const kernels::ReduceShape& r, const Shape& from, int dim, const Tensor& index,
+                             const Tensor& gradient) {
+  const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
+  for_array(g, [&]<class T>(kernels::ArrayKernels<T>& k) {
+    k.index_select_backward(r, index.numel(), index.data<std::int64_t>(), g.data<T>(), dx.data<T>());
+  });
+  return record("index_select_backward", {g}, dx,
+                [dim, index = Saved(index)](const Tensor& by_dx) { return index_select(by_dx, dim, *index); });
+}
+
 }  // namespace
 
 Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim) {
@@ -87,12 +98,8 @@ Tensor index_select(const Tensor& in, std::int64_t dim, const Tensor& at) {
   for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
     k.index_select(r, index.numel(), x.data<T>(), index.data<std::int64_t>(), y.data<T>());
   });
-  return record("index_select", {x}, y, [r, from = x.shape(), index = Saved(index)](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
-    for_array(g, [&]<class T>(kernels::ArrayKernels<T>& k) {
-      k.index_select_backward(r, (*index).numel(), (*index).data<std::int64_t>(), g.data<T>(), dx.data<T>());
-    });
-    return dx;
+  return record("index_select", {x}, y, [r, from = x.shape(), d, index = Saved(index)](const Tensor& g) {
+    return index_select_backward(r, from, d, *index, g);
   });
 }
 

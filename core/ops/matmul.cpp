@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
 
 namespace tern {
 namespace {
@@ -27,6 +28,11 @@ Tensor recorded_product(const Tensor& a, const Tensor& b) {
   return record("matmul", {a, b}, product(a, false, b, false),
                 [need_a, need_b, a = Saved(need_b ? a : Tensor()), b = Saved(need_a ? b : Tensor())](const Tensor& g) {
                   Grads grads{Tensor(), Tensor()};
+                  if (is_grad_enabled()) {
+                    if (need_a) grads[0] = recorded_product(g, (*b).transpose(1, 2));
+                    if (need_b) grads[1] = recorded_product((*a).transpose(1, 2), g);
+                    return grads;
+                  }
                   if (need_a) grads[0] = product(g, false, *b, true);
                   if (need_b) grads[1] = product(*a, true, g, false);
                   return grads;
@@ -75,6 +81,12 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Act
   return record("linear", {x, w, b}, y,
                 [=, x_shape = x.shape(), x = Saved(need_w ? x : Tensor()), w = Saved(need_x ? w : Tensor()),
                  y = Saved(activation != Activation::none ? y : Tensor())](const Tensor& gradient) {
+                  if (is_grad_enabled()) {
+                    const Tensor dz = activation_gradient(s.activation, *y, gradient).reshape({s.rows, s.out});
+                    return Grads{need_x ? matmul(dz, *w).reshape(x_shape) : Tensor(),
+                                 need_w ? matmul(dz.t(), (*x).reshape({s.rows, s.in})) : Tensor(),
+                                 need_b ? dz.sum({0}) : Tensor()};
+                  }
                   const Tensor g = gradient.contiguous();
                   const TensorOptions like{.dtype = g.dtype(), .device = g.device()};
                   Grads grads{need_x ? empty(x_shape, like) : Tensor(), need_w ? empty({out, in}, like) : Tensor(),

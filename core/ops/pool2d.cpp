@@ -88,17 +88,28 @@ Tensor max_pool2d(const Tensor& in, HeightWidth kernel_size, const Pool2dOptions
   return y;
 }
 
+namespace {
+
+/// The gradient of avg_pool2d by its input, of that shape: linear, as that is, and each the other's gradient.
+Tensor avg_pool2d_backward(const kernels::Pool2dShape& s, const Shape& from, HeightWidth kernel_size,
+                           const Pool2dOptions& options, const Tensor& gradient) {
+  const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
+  for_floating("avg_pool2d", g,
+               [&]<class T>(kernels::FloatKernels<T>& k) { k.avg_pool2d_backward(s, g.data<T>(), dx.data<T>()); });
+  return record("avg_pool2d_backward", {g}, dx,
+                [=](const Tensor& by_dx) { return avg_pool2d(by_dx, kernel_size, options); });
+}
+
+}  // namespace
+
 Tensor avg_pool2d(const Tensor& in, HeightWidth kernel_size, const Pool2dOptions& options) {
   const kernels::Pool2dShape s = pool2d_shape("avg_pool2d", in, kernel_size, options);
   const Tensor x = in.contiguous();
   const Tensor y = empty({s.N, s.C, s.P(), s.Q()}, {.dtype = x.dtype(), .device = x.device()});
   for_floating("avg_pool2d", x,
                [&]<class T>(kernels::FloatKernels<T>& k) { k.avg_pool2d(s, x.data<T>(), y.data<T>()); });
-  return record("avg_pool2d", {x}, y, [s, from = x.shape()](const Tensor& gradient) {
-    const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
-    for_floating("avg_pool2d", g,
-                 [&]<class T>(kernels::FloatKernels<T>& k) { k.avg_pool2d_backward(s, g.data<T>(), dx.data<T>()); });
-    return dx;
+  return record("avg_pool2d", {x}, y, [=, from = x.shape()](const Tensor& g) {
+    return avg_pool2d_backward(s, from, kernel_size, options, g);
   });
 }
 

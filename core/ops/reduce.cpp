@@ -137,6 +137,10 @@ Tensor sum_of_squares(const std::vector<Tensor>& tensors) {
   std::vector<Saved> saved(xs.begin(), xs.end());
   return record("sum_of_squares", xs, y, [saved = std::move(saved)](const Tensor& g) {
     Grads grads{std::vector<Tensor>()};
+    if (is_grad_enabled()) {
+      for (const Saved& x : saved) grads.push_back(g * 2 * *x);
+      return grads;
+    }
     for_floating("sum_of_squares", g, [&]<class T>(kernels::FloatKernels<T>& k) {
       std::vector<kernels::Segment<T>> all;
       for (const Saved& x : saved) {

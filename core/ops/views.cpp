@@ -122,6 +122,19 @@ Tensor Tensor::t() const {
   return transpose(0, 1);
 }
 
+namespace {
+
+/// A tensor of that shape with x where narrow() would show it, else zeros: the gradient of narrow.
+Tensor widened(const Tensor& x, const Shape& shape, int dim, std::int64_t start) {
+  const Tensor y = zeros(shape, {.dtype = x.dtype(), .device = x.device()});
+  const std::int64_t length = x.shape()[dim];
+  copy_into(x, y.narrow(dim, start, length));
+  return record("narrow_backward", {x}, y,
+                [dim, start, length](const Tensor& g) { return g.narrow(dim, start, length); });
+}
+
+}  // namespace
+
 Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const {
   const int d = existing_dim("narrow", dim, this->dim());
   check(start >= 0 && length >= 0 && start <= shape()[d] - length,
@@ -132,11 +145,7 @@ Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length)
   // What has no elements lies where it did: there may be nothing where it would begin.
   const std::int64_t begin = part.numel() == 0 ? 0 : start * strides()[d];
   return record("narrow", {*this}, as_strided(part, strides(), storage_offset() + begin),
-                [from = shape(), d, start, length](const Tensor& g) {
-                  const Tensor dx = zeros(from, {.dtype = g.dtype(), .device = g.device()});
-                  copy_into(g, dx.narrow(d, start, length));
-                  return dx;
-                });
+                [from = shape(), d, start](const Tensor& g) { return widened(g, from, d, start); });
 }
 
 Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
