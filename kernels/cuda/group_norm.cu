@@ -83,6 +83,7 @@ __global__ void __launch_bounds__(threads<team>, 768 / threads<team>)
     normalize_rows(Rows<I> s, bool kept, const T* __restrict__ x, const T* __restrict__ weight,
                    const T* __restrict__ bias, double* __restrict__ mean, double* __restrict__ invstd,
                    T* __restrict__ y) {
+  wait_for_previous_kernels();
   constexpr I teams = threads<team> / team;
   const I own = static_cast<I>(threadIdx.x) / team, begin = static_cast<I>(threadIdx.x) % team * width;
   T* const cache = kept ? dynamic_shared<T>() + own * s.n : nullptr;
@@ -157,6 +158,7 @@ template <int team, int width, class I, class T>
 __global__ void __launch_bounds__(threads<team>, 768 / threads<team>)
     gradient_rows(Rows<I> s, bool kept, const T* x, const T* __restrict__ weight, const double* __restrict__ mean,
                   const double* __restrict__ invstd, const T* __restrict__ dy, T* dx) {
+  wait_for_previous_kernels();
   constexpr I teams = threads<team> / team;
   const I own = static_cast<I>(threadIdx.x) / team, begin = static_cast<I>(threadIdx.x) % team * width;
   T* const cache_x = kept ? dynamic_shared<T>() + 2 * own * s.n : nullptr;
@@ -205,6 +207,7 @@ template <int width, class I, class T>
 __global__ void __launch_bounds__(block_size, 3)
     column_sums(Rows<I> s, I N, I shares, const T* __restrict__ x, const double* __restrict__ mean,
                 const double* __restrict__ invstd, const T* __restrict__ dy, T* __restrict__ parts) {
+  wait_for_previous_kernels();
   constexpr int columns = warp_threads * width;
   __shared__ T of_strip[2][strips][columns];
   const int strip = static_cast<int>(threadIdx.x) / warp_threads;
@@ -246,6 +249,7 @@ template <int width, class I, class T>
 __global__ void __launch_bounds__(block_size)
     run_sums(Rows<I> s, const T* __restrict__ x, const double* __restrict__ mean, const double* __restrict__ invstd,
              const T* __restrict__ dy, T* __restrict__ parts) {
+  wait_for_previous_kernels();
   const I all = s.rows * s.channels, lane = static_cast<I>(threadIdx.x) % warp_threads;
   for (I which = grid_thread<I>() / warp_threads; which < all; which += grid_threads<I>() / warp_threads) {
     const I row = which / s.channels;

@@ -37,6 +37,7 @@ struct Select {
 template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     select(I elements, Select<I> s, const T* __restrict__ x, const int64_t* __restrict__ index, T* __restrict__ y) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < elements; e += grid_threads<I>()) {
     const I row = e / s.inner, i = e - row * s.inner, o = row / s.count, j = row - o * s.count;
     const int64_t k = index[j];
@@ -51,6 +52,7 @@ template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     select_backward(Select<I> s, int rows, const int64_t* __restrict__ index, const T* __restrict__ dy,
                     T* __restrict__ dx) {
+  wait_for_previous_kernels();
   __shared__ I place[list_length];
   __shared__ uint8_t row[list_length];
   __shared__ int found[warps];
