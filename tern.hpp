@@ -18,7 +18,9 @@
 #include <tern/data/image_batches.hpp>
 #include <tern/data/synthetic.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+#include <tern/layers/embedding.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/layers/normalization.hpp>
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/graphed_step.hpp>
 #include <tern/optim/optimizer.hpp>

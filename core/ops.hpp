@@ -175,13 +175,18 @@ Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true, Generato
 
 struct BatchNorm2dOptions {
   bool training = false;
-  double momentum = 0.1, eps = 1e-5;
+  std::optional<double> momentum = 0.1;  ///< none: the running statistics are the mean of all batches' that were tracked
+  double eps = 1e-5;
   Activation activation = Activation::none;  ///< of what is normalised and shifted, and the residual added to it
   Tensor residual = {};                      ///< x's shape, or none
   Tensor num_batches_tracked = {};           ///< int64 of one element, increased by one in training, or none
 };
-/// x [N, C, H, W]; running_mean, running_var, weight, bias [C], the last two optional. In training the batch's own
-/// statistics normalise, and the running ones, where defined, move towards them, but for an x without elements.
+/// x [N, C], or [N, C, ...] with up to five dimensions; running_mean, running_var, weight, bias [C], the last two
+/// optional. In training the batch's own statistics normalise, and the running ones, where defined, move towards them,
+/// but for an x without elements.
+Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight = {},
+                  const Tensor& bias = {}, const BatchNorm2dOptions& options = {});
+/// The same, of x [N, C, H, W] alone.
 Tensor batch_norm2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight = {},
                     const Tensor& bias = {}, const BatchNorm2dOptions& options = {});
 
@@ -190,6 +195,27 @@ Tensor batch_norm2d(const Tensor& x, const Tensor& running_mean, const Tensor& r
 Tensor batch_norm2d_max_pool2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                                const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options,
                                HeightWidth kernel_size, const Pool2dOptions& pool = {});
+
+// (x - mean) / sqrt(var + eps) * weight + bias, with mean and biased variance of the elements that are normalised
+// together. weight and bias may be left out.
+/// Over the last dimensions, whose sizes normalized_shape is; weight and bias have that shape.
+Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {}, const Tensor& bias = {},
+                  double eps = 1e-5);
+/// x [N, C, ...]: over num_groups groups of neighbouring channels each; weight and bias [C]. Throws Error where x is one
+/// number for each group.
+Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight = {}, const Tensor& bias = {},
+                  double eps = 1e-5);
+/// x [N, C, ...]: each channel on its own, always with x's own statistics; weight and bias [C]. Throws Error where a
+/// channel is one number.
+Tensor instance_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
+/// x / sqrt(mean of x * x + eps) * weight over the last dimensions; eps is the dtype's distance from 1 to the next number
+/// unless given.
+Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
+                std::optional<double> eps = {});
+
+/// The rows of weight [num, dim] that index, int64 of any shape, names: [..., dim]. The row padding_idx gets no
+/// gradient; negative ones count from the end. An index out of range is an Error, on cuda NaN.
+Tensor embedding(const Tensor& index, const Tensor& weight, std::optional<std::int64_t> padding_idx = {});
 
 struct CrossEntropyOptions {
   Tensor weight = {};  ///< [C], one factor a class

@@ -102,6 +102,18 @@ struct BatchNorm2dShape {
   Activation activation = Activation::none;
 };
 
+/// x is [N, groups, channels, run]: each of the N * groups rows of channels * run elements is normalised on its own, and
+/// an element's weight and bias are those of its group and channel. Layer normalisation of rows of n elements is
+/// {rows, 1, n, 1}, group normalisation of images {N, groups, C / groups, H * W}.
+struct GroupNormShape {
+  int64_t N = 0, groups = 1, channels = 0, run = 1;
+  double eps = 1e-5;
+  bool centred = true;  ///< else no mean is taken off: normalisation by the root mean square
+
+  TERN_HOST_DEVICE int64_t rows() const { return N * groups; }
+  TERN_HOST_DEVICE int64_t n() const { return channels * run; }
+};
+
 /// n elements of which each run of `group` neighbours shares one draw: 1 for dropout, H * W for dropout2d.
 struct DropoutShape {
   int64_t n = 0, group = 1;
@@ -242,7 +254,8 @@ class ArrayKernels {
   /// y[o, j, i] = x[o, index[j], i] for j in [0, count). x is [r.outer, r.n, r.inner]; indices are within [0, r.n).
   virtual void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) = 0;
 
-  /// dx[o, k, i] = sum of dy[o, j, i] over the j with index[j] == k, in rising j: the gradient of index_select.
+  /// dx[o, k, i] = sum of dy[o, j, i] over the j with index[j] == k, in rising j: the gradient of index_select. Here an
+  /// index may be -1, whose dy goes nowhere.
   virtual void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) = 0;
 };
 
@@ -302,8 +315,9 @@ class FloatKernels {
   /// variance, invstd = 1 / sqrt(var + eps). mean and invstd [C] are outputs, kept for the gradient. Unless null, the
   /// running statistics move: running = (1 - momentum) * running + momentum * statistic, with the variance unbiased
   /// (n - 1), and num_batches [1] grows by one. weight and bias may be null, for 1 and 0, and residual [N, C, HW] for
-  /// 0. Of no elements mean and invstd are NaN, and the running statistics stay. Ioffe, Szegedy, "Batch normalization",
-  /// 2015, algorithm 1.
+  /// 0. Of no elements mean and invstd are NaN, and the running statistics stay. With num_batches a
+  /// momentum may be NaN, for 1 / num_batches as grown: the mean of all batches' statistics. Ioffe, Szegedy, "Batch normalization", 2015,
+  /// algorithm 1.
   virtual void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
                             const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean,
                             T* invstd, T* y) = 0;
@@ -327,6 +341,17 @@ class FloatKernels {
   virtual void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const T* x,
                                                 const T* weight, const T* mean, const T* invstd, const T* picked,
                                                 const T* y, const T* dy, T* dx, T* dweight, T* dbias) = 0;
+
+  /// y = (x - mean) * invstd * weight + bias, with the mean and the biased variance of the element's row, invstd =
+  /// 1 / sqrt(var + eps); where the shape is not centred, the mean is 0 and the variance the mean square. mean and
+  /// invstd [N * groups] are outputs, kept for the gradient in double: a mean far from 0 has digits that T lacks.
+  /// weight and bias [groups * channels] may be null, for 1 and 0. Ba, Kiros, Hinton, "Layer normalization", 2016; Wu,
+  /// He, "Group normalization", 2018; Zhang, Sennrich, "Root mean square layer normalization", 2019.
+  virtual void group_norm(const GroupNormShape& s, const T* x, const T* weight, const T* bias, double* mean,
+                          double* invstd, T* y) = 0;
+  /// Each output may be null; dx may be x.
+  virtual void group_norm_backward(const GroupNormShape& s, const T* x, const T* weight, const double* mean,
+                                   const double* invstd, const T* dy, T* dx, T* dweight, T* dbias) = 0;
 
   /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
   ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;

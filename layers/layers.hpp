@@ -2,6 +2,7 @@
 
 #include <tern/core/ops.hpp>
 #include <tern/layers/module.hpp>
+#include <tern/layers/normalization.hpp>
 
 #include <memory>
 #include <type_traits>
@@ -54,31 +55,6 @@ class Linear : public Module {
   std::string str() const override;
 
   Tensor weight, bias;
-};
-
-/// Parameters weight and bias [C]; buffers running_mean, running_var [C] and num_batches_tracked.
-class BatchNorm2d : public Module {
- public:
-  /// Throws Error for a negative number of features or eps, and for numbers that are not finite.
-  explicit BatchNorm2d(std::int64_t num_features, double eps = 1e-5, double momentum = 0.1);
-
-  Tensor forward(const Tensor& x) override;
-  using Module::operator();
-  /// activate((*this)(x) + residual, activation), in one op unless a hook is to see what lies between. The residual, of
-  /// x's shape, may be left out.
-  Tensor operator()(const Tensor& x, Activation activation, const Tensor& residual = {});
-  /// activate(max_pool2d((*this)(x), kernel_size, pool), activation), likewise (batch_norm2d_max_pool2d).
-  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none,
-                    const Pool2dOptions& pool = {});
-  Members members() override;
-  std::string str() const override;
-
-  Tensor weight, bias, running_mean, running_var, num_batches_tracked;
-
- private:
-  BatchNorm2dOptions options(Activation activation, const Tensor& residual = {}) const;
-
-  double eps_, momentum_;
 };
 
 /// Zeroes elements with probability p in training.

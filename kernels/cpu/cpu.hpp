@@ -19,6 +19,7 @@ class CpuArray : public ReferenceArray<T> {
   void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
   void sum(const ReduceShape& r, const T* x, T* y) override;
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
+  void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) override;
 };
 
 class CpuFloat32 : public ReferenceFloat<float> {
@@ -65,6 +66,12 @@ class CpuFloat32 : public ReferenceFloat<float> {
                                         const float* weight, const float* mean, const float* invstd,
                                         const float* picked, const float* y, const float* dy, float* dx, float* dweight,
                                         float* dbias) override;
+
+  // group_norm.cpp
+  void group_norm(const GroupNormShape& s, const float* x, const float* weight, const float* bias, double* mean,
+                  double* invstd, float* y) override;
+  void group_norm_backward(const GroupNormShape& s, const float* x, const float* weight, const double* mean,
+                           const double* invstd, const float* dy, float* dx, float* dweight, float* dbias) override;
 
   // dropout.cpp
   void dropout(const DropoutShape& s, PhiloxState state, const float* x, float* y) override;

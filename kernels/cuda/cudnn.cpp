@@ -8,6 +8,7 @@
 
 #include <array>
 #include <climits>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <string>
@@ -245,7 +246,7 @@ class CudnnFloat : public CudaFloat<T> {
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
                     const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean, T* invstd,
                     T* y) override {
-    if (!weight || !bias || residual || s.activation != Activation::none || !fits(s))
+    if (!weight || !bias || residual || s.activation != Activation::none || std::isnan(momentum) || !fits(s))
       return Base::batch_norm2d(s, momentum, x, weight, bias, residual, running_mean, running_var, num_batches, mean,
                                 invstd, y);
     const DeviceGuard guard(device_);

@@ -4,6 +4,7 @@
 #include <tern/kernels/reference/cross_entropy.hpp>
 #include <tern/kernels/reference/dropout.hpp>
 #include <tern/kernels/reference/elementwise.hpp>
+#include <tern/kernels/reference/group_norm.hpp>
 #include <tern/kernels/reference/image_batch.hpp>
 #include <tern/kernels/reference/index.hpp>
 #include <tern/kernels/reference/linear.hpp>

@@ -84,6 +84,12 @@ class ReferenceFloat : public FloatKernels<T> {
                                         const T* mean, const T* invstd, const T* picked, const T* y, const T* dy, T* dx,
                                         T* dweight, T* dbias) override;
 
+  // group_norm.hpp
+  void group_norm(const GroupNormShape& s, const T* x, const T* weight, const T* bias, double* mean, double* invstd,
+                  T* y) override;
+  void group_norm_backward(const GroupNormShape& s, const T* x, const T* weight, const double* mean,
+                           const double* invstd, const T* dy, T* dx, T* dweight, T* dbias) override;
+
   // cross_entropy.hpp
   void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,
                      T* dlogits) override;

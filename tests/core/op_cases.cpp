@@ -291,6 +291,60 @@ Problem batch_norm2d_case(Random& random, bool training, bool pooled = false,
   return problem(random, shapes, f, !training);
 }
 
+/// batch_norm in training, of any number of dimensions.
+Problem batch_norm_case(Random& random) {
+  const std::int64_t C = random.integer(1, 3);
+  Shape shape{random.integer(3, 5), C};
+  for (std::int64_t d = random.integer(0, 3); d > 0; --d) shape.push_back(random.integer(1, 2));
+  return problem(
+      random, {shape, {C}, {C}},
+      [=](Inputs x) {
+        return batch_norm(x[0], {}, {}, x[1].contiguous(), x[2].contiguous(), {.training = true, .eps = 1e-3});
+      },
+      false);
+}
+
+/// layer_norm, or without a mean rms_norm, over some of the last dimensions.
+Problem layer_norm_case(Random& random, bool centred) {
+  Shape shape = random_shape(random, 0, 3, 3), normalized;
+  shape.push_back(random.integer(3, 6));
+  const int from = static_cast<int>(random.integer(0, shape.size() - 1));
+  for (int d = from; d < shape.size(); ++d) normalized.push_back(shape[d]);
+  const double eps = random.pick({1e-5, 1e-2});
+  if (!centred) {
+    return problem(
+        random, {shape, normalized}, [=](Inputs x) { return rms_norm(x[0], normalized, x[1], eps); }, false);
+  }
+  const bool weight = random.chance(0.8), bias = random.chance(0.8);
+  return problem(
+      random, {shape, normalized, normalized},
+      [=](Inputs x) {
+        const Tensor y = layer_norm(x[0], normalized, weight ? x[1] : Tensor(), bias ? x[2] : Tensor(), eps);
+        return weight && bias ? y : y + 0 * x[1] + 0 * x[2];
+      },
+      false);
+}
+
+/// group_norm; with as many groups as channels, instance_norm.
+Problem group_norm_case(Random& random, bool instances) {
+  const std::int64_t groups = random.integer(1, 3), C = groups * (instances ? 1 : random.integer(1, 3));
+  Shape shape{random.integer(1, 3), C, random.integer(3, 5)};
+  for (std::int64_t d = random.integer(0, 2); d > 0; --d) shape.push_back(random.integer(1, 2));
+  if (!instances && C / groups == 3 && random.chance(0.5)) shape = {shape[0], C};
+  return problem(
+      random, {shape, {C}, {C}},
+      [=](Inputs x) { return instances ? instance_norm(x[0], x[1], x[2]) : group_norm(x[0], groups, x[1], x[2]); },
+      false);
+}
+
+Problem embedding_case(Random& random) {
+  const std::int64_t num = random.integer(1, 6), dim = random.integer(1, 5);
+  const Shape shape = random_shape(random, 0, 3, 4);
+  const std::vector<std::int64_t> index = random.indices(shape.numel(), num);
+  return problem(random, {{num, dim}},
+                 [=](Inputs x) { return embedding(tensor(index, x[0].device()).reshape(shape), x[0]); });
+}
+
 Problem cross_entropy_case(Random& random, Reduction reduction) {
   const std::int64_t N = random.integer(1, 5), C = random.integer(1, 5);
   const bool weighted = random.chance(0.5);
@@ -398,6 +452,12 @@ std::vector<OpCase> all_cases() {
       {"batch_norm2d_max_pool2d in evaluation", [](Random& r) { return batch_norm2d_case(r, false, true); }},
       {"batch_norm2d_max_pool2d and tanh in training",
        [](Random& r) { return batch_norm2d_case(r, true, true, Activation::tanh); }},
+      {"batch_norm", batch_norm_case},
+      {"layer_norm", [](Random& r) { return layer_norm_case(r, true); }},
+      {"rms_norm", [](Random& r) { return layer_norm_case(r, false); }},
+      {"group_norm", [](Random& r) { return group_norm_case(r, false); }},
+      {"instance_norm", [](Random& r) { return group_norm_case(r, true); }},
+      {"embedding", embedding_case},
       {"cross_entropy, mean", [](Random& r) { return cross_entropy_case(r, Reduction::mean); }},
       {"cross_entropy, sum", [](Random& r) { return cross_entropy_case(r, Reduction::sum); }},
       {"cross_entropy, none", [](Random& r) { return cross_entropy_case(r, Reduction::none); }},

@@ -307,7 +307,7 @@ TEST_CASE("saved models carry PyTorch's names and say what they are") {
   const Outcome info = run_program({"info", "--load", saved, "--model", "batchnorm"});
   check_success(info);
   CHECK_THAT(info.out,
-             Catch::StartsWith("model: batchnorm\n") && Catch::Contains("\nconv2_batchnorm  BatchNorm2d(16)"));
+             Catch::StartsWith("model: batchnorm\n") && Catch::Contains("\nconv2_batchnorm  BatchNorm2d(16, "));
 
   // The weights to start from: an epoch more, and the count of batches goes on.
   check_success(run_program({"train", "--data", "synthetic", "--load", saved, "--epochs", "1", "--batch-size", "1000",

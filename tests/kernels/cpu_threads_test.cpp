@@ -342,6 +342,28 @@ TEST_CASE("batch norm is the same for any number of threads", "[cpu]") {
   });
 }
 
+TEST_CASE("group norm and a table's gradient are the same for any number of threads", "[cpu]") {
+  for_each_case(8, [](Random& random) {
+    GroupNormShape s = random_group_norm(random);
+    s.N = random.integer(1, 700);
+    if (s.rows() * s.n() > 1'000'000) return;
+    CAPTURE(s);
+    const std::int64_t n = s.rows() * s.n(), C = s.groups * s.channels;
+    const auto x = random.values<float>(n), dy = random.values<float>(n), w = random.values<float>(C);
+    check_same_bits({n, n, C, C}, [&](Outputs& out) {
+      std::vector<double> mean(s.rows()), invstd(s.rows());
+      floating().group_norm(s, x.data(), w.data(), w.data(), mean.data(), invstd.data(), out[0].data());
+      floating().group_norm_backward(s, x.data(), w.data(), mean.data(), invstd.data(), dy.data(), out[1].data(),
+                                     out[2].data(), out[3].data());
+    });
+    const ReduceShape table{.n = 500, .inner = s.n()};
+    const auto index = random.indices(s.rows(), table.n);
+    check_same_bits({table.n * table.inner}, [&](Outputs& out) {
+      array().index_select_backward(table, s.rows(), index.data(), dy.data(), out[0].data());
+    });
+  });
+}
+
 TEST_CASE("batch norm with max-pooling is the same for any number of threads", "[cpu]") {
   for_each_case(6, [](Random& random) {
     const Pool2dShape s = windows_of_2({.N = random.integer(1, 20),

@@ -54,6 +54,11 @@ inline std::ostream& operator<<(std::ostream& out, const BatchNorm2dShape& s) {
              << static_cast<int>(s.activation);
 }
 
+inline std::ostream& operator<<(std::ostream& out, const GroupNormShape& s) {
+  return out << "x [" << s.N << ", " << s.groups << ", " << s.channels << ", " << s.run << "], eps " << s.eps
+             << (s.centred ? "" : ", not centred");
+}
+
 inline std::ostream& operator<<(std::ostream& out, const DropoutShape& s) {
   return out << "n " << s.n << ", group " << s.group << ", p " << s.p;
 }
@@ -238,6 +243,24 @@ inline BatchNorm2dShape random_batch_norm2d(Random& random) {
   if (s.N * s.HW < 2) s.N = 2;
   s.eps = random.pick({1e-5, 1e-3, 0.1});
   s.activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
+  return s;
+}
+
+/// Rows of one weight an element, short and long, or of channels; of two elements at least.
+inline GroupNormShape random_group_norm(Random& random) {
+  GroupNormShape s{.N = random.chance(0.1) ? 0 : random.integer(1, 9)};
+  if (random.chance(0.5)) {
+    s.channels = random.chance(0.5) ? 4 * random.integer(1, 60) : random.integer(2, 300);
+    if (random.chance(0.1)) s.channels = random.pick<int64_t>({1024, 1025, 2500, 7000, 13'001});
+    if (random.chance(0.1)) s.N = random.integer(100, 300);
+    if (random.chance(0.2)) s.groups = random.integer(2, 3);
+  } else {
+    s.groups = random.integer(1, 4);
+    s.channels = random.integer(1, 4);
+    s.run = random.pick<int64_t>({2, 3, 4, 9, 16, 49, 64, 256, 1500});
+  }
+  s.eps = random.pick({1e-5, 1e-3, 0.1});
+  s.centred = random.chance(0.7);
   return s;
 }
 
