@@ -18,6 +18,7 @@
 #include <tern/data/synthetic.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/layers/losses.hpp>
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/graphed_step.hpp>
 #include <tern/optim/optimizer.hpp>

@@ -162,10 +162,6 @@ AvgPool2d::AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options)
   check_options("AvgPool2d", kernel_size, options);
 }
 
-CrossEntropyLoss::CrossEntropyLoss(const CrossEntropyOptions& options) : options_(options) {
-  check_options("CrossEntropyLoss", options);
-}
-
 std::string BatchNorm2d::str() const { return fmt::format("BatchNorm2d({})", weight.size(0)); }
 std::string Dropout::str() const { return fmt::format("Dropout(p={})", p_); }
 std::string Dropout2d::str() const { return fmt::format("Dropout2d(p={})", p_); }
