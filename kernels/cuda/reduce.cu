@@ -178,6 +178,7 @@ constexpr int strip_length = 16;
 template <int team, class F, class X>
 __global__ void __launch_bounds__(block_size)
     reduce_rows(int64_t rows, int64_t n, int64_t runs, F f, const X* __restrict__ x, typename F::Kept* kept) {
+  wait_for_previous_kernels();
   using Kept = typename F::Kept;
   constexpr int teams = block_size / team, warps = team / warp_threads;
   __shared__ Kept of_warp[block_size / warp_threads];
@@ -216,6 +217,7 @@ __global__ void __launch_bounds__(block_size)
 template <int strips, class F, class X>
 __global__ void __launch_bounds__(block_size)
     reduce_columns(ReduceShape r, int64_t runs, F f, const X* __restrict__ x, typename F::Kept* kept) {
+  wait_for_previous_kernels();
   using Kept = typename F::Kept;
   constexpr int columns = block_size / strips, run = strip_length * strips;
   __shared__ Kept of_strip[strips][columns];
@@ -288,6 +290,7 @@ template <class T, class I>
 __global__ void __launch_bounds__(block_size, 4)
     extreme_backward_elements(I count, I n, I inner, const int64_t* __restrict__ indices, const T* __restrict__ dy,
                               T* __restrict__ dx) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < count; e += grid_threads<I>()) {
     const I row = e / inner, i = e - row * inner, o = row / n, j = row - o * n, at = o * inner + i;
     dx[e] = indices[at] == j ? dy[at] : T{0};

@@ -75,6 +75,7 @@ __device__ Found<T> from_below(Found<T> kept, int lanes) {
 template <class F, class T>
 __global__ void __launch_bounds__(block_size)
     scan_rows(int64_t rows, int64_t n, bool reverse, F f, const T* __restrict__ x) {
+  wait_for_previous_kernels();
   using Kept = typename F::Kept;
   constexpr int warps = block_size / warp_threads;
   __shared__ Kept of_warp[warps];
@@ -103,6 +104,7 @@ __global__ void __launch_bounds__(block_size)
 
 template <class F, class T>
 __global__ void __launch_bounds__(block_size) scan_columns(ReduceShape r, bool reverse, F f, const T* __restrict__ x) {
+  wait_for_previous_kernels();
   const int64_t columns = r.outer * r.inner;
   for (int64_t c = grid_thread(); c < columns; c += grid_threads()) {
     const int64_t top = c / r.inner * r.n * r.inner + c % r.inner;
@@ -120,6 +122,7 @@ __global__ void __launch_bounds__(block_size) scan_columns(ReduceShape r, bool r
 template <class T>
 __global__ void __launch_bounds__(block_size) cumprod_gradient(ReduceShape r, bool reverse, const T* __restrict__ x,
                                                                const T* __restrict__ dy, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   const int64_t columns = r.outer * r.inner;
   for (int64_t c = grid_thread(); c < columns; c += grid_threads()) {
     const int64_t top = c / r.inner * r.n * r.inner + c % r.inner;
