@@ -20,6 +20,7 @@
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/layers/embedding.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/layers/losses.hpp>
 #include <tern/layers/normalization.hpp>
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/graphed_step.hpp>

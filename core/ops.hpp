@@ -36,6 +36,25 @@ Tensor div(const Tensor& a, const Tensor& b);
 /// Half the gradient goes to each where they are equal, all of it to both where either is NaN.
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
+/// a to the power of b. Integers stay integers, and wrap.
+Tensor pow(const Tensor& a, const Tensor& b);
+Tensor pow(Scalar a, const Tensor& b);
+/// The angle of the point (b, a); of integers float32, as hypot.
+Tensor atan2(const Tensor& a, const Tensor& b);
+Tensor hypot(const Tensor& a, const Tensor& b);  ///< sqrt(a^2 + b^2), without overflow on the way
+/// What is left of a after whole multiples of b: with a's sign (fmod), or with b's, as in Python (remainder). Of
+/// integers 0 where b is 0, as floor_divide, the multiple that remainder takes away, a constant to the gradient.
+Tensor fmod(const Tensor& a, const Tensor& b);
+Tensor fmod(const Tensor& a, Scalar b);
+Tensor remainder(const Tensor& a, const Tensor& b);
+Tensor remainder(const Tensor& a, Scalar b);
+Tensor floor_divide(const Tensor& a, const Tensor& b);
+Tensor floor_divide(const Tensor& a, Scalar b);
+/// From a (weight 0) to b (weight 1) on a line.
+Tensor lerp(const Tensor& a, const Tensor& b, double weight);
+Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& weight);
+Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value = 1);  ///< x + value * a * b
+Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value = 1);  ///< x + value * a / b
 
 Tensor operator+(const Tensor& a, const Tensor& b);
 Tensor operator-(const Tensor& a, const Tensor& b);
@@ -101,6 +120,41 @@ inline Tensor expm1(const Tensor& x) { return unary("expm1", {UnaryOp::expm1}, x
 inline Tensor erf(const Tensor& x) { return unary("erf", {UnaryOp::erf}, x); }
 inline Tensor reciprocal(const Tensor& x) { return unary("reciprocal", {UnaryOp::reciprocal}, x); }
 inline Tensor square(const Tensor& x) { return unary("square", {UnaryOp::square}, x); }
+inline Tensor log2(const Tensor& x) { return unary("log2", {UnaryOp::log2}, x); }
+inline Tensor log10(const Tensor& x) { return unary("log10", {UnaryOp::log10}, x); }
+inline Tensor exp2(const Tensor& x) { return unary("exp2", {UnaryOp::exp2}, x); }
+inline Tensor tan(const Tensor& x) { return unary("tan", {UnaryOp::tan}, x); }
+inline Tensor asin(const Tensor& x) { return unary("asin", {UnaryOp::asin}, x); }
+inline Tensor acos(const Tensor& x) { return unary("acos", {UnaryOp::acos}, x); }
+inline Tensor atan(const Tensor& x) { return unary("atan", {UnaryOp::atan}, x); }
+inline Tensor sinh(const Tensor& x) { return unary("sinh", {UnaryOp::sinh}, x); }
+inline Tensor cosh(const Tensor& x) { return unary("cosh", {UnaryOp::cosh}, x); }
+inline Tensor asinh(const Tensor& x) { return unary("asinh", {UnaryOp::asinh}, x); }
+inline Tensor acosh(const Tensor& x) { return unary("acosh", {UnaryOp::acosh}, x); }
+inline Tensor atanh(const Tensor& x) { return unary("atanh", {UnaryOp::atanh}, x); }
+inline Tensor erfc(const Tensor& x) { return unary("erfc", {UnaryOp::erfc}, x); }
+inline Tensor trunc(const Tensor& x) { return unary("trunc", {UnaryOp::trunc}, x); }
+inline Tensor frac(const Tensor& x) { return unary("frac", {UnaryOp::frac}, x); }
+inline Tensor hardtanh(const Tensor& x, double min_val = -1, double max_val = 1) {
+  return unary("hardtanh", {UnaryOp::hardtanh, min_val, max_val}, x);
+}
+inline Tensor relu6(const Tensor& x) { return unary("relu6", {UnaryOp::hardtanh, 0, 6}, x); }
+inline Tensor hardsigmoid(const Tensor& x) { return unary("hardsigmoid", {UnaryOp::hardsigmoid}, x); }
+inline Tensor hardswish(const Tensor& x) { return unary("hardswish", {UnaryOp::hardswish}, x); }
+inline Tensor mish(const Tensor& x) { return unary("mish", {UnaryOp::mish}, x); }
+inline Tensor selu(const Tensor& x) { return unary("selu", {UnaryOp::selu}, x); }
+inline Tensor softsign(const Tensor& x) { return unary("softsign", {UnaryOp::softsign}, x); }
+inline Tensor logsigmoid(const Tensor& x) { return unary("logsigmoid", {UnaryOp::logsigmoid}, x); }
+inline Tensor tanhshrink(const Tensor& x) { return x - tanh(x); }
+inline Tensor softshrink(const Tensor& x, double lambd = 0.5) {
+  return unary("softshrink", {UnaryOp::softshrink, lambd}, x);
+}
+inline Tensor hardshrink(const Tensor& x, double lambd = 0.5) {
+  return unary("hardshrink", {UnaryOp::hardshrink, lambd}, x);
+}
+inline Tensor threshold(const Tensor& x, double threshold, double value) {
+  return unary("threshold", {UnaryOp::threshold, threshold, value}, x);
+}
 /// At least min, at most max, where they are given; max where min is larger. Integers keep their dtype between whole
 /// bounds, and are float32 between others.
 Tensor clamp(const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max = {});
@@ -115,14 +169,50 @@ Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
 /// The sum of the squares of all elements of all tensors, of one dtype on one device: a penalty on a model's parameters
 /// in one kernel. [] ; without tensors an Error.
 Tensor sum_of_squares(const std::vector<Tensor>& tensors);
-Tensor max(const Tensor& x);  ///< the gradient goes to all that are largest, in equal shares
+// The extremes go to all that are largest, or smallest, in equal shares of the gradient, where no place is asked for;
+// else the first takes it. NaN wins over any number.
+Tensor max(const Tensor& x);
+Tensor min(const Tensor& x);
+Tensor amax(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+Tensor amin(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 struct MaxResult {
-  Tensor values, indices;
+  Tensor values, indices;  ///< and the places of the values along dim, int64
 };
-/// The largest along dim and its first place, int64. The gradient goes to that place. NaN wins.
 MaxResult max(const Tensor& x, std::int64_t dim, bool keepdim = false);
+MaxResult min(const Tensor& x, std::int64_t dim, bool keepdim = false);
 Tensor argmax(const Tensor& x);
 Tensor argmax(const Tensor& x, std::int64_t dim, bool keepdim = false);
+Tensor argmin(const Tensor& x);
+Tensor argmin(const Tensor& x, std::int64_t dim, bool keepdim = false);
+Tensor prod(const Tensor& x);  ///< of integers int64
+Tensor prod(const Tensor& x, std::int64_t dim, bool keepdim = false);
+/// The sum of squared distances from the mean over n - correction, where n numbers are reduced.
+Tensor var(const Tensor& x, const Shape& dims = {}, double correction = 1, bool keepdim = false);
+Tensor std(const Tensor& x, const Shape& dims = {}, double correction = 1, bool keepdim = false);
+struct VarMean {
+  Tensor var, mean;
+};
+VarMean var_mean(const Tensor& x, const Shape& dims = {}, double correction = 1, bool keepdim = false);
+VarMean std_mean(const Tensor& x, const Shape& dims = {}, double correction = 1, bool keepdim = false);
+/// (sum |x|^p)^(1 / p); how many are not 0 for p = 0, the largest or smallest |x| for p = +-infinity. The gradient at 0
+/// is 0.
+Tensor norm(const Tensor& x, double p = 2, const Shape& dims = {}, bool keepdim = false);
+namespace linalg {
+inline Tensor vector_norm(const Tensor& x, double ord = 2, const Shape& dims = {}, bool keepdim = false) {
+  return norm(x, ord, dims, keepdim);
+}
+}  // namespace linalg
+Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim = false);
+/// Whether all, or any, are not 0: uint8, of nothing 1 and 0. And how many, int64.
+Tensor all(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+Tensor any(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+Tensor count_nonzero(const Tensor& x, const Shape& dims = {});
+
+// Of the elements along dim up to each: of integers int64, and the extremes with the last place they are at.
+Tensor cumsum(const Tensor& x, std::int64_t dim);
+Tensor cumprod(const Tensor& x, std::int64_t dim);
+MaxResult cummax(const Tensor& x, std::int64_t dim);
+MaxResult cummin(const Tensor& x, std::int64_t dim);
 
 Tensor softmax(const Tensor& x, std::int64_t dim);
 Tensor log_softmax(const Tensor& x, std::int64_t dim);
@@ -217,15 +307,74 @@ Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& we
 /// gradient; negative ones count from the end. An index out of range is an Error, on cuda NaN.
 Tensor embedding(const Tensor& index, const Tensor& weight, std::optional<std::int64_t> padding_idx = {});
 
+// Losses of an input and a target. Reduction::none keeps a loss for each element, mean and sum reduce them all.
+
 struct CrossEntropyOptions {
   Tensor weight = {};  ///< [C], one factor a class
   std::int64_t ignore_index = -100;
   Reduction reduction = Reduction::mean;
   double label_smoothing = 0;
 };
-/// logits [N, C], target int64 [N] of class indices -> [] or, unreduced, [N]. On cuda a target out of range gives NaN,
-/// on the host an Error.
+/// logits [N, C, ...] or [C]. target int64 [N, ...] or [] of class indices, or of the logits' shape and dtype the
+/// classes' probabilities -> [], or unreduced [N, ...] or []. A mean is over the weights of the targets, or of
+/// probabilities over N. On cuda a target out of range gives NaN, on the host an Error.
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
+
+struct NllLossOptions {
+  Tensor weight = {};  ///< [C], one factor a class
+  std::int64_t ignore_index = -100;
+  Reduction reduction = Reduction::mean;
+};
+/// cross_entropy of what log_softmax gave, of class indices.
+Tensor nll_loss(const Tensor& log_probs, const Tensor& target, const NllLossOptions& options = {});
+
+// Elementwise, of one shape. With d = x - target: |d|, d^2.
+Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+/// d^2 / (2 beta) where |d| < beta, else |d| - beta / 2. huber_loss is delta times that of delta.
+Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean, double beta = 1);
+Tensor huber_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean, double delta = 1);
+/// -weight (target log x + (1 - target) log(1 - x)), each logarithm -100 at least; x is probabilities. weight
+/// broadcasts.
+Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight = {},
+                            Reduction reduction = Reduction::mean);
+/// The same of sigmoid(x), without overflow, and with the factor pos_weight, which broadcasts, for target log x.
+Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target, const Tensor& weight = {},
+                                        Reduction reduction = Reduction::mean, const Tensor& pos_weight = {});
+/// target (log(target) - x), 0 where the target is 0; with log_target the target is its logarithm. mean divides by all
+/// elements, batchmean, which is the divergence, by the first size.
+Tensor kl_div(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean, bool log_target = false);
+/// exp(x) - target x, or without log_input x - target log(x + eps); `full` adds Stirling's target log(target) - target
+/// + log(2 pi target) / 2 where the target is more than 1.
+Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, bool log_input = true, bool full = false,
+                        double eps = 1e-8, Reduction reduction = Reduction::mean);
+/// (log(var) + (x - target)^2 / var) / 2, var at least eps, and with `full` log(2 pi) / 2 more. var broadcasts.
+Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& var, bool full = false, double eps = 1e-6,
+                         Reduction reduction = Reduction::mean);
+/// Where the target is 1, x; where it is -1, what x is below the margin.
+Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin = 1,
+                            Reduction reduction = Reduction::mean);
+/// log(1 + exp(-target x)) for targets 1 and -1.
+Tensor soft_margin_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+
+// Of several inputs, which broadcast.
+/// max(0, margin - target (x1 - x2)): a target of 1 wants x1 to be the larger, -1 x2.
+Tensor margin_ranking_loss(const Tensor& x1, const Tensor& x2, const Tensor& target, double margin = 0,
+                           Reduction reduction = Reduction::mean);
+/// The cosine of the angle between x1 and x2 along dim, each norm eps at least.
+Tensor cosine_similarity(const Tensor& x1, const Tensor& x2, std::int64_t dim = 1, double eps = 1e-8);
+/// norm(x1 - x2 + eps, p) along the last dimension.
+Tensor pairwise_distance(const Tensor& x1, const Tensor& x2, double p = 2, double eps = 1e-6, bool keepdim = false);
+/// x1, x2 [N, D] or [D], target [N] or [] of 1 and -1: 1 - cos where it is 1, max(0, cos - margin) where it is -1.
+Tensor cosine_embedding_loss(const Tensor& x1, const Tensor& x2, const Tensor& target, double margin = 0,
+                             Reduction reduction = Reduction::mean);
+struct TripletMarginLossOptions {
+  double margin = 1, p = 2, eps = 1e-6;
+  bool swap = false;  ///< measure from the positive to the negative, where that is nearer
+  Reduction reduction = Reduction::mean;
+};
+/// max(0, d(anchor, positive) - d(anchor, negative) + margin), d being pairwise_distance.
+Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
+                           const TripletMarginLossOptions& options = {});
 
 }  // namespace tern

@@ -45,6 +45,21 @@ struct ReduceShape {
   int64_t outer = 1, n = 1, inner = 1;
 };
 
+/// What reduces n numbers x to one.
+enum class ReduceOp {
+  sum,   ///< 0 of nothing; integers wrap, here and in products
+  prod,  ///< 1 of nothing
+  norm,  ///< of floats: (sum of |x|^p)^(1 / p), for p = 0 how many are not 0, for +-infinity an extreme of |x|
+};
+struct Reduce {
+  ReduceOp op;
+  double p = 2;
+};
+enum class Extreme { max, min };
+
+/// What y[j] is of x[0] to x[j], or from x[j] on to the end.
+enum class ScanOp { sum, prod };
+
 /// a is [batch, m, k] (or [batch, k, m] when transposed), b is [batch, k, n] (or [batch, n, k]), y is [batch, m, n].
 struct MatmulShape {
   int64_t batch = 1, m = 0, n = 0, k = 0;
@@ -120,11 +135,14 @@ struct DropoutShape {
   double p = 0.5;
 };
 
-enum class Reduction { none, mean, sum };
+/// Of a loss. batchmean, the sum over the first size, is kl_div's alone.
+enum class Reduction { none, mean, sum, batchmean };
 
-/// logits are [N, C], targets [N] are class indices in [0, C) or ignore_index.
+/// logits are [N, C], or with `of_log_probs` their log_softmax; targets [N] are class indices in [0, C) or
+/// ignore_index.
 struct CrossEntropyShape {
   int64_t N = 0, C = 0;
+  bool of_log_probs = false;
   double label_smoothing = 0;
   int64_t ignore_index = -100;
   Reduction reduction = Reduction::mean;
@@ -176,7 +194,21 @@ struct Unary {
 /// That of an activation other than none.
 Unary unary_of(Activation activation);
 
-enum class BinaryOp { add, sub, mul, div, maximum, minimum };
+/// Elementwise functions of two tensors. From pow on they are ArrayKernels' `binary` as well, but kernels of their own.
+enum class BinaryOp {
+  add,
+  sub,
+  mul,
+  div,
+  maximum,
+  minimum,
+  pow,           ///< integers: by wrapping products, and 1 / a^-b towards zero for negative b
+  atan2,         ///< the angle of (b, a)
+  hypot,         ///< sqrt(a^2 + b^2)
+  fmod,          ///< a - b trunc(a / b), with a's sign
+  remainder,     ///< a - b floor(a / b), with b's sign
+  floor_divide,  ///< floor(a / b)
+};
 enum class CompareOp { eq, ne, lt, le, gt, ge };
 
 /// One parameter of an optimiser step, updated in place. State that the settings do not use is null.
@@ -241,15 +273,20 @@ class ArrayKernels {
   /// y[i] = value where mask[i] is not 0, else x[i]. y may alias x.
   virtual void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) = 0;
 
-  /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0; integers wrap.
-  virtual void sum(const ReduceShape& r, const T* x, T* y) = 0;
+  /// y[o, i] = what f makes of the x[o, j, i] over j.
+  virtual void reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) = 0;
 
-  /// y[o, i] = the largest x[o, j, i], indices[o, i] = its first j. NaN counts as larger than any number.
+  /// y[o, i] = the largest, or smallest, x[o, j, i], indices[o, i] = its first j. NaN wins over any number.
   /// Either output may be null. r.n is at least 1.
-  virtual void max(const ReduceShape& r, const T* x, T* y, int64_t* indices) = 0;
+  virtual void extreme(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) = 0;
 
-  /// dx[o, j, i] = dy[o, i] where j == indices[o, i], else 0: the gradient of max.
-  virtual void max_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) = 0;
+  /// dx[o, j, i] = dy[o, i] where j == indices[o, i], else 0: the gradient of extreme.
+  virtual void extreme_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) = 0;
+
+  /// y[o, j, i] = what op makes of the x[o, k, i] for k up to j or, in reverse, from j on.
+  virtual void scan(ScanOp op, bool reverse, const ReduceShape& r, const T* x, T* y) = 0;
+  /// y[o, j, i] = the extreme x[o, k, i] for k up to j, indices[o, j, i] = its last k.
+  virtual void scan(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) = 0;
 
   /// y[o, j, i] = x[o, index[j], i] for j in [0, count). x is [r.outer, r.n, r.inner]; indices are within [0, r.n).
   virtual void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) = 0;
@@ -269,6 +306,13 @@ class FloatKernels {
   virtual void unary(const Unary& f, int64_t n, const T* x, T* y) = 0;
   /// dx[i] = f'(x[i]) dy[i]. v is x, or y, or any n numbers, as gradient_of (unary.hpp) says. dx may alias v, or dy.
   virtual void unary_backward(const Unary& f, int64_t n, const T* v, const T* dy, T* dx) = 0;
+
+  /// mean[o, i] = that of the x[o, j, i], var[o, i] = the sum of their squared distances from it over
+  /// n - correction, 0 at least. What is squared is near the mean, or exact.
+  virtual void var(const ReduceShape& r, double correction, const T* x, T* mean, T* var) = 0;
+  /// The gradient of ArrayKernels' scan for products: dx[o, k, i] = the sum over the j that k has a part in of dy[o, j,
+  /// i] times the product up to j without x[o, k, i]. It divides by nothing.
+  virtual void cumprod_backward(const ReduceShape& r, bool reverse, const T* x, const T* dy, T* dx) = 0;
 
   /// y = a b for each of the batch.
   virtual void matmul(const MatmulShape& s, const T* a, const T* b, T* y) = 0;

@@ -116,10 +116,6 @@ AvgPool2d::AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options)
   check_options("AvgPool2d", kernel_size, options);
 }
 
-CrossEntropyLoss::CrossEntropyLoss(const CrossEntropyOptions& options) : options_(options) {
-  check_options("CrossEntropyLoss", options);
-}
-
 std::string Dropout::str() const { return fmt::format("Dropout(p={})", p_); }
 std::string Dropout2d::str() const { return fmt::format("Dropout2d(p={})", p_); }
 std::string MaxPool2d::str() const { return pool_str("MaxPool2d", kernel_size_, options_); }

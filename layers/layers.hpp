@@ -152,26 +152,4 @@ class Sequential : public Module {
   std::vector<std::shared_ptr<Module>> layers_;
 };
 
-/// logits [N, C], target int64 [N].
-class CrossEntropyLoss {
- public:
-  explicit CrossEntropyLoss(const CrossEntropyOptions& options = {});
-  Tensor operator()(const Tensor& logits, const Tensor& target) const {
-    return cross_entropy(logits, target, options_);
-  }
-
- private:
-  CrossEntropyOptions options_;
-};
-
-/// Both of one shape.
-class MSELoss {
- public:
-  explicit MSELoss(Reduction reduction = Reduction::mean) : reduction_(reduction) {}
-  Tensor operator()(const Tensor& x, const Tensor& target) const { return mse_loss(x, target, reduction_); }
-
- private:
-  Reduction reduction_;
-};
-
 }  // namespace tern

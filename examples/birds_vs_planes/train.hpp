@@ -2,6 +2,7 @@
 
 #include <tern/data/image_batches.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/layers/losses.hpp>
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/optimizer.hpp>
 

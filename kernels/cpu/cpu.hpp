@@ -17,7 +17,8 @@ class CpuArray : public ReferenceArray<T> {
   using ReferenceArray<T>::binary;  // those with a number come back to the one below
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
   void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
-  void sum(const ReduceShape& r, const T* x, T* y) override;
+  void reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) override;
+  void extreme(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
   void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) override;
 };
@@ -27,6 +28,9 @@ class CpuFloat32 : public ReferenceFloat<float> {
   // unary.cpp
   void unary(const Unary& f, int64_t n, const float* x, float* y) override;
   void unary_backward(const Unary& f, int64_t n, const float* v, const float* dy, float* dx) override;
+
+  // array.cpp
+  void var(const ReduceShape& r, double correction, const float* x, float* mean, float* var) override;
 
   // matmul.cpp
   void matmul(const MatmulShape& s, const float* a, const float* b, float* y) override;

@@ -43,9 +43,13 @@ class CudaArray : public ArrayKernels<T> {
   void copy(const Strided& s, const T* a, T* b) override;
 
   // reduce.cu
-  void sum(const ReduceShape& r, const T* x, T* y) override;
-  void max(const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
-  void max_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) override;
+  void reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) override;
+  void extreme(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
+  void extreme_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) override;
+
+  // scan.cu
+  void scan(ScanOp op, bool reverse, const ReduceShape& r, const T* x, T* y) override;
+  void scan(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
 
   // index.cu
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
@@ -63,6 +67,12 @@ class CudaFloat : public FloatKernels<T> {
   // unary.cu
   void unary(const Unary& f, int64_t n, const T* x, T* y) override;
   void unary_backward(const Unary& f, int64_t n, const T* v, const T* dy, T* dx) override;
+
+  // reduce.cu
+  void var(const ReduceShape& r, double correction, const T* x, T* mean, T* var) override;
+
+  // scan.cu
+  void cumprod_backward(const ReduceShape& r, bool reverse, const T* x, const T* dy, T* dx) override;
 
   // matmul.cu
   void matmul(const MatmulShape& s, const T* a, const T* b, T* y) override;

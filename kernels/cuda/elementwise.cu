@@ -55,8 +55,32 @@ struct Binary {
         return a > b || a != a ? a : b;
       case BinaryOp::minimum:
         return a < b || a != a ? a : b;
+      default:
+        return T{};
     }
-    return T{};
+  }
+};
+
+/// From pow on: apart, as they would take up registers that addition has no use for.
+struct Function {
+  BinaryOp op;
+
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    if constexpr (std::is_integral_v<T>) {
+      return op == BinaryOp::pow            ? integer_power(a, b)
+             : op == BinaryOp::floor_divide ? floor_quotient(a, b)
+                                            : remainder_of(a, b, op == BinaryOp::remainder);
+    } else {
+      if (op == BinaryOp::pow) return std::pow(a, b);
+      if (op == BinaryOp::atan2) return std::atan2(a, b);
+      if (op == BinaryOp::hypot) return std::hypot(a, b);
+      const T rest = std::fmod(a, b);
+      const bool below = rest != 0 && (rest < 0) != (b < 0);  // the multiple of b towards 0 is not the floor
+      if (op == BinaryOp::fmod) return rest;
+      if (op == BinaryOp::remainder) return below ? rest + b : rest;
+      return b == 0 ? a / b : std::rint((a - rest) / b - (below ? 1 : 0));
+    }
   }
 };
 
@@ -84,13 +108,20 @@ struct Compare {
 };
 
 /// With a number for one operand.
-template <class T>
+template <class F, class T>
 struct BinaryWith {
-  BinaryOp op;
+  F f;
   T number;
   bool number_is_first;
-  __device__ T operator()(T x) const { return number_is_first ? Binary{op}(number, x) : Binary{op}(x, number); }
+  __device__ T operator()(T x) const { return number_is_first ? f(number, x) : f(x, number); }
 };
+
+/// Calls f with the operation.
+template <class F>
+void with_operation(BinaryOp op, F f) {
+  if (op < BinaryOp::pow) return f(Binary{op});
+  f(Function{op});
+}
 
 template <class T>
 struct CompareWith {
@@ -188,19 +219,19 @@ void CudaArray<T>::cast(int64_t n, const T* x, uint8_t* y) {
 template <class T>
 void CudaArray<T>::binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) {
   const DeviceGuard guard(device_);
-  map_box(s, Binary{op}, a, b, y);
+  with_operation(op, [&](auto f) { map_box(s, f, a, b, y); });
 }
 
 template <class T>
 void CudaArray<T>::binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) {
   const DeviceGuard guard(device_);
-  map_box(s, s.a, BinaryWith<T>{op, b, false}, a, y);
+  with_operation(op, [&](auto f) { map_box(s, s.a, BinaryWith<decltype(f), T>{f, b, false}, a, y); });
 }
 
 template <class T>
 void CudaArray<T>::binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) {
   const DeviceGuard guard(device_);
-  map_box(s, s.b, BinaryWith<T>{op, a, true}, b, y);
+  with_operation(op, [&](auto f) { map_box(s, s.b, BinaryWith<decltype(f), T>{f, a, true}, b, y); });
 }
 
 template <class T>

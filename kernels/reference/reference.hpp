@@ -26,9 +26,11 @@ class ReferenceArray : public ArrayKernels<T> {
   void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
 
   // reduce.hpp
-  void sum(const ReduceShape& r, const T* x, T* y) override;
-  void max(const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
-  void max_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) override;
+  void reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) override;
+  void extreme(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
+  void extreme_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) override;
+  void scan(ScanOp op, bool reverse, const ReduceShape& r, const T* x, T* y) override;
+  void scan(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
 
   // index.hpp
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
@@ -41,6 +43,10 @@ class ReferenceFloat : public FloatKernels<T> {
   // unary.hpp
   void unary(const Unary& f, int64_t n, const T* x, T* y) override;
   void unary_backward(const Unary& f, int64_t n, const T* v, const T* dy, T* dx) override;
+
+  // reduce.hpp
+  void var(const ReduceShape& r, double correction, const T* x, T* mean, T* var) override;
+  void cumprod_backward(const ReduceShape& r, bool reverse, const T* x, const T* dy, T* dx) override;
 
   // matmul.hpp
   void matmul(const MatmulShape& s, const T* a, const T* b, T* y) override;

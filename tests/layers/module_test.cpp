@@ -5,6 +5,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/generator.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/layers/losses.hpp>
 #include <tern/optim/optimizer.hpp>
 
 #include <cmath>
