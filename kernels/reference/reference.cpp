@@ -4,6 +4,7 @@
 #include <tern/kernels/reference/cross_entropy.hpp>
 #include <tern/kernels/reference/dropout.hpp>
 #include <tern/kernels/reference/elementwise.hpp>
+#include <tern/kernels/reference/gather.hpp>
 #include <tern/kernels/reference/image_batch.hpp>
 #include <tern/kernels/reference/index.hpp>
 #include <tern/kernels/reference/linear.hpp>
@@ -13,6 +14,7 @@
 #include <tern/kernels/reference/reduce.hpp>
 #include <tern/kernels/reference/reference.hpp>
 #include <tern/kernels/reference/segments.hpp>
+#include <tern/kernels/reference/sort.hpp>
 #include <tern/kernels/reference/unary.hpp>
 
 #include <cstring>
