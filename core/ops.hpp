@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <utility>
+#include <variant>
 #include <vector>
 
 /// Every differentiable op as a free function. Each stands in its own file in core/ops/, its gradient beside it.
@@ -220,17 +221,172 @@ Tensor log_softmax(const Tensor& x, std::int64_t dim);
 /// [m, k] x [k, n], or a batch of them: [b, m, k] x [b, k, n], where one side may lack the batch.
 Tensor matmul(const Tensor& a, const Tensor& b);
 
-/// Along an existing dimension; all other sizes must agree.
+// Of masks, uint8, what is not 0 holds. Everything broadcasts, on any dtype, which follow the rule of arithmetic.
+/// a where the condition, a mask, holds, else b. Neither gets a gradient where it is not taken.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, Scalar b);
+Tensor where(const Tensor& condition, Scalar a, const Tensor& b);
+Tensor where(const Tensor& condition, Scalar a, Scalar b);
+/// x, or value, which x's dtype must be able to hold, where the mask holds.
+Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
+// uint8, 1 where it holds, no gradient; of numbers, whether they are not 0.
+Tensor logical_and(const Tensor& a, const Tensor& b);
+Tensor logical_or(const Tensor& a, const Tensor& b);
+Tensor logical_xor(const Tensor& a, const Tensor& b);
+Tensor logical_not(const Tensor& x);
+Tensor isnan(const Tensor& x);
+Tensor isinf(const Tensor& x);
+Tensor isfinite(const Tensor& x);
+/// |a - b| <= atol + rtol |b|, or equal, infinities included.
+Tensor isclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
+bool allclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
+bool equal(const Tensor& a, const Tensor& b);  ///< of one shape, dtype and device, with equal elements
+
+// Arrangements, of any dtype.
+/// Along an existing dimension; all other sizes must agree. Of several dtypes the later wins.
 Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
 /// Along a new dimension; all shapes must agree.
 Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
-/// The slices of x along dim that index, int64 [n], names, of any dtype. A tensor of shape [] is one slice, and stays so.
-/// An index out of range is an Error, on cuda NaN or 0.
+Tensor hstack(const std::vector<Tensor>& tensors);  ///< cat along dimension 1, of vectors 0
+Tensor vstack(const std::vector<Tensor>& tensors);  ///< cat along dimension 0, of vectors as rows
+/// Views of pieces of split_size along dim, the last one may be smaller; or of these sizes; or of `chunks` pieces, or
+/// fewer, the same way; or of each slice.
+std::vector<Tensor> split(const Tensor& x, std::int64_t split_size, std::int64_t dim = 0);
+std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, std::int64_t dim = 0);
+std::vector<Tensor> chunk(const Tensor& x, std::int64_t chunks, std::int64_t dim = 0);
+std::vector<Tensor> unbind(const Tensor& x, std::int64_t dim = 0);
+/// The view x[start:end:step] of Python along dim: negative numbers count from the end, those out of range are moved to
+/// the nearest there is. step is at least 1.
+Tensor slice(const Tensor& x, std::int64_t dim = 0, std::optional<std::int64_t> start = {},
+             std::optional<std::int64_t> end = {}, std::int64_t step = 1);
+/// The view of x's elements [.., i, i + offset, ..], their place i as the last dimension.
+Tensor diagonal(const Tensor& x, std::int64_t offset = 0, std::int64_t dim1 = 0, std::int64_t dim2 = 1);
+/// The diagonal of a matrix, or the matrix that has x [n] there and else 0.
+Tensor diag(const Tensor& x, std::int64_t diagonal = 0);
+Tensor tril(const Tensor& x, std::int64_t diagonal = 0);  ///< 0 above the diagonal of the last two dimensions
+Tensor triu(const Tensor& x, std::int64_t diagonal = 0);  ///< 0 below it
+Tensor flip(const Tensor& x, const Shape& dims);          ///< the order reversed
+inline Tensor fliplr(const Tensor& x) { return flip(x, {1}); }
+inline Tensor flipud(const Tensor& x) { return flip(x, {0}); }
+/// Moved on by so many places, and what leaves at the end comes in at the front. Without dims over all in a row.
+Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims = {});
+inline Tensor roll(const Tensor& x, std::int64_t shift) { return roll(x, Shape{shift}); }
+inline Tensor roll(const Tensor& x, std::int64_t shift, std::int64_t dim) { return roll(x, Shape{shift}, Shape{dim}); }
+/// The whole, so many times along each dimension, new ones in front. tile may name fewer, the last ones.
+Tensor repeat(const Tensor& x, const Shape& repeats);
+Tensor tile(const Tensor& x, const Shape& repeats);
+/// Each slice along dim so many times, in one number or int64 [n]. Without dim, of all in a row.
+Tensor repeat_interleave(const Tensor& x, std::int64_t repeats, std::optional<std::int64_t> dim = {});
+Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, std::optional<std::int64_t> dim = {});
+Tensor movedim(const Tensor& x, const Shape& source, const Shape& destination);
+inline Tensor movedim(const Tensor& x, std::int64_t source, std::int64_t destination) {
+  return movedim(x, Shape{source}, Shape{destination});
+}
+inline Tensor swapaxes(const Tensor& x, std::int64_t dim0, std::int64_t dim1) { return x.transpose(dim0, dim1); }
+inline Tensor swapdims(const Tensor& x, std::int64_t dim0, std::int64_t dim1) { return x.transpose(dim0, dim1); }
+Tensor unflatten(const Tensor& x, std::int64_t dim, const Shape& sizes);  ///< one of the sizes may be -1
+inline Tensor broadcast_to(const Tensor& x, const Shape& shape) { return x.expand(shape); }
+std::vector<Tensor> broadcast_tensors(const std::vector<Tensor>& tensors);
+enum class Indexing { ij, xy };
+/// Tensors [n0], [n1], ... each broadcast to [n0, n1, ...]; with xy the first two change places in that.
+std::vector<Tensor> meshgrid(const std::vector<Tensor>& tensors, Indexing indexing = Indexing::ij);
+enum class PadMode { constant, reflect, replicate, circular };
+/// Two numbers for each dimension, before and after, the last one's first; negative ones cut off. reflect does not
+/// repeat the edge, circular goes on from the other side.
+Tensor pad(const Tensor& x, const std::vector<std::int64_t>& pad, PadMode mode = PadMode::constant, Scalar value = 0);
+
+// Indices are int64. One out of range is an Error; on cuda, where the host does not see it, NaN or 0 is read, and
+// nothing written.
+/// The slices of x along dim that index, int64 [n], names, of any dtype. A tensor of shape [] is one slice, and stays
+/// so.
 Tensor index_select(const Tensor& x, std::int64_t dim, const Tensor& index);
+/// y[i, j, ...] = x[i, index[i, j, ...], ...] with dim 1. In no other dimension is index larger than x.
+Tensor gather(const Tensor& x, std::int64_t dim, const Tensor& index);
+/// The same, index and x broadcasting but along dim. Negative indices count from the end. Without dim of all in a row.
+Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<std::int64_t> dim = {});
+/// x with y[i, index[i, j, ...], ...] = src[i, j, ...], or value: where that is several the last one, which takes the
+/// gradient. No dimension of index is larger than src's.
+Tensor scatter(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& src);
+Tensor scatter(const Tensor& x, std::int64_t dim, const Tensor& index, Scalar value);
+/// The same with += in place of =, always in the same order.
+Tensor scatter_add(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& src);
+/// x with alpha times slice j of source along dim added to slice index[j].
+Tensor index_add(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);
+/// The elements of x in a row that index names, in its shape. Negative ones count from the end.
+Tensor take(const Tensor& x, const Tensor& index);
+/// Those for which the mask holds, in a row; both broadcast. Waits for the device, as do the next, and masks in
+/// index().
+Tensor masked_select(const Tensor& x, const Tensor& mask);
+Tensor nonzero(const Tensor& x);  ///< the places of what is not 0, int64 [how many, x.dim()]
+inline Tensor argwhere(const Tensor& x) { return nonzero(x); }
+
+// Python's x[1, :, None, ..., 2:8:2, t] is index(x, {1, Slice(), None, Ellipsis, Slice{2, 8, 2}, t}), with t indices of
+// any shape, or a mask.
+struct Slice {
+  std::optional<std::int64_t> start = {}, end = {};
+  std::int64_t step = 1;
+};
+inline constexpr std::nullopt_t None = std::nullopt;
+inline constexpr struct EllipsisType {
+} Ellipsis;
+using TensorIndex = std::variant<std::int64_t, Slice, Tensor, std::nullopt_t, EllipsisType>;
+/// A view where there are but numbers and slices. Tensors of indices broadcast to each other, and their shape stands
+/// where they stood, or in front if that is apart. Negative indices count from the end.
+Tensor index(const Tensor& x, const std::vector<TensorIndex>& indices);
+/// x with what index() would show replaced by values, which broadcast, or, `accumulate`, added to. Of several values
+/// for one element the last stays.
+Tensor index_put(const Tensor& x, const std::vector<TensorIndex>& indices, const Tensor& values,
+                 bool accumulate = false);
+/// The same in place.
+const Tensor& index_put_(const Tensor& x, const std::vector<TensorIndex>& indices, const Tensor& values,
+                         bool accumulate = false);
+
+struct SortResult {
+  Tensor values, indices;
+};
+/// Along dim, in rising order, or falling. Equals stay in their order. NaN is larger than any number.
+SortResult sort(const Tensor& x, std::int64_t dim = -1, bool descending = false);
+Tensor argsort(const Tensor& x, std::int64_t dim = -1, bool descending = false);
+inline Tensor msort(const Tensor& x) { return sort(x, 0).values; }
+/// The first k of it, from the largest on or from the smallest.
+SortResult topk(const Tensor& x, std::int64_t k, std::int64_t dim = -1, bool largest = true);
+/// The k-th smallest along dim, counted from 1.
+SortResult kthvalue(const Tensor& x, std::int64_t k, std::int64_t dim = -1, bool keepdim = false);
+struct UniqueResult {
+  Tensor output;           ///< [m], rising
+  Tensor inverse_indices;  ///< int64 in x's shape: which of them x is
+  Tensor counts;           ///< int64 [m]
+};
+/// The different elements, each NaN for itself. Computed on the host. unique_consecutive: of neighbours in a row,
+/// unsorted.
+UniqueResult unique(const Tensor& x);
+UniqueResult unique_consecutive(const Tensor& x);
+/// How often each of 0, 1, ... is in x [n] of integers, int64; or the sum of the weights that stand at those places.
+/// [the largest + 1, or minlength if that is more]. Waits for the device.
+Tensor bincount(const Tensor& x, const Tensor& weights = {}, std::int64_t minlength = 0);
+/// How many of sorted, rising along the last dimension, are less than each value, or, `right`, no larger: int64 in
+/// values' shape. sorted is [n], or like values but for the last dimension. bucketize has its arguments the other way
+/// round.
+Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right = false);
+inline Tensor bucketize(const Tensor& values, const Tensor& boundaries, bool right = false) {
+  return searchsorted(boundaries, values, right);
+}
+/// x int64 [...] -> [..., num_classes], 1 at x and else 0. Without num_classes, which waits for the device, the largest
+/// + 1.
+Tensor one_hot(const Tensor& x, std::int64_t num_classes = -1);
+
+// Made of nothing.
+/// From start on by step as long as end is not reached: int64 where all are whole, else float32, unless options are
+/// given.
+Tensor arange(Scalar start, Scalar end, Scalar step = 1);
+Tensor arange(Scalar start, Scalar end, Scalar step, const TensorOptions& options);
+Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options = {});
+Tensor eye(std::int64_t n, const TensorOptions& options = {});
+Tensor eye(std::int64_t n, std::int64_t m, const TensorOptions& options = {});
+Tensor full_like(const Tensor& x, Scalar value);
 
 /// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
-              Activation activation = Activation::none);
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Activation activation = Activation::none);
 
 struct Conv2dOptions {
   HeightWidth stride = 1, padding = 0, dilation = 1;

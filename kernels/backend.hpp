@@ -288,12 +288,33 @@ class ArrayKernels {
   /// y[o, j, i] = the extreme x[o, k, i] for k up to j, indices[o, j, i] = its last k.
   virtual void scan(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) = 0;
 
+  /// y = a where the mask is not 0, else b, over the box: a and the mask are walked by s.a and s.b, b and y lie densely in
+  /// the order of the walk. y may alias b.
+  virtual void where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) = 0;
+
   /// y[o, j, i] = x[o, index[j], i] for j in [0, count). x is [r.outer, r.n, r.inner]; indices are within [0, r.n).
   virtual void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) = 0;
 
   /// dx[o, k, i] = sum of dy[o, j, i] over the j with index[j] == k, in rising j: the gradient of index_select. Here an
   /// index may be -1, whose dy goes nowhere.
   virtual void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) = 0;
+
+  // With an index of its own for each element. Full is [r.outer, r.n, r.inner], picked and index are [r.outer, count,
+  // r.inner]; indices are within [0, r.n). In the latter two `full` is changed where an index says so.
+  /// picked[o, j, i] = full[o, index[o, j, i], i].
+  virtual void gather(const ReduceShape& r, int64_t count, const T* full, const int64_t* index, T* picked) = 0;
+  /// full[o, index[o, j, i], i] = picked[o, j, i]; of several j the last one.
+  virtual void scatter(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) = 0;
+  /// full[o, index[o, j, i], i] += picked[o, j, i], in an order that follows from the sizes and indices alone.
+  virtual void scatter_add(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) = 0;
+
+  /// y [rows, k] = the first k of each row of x [rows, n], sorted from the least on or, descending, from the largest,
+  /// and indices where in the row they were. Equals stay in their order. NaN is larger than any number.
+  virtual void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices) = 0;
+  /// y [rows, count] = how many of each row of x [rows, n], which is sorted, are less than v [rows, count], or, `right`,
+  /// no larger. All are before NaN.
+  virtual void searchsorted(int64_t rows, int64_t n, int64_t count, bool right, const T* x, const T* v,
+                            int64_t* y) = 0;
 };
 
 /// Kernels for float and double: all that has a gradient. `dy` is the gradient of the loss by y, `dx` by x, and so on.

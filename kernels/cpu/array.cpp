@@ -282,6 +282,22 @@ void CpuArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T* 
 }
 
 template <class T>
+void CpuArray<T>::where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) {
+  const Strided t = walk_of(s);
+  const int64_t step_a = t.a[t.ndim - 1], step_mask = t.b[t.ndim - 1];
+  for_each_run(t, [&](int64_t i, int64_t at_a, int64_t at_mask, int64_t n) {
+    const T* const from = a + at_a;
+    const uint8_t* const m = mask + at_mask;
+    if (step_a == 1 && step_mask == 1) {
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) y[i + j] = m[j] ? from[j] : b[i + j];
+    } else {
+      for (int64_t j = 0; j < n; ++j) y[i + j] = m[j * step_mask] ? from[j * step_a] : b[i + j];
+    }
+  });
+}
+
+template <class T>
 void CpuArray<T>::reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) {
   if (f.op == ReduceOp::sum) return reduce_columns(r, x, Sum<T>{y});
   if (f.op == ReduceOp::prod) return reduce_columns(r, x, Prod<T>{{y}});

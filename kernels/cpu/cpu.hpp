@@ -17,10 +17,17 @@ class CpuArray : public ReferenceArray<T> {
   using ReferenceArray<T>::binary;  // those with a number come back to the one below
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
   void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
+  void where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) override;
   void reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) override;
   void extreme(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
   void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) override;
+
+  // gather.cpp
+  void gather(const ReduceShape& r, int64_t count, const T* full, const int64_t* index, T* picked) override;
+  void scatter(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+  void scatter_add(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+  void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices) override;
 };
 
 class CpuFloat32 : public ReferenceFloat<float> {

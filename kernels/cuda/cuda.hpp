@@ -38,6 +38,7 @@ class CudaArray : public ArrayKernels<T> {
   void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) override;
   void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
+  void where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) override;
 
   // copy.cu
   void copy(const Strided& s, const T* a, T* b) override;
@@ -54,6 +55,15 @@ class CudaArray : public ArrayKernels<T> {
   // index.cu
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
   void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) override;
+
+  // gather.cu
+  void gather(const ReduceShape& r, int64_t count, const T* full, const int64_t* index, T* picked) override;
+  void scatter(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+  void scatter_add(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+
+  // sort.cu
+  void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices) override;
+  void searchsorted(int64_t rows, int64_t n, int64_t count, bool right, const T* x, const T* v, int64_t* y) override;
 
  private:
   int device_;

@@ -184,6 +184,21 @@ void map_box(const Strided& s, const int64_t* strides, F f, const T* x, Y* y) {
   });
 }
 
+template <class T>
+struct Where {
+  __device__ T operator()(T a, uint8_t mask, T b) const { return mask ? a : b; }
+};
+
+template <class I, class T>
+__global__ void __launch_bounds__(block_size, 4)
+    where_strided(I n, const __grid_constant__ Walk<I> walk, const T* a, const uint8_t* mask, const T* b, T* y) {
+  for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) {
+    I in_a, in_mask;
+    walk.locate(i, in_a, in_mask);
+    y[i] = mask[in_mask] ? a[in_a] : b[i];
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -252,6 +267,18 @@ void CudaArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T*
   map_dense(n, MaskedFill<T>{value}, y, mask, x);
 }
 
+template <class T>
+void CudaArray<T>::where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) {
+  const DeviceGuard guard(device_);
+  const int64_t n = s.numel();
+  if (n == 0) return;
+  const Strided walk = simplified(s);
+  if (is_dense(walk)) return map_dense(n, Where<T>{}, y, a, mask, b);
+  with_index(reach(walk), [&]<class I>(I) {
+    launch(where_strided<I, T>, grid_for(n), block_size, 0, current_stream(), n, Walk<I>(walk), a, mask, b, y);
+  });
+}
+
 template void CudaArray<float>::fill(int64_t, float, float*);
 template void CudaArray<float>::cast(int64_t, const float*, float*);
 template void CudaArray<float>::cast(int64_t, const float*, double*);
@@ -263,6 +290,7 @@ template void CudaArray<float>::binary(BinaryOp, const Strided&, float, const fl
 template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, const float*, uint8_t*);
 template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, float, uint8_t*);
 template void CudaArray<float>::masked_fill(int64_t, const uint8_t*, float, const float*, float*);
+template void CudaArray<float>::where(const Strided&, const float*, const uint8_t*, const float*, float*);
 template void CudaArray<double>::fill(int64_t, double, double*);
 template void CudaArray<double>::cast(int64_t, const double*, float*);
 template void CudaArray<double>::cast(int64_t, const double*, double*);
@@ -274,6 +302,7 @@ template void CudaArray<double>::binary(BinaryOp, const Strided&, double, const 
 template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, const double*, uint8_t*);
 template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, double, uint8_t*);
 template void CudaArray<double>::masked_fill(int64_t, const uint8_t*, double, const double*, double*);
+template void CudaArray<double>::where(const Strided&, const double*, const uint8_t*, const double*, double*);
 template void CudaArray<int64_t>::fill(int64_t, int64_t, int64_t*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, float*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, double*);
@@ -285,6 +314,7 @@ template void CudaArray<int64_t>::binary(BinaryOp, const Strided&, int64_t, cons
 template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, const int64_t*, uint8_t*);
 template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, int64_t, uint8_t*);
 template void CudaArray<int64_t>::masked_fill(int64_t, const uint8_t*, int64_t, const int64_t*, int64_t*);
+template void CudaArray<int64_t>::where(const Strided&, const int64_t*, const uint8_t*, const int64_t*, int64_t*);
 template void CudaArray<uint8_t>::fill(int64_t, uint8_t, uint8_t*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, float*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, double*);
@@ -296,5 +326,6 @@ template void CudaArray<uint8_t>::binary(BinaryOp, const Strided&, uint8_t, cons
 template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, const uint8_t*, uint8_t*);
 template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, uint8_t, uint8_t*);
 template void CudaArray<uint8_t>::masked_fill(int64_t, const uint8_t*, uint8_t, const uint8_t*, uint8_t*);
+template void CudaArray<uint8_t>::where(const Strided&, const uint8_t*, const uint8_t*, const uint8_t*, uint8_t*);
 
 }  // namespace tern::kernels

@@ -163,4 +163,9 @@ void ReferenceArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, con
   for (int64_t i = 0; i < n; ++i) y[i] = mask[i] ? value : x[i];
 }
 
+template <class T>
+void ReferenceArray<T>::where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) {
+  walk(s, [&](int64_t i, int64_t at_a, int64_t at_mask) { y[i] = mask[at_mask] ? a[at_a] : b[i]; });
+}
+
 }  // namespace tern::kernels

@@ -4,6 +4,7 @@
 #include <tern/kernels/reference/cross_entropy.hpp>
 #include <tern/kernels/reference/dropout.hpp>
 #include <tern/kernels/reference/elementwise.hpp>
+#include <tern/kernels/reference/gather.hpp>
 #include <tern/kernels/reference/group_norm.hpp>
 #include <tern/kernels/reference/image_batch.hpp>
 #include <tern/kernels/reference/index.hpp>
@@ -14,6 +15,7 @@
 #include <tern/kernels/reference/reduce.hpp>
 #include <tern/kernels/reference/reference.hpp>
 #include <tern/kernels/reference/segments.hpp>
+#include <tern/kernels/reference/sort.hpp>
 #include <tern/kernels/reference/unary.hpp>
 
 #include <cstring>

@@ -24,6 +24,7 @@ class ReferenceArray : public ArrayKernels<T> {
   void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) override;
   void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
+  void where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) override;
 
   // reduce.hpp
   void reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) override;
@@ -35,6 +36,15 @@ class ReferenceArray : public ArrayKernels<T> {
   // index.hpp
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
   void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) override;
+
+  // gather.hpp
+  void gather(const ReduceShape& r, int64_t count, const T* full, const int64_t* index, T* picked) override;
+  void scatter(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+  void scatter_add(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+
+  // sort.hpp
+  void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices) override;
+  void searchsorted(int64_t rows, int64_t n, int64_t count, bool right, const T* x, const T* v, int64_t* y) override;
 };
 
 template <class T>

@@ -15,8 +15,7 @@ using Inputs = const std::vector<Tensor>&;
 
 /// Inputs of these shapes in any layout. No two values lie within 0.004 of each other, nor any that near to 0, except
 /// for those that a layout repeats.
-Problem problem(Random& random, const std::vector<Shape>& shapes, const Function& f,
-                bool may_repeat = true) {
+Problem problem(Random& random, const std::vector<Shape>& shapes, const Function& f, bool may_repeat = true) {
   std::vector<Layout> layouts;
   std::int64_t n = 0;
   for (const Shape& shape : shapes) n += layouts.emplace_back(random, shape, may_repeat).source_shape.numel();
@@ -128,6 +127,248 @@ Problem index_select_case(Random& random) {
   const std::int64_t size = shape[static_cast<int>(dim < 0 ? dim + shape.size() : dim)];
   const std::vector<std::int64_t> index = random.indices(random.integer(1, 6), size);
   return problem(random, {shape}, [=](Inputs x) { return index_select(x[0], dim, tensor(index, x[0].device())); });
+}
+
+Tensor mask_on(const Tensor& x, const std::vector<std::uint8_t>& mask, const Shape& shape) {
+  return tensor(mask, x.device()).reshape(shape);
+}
+
+/// A mask and two tensors that broadcast to each other.
+Problem where_case(Random& random) {
+  const Shape both = random_shape(random, 0, 4, 4);
+  std::vector<Shape> shapes(3, both);
+  for (Shape& shape : shapes) {
+    for (int d = 0; d < shape.size(); ++d) {
+      if (random.chance(0.3)) shape[d] = 1;
+    }
+    while (!shape.empty() && random.chance(0.2)) shape.erase(0);
+  }
+  const std::vector<std::uint8_t> mask = random.between<std::uint8_t>(shapes[2].numel(), 0, 2);
+  return problem(random, {shapes[0], shapes[1]},
+                 [=](Inputs x) { return where(mask_on(x[0], mask, shapes[2]), x[0], x[1]); });
+}
+
+Problem masked_case(Random& random, bool select) {
+  const Shape shape = random_shape(random, 0, 4, 4);
+  Shape narrow = shape;
+  while (!narrow.empty() && random.chance(0.2)) narrow.erase(0);
+  std::vector<std::uint8_t> mask = random.between<std::uint8_t>(narrow.numel(), 0, 2);
+  mask[0] = 1;
+  return problem(random, {shape}, [=](Inputs x) {
+    const Tensor m = mask_on(x[0], mask, narrow);
+    return select ? masked_select(x[0], m) : masked_fill(x[0], m, 0.5);
+  });
+}
+
+enum class Pick { gather, scatter, scatter_value, scatter_add, take_along_dim };
+
+/// Indices that are often equal, in no more places than x has.
+Problem pick_case(Random& random, Pick pick) {
+  const Shape shape = random_shape(random, 1, 4, 4);
+  const int d = static_cast<int>(random.integer(0, shape.size() - 1));
+  Shape at = shape;
+  for (int i = 0; i < at.size(); ++i) {
+    if (i == d) {
+      at[i] = random.integer(1, 5);
+    } else if (random.chance(0.3) && pick != Pick::take_along_dim) {
+      at[i] = random.integer(1, at[i]);
+    }
+  }
+  Shape from = at;
+  for (int i = 0; i < from.size(); ++i) from[i] += random.chance(0.2) ? 1 : 0;
+  const std::vector<std::int64_t> index = random.indices(at.numel(), shape[d]);
+  std::vector<Shape> shapes{shape};
+  if (pick == Pick::scatter || pick == Pick::scatter_add) shapes.push_back(from);
+  return problem(random, shapes, [=](Inputs x) {
+    const Tensor i = tensor(index, x[0].device()).reshape(at);
+    switch (pick) {
+      case Pick::gather:
+        return gather(x[0], d, i);
+      case Pick::scatter:
+        return scatter(x[0], d - x[0].dim(), i, x[1]);
+      case Pick::scatter_value:
+        return scatter(x[0], d, i, 0.5);
+      case Pick::scatter_add:
+        return scatter_add(x[0], d, i, x[1]);
+      case Pick::take_along_dim:
+        return take_along_dim(x[0], i - shape[d], d);
+    }
+    return Tensor();
+  });
+}
+
+Problem index_add_case(Random& random) {
+  const Shape shape = random_shape(random, 1, 4, 4);
+  const int d = static_cast<int>(random.integer(0, shape.size() - 1));
+  Shape from = shape;
+  from[d] = random.integer(1, 5);
+  const std::vector<std::int64_t> index = random.indices(from[d], shape[d]);
+  return problem(random, {shape, from},
+                 [=](Inputs x) { return index_add(x[0], d, tensor(index, x[0].device()), x[1], 1.5); });
+}
+
+/// x[..., t0, :, t1] and the like: what is shown, or changed.
+Problem index_case(Random& random, bool put, bool accumulate = false) {
+  const Shape shape = random_shape(random, 2, 4, 4);
+  const Shape at = random_shape(random, 0, 2, 3);
+  std::vector<std::vector<std::int64_t>> places;
+  for (std::int64_t size : shape) {
+    places.push_back(random.indices(at.numel(), 2 * size));
+    for (std::int64_t& i : places.back()) i -= size;
+  }
+  std::vector<int> kinds;
+  for (int d = 0; d < shape.size(); ++d) kinds.push_back(static_cast<int>(random.integer(0, 3)));
+  const bool ellipsis = kinds.back() == 1;
+  const auto indices = [=](const Tensor& x) {
+    std::vector<TensorIndex> all;
+    for (int d = 0; d < shape.size(); ++d) {
+      const std::vector<std::int64_t>& place = places[static_cast<std::size_t>(d)];
+      switch (kinds[static_cast<std::size_t>(d)]) {
+        case 0:
+          all.emplace_back(place[0]);
+          break;
+        case 1:
+          if (d < shape.size() - 1) {
+            all.emplace_back(Slice{});
+          } else if (ellipsis) {
+            all.emplace_back(Ellipsis);
+          }
+          break;
+        case 2:
+          all.emplace_back(Slice{d % 2 == 0 ? -shape[d] : 0, {}, 2});
+          all.emplace_back(None);
+          break;
+        default:
+          all.emplace_back(tensor(place, x.device()).reshape(at));
+      }
+    }
+    return all;
+  };
+  if (!put) return problem(random, {shape}, [=](Inputs x) { return index(x[0], indices(x[0])); });
+  const Shape values = index(zeros(shape), indices(zeros({}))).shape();
+  return problem(random, {shape, values}, [=](Inputs x) { return index_put(x[0], indices(x[0]), x[1], accumulate); });
+}
+
+Problem take_case(Random& random) {
+  const Shape shape = random_shape(random, 0, 3, 4), at = random_shape(random, 0, 2, 4);
+  const std::vector<std::int64_t> index = random.indices(at.numel(), shape.numel());
+  return problem(random, {shape}, [=](Inputs x) { return take(x[0], tensor(index, x[0].device()).reshape(at)); });
+}
+
+/// Some of the values along a dimension in their order.
+Problem sort_case(Random& random, bool top) {
+  const Shape shape = random_shape(random, 1, 4, 4);
+  const std::int64_t dim = random.integer(-shape.size(), shape.size() - 1);
+  const std::int64_t size = shape[static_cast<int>(dim < 0 ? dim + shape.size() : dim)], k = random.integer(1, size);
+  const bool descending = random.chance(0.5);
+  return problem(random, {shape}, [=](Inputs x) {
+    return top ? topk(x[0], k, dim, descending).values + kthvalue(x[0], k, dim, true).values
+               : sort(x[0], dim, descending).values;
+  });
+}
+
+Problem slice_case(Random& random) {
+  const Shape shape = random_shape(random, 1, 4, 5);
+  const int d = static_cast<int>(random.integer(0, shape.size() - 1));
+  const std::int64_t start = random.integer(-shape[d], shape[d] - 1), step = random.integer(1, 3);
+  return problem(random, {shape}, [=](Inputs x) { return slice(x[0], d, start, {}, step); });
+}
+
+/// Of two dimensions of several.
+Problem diagonal_case(Random& random) {
+  const Shape shape = random_shape(random, 2, 4, 4), order = random_order(random, shape.size());
+  const int a = static_cast<int>(order[0]), b = static_cast<int>(order[1]);
+  const std::int64_t offset = random.integer(1 - shape[a], shape[b] - 1);
+  return problem(random, {shape}, [=](Inputs x) { return diagonal(x[0], offset, a, b - x[0].dim()); });
+}
+
+Problem diag_case(Random& random, int dims) {
+  const Shape shape = dims == 1 ? Shape{random.integer(1, 5)} : Shape{random.integer(1, 5), random.integer(1, 5)};
+  const std::int64_t at = dims == 1 ? random.integer(-2, 2) : random.integer(1 - shape[0], shape[1] - 1);
+  return problem(random, {shape}, [=](Inputs x) { return diag(x[0], at); });
+}
+
+Problem triangle_case(Random& random) {
+  const Shape shape = random_shape(random, 2, 4, 4);
+  const std::int64_t at = random.integer(-2, 2);
+  const bool lower = random.chance(0.5);
+  return problem(random, {shape}, [=](Inputs x) { return lower ? tril(x[0], at) : triu(x[0], at); });
+}
+
+/// flip and roll of some dimensions.
+Problem flip_roll_case(Random& random) {
+  const Shape shape = random_shape(random, 1, 4, 4);
+  Shape dims, shifts;
+  for (const std::int64_t d : random_order(random, shape.size())) {
+    if (!dims.empty() && random.chance(0.5)) continue;
+    dims.push_back(d);
+    shifts.push_back(random.integer(-5, 5));
+  }
+  const int kind = static_cast<int>(random.integer(0, 2));
+  return problem(random, {shape}, [=](Inputs x) {
+    return kind == 0 ? flip(x[0], dims) : kind == 1 ? roll(x[0], shifts, dims) : roll(x[0], shifts[0]);
+  });
+}
+
+Problem repeat_case(Random& random) {
+  const Shape shape = random_shape(random, 0, 3, 3);
+  Shape repeats = shape;
+  if (random.chance(0.3)) repeats.insert(0, 0);
+  for (int d = 0; d < repeats.size(); ++d) repeats[d] = random.integer(1, 3);
+  const std::int64_t dim = random.integer(0, std::max(0, shape.size() - 1));
+  const int kind = static_cast<int>(random.integer(0, 3));
+  std::vector<std::int64_t> times = random.indices(shape.empty() ? 1 : shape[static_cast<int>(dim)], 3);
+  times[0] = 1;
+  return problem(random, {shape}, [=](Inputs x) {
+    switch (kind) {
+      case 0:
+        return repeat(x[0], repeats);
+      case 1:
+        return tile(x[0], repeats);
+      case 2:
+        return repeat_interleave(x[0], 2, dim);
+      default:
+        return repeat_interleave(x[0], tensor(times, x[0].device()), dim);
+    }
+  });
+}
+
+Problem pieces_case(Random& random) {
+  const Shape shape = random_shape(random, 1, 4, 4);
+  const int d = static_cast<int>(random.integer(0, shape.size() - 1));
+  const std::int64_t n = random.integer(1, 3), first = random.integer(0, shape[d]);
+  const int kind = static_cast<int>(random.integer(0, 3));
+  return problem(random, {shape}, [=](Inputs x) {
+    std::vector<Tensor> parts = kind == 0   ? split(x[0], n, d)
+                                : kind == 1 ? split(x[0], {first, shape[d] - first}, d)
+                                : kind == 2 ? chunk(x[0], n, d)
+                                            : unbind(x[0], d);
+    std::reverse(parts.begin(), parts.end());
+    return kind == 3 ? stack(parts, d) : cat(parts, d);
+  });
+}
+
+Problem movedim_case(Random& random) {
+  const Shape shape = random_shape(random, 1, 4, 3);
+  const std::int64_t a = random.integer(0, shape.size() - 1), b = random.integer(-shape.size(), shape.size() - 1);
+  return problem(random, {shape}, [=](Inputs x) { return unflatten(movedim(x[0], a, b), -1, {1, -1}); });
+}
+
+Problem meshgrid_case(Random& random) {
+  const Shape a{random.integer(1, 4)}, b{random.integer(1, 4)};
+  const Indexing indexing = random.pick({Indexing::ij, Indexing::xy});
+  return problem(random, {a, b}, [=](Inputs x) { return stack(meshgrid({x[0], x[1]}, indexing)); });
+}
+
+Problem pad_case(Random& random, PadMode mode) {
+  const Shape shape = random_shape(random, 1, 4, 4);
+  std::vector<std::int64_t> by;
+  for (int d = shape.size() - 1; d >= 0 && (by.empty() || random.chance(0.5)); --d) {
+    const std::int64_t most = mode == PadMode::reflect ? shape[d] - 1 : mode == PadMode::circular ? shape[d] : 3;
+    by.push_back(random.integer(-(shape[d] - 1) / 2, most));
+    by.push_back(random.integer(-(shape[d] - 1) / 2, most));
+  }
+  return problem(random, {shape}, [=](Inputs x) { return pad(x[0], by, mode, 0.5); });
 }
 
 /// Another shape with as many elements.
@@ -421,6 +662,35 @@ std::vector<OpCase> all_cases() {
       {"cat", cat_case},
       {"stack", stack_case},
       {"index_select", index_select_case},
+      {"where", where_case},
+      {"masked_fill", [](Random& r) { return masked_case(r, false); }},
+      {"masked_select", [](Random& r) { return masked_case(r, true); }},
+      {"gather", [](Random& r) { return pick_case(r, Pick::gather); }},
+      {"scatter", [](Random& r) { return pick_case(r, Pick::scatter); }},
+      {"scatter of a number", [](Random& r) { return pick_case(r, Pick::scatter_value); }},
+      {"scatter_add", [](Random& r) { return pick_case(r, Pick::scatter_add); }},
+      {"take_along_dim", [](Random& r) { return pick_case(r, Pick::take_along_dim); }},
+      {"index_add", index_add_case},
+      {"index", [](Random& r) { return index_case(r, false); }},
+      {"index_put", [](Random& r) { return index_case(r, true); }},
+      {"index_put, accumulated", [](Random& r) { return index_case(r, true, true); }},
+      {"take", take_case},
+      {"sort", [](Random& r) { return sort_case(r, false); }},
+      {"topk and kthvalue", [](Random& r) { return sort_case(r, true); }},
+      {"slice", slice_case},
+      {"diagonal", diagonal_case},
+      {"diag of a vector", [](Random& r) { return diag_case(r, 1); }},
+      {"diag of a matrix", [](Random& r) { return diag_case(r, 2); }},
+      {"tril and triu", triangle_case},
+      {"flip and roll", flip_roll_case},
+      {"repeat, tile, repeat_interleave", repeat_case},
+      {"split, chunk, unbind", pieces_case},
+      {"movedim and unflatten", movedim_case},
+      {"meshgrid", meshgrid_case},
+      {"pad", [](Random& r) { return pad_case(r, PadMode::constant); }},
+      {"pad, reflect", [](Random& r) { return pad_case(r, PadMode::reflect); }},
+      {"pad, replicate", [](Random& r) { return pad_case(r, PadMode::replicate); }},
+      {"pad, circular", [](Random& r) { return pad_case(r, PadMode::circular); }},
       {"reshape", reshape_case},
       {"view", view_case},
       {"flatten", flatten_case},

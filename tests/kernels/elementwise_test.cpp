@@ -215,6 +215,22 @@ TEMPLATE_TEST_CASE("masked_fill", "[elementwise]", float, double, int64_t, uint8
   });
 }
 
+TEMPLATE_TEST_CASE("where", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(60, [](Random& random) {
+    const Box box = random_box(random, true);
+    std::vector<T> a = random.values<T>(box.n_a), b = random.values<T>(box.s.numel());
+    random.spoil(a), random.spoil(b);
+    const std::vector<uint8_t> mask = random.between<uint8_t>(box.n_b, 0, 3);
+    CAPTURE(box.s);
+    check_exact<T>(random, [&](auto& run) {
+      run.array().where(box.s, run.in(a), run.in(mask), run.in(b), run.out("y", box.dims()));
+      auto* y = run.inout("y, which is b", box.dims(), b);
+      run.array().where(box.s, run.in(a), run.in(mask), y, y);
+    });
+  });
+}
+
 TEMPLATE_TEST_CASE("compare", "[elementwise]", float, double, int64_t, uint8_t) {
   using T = TestType;
   for_each_case(60, [](Random& random) {
