@@ -28,10 +28,10 @@ struct Walk {
 
 }  // namespace
 
-Tensor recurrent(Cell cell, const Tensor& in_x, const Tensor& in_weight, const Tensor& bias, const Tensor& in_h,
+Tensor recurrent(Cell cell, const Tensor& in_x, const Tensor& in_weight, const Tensor& in_bias, const Tensor& in_h,
                  const Tensor& in_c, bool reverse) {
   const Tensor x = in_x.contiguous(), weight = in_weight.contiguous(), h = in_h.contiguous(),
-               c = in_c.defined() ? in_c.contiguous() : in_c;
+               bias = in_bias.defined() ? in_bias.contiguous() : in_bias, c = in_c.defined() ? in_c.contiguous() : in_c;
   const Walk walk{{cell, h.size(0), h.size(1)}, x.size(0), reverse};
   const std::int64_t T = walk.T, N = walk.shape.N, H = walk.shape.H, sums = walk.shape.sums();
   const kernels::LinearShape product{.rows = N, .in = H, .out = sums * H};
