@@ -18,10 +18,12 @@
 #include <tern/data/image_batches.hpp>
 #include <tern/data/synthetic.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+#include <tern/layers/attention.hpp>
 #include <tern/layers/embedding.hpp>
 #include <tern/layers/layers.hpp>
 #include <tern/layers/losses.hpp>
 #include <tern/layers/normalization.hpp>
+#include <tern/layers/recurrent.hpp>
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/graphed_step.hpp>
 #include <tern/optim/optimizer.hpp>

@@ -5,6 +5,7 @@
 #include <tern/kernels/unary.hpp>
 
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -218,8 +219,36 @@ MaxResult cummin(const Tensor& x, std::int64_t dim);
 Tensor softmax(const Tensor& x, std::int64_t dim);
 Tensor log_softmax(const Tensor& x, std::int64_t dim);
 
-/// [m, k] x [k, n], or a batch of them: [b, m, k] x [b, k, n], where one side may lack the batch.
+/// [..., m, k] x [..., k, n] -> [..., m, n], where the dimensions before the matrices broadcast. A vector counts as a
+/// row on the left and as a column on the right, and its 1 is not in the result.
 Tensor matmul(const Tensor& a, const Tensor& b);
+// The same, of these shapes only.
+Tensor mm(const Tensor& a, const Tensor& b);     ///< [m, k] x [k, n]
+Tensor bmm(const Tensor& a, const Tensor& b);    ///< [b, m, k] x [b, k, n]
+Tensor mv(const Tensor& a, const Tensor& b);     ///< [m, k] x [k]
+Tensor dot(const Tensor& a, const Tensor& b);    ///< [k] x [k] -> []
+Tensor outer(const Tensor& a, const Tensor& b);  ///< [m] x [n] -> [m, n], of any dtype
+/// beta input + alpha mm(a, b), input broadcasting. With beta = 0 input is not looked at.
+Tensor addmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta = 1, Scalar alpha = 1);
+/// The same with bmm.
+Tensor baddbmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta = 1, Scalar alpha = 1);
+/// Sums of products over named dimensions: einsum("bij,bjk->bik", {a, b}). As torch.einsum, with "..." and without
+/// "->", of one operand or more, which are contracted from left to right.
+Tensor einsum(std::string_view equation, const std::vector<Tensor>& operands);
+/// Contracts the last `dims` dimensions of a with the first of b.
+Tensor tensordot(const Tensor& a, const Tensor& b, std::int64_t dims = 2);
+/// Contracts dimension dims_a[i] of a with dims_b[i] of b.
+Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Shape& dims_b);
+
+/// softmax(scale q k' + mask) v for q [..., L, E], k [..., S, E], v [..., S, V] -> [..., L, V], where the dimensions in
+/// front broadcast. scale is 1 / sqrt(E) unless given. attn_mask, which broadcasts to [..., L, S], is uint8, with 1
+/// where a pair takes part, or of q's dtype, added to the scores; is_causal, which goes with no mask, takes row i to
+/// take part in columns 0 to i. A row of which no pair takes part is NaN, as in PyTorch up to 2.4. With dropout_p, the
+/// weights are dropped out, in training or not. Only where attn_mask needs a gradient are all scores held at once on
+/// the CPU.
+Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& attn_mask = {},
+                                    double dropout_p = 0, bool is_causal = false, std::optional<double> scale = {},
+                                    Generator& generator = default_generator());
 
 // Of masks, uint8, what is not 0 holds. Everything broadcasts, on any dtype, which follow the rule of arithmetic.
 /// a where the condition, a mask, holds, else b. Neither gets a gradient where it is not taken.

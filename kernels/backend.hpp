@@ -85,6 +85,33 @@ struct LinearShape {
   Activation activation = Activation::none;
 };
 
+/// B matrices each: q [B, L, E], k [B, S, E], v [B, S, V], y [B, L, V]. What is added to the scores, bias(b, i, j),
+/// lies at b / heads * bias_outer + b % heads * bias_inner + i * bias_row + j * bias_column.
+struct AttentionShape {
+  int64_t B = 0, L = 0, S = 0, E = 0, V = 0;
+  double scale = 1;
+  bool is_causal = false;  ///< row i takes part in columns 0 to i only
+  int64_t heads = 1, bias_outer = 0, bias_inner = 0, bias_row = 0, bias_column = 0;
+  double dropout_p = 0;
+
+  /// Draws that a row takes: whole Philox blocks.
+  int64_t row_draws() const { return (S + 3) / 4 * 4; }
+};
+
+/// What a recurrent layer does in a step.
+enum class Cell { tanh, relu, lstm, gru };
+
+/// N sequences, H numbers each.
+struct CellShape {
+  Cell cell = Cell::lstm;
+  int64_t N = 0, H = 0;
+
+  /// Sums that are made for each of the H numbers.
+  int64_t sums() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+  /// Numbers that are kept of each for the gradient.
+  int64_t kept() const { return cell == Cell::lstm || cell == Cell::gru ? 4 : 0; }
+};
+
 /// A convolution, max-pooling by windows of [R, S] side by side from the first element on, and an activation: y is
 /// [N, K, P, Q]. Windows of one element pool nothing. R * S is at most 256, and no window larger than what it pools.
 struct Conv2dMaxPool2dShape {
@@ -344,6 +371,34 @@ class FloatKernels {
   /// and then the inputs that only it needs: x goes with dw, w with dx.
   virtual void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
                                T* dbias) = 0;
+
+  /// y = p' v with p = softmax(scale q k' + bias) and, where dropout_p is not 0, p' = dropout(p): p(b, i, j) is dropped
+  /// by draw (b L + i) row_draws() + j. bias may be null. log_sum [B, L] is an output: the logarithm of what a row's
+  /// exponentials are divided by. A row whose scores are all -infinity is NaN; without columns y is 0.
+  virtual void attention(const AttentionShape& s, PhiloxState state, const T* q, const T* k, const T* v, const T* bias,
+                         T* y, T* log_sum) = 0;
+  /// The gradient, from y and log_sum as attention gave them: the scores are computed again.
+  virtual void attention_backward(const AttentionShape& s, PhiloxState state, const T* q, const T* k, const T* v,
+                                  const T* bias, const T* y, const T* log_sum, const T* dy, T* dq, T* dk, T* dv) = 0;
+
+  /// A step of N sequences. x [N, sums, H] is the input's part of the sums, r [N, sums, H] that of the state before;
+  /// before and after are the state c for lstm, else h; h is lstm's second output, else null. Products are elementwise:
+  ///   tanh, relu: after = tanh(x + r), or relu;
+  ///   lstm: i, f, g, o = the four x + r, through sigmoid, sigmoid, tanh, sigmoid; after = f before + i g,
+  ///         h = o tanh(after);
+  ///   gru: s, z = sigmoid(x + r) of the first two, n = tanh(x + s r) of the third; after = (1 - z) n + z before.
+  /// kept [N, kept, H] is for the gradient: i, f, g, o, or s, z, n and the third r. For lstm it may alias x.
+  /// Hochreiter, Schmidhuber, "Long short-term memory", 1997, with the forget gate of Gers, Schmidhuber, Cummins, 2000;
+  /// Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, with the reset gate after the
+  /// product.
+  virtual void recurrent_cell(const CellShape& s, const T* x, const T* r, const T* before, T* kept, T* after, T* h) = 0;
+  /// dx and dr [N, sums, H], which are the same but for gru: else dr is null. The gradient by the output h is dy + dh,
+  /// of which either may be null. carry [N, H] is read and written: for lstm the gradient by after, and then by before;
+  /// for gru that part of the gradient by the state that does not go through the sums, which is added to dy + dh, and
+  /// then the same by before; else it is null. before is read by lstm and gru, after by all but gru. dx may alias kept
+  /// where both are of one size.
+  virtual void recurrent_cell_backward(const CellShape& s, const T* kept, const T* before, const T* after, const T* dy,
+                                       const T* dh, T* carry, T* dx, T* dr) = 0;
 
   /// Cross-correlation with zero padding:
   /// y[n, k, p, q] = bias[k] + sum over c, r, s of w[k, c, r, s] * x[n, c', h, w'] with

@@ -45,6 +45,19 @@ class CpuFloat32 : public ReferenceFloat<float> {
   void linear_backward(const LinearShape& s, const float* x, const float* w, const float* y, const float* dy, float* dx,
                        float* dw, float* dbias) override;
 
+  // attention.cpp
+  void attention(const AttentionShape& s, PhiloxState state, const float* q, const float* k, const float* v,
+                 const float* bias, float* y, float* log_sum) override;
+  void attention_backward(const AttentionShape& s, PhiloxState state, const float* q, const float* k, const float* v,
+                          const float* bias, const float* y, const float* log_sum, const float* dy, float* dq,
+                          float* dk, float* dv) override;
+
+  // recurrent.cpp
+  void recurrent_cell(const CellShape& s, const float* x, const float* r, const float* before, float* kept,
+                      float* after, float* h) override;
+  void recurrent_cell_backward(const CellShape& s, const float* kept, const float* before, const float* after,
+                               const float* dy, const float* dh, float* carry, float* dx, float* dr) override;
+
   // conv2d.cpp
   void conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) override;
   void conv2d_backward_input(const Conv2dShape& s, const float* w, const float* dy, float* dx) override;

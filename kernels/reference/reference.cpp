@@ -1,4 +1,5 @@
 #include <tern/kernels/error.hpp>
+#include <tern/kernels/reference/attention.hpp>
 #include <tern/kernels/reference/batch_norm2d.hpp>
 #include <tern/kernels/reference/conv2d.hpp>
 #include <tern/kernels/reference/cross_entropy.hpp>
@@ -12,6 +13,7 @@
 #include <tern/kernels/reference/matmul.hpp>
 #include <tern/kernels/reference/optim.hpp>
 #include <tern/kernels/reference/pool2d.hpp>
+#include <tern/kernels/reference/recurrent.hpp>
 #include <tern/kernels/reference/reduce.hpp>
 #include <tern/kernels/reference/reference.hpp>
 #include <tern/kernels/reference/segments.hpp>

@@ -66,6 +66,17 @@ class ReferenceFloat : public FloatKernels<T> {
   void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
                        T* dbias) override;
 
+  // attention.hpp
+  void attention(const AttentionShape& s, PhiloxState state, const T* q, const T* k, const T* v, const T* bias, T* y,
+                 T* log_sum) override;
+  void attention_backward(const AttentionShape& s, PhiloxState state, const T* q, const T* k, const T* v, const T* bias,
+                          const T* y, const T* log_sum, const T* dy, T* dq, T* dk, T* dv) override;
+
+  // recurrent.hpp
+  void recurrent_cell(const CellShape& s, const T* x, const T* r, const T* before, T* kept, T* after, T* h) override;
+  void recurrent_cell_backward(const CellShape& s, const T* kept, const T* before, const T* after, const T* dy,
+                               const T* dh, T* carry, T* dx, T* dr) override;
+
   // conv2d.hpp
   void conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) override;
   void conv2d_backward_input(const Conv2dShape& s, const T* w, const T* dy, T* dx) override;

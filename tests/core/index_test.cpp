@@ -154,11 +154,11 @@ TEST_CASE("matmul and linear", "[matmul]") {
           matmul(zeros({2, 3}), zeros({2, 3}));
         }) == "matmul: shapes [2, 3] and [2, 3]: 3 columns against 2 rows");
   CHECK(message_of([] {
-          matmul(zeros({2}), zeros({2, 3}));
-        }) == "matmul: shapes [2] and [2, 3], expected 2 or 3 dimensions");
+          matmul(zeros({}), zeros({2, 3}));
+        }) == "matmul: shapes [] and [2, 3], expected one dimension or more");
   CHECK(message_of([] {
           matmul(zeros({2, 3, 4}), zeros({3, 4, 5}));
-        }) == "matmul: shapes [2, 3, 4] and [3, 4, 5]: batches of 2 and 3");
+        }) == "matmul: shapes [2] and [3] do not broadcast: 2 against 3");
   CHECK(message_of([] {
           matmul(zeros({2, 2}), zeros({2, 2}, {.dtype = DType::float64}));
         }) == "matmul: tensors of float32 and float64, expected one dtype");

@@ -2,6 +2,8 @@
 #include "support.hpp"
 
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/attention.hpp>
+#include <tern/core/ops/recurrent.hpp>
 
 #include <unary_cases.hpp>
 
@@ -95,6 +97,119 @@ Problem matmul_case(Random& random, bool batch_a, bool batch_b) {
                      n = random.integer(1, 4);
   return problem(random, {batch_a ? Shape{b, m, k} : Shape{m, k}, batch_b ? Shape{b, k, n} : Shape{k, n}},
                  [](Inputs x) { return matmul(x[0], x[1]); });
+}
+
+/// Vectors, matrices, and batches that broadcast.
+Problem matmul_of_any_ranks_case(Random& random) {
+  const std::int64_t m = random.integer(1, 3), k = random.integer(1, 3), n = random.integer(1, 3);
+  const Shape batch = random_shape(random, 0, 3, 3);
+  const auto some = [&] {
+    Shape shape = batch;
+    for (int d = 0; d < shape.size(); ++d) {
+      if (random.chance(0.3)) shape[d] = 1;
+    }
+    while (!shape.empty() && random.chance(0.3)) shape.erase(0);
+    return shape;
+  };
+  const auto with = [](Shape shape, std::int64_t rows, std::int64_t columns) {
+    shape.push_back(rows);
+    shape.push_back(columns);
+    return shape;
+  };
+  const Shape a = random.chance(0.3) ? Shape{k} : with(some(), m, k),
+              b = random.chance(0.3) ? Shape{k} : with(some(), k, n);
+  return problem(random, {a, b}, [](Inputs x) { return matmul(x[0], x[1]); });
+}
+
+/// Sizes of 1 to 4 by letter, and at times 1 in one operand only.
+Problem einsum_case(Random& random) {
+  const auto equation = random.pick<std::string>(
+      {"ij,jk->ik", "bij,bjk->bik", "bij,bkj", "ij,ij->", "i,j->ji", "ii->i", "ii", "ij->", "ijk->kj", "iij,jk->ik",
+       "bhld,bhsd->bhls", "ij,kl->ik", "abc,cbd->ad", "...ij,jk->...ik", "i...,i->...", "ij,j", "ij,jk,kl->il"});
+  std::int64_t sizes[128];
+  for (std::int64_t& size : sizes) size = random.integer(1, 4);
+  std::vector<Shape> shapes(1);
+  for (std::size_t i = 0; i < equation.size() && equation[i] != '-'; ++i) {
+    if (equation[i] == ',') {
+      shapes.emplace_back();
+    } else if (equation[i] == '.') {
+      for (const std::int64_t size : {sizes[0], sizes[1]}) shapes.back().push_back(size);
+      i += 2;
+    } else {
+      shapes.back().push_back(sizes[static_cast<std::size_t>(equation[i])]);
+    }
+  }
+  return problem(random, shapes, [=](Inputs x) { return einsum(equation, x); });
+}
+
+Problem tensordot_case(Random& random) {
+  const std::int64_t i = random.integer(1, 3), j = random.integer(1, 3), k = random.integer(1, 3);
+  if (random.chance(0.5)) {
+    return problem(random, {{i, j, k}, {j, k, 2}}, [=](Inputs x) { return tensordot(x[0], x[1]); });
+  }
+  return problem(random, {{i, j, k}, {k, 2, i}}, [=](Inputs x) { return tensordot(x[0], x[1], {0, -1}, {2, 0}); });
+}
+
+Problem addmm_case(Random& random, bool batches) {
+  const std::int64_t b = random.integer(1, 3), m = random.integer(1, 3), k = random.integer(1, 3),
+                     n = random.integer(1, 3);
+  const double beta = random.pick({1.0, 0.5}), alpha = random.pick({1.0, -2.0});
+  if (batches) {
+    return problem(random, {{m, n}, {b, m, k}, {b, k, n}},
+                   [=](Inputs x) { return baddbmm(x[0], x[1], x[2], beta, alpha); });
+  }
+  return problem(random, {{n}, {m, k}, {k, n}}, [=](Inputs x) { return addmm(x[0], x[1], x[2], beta, alpha); });
+}
+
+/// With a mask where `masked`, which is learned at times; or dropout, with draws that are the same each time.
+Problem attention_case(Random& random, bool masked) {
+  const std::int64_t L = random.integer(1, 5), S = random.integer(1, 5), E = random.integer(1, 4),
+                     V = random.integer(1, 4);
+  const Shape batch = random_shape(random, 0, 3, 3);
+  const auto with = [](Shape shape, std::int64_t rows, std::int64_t columns) {
+    shape.push_back(rows);
+    shape.push_back(columns);
+    return shape;
+  };
+  std::vector<Shape> shapes{with(batch, L, E), with(batch, S, E), with(batch, S, V)};
+  Shape wide = with(batch, L, S);
+  for (int d = 0; d < wide.size(); ++d) {
+    if (random.chance(0.3)) wide[d] = 1;
+  }
+  const bool learned = masked && random.chance(0.3), is_causal = !masked && random.chance(0.5);
+  if (learned) shapes.push_back(wide);
+  const double dropout_p = masked ? 0 : random.pick({0.0, 0.4});
+  std::vector<double> bias = random.between<double>(wide.numel(), -1, 1);
+  for (std::size_t i = 0; i < bias.size(); ++i) {
+    if (i % 3 == 1 && wide.back() > 1) bias[i] = -INFINITY;
+  }
+  if (wide.back() > 1) {  // each row takes part in something
+    for (std::int64_t i = 0; i < wide.numel(); i += wide.back()) bias[static_cast<std::size_t>(i)] = 0.5;
+  }
+  const bool boolean = random.chance(0.5);
+  return problem(random, shapes, [=](Inputs x) {
+    Generator generator(5);
+    Tensor mask;
+    if (masked && !learned) {
+      mask = tensor(bias, x[0].device()).reshape(wide);
+      mask = boolean ? gt(mask, -10) : mask.to(x[0].dtype());
+    }
+    return scaled_dot_product_attention(x[0], x[1], x[2], learned ? x[3] : mask, dropout_p, is_causal, {}, generator);
+  });
+}
+
+Problem recurrent_case(Random& random, Cell cell) {
+  const std::int64_t T = random.integer(1, 4), N = random.integer(1, 3), H = random.integer(1, 3);
+  const std::int64_t rows = kernels::CellShape{cell}.sums() * H;
+  const bool bias = random.chance(0.5), reverse = random.chance(0.5);
+  // Sums that differ from 0, where relu has its kink: there the states are one number.
+  const bool single = cell == Cell::relu;
+  std::vector<Shape> shapes{{single ? 1 : T, N, rows}, {rows, H}, {N, H}};
+  if (bias) shapes.push_back({rows});
+  if (cell == Cell::lstm) shapes.push_back({N, H});
+  return problem(random, shapes, [=](Inputs x) {
+    return recurrent(cell, x[0], x[1], bias ? x[3] : Tensor(), x[2], cell == Cell::lstm ? x.back() : Tensor(), reverse);
+  });
 }
 
 Problem linear_case(Random& random, bool bias, Activation activation = Activation::none) {
@@ -656,6 +771,21 @@ std::vector<OpCase> all_cases() {
       {"matmul of batches", [](Random& r) { return matmul_case(r, true, true); }},
       {"matmul of a batch and a matrix", [](Random& r) { return matmul_case(r, true, false); }},
       {"matmul of a matrix and a batch", [](Random& r) { return matmul_case(r, false, true); }},
+      {"matmul of any ranks", matmul_of_any_ranks_case},
+      {"einsum", einsum_case},
+      {"tensordot", tensordot_case},
+      {"addmm", [](Random& r) { return addmm_case(r, false); }},
+      {"baddbmm", [](Random& r) { return addmm_case(r, true); }},
+      {"outer",
+       [](Random& r) {
+         return problem(r, {{r.integer(1, 4)}, {r.integer(1, 4)}}, [](Inputs x) { return outer(x[0], x[1]); });
+       }},
+      {"scaled_dot_product_attention", [](Random& r) { return attention_case(r, false); }},
+      {"scaled_dot_product_attention with a mask", [](Random& r) { return attention_case(r, true); }},
+      {"recurrent, tanh", [](Random& r) { return recurrent_case(r, Cell::tanh); }},
+      {"recurrent, relu", [](Random& r) { return recurrent_case(r, Cell::relu); }},
+      {"recurrent, lstm", [](Random& r) { return recurrent_case(r, Cell::lstm); }},
+      {"recurrent, gru", [](Random& r) { return recurrent_case(r, Cell::gru); }},
       {"linear", [](Random& r) { return linear_case(r, true); }},
       {"linear without bias", [](Random& r) { return linear_case(r, false); }},
       {"linear and tanh", [](Random& r) { return linear_case(r, true, Activation::tanh); }},
