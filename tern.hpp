@@ -27,3 +27,4 @@
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/graphed_step.hpp>
 #include <tern/optim/optimizer.hpp>
+#include <tern/optim/schedules.hpp>

@@ -238,34 +238,10 @@ enum class BinaryOp {
 };
 enum class CompareOp { eq, ne, lt, le, gt, ge };
 
-/// One parameter of an optimiser step, updated in place. State that the settings do not use is null.
+/// A step of an optimiser, and one of the parameters that it updates: optim.hpp.
+struct OptimizerStep;
 template <class T>
-struct SgdParam {
-  int64_t n;
-  T* param;
-  const T* grad;
-  T* momentum;
-  bool momentum_is_new;  ///< the buffer holds nothing yet and becomes the gradient, as in PyTorch
-};
-
-struct SgdStep {
-  double lr, momentum, dampening, weight_decay;
-  bool nesterov;
-};
-
-template <class T>
-struct AdamWParam {
-  int64_t n;
-  T* param;
-  const T* grad;
-  T* exp_avg;
-  T* exp_avg_sq;
-};
-
-struct AdamWStep {
-  double lr, beta1, beta2, eps, weight_decay;
-  int64_t step;  ///< counted from 1
-};
+struct OptimizerParam;
 
 /// Kernels for elements of any type: float, double, std::int64_t, std::uint8_t.
 template <class T>
@@ -491,7 +467,7 @@ class FloatKernels {
   // Of many arrays at once, such as a model's parameters: in one launch for up to 64.
   /// y[0] = the sum of the squares of all x; their y is not used.
   virtual void sum_of_squares(std::span<const Segment<T>> all, T* y) = 0;
-  /// y[i] = a * factor[0] * x[i].
+  /// y[i] = a * factor[0] * x[i]. y may alias x.
   virtual void scale_all(std::span<const Segment<T>> all, double a, const T* factor) = 0;
   /// y[i] += x[i].
   virtual void add_all(std::span<const Segment<T>> all) = 0;
@@ -499,15 +475,10 @@ class FloatKernels {
   virtual void lerp_all(std::span<const Segment<T>> all, double weight,
                         const StepNumbers<T>* numbers = nullptr) = 0;
 
-  /// One step of all parameters at once, as torch.optim.SGD: g += weight_decay * p; m = momentum * m + (1 - dampening)
-  /// * g; p -= lr * (nesterov ? g + momentum * m : m). Gradients are left as they are. Unless null, the first of
-  /// `numbers` is the learning rate.
-  virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params,
-                        const StepNumbers<T>* numbers = nullptr) = 0;
-  /// One step of all parameters at once, as torch.optim.AdamW. Unless null, `numbers` are the learning rate and the two
-  /// corrections 1 - beta^step. Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
-  virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params,
-                          const StepNumbers<T>* numbers = nullptr) = 0;
+  /// One step of all parameters at once. Gradients are left as they are. Unless null, `numbers` stand in place of the
+  /// step's own.
+  virtual void optimizer_step(const OptimizerStep& s, std::span<const OptimizerParam<T>> params,
+                              const StepNumbers<T>* numbers = nullptr) = 0;
 
   /// Ends a step: state->loss_sum += loss[0]; or, where that is not finite, diverged_at = step unless an earlier one was
   /// there. Then ++state->step.

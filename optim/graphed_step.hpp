@@ -2,7 +2,7 @@
 
 #include <tern/core/cuda.hpp>
 #include <tern/optim/averaged_model.hpp>
-#include <tern/optim/optimizer.hpp>
+#include <tern/optim/schedules.hpp>
 
 #include <cstdint>
 #include <functional>

@@ -9,6 +9,7 @@
 
 #include <tern/core/tensor.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+#include <tern/kernels/optim.hpp>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -335,11 +336,11 @@ void add_sgd(std::vector<Case>& cases, const char* net, const std::vector<int64_
       std::copy_n(data(params.back()), size, data(copies.back()));
     }
     const auto ours = [=] {
-      std::vector<SgdParam<float>> updates;
+      std::vector<OptimizerParam<float>> updates;
       for (std::size_t i = 0; i < copies.size(); ++i) {
-        updates.push_back({copies[i].numel(), data(copies[i]), data(grads[i]), nullptr, false});
+        updates.push_back({copies[i].numel(), data(copies[i]), data(grads[i]), {}});
       }
-      kernels().sgd_step({1e-2, 0, 0, 0, false}, updates);
+      kernels().optimizer_step({.op = OptimizerOp::sgd, .lr = 1e-2}, updates);
       return copies;
     };
     const auto theirs = [=] {

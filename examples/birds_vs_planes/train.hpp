@@ -4,7 +4,7 @@
 #include <tern/layers/layers.hpp>
 #include <tern/layers/losses.hpp>
 #include <tern/optim/averaged_model.hpp>
-#include <tern/optim/optimizer.hpp>
+#include <tern/optim/schedules.hpp>
 
 #include <cstdint>
 #include <functional>

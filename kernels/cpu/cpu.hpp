@@ -110,9 +110,8 @@ class CpuFloat32 : public ReferenceFloat<float> {
   void scale_all(std::span<const Segment<float>> all, double a, const float* factor) override;
   void add_all(std::span<const Segment<float>> all) override;
   void lerp_all(std::span<const Segment<float>> all, double weight, const StepNumbers<float>* numbers) override;
-  void sgd_step(const SgdStep& s, std::span<const SgdParam<float>> params, const StepNumbers<float>* numbers) override;
-  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<float>> params,
-                  const StepNumbers<float>* numbers) override;
+  void optimizer_step(const OptimizerStep& s, std::span<const OptimizerParam<float>> params,
+                      const StepNumbers<float>* numbers) override;
 };
 
 class CpuBackend : public ReferenceBackend {

@@ -132,8 +132,8 @@ class ReferenceFloat : public FloatKernels<T> {
                    const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) override;
 
   // optim.hpp
-  void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepNumbers<T>* numbers) override;
-  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params, const StepNumbers<T>* numbers) override;
+  void optimizer_step(const OptimizerStep& s, std::span<const OptimizerParam<T>> params,
+                      const StepNumbers<T>* numbers) override;
   void end_step(const T* loss, StepState* state) override;
 };
 

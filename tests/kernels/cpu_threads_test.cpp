@@ -2,6 +2,7 @@
 
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/kernels/error.hpp>
+#include <tern/kernels/optim.hpp>
 
 #include <sched.h>
 #include <sys/wait.h>
@@ -415,15 +416,21 @@ TEST_CASE("elementwise kernels, pooling and optimisers are the same for any numb
     floating().max_pool2d_backward(s, indices.data(), y.data(), out[1].data());
   });
 
-  check_same_bits({n, n, n, n, n}, [&](Outputs& out) {
-    out = {x, state, x, state, state};
-    const SgdParam<float> sgd{n, out[0].data(), y.data(), out[1].data(), false};
-    const AdamWParam<float> adamw{n, out[2].data(), y.data(), out[3].data(), out[4].data()};
-    floating().sgd_step({.lr = 0.1, .momentum = 0.9, .dampening = 0, .weight_decay = 0.01, .nesterov = true},
-                        std::span(&sgd, 1));
-    floating().adamw_step({.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.01, .step = 3},
-                          std::span(&adamw, 1));
-  });
+  for (int op = 0; op <= static_cast<int>(OptimizerOp::lion); ++op) {
+    check_same_bits({n, n, n, n}, [&](Outputs& out) {
+      out = {x, state, state, state};
+      const OptimizerParam<float> param{n, out[0].data(), y.data(), {out[1].data(), out[2].data(), out[3].data()}};
+      floating().optimizer_step({.op = static_cast<OptimizerOp>(op),
+                                 .lr = 0.1,
+                                 .momentum = 0.9,
+                                 .correction1 = 0.7,
+                                 .correction2 = 0.03,
+                                 .decay = 0.99,
+                                 .eps = 1e-8,
+                                 .weight_decay = 0.01},
+                                std::span(&param, 1));
+    });
+  }
 }
 
 }  // namespace tern::test

@@ -3,7 +3,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/safetensors.hpp>
-#include <tern/optim/optimizer.hpp>
+#include <tern/optim/schedules.hpp>
 
 #include <folders.hpp>
 #include <nlohmann/json.hpp>
