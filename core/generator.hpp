@@ -8,8 +8,8 @@
 namespace tern {
 
 /// The one source of randomness: Philox4x32-10, keyed by a seed, with an offset that counts the blocks of four 32-bit
-/// words used so far. The same state gives the same numbers on every device and for any number of threads. One thread at a
-/// time may use one. What draws and throws has not moved it.
+/// words used so far. The same state gives the same numbers on every device and for any number of threads. One thread
+/// at a time may use one. What draws and throws has not moved it.
 class Generator {
  public:
   explicit Generator(std::uint64_t seed = 0) : state_{seed, 0} {}
@@ -48,8 +48,10 @@ void manual_seed(std::uint64_t seed);
 
 /// Uniform in [0, 1), floating dtypes.
 Tensor rand(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
+Tensor rand_like(const Tensor& x, Generator& generator = default_generator());
 /// Standard normal, floating dtypes.
 Tensor randn(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
+Tensor randn_like(const Tensor& x, Generator& generator = default_generator());
 /// A random order of 0 ... n - 1, int64.
 Tensor randperm(std::int64_t n, Generator& generator = default_generator());
 /// Fills with uniform numbers in [low, high), or normal ones, in place.

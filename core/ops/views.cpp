@@ -122,6 +122,12 @@ Tensor Tensor::t() const {
   return transpose(0, 1);
 }
 
+Tensor Tensor::T() const {
+  Shape dims;
+  for (int d = dim() - 1; d >= 0; --d) dims.push_back(d);
+  return permute(dims);
+}
+
 Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const {
   const int d = existing_dim("narrow", dim, this->dim());
   check(start >= 0 && length >= 0 && start <= shape()[d] - length,
@@ -144,6 +150,16 @@ Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
   check(-shape()[d] <= index && index < shape()[d], "select: index {} of dimension {} of shape {}, expected {} to {}",
         index, d, shape(), -shape()[d], shape()[d] - 1);
   return narrow(d, index < 0 ? index + shape()[d] : index, 1).squeeze(d);
+}
+
+Tensor Tensor::squeeze() const {
+  Shape shape, strides;
+  for (int d = 0; d < dim(); ++d) {
+    if (this->shape()[d] == 1) continue;
+    shape.push_back(this->shape()[d]);
+    strides.push_back(this->strides()[d]);
+  }
+  return shape.size() == dim() ? *this : viewed("squeeze", *this, shape, strides);
 }
 
 Tensor Tensor::squeeze(std::int64_t dim) const {
