@@ -19,6 +19,7 @@ using namespace cuda;
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     max_pool(Pool<I> s, const T* __restrict__ x, T* __restrict__ y, int64_t* __restrict__ indices) {
+  wait_for_previous_kernels();
   s.for_each_window([&](I e, I plane, Window<I> window) {
     const T* const in = x + plane * s.H * s.W;
     const I best = s.pick(
@@ -31,12 +32,14 @@ __global__ void __launch_bounds__(block_size)
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     max_pool_backward(Pool<I> s, const int64_t* __restrict__ indices, const T* __restrict__ dy, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   s.template gather<T>([&](I out, I, I at, Window<I>) { return indices[out] == at ? dy[out] : T{0}; },
                        [&](I e, I, T total) { dx[e] = total; });
 }
 
 template <class I, class T>
 __global__ void __launch_bounds__(block_size) avg_pool(Pool<I> s, const T* __restrict__ x, T* __restrict__ y) {
+  wait_for_previous_kernels();
   s.for_each_window([&](I e, I plane, Window<I> window) {
     const T* const in = x + plane * s.H * s.W;
     T total = 0;
@@ -52,6 +55,7 @@ __global__ void __launch_bounds__(block_size) avg_pool(Pool<I> s, const T* __res
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     avg_pool_backward(Pool<I> s, const T* __restrict__ dy, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   s.template gather<T>([&](I out, I, I, Window<I>) { return dy[out] / static_cast<T>(s.R * s.S); },
                        [&](I e, I, T total) { dx[e] = total; });
 }
