@@ -106,6 +106,16 @@ Tensor randn(const Shape& shape, const TensorOptions& options, Generator& genera
   return options.requires_grad ? x.set_requires_grad() : x;
 }
 
+Tensor rand_like(const Tensor& x, Generator& generator) {
+  check_floating("rand_like", x);
+  return rand(x.shape(), {.dtype = x.dtype(), .device = x.device()}, generator);
+}
+
+Tensor randn_like(const Tensor& x, Generator& generator) {
+  check_floating("randn_like", x);
+  return randn(x.shape(), {.dtype = x.dtype(), .device = x.device()}, generator);
+}
+
 Tensor randperm(std::int64_t n, Generator& generator) {
   check(n >= 0, "randperm: {} elements, expected 0 or more", n);
   const Tensor order = arange(n);

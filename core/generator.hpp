@@ -48,8 +48,10 @@ void manual_seed(std::uint64_t seed);
 
 /// Uniform in [0, 1), floating dtypes.
 Tensor rand(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
+Tensor rand_like(const Tensor& x, Generator& generator = default_generator());
 /// Standard normal, floating dtypes.
 Tensor randn(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
+Tensor randn_like(const Tensor& x, Generator& generator = default_generator());
 /// A random order of 0 ... n - 1, int64.
 Tensor randperm(std::int64_t n, Generator& generator = default_generator());
 Tensor randperm(std::int64_t n, const TensorOptions& options, Generator& generator = default_generator());

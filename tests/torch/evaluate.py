@@ -7,6 +7,7 @@ message of what it threw.
 import json
 import math
 import pathlib
+import re
 import sys
 import warnings
 
@@ -34,27 +35,36 @@ def with_state(module, **state):
     return module
 
 
-def stepped(make, gradients, *parameters):
-    """The parameters after a step by each gradient factor: the gradient of the parameter p is factor * cos(p)."""
+def stepped(make, factors, *parameters):
+    """The parameters after a step by each factor: the gradient of the parameter p is factor * cos(p)."""
     parameters = [nn.Parameter(p.detach().clone()) for p in parameters]
     optimizer = make(parameters)
-    for factor in gradients:
+    for factor in factors:
         for p in parameters:
             p.grad = factor * p.detach().cos()
         optimizer.step()
-    return parameters
+    return [p.detach() for p in parameters]
 
 
-def rates(make_schedule, steps, lr=0.5, make=lambda p, lr: optim.SGD(p, lr=lr)):
-    """The learning rates of this many steps and what follows them."""
-    optimizer = make([nn.Parameter(torch.zeros(1))], lr)
-    schedule = make_schedule(optimizer)
-    result = []
-    for _ in range(steps):
-        result.append(optimizer.param_groups[0]["lr"])
+def rates(make, epochs):
+    """The learning rates of SGD at 0.5 in this many epochs, and what follows them."""
+    optimizer = optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    schedule = make(optimizer)
+    result = [float(optimizer.param_groups[0]["lr"])]
+    for _ in range(epochs):
         optimizer.step()
         schedule.step()
-    return result + [optimizer.param_groups[0]["lr"]]
+        result.append(float(optimizer.param_groups[0]["lr"]))
+    return result
+
+
+def small():
+    return nn.Sequential(nn.Linear(3, 2), nn.Sequential(nn.BatchNorm2d(2), nn.Tanh()))
+
+
+def listed(named):
+    """The names and shapes of these, a line each."""
+    return "".join(f"{name} {list(x.shape)}\n" for name, x in named)
 
 
 def tensors_of(y):
@@ -88,7 +98,7 @@ CODE = {}
 
 def function(python):
     if python not in CODE:
-        text = python if "return" in python else "return " + python
+        text = python if re.search(r"\breturn\b", python) else "return " + python
         lines = text.strip("\n").split("\n")
         indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
         body = "\n".join("  " + line[indent:] for line in lines)

@@ -256,9 +256,13 @@ std::string wrong(const Job& job, Device device) {
     if (!what.empty()) return text("output ", k, " ", what);
   }
   if (!options.gradient || options.check) return "";
+  bool recorded = false;
   for (std::size_t k = 0; k < y.size(); ++k) {
-    if (y[k].requires_grad()) y[k].backward(slopes(y[k], static_cast<std::int64_t>(k)), true);
+    if (!y[k].requires_grad()) continue;
+    recorded = true;
+    y[k].backward(slopes(y[k], static_cast<std::int64_t>(k)), true);
   }
+  if (!recorded) return "";
   for (std::size_t i = 0; i < x.size(); ++i) {
     const Tensor ours = x[i].grad(), &torchs = job.gradients[i];
     if (!ours.defined() && !torchs.defined()) continue;

@@ -83,11 +83,11 @@ def rows(path):
         begin = head.end() - 1
         for row in parts(text[begin:closing(text, begin) + 1]):
             fields = parts(row)
-            options = dict(re.findall(r'\.(call|differs) = ((?:"(?:[^"\\]|\\.)*"\s*)+)', "".join(fields[4:])))
-            body = re.fullmatch(r"\[\]\([^)]*\)\s*\{\s*return (.*);\s*\}", fields[2], re.S)
+            options = dict(re.findall(r'\.(call|differs)\s*=\s*((?:"(?:[^"\\]|\\.)*"\s*)+)', "".join(fields[4:])))
+            body = re.fullmatch(r"\[\](?:\([^)]*\))?\s*\{\s*return ([^;]*);\s*\}", fields[2])
             call = string(options["call"]) if "call" in options else body and " ".join(body[1].split())
             name = string(fields[0])
-            if not call or "; " in call:
+            if not call:
                 sys.exit(f"{path.name}: {name} is more than an expression, and says no .call")
             yield head[1].replace("_", " ").capitalize(), name, call, string(options.get("differs", ""))
 
