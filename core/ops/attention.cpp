@@ -69,7 +69,7 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
           "{}: mask {}, expected one that broadcasts to {}", name, attn_mask.shape(), scores);
     bias = bias_of(attn_mask, q.dtype());
   }
-  if (need_weights || (bias.defined() && bias.requires_grad() && grad_enabled())) {
+  if (need_weights || (bias.defined() && bias.requires_grad() && is_grad_enabled())) {
     if (is_causal) {
       const Tensor rows = arange(s.L, {.dtype = DType::int64, .device = q.device()}).unsqueeze(1),
                    columns = arange(s.S, {.dtype = DType::int64, .device = q.device()});

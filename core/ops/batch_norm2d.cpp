@@ -196,7 +196,7 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
             return max_pool2d(batch_norm2d(inputs[0], {}, {}, inputs[1], {}, {.training = true, .eps = eps}),
                               kernel_size, pool);
           });
-          grads.push_back(g.sum(others));  // a window hands it to one element of its channel
+          grads.push_back(g.sum({0, 2, 3}));  // a window hands it to one element of its channel
           return grads;
         }
         const Tensor g = gradient.contiguous();

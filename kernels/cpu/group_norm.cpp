@@ -208,8 +208,8 @@ void CpuFloat32::group_norm_backward(const GroupNormShape& s, const float* x, co
     rows(s, begin * s.groups, end * s.groups, x, weight, mean, invstd, dy, dx, dw, db);
   });
   CpuArray<float> array;
-  if (dweight) array.sum({1, parts, C}, part.data(), dweight);
-  if (dbias) array.sum({1, parts, C}, part.data() + parts * C, dbias);
+  if (dweight) array.reduce({ReduceOp::sum}, {1, parts, C}, part.data(), dweight);
+  if (dbias) array.reduce({ReduceOp::sum}, {1, parts, C}, part.data() + parts * C, dbias);
 }
 
 }  // namespace tern::kernels

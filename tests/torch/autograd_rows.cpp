@@ -66,7 +66,7 @@ static const Rows recording{
      },
      "[2]",
      {.call = "NoGradGuard no_grad"}},
-    {"torch.is_grad_enabled", "torch.is_grad_enabled()", [] { return grad_enabled(); }},
+    {"torch.is_grad_enabled", "torch.is_grad_enabled()", [] { return is_grad_enabled(); }},
     {"torch.Tensor.detach, shared memory",
      "x = a.clone(); x.detach().zero_(); return x",
      [](T a) {
