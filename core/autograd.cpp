@@ -366,7 +366,6 @@ void run_pass(const Roots& roots, Wanted* wanted, std::uint64_t least, bool reta
 
 /// Throws unless a pass may begin at y with that gradient, undefined for 1. Returns it.
 Tensor first_gradient(const char* who, const Tensor& y, const Tensor& gradient) {
-  check_defined(who, "a tensor that is to be differentiated", y);
   check(y.requires_grad(), "{}: a tensor of shape {} that was computed from nothing that requires grad", who,
         y.shape());
   if (!gradient.defined()) {
