@@ -99,7 +99,7 @@ void CpuFloat32::linear_backward(const LinearShape& s, const float* x, const flo
   const Scratch<float> scratch(s.activation == Activation::none ? 0 : n);
   if (s.activation != Activation::none) unary_backward(unary_of(s.activation), n, y, dy, scratch.data());
   const float* const g = s.activation == Activation::none ? dy : scratch.data();
-  if (dbias) CpuArray<float>().sum({.outer = 1, .n = s.rows, .inner = s.out}, g, dbias);
+  if (dbias) CpuArray<float>().reduce({ReduceOp::sum}, {.outer = 1, .n = s.rows, .inner = s.out}, g, dbias);
   if (dx) matmul({.m = s.rows, .n = s.in, .k = s.out}, g, w, dx);
   if (dw) matmul({.m = s.out, .n = s.in, .k = s.rows, .trans_a = true}, g, x, dw);
 }
