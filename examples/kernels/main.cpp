@@ -278,7 +278,8 @@ void add_linear(std::vector<Case>& cases, Numbers& numbers) {
     c.kernels().cross_entropy(s, c.in(logits), c.in(target), nullptr, c.out(1), c.out(batch * classes));
   });
   add(cases, "max, argmax", [=](auto& c) {
-    c.array_kernels().max({batch, classes, 1}, c.in(logits), c.out(batch), c.template out<int64_t>(batch));
+    c.array_kernels().extreme(Extreme::max, {batch, classes, 1}, c.in(logits), c.out(batch),
+                              c.template out<int64_t>(batch));
   });
 }
 

@@ -140,7 +140,7 @@ struct Norm : Sum<T> {
   }
 };
 
-/// Of floats: the numbers of a column less its first one, and the squares of these.
+/// Of floats: the numbers of a column less its first one, where that is finite, and the squares of these.
 template <class T>
 struct Moments {
   struct Kept {
@@ -148,7 +148,9 @@ struct Moments {
   };
   double n, correction;
   T *mean, *var;
-  Kept none(const T* column) const { return {n > 0 ? static_cast<double>(*column) : 0, 0, 0}; }
+  Kept none(const T* column) const {
+    return {n > 0 && std::isfinite(*column) ? static_cast<double>(*column) : 0, 0, 0};
+  }
   void add(Kept& kept, T x, int64_t) const {
     const double d = static_cast<double>(x) - kept.shift;
     kept.sum += d;

@@ -79,7 +79,7 @@ struct NormOf {
   }
 };
 
-/// The sums, in double, of a column's numbers less its first one, and of their squares.
+/// The sums, in double, of a column's numbers less its first one, where that is finite, and of their squares.
 struct Two {
   double sum, squares;
 };
@@ -98,7 +98,7 @@ struct MomentsOf {
   T *mean, *var;
   double shift = 0;
   __device__ Two none() const { return {0, 0}; }
-  __device__ void begin(const T* column) { shift = static_cast<double>(*column); }
+  __device__ void begin(const T* column) { shift = std::isfinite(*column) ? static_cast<double>(*column) : 0.0; }
   __device__ void add(Two& kept, T number, int64_t) const {
     const double d = static_cast<double>(number) - shift;
     kept.sum += d;
@@ -111,8 +111,9 @@ struct MomentsOf {
   /// The shift is one of the n numbers, so what cancels here is at most n times the result.
   __device__ void store(int64_t at, Two kept) const {
     const double n = static_cast<double>(r.n), from = kept.sum / n, squares = kept.squares - kept.sum * from;
-    const double first = r.n > 0 ? static_cast<double>(x[at / r.inner * r.n * r.inner + at % r.inner]) : 0.0;
-    mean[at] = static_cast<T>(first + from);
+    MomentsOf column = *this;
+    if (r.n > 0) column.begin(x + at / r.inner * r.n * r.inner + at % r.inner);
+    mean[at] = static_cast<T>(column.shift + from);
     var[at] = static_cast<T>((squares < 0 ? 0.0 : squares) / (n > correction ? n - correction : 0.0));
   }
 };

@@ -721,6 +721,50 @@ Problem cross_entropy_case(Random& random, Reduction reduction) {
   });
 }
 
+/// Of [N, C, ...] or [C], in class indices or the classes' probabilities.
+Problem cross_entropy_of_shapes_case(Random& random) {
+  const std::int64_t N = random.integer(1, 3), C = random.integer(1, 4);
+  const Shape shape = random.pick({Shape{C}, Shape{N, C}, Shape{N, C, 2}, Shape{N, C, 2, 3}});
+  Shape of_target = shape;
+  of_target.erase(shape.size() == 1 ? 0 : 1);
+  const std::vector<std::int64_t> target = random.indices(of_target.numel(), C);
+  const std::vector<double> weight = random.between<double>(C, 0.2, 2);
+  const CrossEntropyOptions options{.reduction = random.pick({Reduction::none, Reduction::mean, Reduction::sum}),
+                                    .label_smoothing = random.pick({0.0, 0.2})};
+  const int kind = static_cast<int>(random.integer(0, 2));
+  return problem(random, {shape, shape}, [=](Inputs x) {
+    CrossEntropyOptions o = options;
+    o.weight = tensor(weight).to(x[0].dtype()).to(x[0].device());
+    if (kind == 0) return cross_entropy(x[0], x[1], o);
+    const Tensor labels = tensor(target, x[0].device()).reshape(of_target);
+    const Tensor both = x[0] + x[1];
+    return kind == 1 ? cross_entropy(both, labels, o)
+                     : nll_loss(both, labels, {.weight = o.weight, .reduction = o.reduction});
+  });
+}
+
+/// A loss of two tensors of one shape; as each reduction takes the same way, of a random one.
+template <class F>
+std::function<Problem(Random&)> loss(F f) {
+  return [=](Random& random) {
+    const Shape shape = random_shape(random, 0, 4, 3);
+    const Reduction reduction = random.pick({Reduction::none, Reduction::mean, Reduction::sum});
+    return problem(random, {shape, shape}, [=](Inputs x) { return f(x[0], x[1], reduction); });
+  };
+}
+
+/// The same with rows [N, D] or [D], and a third tensor of either's shape.
+template <class F>
+std::function<Problem(Random&)> loss_of_rows(F f, bool target_for_each_row = false) {
+  return [=](Random& random) {
+    const Shape shape = random_shape(random, 1, 2, 4);
+    Shape third = shape;
+    if (target_for_each_row) third.erase(shape.size() - 1);
+    const Reduction reduction = random.pick({Reduction::none, Reduction::mean, Reduction::sum});
+    return problem(random, {shape, shape, third}, [=](Inputs x) { return f(x[0], x[1], x[2], reduction); });
+  };
+}
+
 Problem mse_loss_case(Random& random, Reduction reduction) {
   const Shape shape = random_shape(random, 0, 4, 3);
   return problem(random, {shape, shape}, [=](Inputs x) { return mse_loss(x[0], x[1], reduction); });
@@ -765,6 +809,43 @@ std::vector<OpCase> all_cases() {
       {"max", unary([](T x) { return max(x); })},
       {"max along dim", along([](T x, D dim) { return max(x, dim).values; })},
       {"max along dim, kept", along([](T x, D dim) { return max(x, dim, true).values; })},
+      {"min", unary([](T x) { return min(x); })},
+      {"min along dim", along([](T x, D dim) { return min(x, dim).values; })},
+      {"amax", over([](T x, S dims, bool keepdim) { return amax(x, dims, keepdim); })},
+      {"amin", over([](T x, S dims, bool keepdim) { return amin(x, dims, keepdim); })},
+      {"prod", unary([](T x) {
+         const Tensor flat = x.flatten();
+         return prod(flat.narrow(0, 0, std::min<D>(flat.numel(), 6)));
+       })},
+      {"prod along dim", along([](T x, D dim) { return prod(x, dim); })},
+      {"prod with zeros", along([](T x, D dim) { return prod(relu(x), dim, true); })},
+      {"var", over([](T x, S dims, bool keepdim) { return var(x, dims, 0, keepdim); })},
+      {"var, correction -1", over([](T x, S dims, bool keepdim) { return var(x, dims, -1, keepdim); })},
+      {"mean of var_mean", over([](T x, S dims, bool keepdim) { return var_mean(x, dims, 0, keepdim).mean; })},
+      {"std", unary([](T x) {
+         return std(stack({x, 3 - x}), {}, 0);
+       })},
+      {"norm 1", over([](T x, S dims, bool keepdim) { return norm(x, 1, dims, keepdim); })},
+      {"norm 2", over([](T x, S dims, bool keepdim) { return norm(x, 2, dims, keepdim); })},
+      {"norm 3", over([](T x, S dims, bool keepdim) { return norm(x, 3, dims, keepdim); })},
+      {"norm 0.5", over([](T x, S dims, bool keepdim) { return norm(x + 3, 0.5, dims, keepdim); })},
+      {"norm infinity", over([](T x, S dims, bool keepdim) { return norm(x + 3, HUGE_VAL, dims, keepdim); })},
+      {"norm -infinity", over([](T x, S dims, bool keepdim) { return norm(x + 3, -HUGE_VAL, dims, keepdim); })},
+      {"logsumexp", over([](T x, S dims, bool keepdim) { return logsumexp(x, dims, keepdim); })},
+      {"cumsum", along(cumsum)},
+      {"cumprod", along(cumprod)},
+      {"cumprod with zeros", along([](T x, D dim) { return cumprod(relu(x), dim); })},
+      {"pow of tensors", binary([](T a, T b) { return pow(exp(a), b); })},
+      {"pow of a number", unary([](T x) { return pow(2.5, x); })},
+      {"atan2", binary(atan2)},
+      {"hypot", binary(hypot)},
+      {"fmod", binary([](T a, T b) { return fmod(a * 0.5 + 10, b * 0.1 + 4); })},
+      {"remainder", binary([](T a, T b) { return remainder(a * 0.5 - 10, b * 0.1 + 4); })},
+      {"remainder of a number", unary([](T x) { return remainder(x, 100); })},
+      {"lerp", binary([](T a, T b) { return lerp(a, b, 0.75); })},
+      {"lerp by a tensor", binary([](T a, T b) { return lerp(a, b, a); })},
+      {"addcmul", binary([](T a, T b) { return addcmul(a, b, a, 2.5); })},
+      {"addcdiv", binary([](T a, T b) { return addcdiv(a, b, a + 3, 2.5); })},
       {"softmax", along(softmax)},
       {"log_softmax", along(log_softmax)},
       {"matmul", [](Random& r) { return matmul_case(r, false, false); }},
@@ -861,6 +942,38 @@ std::vector<OpCase> all_cases() {
       {"cross_entropy, mean", [](Random& r) { return cross_entropy_case(r, Reduction::mean); }},
       {"cross_entropy, sum", [](Random& r) { return cross_entropy_case(r, Reduction::sum); }},
       {"cross_entropy, none", [](Random& r) { return cross_entropy_case(r, Reduction::none); }},
+      {"cross_entropy and nll_loss of shapes", cross_entropy_of_shapes_case},
+      {"l1_loss", loss([](T x, T t, Reduction r) { return l1_loss(x, t, r); })},
+      {"smooth_l1_loss, flat and steep",
+       loss([](T x, T t, Reduction r) { return smooth_l1_loss(x, t, r, 5) + smooth_l1_loss(x, t, r, 0.002); })},
+      {"huber_loss, flat and steep",
+       loss([](T x, T t, Reduction r) { return huber_loss(x, t, r, 5) + huber_loss(x, t, r, 0.002) * 100; })},
+      {"binary_cross_entropy",
+       loss([](T x, T t, Reduction r) { return binary_cross_entropy(sigmoid(x), sigmoid(t), t, r); })},
+      {"binary_cross_entropy_with_logits",
+       loss([](T x, T t, Reduction r) { return binary_cross_entropy_with_logits(x, sigmoid(t), t, r, square(t)); })},
+      {"kl_div", loss([](T x, T t, Reduction r) { return kl_div(x, sigmoid(t), r); })},
+      {"kl_div, log_target", loss([](T x, T t, Reduction r) { return kl_div(x, t, r, true); })},
+      {"kl_div, batchmean", loss([](T x, T t, Reduction) { return kl_div(x, sigmoid(t), Reduction::batchmean); })},
+      {"poisson_nll_loss", loss([](T x, T t, Reduction r) { return poisson_nll_loss(x, t, true, false, 1e-8, r); })},
+      {"poisson_nll_loss, full",
+       loss([](T x, T t, Reduction r) { return poisson_nll_loss(exp(x), exp(t) + 1.0, false, true, 1e-8, r); })},
+      {"gaussian_nll_loss", loss([](T x, T t, Reduction r) { return gaussian_nll_loss(x, t, exp(x), true, 1e-6, r); })},
+      {"hinge_embedding_loss",
+       loss([](T x, T t, Reduction r) { return hinge_embedding_loss(x, sign(t), 5, r) + sum(t); })},
+      {"soft_margin_loss", loss([](T x, T t, Reduction r) { return soft_margin_loss(x, t, r); })},
+      {"margin_ranking_loss",
+       loss_of_rows([](T a, T b, T t, Reduction r) { return margin_ranking_loss(a, b, sign(t), 0.001, r); })},
+      {"cosine_similarity",
+       loss_of_rows([](T a, T b, T c, Reduction) { return cosine_similarity(a + 3, b - 3, -1) + sum(c); })},
+      {"pairwise_distance", loss_of_rows([](T a, T b, T c, Reduction) { return pairwise_distance(a, b) + sum(c); })},
+      {"cosine_embedding_loss",
+       loss_of_rows(
+           [](T a, T b, T t, Reduction r) { return cosine_embedding_loss(a + 3, b - 3, sign(t), -1.5, r) + sum(t); },
+           true)},
+      {"triplet_margin_loss", loss_of_rows([](T a, T b, T c, Reduction r) {
+         return triplet_margin_loss(a, b, c, {.margin = 10, .swap = true, .reduction = r});
+       })},
       {"mse_loss, mean", [](Random& r) { return mse_loss_case(r, Reduction::mean); }},
       {"mse_loss, sum", [](Random& r) { return mse_loss_case(r, Reduction::sum); }},
       {"mse_loss, none", [](Random& r) { return mse_loss_case(r, Reduction::none); }},

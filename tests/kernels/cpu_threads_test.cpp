@@ -318,7 +318,10 @@ TEST_CASE("sums are the same for any number of threads", "[cpu]") {
     if (r.outer * r.n * r.inner > 2'000'000) return;
     CAPTURE(r);
     const auto x = random.values<float>(r.outer * r.n * r.inner);
-    check_same_bits({r.outer * r.inner}, [&](Outputs& out) { array().sum(r, x.data(), out[0].data()); });
+    check_same_bits({r.outer * r.inner, r.outer * r.inner, r.outer * r.inner}, [&](Outputs& out) {
+      array().reduce({ReduceOp::sum}, r, x.data(), out[0].data());
+      floating().var(r, 1, x.data(), out[1].data(), out[2].data());
+    });
   });
 }
 

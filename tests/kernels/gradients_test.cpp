@@ -101,10 +101,10 @@ TEST_CASE("gradient of max", "[gradients]") {
     const Values x = apart(random, r.outer * r.n * r.inner), dy = random.values<double>(r.outer * r.inner);
     Values y(dy.size()), dx(x.size(), NAN);
     std::vector<int64_t> indices(dy.size());
-    array().max(r, x.data(), y.data(), indices.data());
-    array().max_backward(r, indices.data(), dy.data(), dx.data());
+    array().extreme(Extreme::max, r, x.data(), y.data(), indices.data());
+    array().extreme_backward(r, indices.data(), dy.data(), dx.data());
     check_gradient(random, "max", x, dx, [&](const Values& v) {
-      array().max(r, v.data(), y.data(), nullptr);
+      array().extreme(Extreme::max, r, v.data(), y.data(), nullptr);
       return dot(dy, y);
     });
   });

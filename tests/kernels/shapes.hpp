@@ -70,7 +70,8 @@ inline std::ostream& operator<<(std::ostream& out, const ImageBatchShape& s) {
 
 inline std::ostream& operator<<(std::ostream& out, const CrossEntropyShape& s) {
   return out << "logits [" << s.N << ", " << s.C << "], label_smoothing " << s.label_smoothing << ", ignore_index "
-             << s.ignore_index << ", reduction " << static_cast<int>(s.reduction);
+             << s.ignore_index << ", reduction " << static_cast<int>(s.reduction)
+             << (s.of_log_probs ? ", of log probabilities" : "");
 }
 
 }  // namespace tern::kernels
@@ -268,6 +269,7 @@ inline CrossEntropyShape random_cross_entropy(Random& random) {
   CrossEntropyShape s;
   s.N = random.chance(0.1) ? random.integer(0, 1) : random.integer(1, random.chance(0.1) ? 3'000 : 70);
   s.C = random.chance(0.2) ? random.integer(1, 2) : random.integer(1, random.chance(0.2) ? 300 : 20);
+  s.of_log_probs = random.chance(0.3);
   s.label_smoothing = random.pick({0.0, 0.0, 0.1, 0.5, 1.0});
   s.ignore_index = random.chance(0.5) ? -100 : random.integer(0, s.C - 1);
   s.reduction = random.pick({Reduction::none, Reduction::mean, Reduction::sum});
