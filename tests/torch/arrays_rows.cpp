@@ -295,11 +295,11 @@ static const Rows sorting{
 static const Rows creating{
     {"torch.arange, start, end and step",
      "[torch.arange(2, 11, 3), torch.arange(1, 3), torch.arange(5, 0, -2), torch.arange(0.5, 2, 0.25)]",
-     [] { return std::tuple(arange(2, 11, 3), arange(1, 3), arange(5, 0, -2), arange(0.5, 2, 0.25)); }},
+     []() { return std::tuple(arange(2, 11, 3), arange(1, 3), arange(5, 0, -2), arange(0.5, 2, 0.25)); }},
     {"torch.linspace", "[torch.linspace(-1, 2, 7), torch.linspace(3, 3, 1), torch.linspace(0, 1, 0)]",
-     [] { return std::tuple(linspace(-1, 2, 7), linspace(3, 3, 1), linspace(0, 1, 0)); }},
+     []() { return std::tuple(linspace(-1, 2, 7), linspace(3, 3, 1), linspace(0, 1, 0)); }},
     {"torch.eye", "[torch.eye(3), torch.eye(2, 4), torch.eye(3, 1), torch.eye(0)]",
-     [] { return std::tuple(eye(3), eye(2, 4), eye(3, 1), eye(0)); }},
+     []() { return std::tuple(eye(3), eye(2, 4), eye(3, 1), eye(0)); }},
     {"torch.full_like",
      "torch.full_like(a, 3)",
      [](T a) { return full_like(a, 3); },
@@ -328,14 +328,14 @@ std::string no_two_alike(const Tensor& y) {
 static const Rows drawing{
     {"torch.randint",
      "torch.randint(-3, 5, (50, 2))",
-     [] {
+     []() {
        return randint(-3, 5, {50, 2});
      },
      "",
      {.check = [](const Tensors& y, const Tensors&) { return each_within(y[0], -3, 5); }}},
     {"torch.randperm",
      "torch.randperm(40)",
-     [] { return randperm(40, {.dtype = DType::int64}); },
+     []() { return randperm(40, {.dtype = DType::int64}); },
      "",
      {.check = [](const Tensors& y, const Tensors&) { return each_within(y[0], 0, 40) + no_two_alike(y[0]); }}},
     {"torch.bernoulli",
