@@ -22,14 +22,22 @@ Shape around(const Shape& shape, int d) {
   return three;
 }
 
-/// A view whose gradient is a view of zeros, shown by the same function.
+template <class F>
+Tensor part_view(const char* name, const Tensor& x, F view);
+
+/// Zeros of a shape with part of them replaced: the reverse of showing that part.
+template <class F>
+Tensor among_zeros(const char* name, const Tensor& part, const Shape& shape, F view) {
+  const Tensor whole = zeros(shape, {.dtype = part.dtype(), .device = part.device()});
+  copy_into(part, view(whole));
+  return record(name, {part}, whole, [name, view](const Tensor& g) { return part_view(name, g, view); });
+}
+
+/// What view() shows of x, by which memory it is.
 template <class F>
 Tensor part_view(const char* name, const Tensor& x, F view) {
-  return record(name, {x}, view(x), [from = x.shape(), view](const Tensor& g) {
-    const Tensor dx = zeros(from, {.dtype = g.dtype(), .device = g.device()});
-    copy_into(g, view(dx));
-    return dx;
-  });
+  return record(name, {x}, view(x),
+                [name, from = x.shape(), view](const Tensor& g) { return among_zeros(name, g, from, view); });
 }
 
 /// y, or a copy where it shows x's memory.

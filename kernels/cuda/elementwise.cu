@@ -192,6 +192,7 @@ struct Where {
 template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     where_strided(I n, const __grid_constant__ Walk<I> walk, const T* a, const uint8_t* mask, const T* b, T* y) {
+  wait_for_previous_kernels();
   for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) {
     I in_a, in_mask;
     walk.locate(i, in_a, in_mask);

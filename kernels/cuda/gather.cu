@@ -51,6 +51,7 @@ int64_t largest(const ReduceShape& r, int64_t count) { return r.outer * std::max
 template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     gather_elements(Picks<I> s, const T* __restrict__ full, const int64_t* __restrict__ index, T* __restrict__ picked) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < s.elements; e += grid_threads<I>()) {
     const I at = s.target(e, index[e]);
     picked[e] = at >= 0 ? full[at] : std::numeric_limits<T>::quiet_NaN();
@@ -64,6 +65,7 @@ using Claim = std::conditional_t<std::is_same_v<I, int32_t>, unsigned, unsigned 
 template <class I>
 __global__ void __launch_bounds__(block_size, 4)
     claim(Picks<I> s, const int64_t* __restrict__ index, Claim<I>* __restrict__ winner) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < s.elements; e += grid_threads<I>()) {
     const I to = s.target(e, index[e]);
     if (to >= 0) atomicMax(winner + to, static_cast<Claim<I>>(e) + 1);
@@ -74,6 +76,7 @@ template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     store_claimed(Picks<I> s, const int64_t* __restrict__ index, const Claim<I>* __restrict__ winner,
                   const T* __restrict__ picked, T* __restrict__ full) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < s.elements; e += grid_threads<I>()) {
     const I to = s.target(e, index[e]);
     if (to >= 0 && winner[to] == static_cast<Claim<I>>(e) + 1) full[to] = picked[e];
@@ -83,6 +86,7 @@ __global__ void __launch_bounds__(block_size, 4)
 template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     add_lines(Picks<I> s, const int64_t* __restrict__ index, const T* __restrict__ picked, T* full) {
+  wait_for_previous_kernels();
   for (I line = grid_thread<I>(); line < s.lines; line += grid_threads<I>()) {
     const I o = line / s.inner, i = line - o * s.inner;
     for (I j = 0; j < s.count; ++j) {
@@ -99,6 +103,7 @@ __global__ void __launch_bounds__(block_size, 4)
 template <class I>
 __global__ void __launch_bounds__(block_size, 4)
     targets(Picks<I> s, const int64_t* __restrict__ index, int64_t* __restrict__ target) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < s.elements; e += grid_threads<I>()) {
     const I to = s.target(e, index[e]);
     target[e] = to >= 0 ? static_cast<int64_t>(to) : std::numeric_limits<int64_t>::max();
@@ -109,6 +114,7 @@ template <class T>
 __global__ void __launch_bounds__(block_size, 4)
     add_runs(int64_t n, const int64_t* __restrict__ target, const int64_t* __restrict__ from,
              const T* __restrict__ picked, T* __restrict__ full) {
+  wait_for_previous_kernels();
   const int lane = static_cast<int>(threadIdx.x) % warp_threads;
   for (int64_t first = grid_thread() - lane; first < n; first += grid_threads()) {
     const int64_t place = first + lane;

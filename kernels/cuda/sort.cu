@@ -50,6 +50,7 @@ template <class T>
 __global__ void __launch_bounds__(block_size, 4)
     sort_tiles(int64_t rows, int64_t n, int64_t k, bool descending, const T* __restrict__ x, T* __restrict__ y,
                int64_t* __restrict__ indices) {
+  wait_for_previous_kernels();
   __shared__ T values[2][tile];
   __shared__ short places[2][tile];
   const int64_t rows_each = n <= tile ? tile / n : 1, tiles_each = ceil_div(n, tile),
@@ -90,6 +91,7 @@ template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     merge_runs(I elements, I n, I k, int shift, bool descending, const T* __restrict__ x,
                const int64_t* __restrict__ from, T* __restrict__ y, int64_t* __restrict__ indices) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < elements; e += grid_threads<I>()) {
     const I row = e / n, place = merged_place(x + row * n, n, shift, descending, e - row * n);
     if (place >= k) continue;
@@ -102,6 +104,7 @@ template <class T>
 __global__ void __launch_bounds__(block_size, 4)
     search(int64_t values, int64_t n, int64_t count, bool right, const T* __restrict__ x, const T* __restrict__ v,
            int64_t* __restrict__ y) {
+  wait_for_previous_kernels();
   for (int64_t i = grid_thread(); i < values; i += grid_threads()) {
     y[i] = place_in_sorted(n, x + i / count * n, v[i], right);
   }
