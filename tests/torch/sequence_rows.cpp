@@ -54,7 +54,7 @@ static const Rows products{
 };
 
 /// What PyTorch 1.13 has no public name for, in its words.
-static const Rows attention_rows{
+static const Rows attention{
     {"F.scaled_dot_product_attention", "return torch.softmax(a @ b.transpose(-2, -1) / math.sqrt(a.size(-1)), -1) @ c",
      [](T a, T b, T c) { return scaled_dot_product_attention(a, b, c); },
      "[3,4] [5,4] [5,2] | [2,8,3,4] [2,8,5,4] [2,8,5,4] | [2,1,3,4] [5,5,4] [5,2] | [2,0,4] [2,5,4] [2,5,4] | "
@@ -79,7 +79,9 @@ static const Rows attention_rows{
        return scaled_dot_product_attention(a, b, c, zeros({1}, {.dtype = DType::uint8, .device = a.device()}));
      },
      "[2,3,4] [2,5,4] [2,5,4]",
-     {.gradient = false, .differs = "NaN, as up to PyTorch 2.4; 0 from 2.5 on"}},
+     {.gradient = false,
+      .call = "scaled_dot_product_attention(a, b, c, mask)",
+      .differs = "NaN, as up to PyTorch 2.4; 0 from 2.5 on"}},
 };
 
 namespace {
@@ -120,13 +122,18 @@ const RNNBase::Options batch_first{.input_size = 3, .hidden_size = 4, .bias = fa
 }  // namespace
 
 static const Rows recurrent_layers{
-    {"nn.LSTM", "filled(nn.LSTM(3, 4, 2, bidirectional=True), a)(a, (b, c))",
+    {"nn.LSTM",
+     "filled(nn.LSTM(3, 4, 2, bidirectional=True), a)(a, (b, c))",
      [](T a, T b, T c) {
        return list(filled(LSTM(deep), a)(a, {b, c}));
      },
-     "[5,2,3] [4,2,4] [4,2,4] | [1,1,3] [4,1,4] [4,1,4] | [5,3] [4,4] [4,4]"},
-    {"nn.LSTM, no state", "filled(nn.LSTM(3, 4, bias=False, batch_first=True), a)(a)",
-     [](T a) { return list(filled(LSTM(batch_first), a)(a)); }, "[2,5,3] | [5,3]"},
+     "[5,2,3] [4,2,4] [4,2,4] | [1,1,3] [4,1,4] [4,1,4] | [5,3] [4,4] [4,4]",
+     {.call = "LSTM(options)(a, {b, c})"}},
+    {"nn.LSTM, no state",
+     "filled(nn.LSTM(3, 4, bias=False, batch_first=True), a)(a)",
+     [](T a) { return list(filled(LSTM(batch_first), a)(a)); },
+     "[2,5,3] | [5,3]",
+     {.call = "LSTM(options)(a)"}},
     {"nn.LSTM, parameters",
      "parameter_gradients(filled(nn.LSTM(3, 4, 2, bidirectional=True), a), lambda m: m(a)[0])",
      [](T a) { return parameter_gradients(filled(LSTM(deep), a), [&](LSTM& m) { return m(a).output; }); },
@@ -156,19 +163,31 @@ static const Rows recurrent_layers{
      },
      "[1]",
      {.gradient = false, .call = "lstm.str()"}},
-    {"nn.GRU", "filled(nn.GRU(3, 4, 2, bidirectional=True), a)(a, b)",
-     [](T a, T b) { return list(filled(GRU(deep), a)(a, b)); }, "[5,2,3] [4,2,4] | [1,1,3] [4,1,4] | [5,3] [4,4]"},
-    {"nn.GRU, no state", "filled(nn.GRU(3, 4, bias=False, batch_first=True), a)(a)",
-     [](T a) { return list(filled(GRU(batch_first), a)(a)); }, "[2,5,3] | [5,3]"},
+    {"nn.GRU",
+     "filled(nn.GRU(3, 4, 2, bidirectional=True), a)(a, b)",
+     [](T a, T b) { return list(filled(GRU(deep), a)(a, b)); },
+     "[5,2,3] [4,2,4] | [1,1,3] [4,1,4] | [5,3] [4,4]",
+     {.call = "GRU(options)(a, b)"}},
+    {"nn.GRU, no state",
+     "filled(nn.GRU(3, 4, bias=False, batch_first=True), a)(a)",
+     [](T a) { return list(filled(GRU(batch_first), a)(a)); },
+     "[2,5,3] | [5,3]",
+     {.call = "GRU(options)(a)"}},
     {"nn.GRU, parameters",
      "parameter_gradients(filled(nn.GRU(3, 4, 2, bidirectional=True), a), lambda m: m(a)[0])",
      [](T a) { return parameter_gradients(filled(GRU(deep), a), [&](GRU& m) { return m(a).output; }); },
      "[5,2,3]",
      {.gradient = false, .call = "m.parameters()[i].grad()"}},
-    {"nn.RNN", "filled(nn.RNN(3, 4, 2, bidirectional=True), a)(a, b)",
-     [](T a, T b) { return list(filled(RNN(deep), a)(a, b)); }, "[5,2,3] [4,2,4]"},
-    {"nn.RNN, relu", "filled(nn.RNN(3, 4, nonlinearity='relu'), a)(a)",
-     [](T a) { return list(filled(RNN(plain, RNN::Nonlinearity::relu), a)(a)); }, "[5,2,3]"},
+    {"nn.RNN",
+     "filled(nn.RNN(3, 4, 2, bidirectional=True), a)(a, b)",
+     [](T a, T b) { return list(filled(RNN(deep), a)(a, b)); },
+     "[5,2,3] [4,2,4]",
+     {.call = "RNN(options)(a, b)"}},
+    {"nn.RNN, relu",
+     "filled(nn.RNN(3, 4, nonlinearity='relu'), a)(a)",
+     [](T a) { return list(filled(RNN(plain, RNN::Nonlinearity::relu), a)(a)); },
+     "[5,2,3]",
+     {.call = "RNN(options, RNN::Nonlinearity::relu)(a)"}},
     {"nn.RNN, parameters",
      "parameter_gradients(filled(nn.RNN(3, 4, bias=False, batch_first=True), a), lambda m: m(a)[0])",
      [](T a) { return parameter_gradients(filled(RNN(batch_first), a), [&](RNN& m) { return m(a).output; }); },
@@ -182,8 +201,11 @@ static const Rows recurrent_layers{
      },
      "[2,3] [2,4] [2,4] | [3] [4] [4]",
      {.call = "LSTMCell(3, 4)(a, {b, c})"}},
-    {"nn.GRUCell", "filled(nn.GRUCell(3, 4), a)(a, b)", [](T a, T b) { return filled(GRUCell(3, 4), a)(a, b); },
-     "[2,3] [2,4] | [3] [4]"},
+    {"nn.GRUCell",
+     "filled(nn.GRUCell(3, 4), a)(a, b)",
+     [](T a, T b) { return filled(GRUCell(3, 4), a)(a, b); },
+     "[2,3] [2,4] | [3] [4]",
+     {.call = "GRUCell(3, 4)(a, b)"}},
     {"nn.GRUCell, parameters",
      "parameter_gradients(filled(nn.GRUCell(3, 4), a), lambda m: m(a))",
      [](T a) { return parameter_gradients(filled(GRUCell(3, 4), a), [&](GRUCell& m) { return m(a); }); },
@@ -201,11 +223,16 @@ const MultiheadAttention::Options heads_batch_first{.embed_dim = 6, .num_heads =
 }  // namespace
 
 static const Rows multihead_attention{
-    {"nn.MultiheadAttention", "filled(nn.MultiheadAttention(6, 2), a)(a, b, c)",
+    {"nn.MultiheadAttention",
+     "filled(nn.MultiheadAttention(6, 2), a)(a, b, c)",
      [](T a, T b, T c) { return list(filled(MultiheadAttention(two_heads), a)(a, b, c)); },
-     "[3,2,6] [5,2,6] [5,2,6] | [3,6] [5,6] [5,6]"},
-    {"nn.MultiheadAttention, of one input", "filled(nn.MultiheadAttention(6, 2), a)(a, a, a, need_weights=False)[0]",
-     [](T a) { return filled(MultiheadAttention(two_heads), a)(a); }, "[5,2,6] | [5,6]"},
+     "[3,2,6] [5,2,6] [5,2,6] | [3,6] [5,6] [5,6]",
+     {.call = "attention(a, b, c)"}},
+    {"nn.MultiheadAttention, of one input",
+     "filled(nn.MultiheadAttention(6, 2), a)(a, a, a, need_weights=False)[0]",
+     [](T a) { return filled(MultiheadAttention(two_heads), a)(a); },
+     "[5,2,6] | [5,6]",
+     {.call = "attention(a)"}},
     {"nn.MultiheadAttention, masks",
      "filled(nn.MultiheadAttention(6, 3, bias=False, batch_first=True), a)("
      "a, b, b, key_padding_mask=torch.arange(4) * torch.tensor([[1], [1]]) >= 3, attn_mask=c)",
