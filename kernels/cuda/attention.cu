@@ -27,12 +27,14 @@ constexpr int rows_per_block = block_size / warp_threads;
 template <class T>
 struct Rows {
   AttentionShape s;
+  int64_t row_draws;
   T scale, kept_scale;
   std::uint32_t zeroed_below;
   Draws draws;
 
   Rows(const AttentionShape& shape, PhiloxState state)
       : s(shape),
+        row_draws(shape.row_draws()),
         scale(static_cast<T>(shape.scale)),
         kept_scale(static_cast<T>(1 / (1 - shape.dropout_p))),
         zeroed_below(static_cast<std::uint32_t>(std::ceil(shape.dropout_p * 0x1p24))),
@@ -51,7 +53,7 @@ struct Rows {
 
   __device__ T dropped(PhiloxState state, int64_t row, int64_t j, T x) const {
     if (zeroed_below == 0) return x;
-    const std::uint32_t draw = philox_bits(state, static_cast<std::uint64_t>(row * s.row_draws() + j));
+    const std::uint32_t draw = philox_bits(state, static_cast<std::uint64_t>(row * row_draws + j));
     return draw >> 8 < zeroed_below ? T{0} : x * kept_scale;
   }
 };
@@ -60,6 +62,7 @@ struct Rows {
 template <class T>
 __global__ void __launch_bounds__(block_size)
     softmax_rows(Rows<T> rows, const T* __restrict__ bias, T* scores, T* __restrict__ log_sum) {
+  wait_for_previous_kernels();
   constexpr T none = -std::numeric_limits<T>::infinity();
   const int lane = threadIdx.x % warp_threads;
   const PhiloxState state = rows.zeroed_below ? rows.draws.now() : PhiloxState{};
@@ -95,6 +98,7 @@ template <class T>
 __global__ void __launch_bounds__(block_size)
     gradient_rows(Rows<T> rows, const T* __restrict__ bias, const T* __restrict__ y, const T* __restrict__ log_sum,
                   const T* __restrict__ dy, T* __restrict__ scores, T* __restrict__ gradients) {
+  wait_for_previous_kernels();
   const int lane = threadIdx.x % warp_threads;
   const PhiloxState state = rows.zeroed_below ? rows.draws.now() : PhiloxState{};
   for (int64_t row = int64_t{blockIdx.x} * rows_per_block + threadIdx.x / warp_threads; row < rows.s.B * rows.s.L;

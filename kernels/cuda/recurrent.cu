@@ -24,6 +24,7 @@ __device__ T sigmoid(T x) {
 template <class T, class I>
 __global__ void __launch_bounds__(block_size)
     plain_cell(I elements, bool is_tanh, const T* __restrict__ x, const T* __restrict__ r, T* __restrict__ after) {
+  wait_for_previous_kernels();
   for (I at = grid_thread<I>(); at < elements; at += grid_threads<I>()) {
     const T sum = x[at] + r[at];
     after[at] = is_tanh ? std::tanh(sum) : sum <= 0 ? T{0} : sum;
@@ -35,6 +36,7 @@ template <class T, class I>
 __global__ void __launch_bounds__(block_size)
     lstm_cell(I elements, I H, const T* x, const T* __restrict__ r, const T* __restrict__ before, T* kept,
               T* __restrict__ after, T* __restrict__ h) {
+  wait_for_previous_kernels();
   for (I at = grid_thread<I>(); at < elements; at += grid_threads<I>()) {
     const I first = at + at / H * 3 * H;
     const T i = sigmoid(x[first] + r[first]), f = sigmoid(x[first + H] + r[first + H]),
@@ -53,6 +55,7 @@ template <class T, class I>
 __global__ void __launch_bounds__(block_size)
     gru_cell(I elements, I H, const T* __restrict__ x, const T* __restrict__ r, const T* __restrict__ before,
              T* __restrict__ kept, T* __restrict__ after) {
+  wait_for_previous_kernels();
   for (I at = grid_thread<I>(); at < elements; at += grid_threads<I>()) {
     const I first = at + at / H * 2 * H, to = at + at / H * 3 * H;
     const T s = sigmoid(x[first] + r[first]), z = sigmoid(x[first + H] + r[first + H]), third = r[first + 2 * H];
@@ -75,6 +78,7 @@ template <class T, class I>
 __global__ void __launch_bounds__(block_size)
     plain_cell_backward(I elements, bool is_tanh, const T* __restrict__ after, const T* __restrict__ dy,
                         const T* __restrict__ dh, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   for (I at = grid_thread<I>(); at < elements; at += grid_threads<I>()) {
     const T h = after[at], g = gradient_by_output(dy, dh, at);
     dx[at] = is_tanh ? g * (1 - h * h) : h <= 0 ? T{0} : g;
@@ -86,6 +90,7 @@ template <class T, class I>
 __global__ void __launch_bounds__(block_size)
     lstm_cell_backward(I elements, I H, const T* kept, const T* __restrict__ before, const T* __restrict__ after,
                        const T* __restrict__ dy, const T* __restrict__ dh, T* __restrict__ carry, T* dx) {
+  wait_for_previous_kernels();
   for (I at = grid_thread<I>(); at < elements; at += grid_threads<I>()) {
     const I first = at + at / H * 3 * H;
     const T i = kept[first], f = kept[first + H], g = kept[first + 2 * H], o = kept[first + 3 * H];
@@ -103,6 +108,7 @@ __global__ void __launch_bounds__(block_size)
     gru_cell_backward(I elements, I H, const T* __restrict__ kept, const T* __restrict__ before,
                       const T* __restrict__ dy, const T* __restrict__ dh, T* __restrict__ carry, T* __restrict__ dx,
                       T* __restrict__ dr) {
+  wait_for_previous_kernels();
   for (I at = grid_thread<I>(); at < elements; at += grid_threads<I>()) {
     const I first = at + at / H * 2 * H, from = at + at / H * 3 * H;
     const T s = kept[from], z = kept[from + H], n = kept[from + 2 * H], third = kept[from + 3 * H];

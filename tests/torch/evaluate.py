@@ -35,6 +35,20 @@ def with_state(module, **state):
     return module
 
 
+def filled(module, like):
+    """The module in like's dtype, in evaluation, with 0.5 sin(0.7 j + i) for element j of its i-th parameter."""
+    module = module.to(like.dtype).eval()
+    with torch.no_grad():
+        for i, p in enumerate(module.parameters()):
+            p.copy_((torch.arange(p.numel(), dtype=torch.float64) * 0.7 + i).sin().reshape(p.shape) * 0.5)
+    return module
+
+
+def parameter_gradients(module, call):
+    """The gradients of the sum of what call(module) gives by the module's parameters."""
+    return list(torch.autograd.grad(call(module).sum(), list(module.parameters())))
+
+
 def stepped(make, factors, *parameters):
     """The parameters after a step by each factor: the gradient of the parameter p is factor * cos(p)."""
     parameters = [nn.Parameter(p.detach().clone()) for p in parameters]
