@@ -17,8 +17,13 @@
 #include <tern/data/image_batches.hpp>
 #include <tern/data/synthetic.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+#include <tern/layers/activation.hpp>
+#include <tern/layers/containers.hpp>
+#include <tern/layers/init.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/layers/summary.hpp>
 #include <tern/optim/averaged_model.hpp>
+#include <tern/optim/clip.hpp>
 #include <tern/optim/graphed_step.hpp>
 #include <tern/optim/optimizer.hpp>
 #include <tern/optim/schedules.hpp>
