@@ -30,6 +30,8 @@ std::string Softplus::str() const { return fmt::format("Softplus(beta={}, thresh
 std::string Hardtanh::str() const { return fmt::format("Hardtanh(min_val={}, max_val={})", min_val_, max_val_); }
 std::string Softmax::str() const { return fmt::format("Softmax(dim={})", dim_); }
 std::string LogSoftmax::str() const { return fmt::format("LogSoftmax(dim={})", dim_); }
-std::string Unflatten::str() const { return fmt::format("Unflatten(dim={}, unflattened_size={})", dim_, size_); }
+std::string Unflatten::str() const {
+  return fmt::format("Unflatten(dim={}, unflattened_size=({}))", dim_, fmt::join(size_.begin(), size_.end(), ", "));
+}
 
 }  // namespace tern

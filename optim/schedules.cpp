@@ -182,7 +182,7 @@ std::function<double(std::int64_t)> one_cycle(const OneCycleLROptions& o, double
     double first = 0;
     auto phase = phases.begin();
     for (; phase + 1 != phases.end() && step > phase->last_step; ++phase) first = phase->last_step;
-    const double share = (step - first) / (phase->last_step - first);
+    const double share = std::min((step - first) / (phase->last_step - first), 1.0);
     if (o.anneal_strategy == AnnealStrategy::cos) return cosine_between(phase->from, phase->to, share);
     return phase->from + (phase->to - phase->from) * share;
   };
