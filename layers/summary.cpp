@@ -106,16 +106,15 @@ std::vector<LayerRow> layer_rows(Module& model, const std::function<void()>& run
   return rows;
 }
 
-std::string layer_table(const std::vector<LayerRow>& rows, const Shape& input) {
+std::string layer_table(const std::vector<LayerRow>& rows, const Shape& input, std::int64_t parameters) {
   using Line = std::array<std::string, 5>;
   std::vector<Line> lines{{"layer", "kind", "output", "parameters", "mult-adds"}};
-  std::int64_t parameters = 0, mult_adds = 0, outputs = 0;
+  std::int64_t mult_adds = 0, outputs = 0;
   for (const LayerRow& row : rows) {
     const auto depth = static_cast<std::size_t>(std::count(row.name.begin(), row.name.end(), '.'));
     lines.push_back({std::string(2 * depth, ' ') + row.name.substr(row.name.rfind('.') + 1), row.kind, row.output.str(),
                      with_commas(row.parameters), with_commas(row.mult_adds)});
     if (!row.is_leaf) continue;
-    parameters += row.parameters;
     mult_adds += row.mult_adds;
     outputs += row.output.numel();
   }
@@ -137,7 +136,7 @@ std::string layer_table(const std::vector<LayerRow>& rows, const Shape& input) {
 }
 
 std::string summary(Module& model, const Tensor& example) {
-  return layer_table(layer_rows(model, [&] { model(example); }), example.shape());
+  return layer_table(layer_rows(model, [&] { model(example); }), example.shape(), model.num_parameters());
 }
 
 }  // namespace tern

@@ -23,7 +23,7 @@ void info(const Options& options) {
   for (const auto& [key, value] : model.metadata) {
     if (key != "model") console.result("{}: {}", key, value);
   }
-  const std::string table = layer_table(rows, x.shape());
+  const std::string table = layer_table(rows, x.shape(), parameters);
   console.drawing(table.substr(0, table.size() - 1));
 
   json layers = json::array();

@@ -182,7 +182,9 @@ static const Rows optimisers{
                             {.lr = 0.01, .beta1 = 0.5, .beta2 = 0.5, .weight_decay = 0}, a, b);
      },
      "[2,3] [7]",
-     {.gradient = false, .call = "optimizer.add_param_group({parameters, {.lr = 0.01}})"}},
+     {.gradient = false,
+      .differs = "what a group does not say is the default, not what the optimiser was made with",
+      .call = "optimizer.add_param_group({parameters, {.lr = 0.01}})"}},
     {"nn.utils.clip_grad_norm_",
      "a.grad, b.grad = b.detach() * 3, a.detach() * 2; "
      "n = [utils.clip_grad_norm_([a, b], 1.5, p) for p in (2, 1, math.inf, 3)]; return (n, a.grad, b.grad)",
