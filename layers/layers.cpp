@@ -122,18 +122,4 @@ std::string MaxPool2d::str() const { return pool_str("MaxPool2d", kernel_size_, 
 std::string AvgPool2d::str() const { return pool_str("AvgPool2d", kernel_size_, options_); }
 std::string Flatten::str() const { return fmt::format("Flatten({}, {})", start_dim_, end_dim_); }
 
-Tensor Sequential::forward(const Tensor& x) {
-  Tensor y = x;
-  for (const auto& layer : layers_) y = (*layer)(y);
-  return y;
-}
-
-Members Sequential::members() {
-  Members m;
-  for (std::size_t i = 0; i < layers_.size(); ++i) m.modules.emplace_back(std::to_string(i), layers_[i].get());
-  return m;
-}
-
-std::string Sequential::str() const { return fmt::format("Sequential({} layers)", layers_.size()); }
-
 }  // namespace tern

@@ -1,11 +1,8 @@
 #pragma once
 
 #include <tern/core/ops.hpp>
-#include <tern/layers/module.hpp>
+#include <tern/layers/containers.hpp>
 #include <tern/layers/normalization.hpp>
-
-#include <memory>
-#include <type_traits>
 
 /// PyTorch's layers under their names, with its defaults and its initialisation: weights and biases start uniform in
 /// +-1 / sqrt(fan_in), drawn from default_generator().
@@ -130,26 +127,6 @@ class Flatten : public Module {
 
  private:
   std::int64_t start_dim_, end_dim_;
-};
-
-/// Layers in a row, named "0", "1", ...: Sequential(Conv2d({...}), Tanh(), MaxPool2d(2), Flatten(), Linear(512, 2)).
-class Sequential : public Module {
- public:
-  template <class... Layers>
-  requires(std::is_base_of_v<Module, Layers>&&...) explicit Sequential(Layers... layers) {
-    (append(std::move(layers)), ...);
-  }
-
-  template <class Layer>
-  requires std::is_base_of_v<Module, Layer>
-  void append(Layer layer) { layers_.push_back(std::make_shared<Layer>(std::move(layer))); }
-
-  Tensor forward(const Tensor& x) override;
-  Members members() override;
-  std::string str() const override;
-
- private:
-  std::vector<std::shared_ptr<Module>> layers_;
 };
 
 }  // namespace tern

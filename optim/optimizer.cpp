@@ -72,9 +72,8 @@ std::vector<double> Optimizer::option(std::size_t i) const {
 void Optimizer::set_lr_and_momentum(const std::vector<double>& lr, std::optional<double> momentum) {
   const Kind& k = kind();
   check(lr.size() == groups_.size(), "{}: {} learning rates for {} groups", k.name, lr.size(), groups_.size());
-  const auto at = std::find_if(k.numbers.begin(), k.numbers.end(), [](const std::string_view name) {
-    return name == "momentum" || name == "beta1";
-  });
+  const auto at = std::find_if(k.numbers.begin(), k.numbers.end(),
+                               [](const std::string_view name) { return name == "momentum" || name == "beta1"; });
   check(!momentum || at != k.numbers.end(), "{}: it has no momentum that a schedule could change", k.name);
   std::vector<Group> groups = groups_;
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -195,8 +194,8 @@ void Optimizer::take_options(StateReader& reader, std::vector<Group>& groups, st
   const Kind& k = kind();
   const auto named = [&](const char* name) { return name_in_state(k.prefix, name); };
   const auto has = [&](const char* name) { return reader.has(named(name)); };
-  const bool only_rates = std::none_of(k.numbers.begin() + 1, k.numbers.end(), has) &&
-                          std::none_of(k.flags.begin(), k.flags.end(), has);
+  const bool only_rates =
+      std::none_of(k.numbers.begin() + 1, k.numbers.end(), has) && std::none_of(k.flags.begin(), k.flags.end(), has);
   const Shape shape{std::ssize(groups)};
   const auto take = [&](const char* name, std::size_t option, DType dtype) {
     const Tensor x = reader.take(named(name), shape, {dtype});
@@ -381,7 +380,11 @@ const Adam::Description& Adam::description() {
   using O = Options;
   static const Description all(
       "Adam", "adam",
-      {{"lr", &O::lr}, {"beta1", &O::beta1}, {"beta2", &O::beta2}, {"eps", &O::eps}, {"weight_decay", &O::weight_decay}},
+      {{"lr", &O::lr},
+       {"beta1", &O::beta1},
+       {"beta2", &O::beta2},
+       {"eps", &O::eps},
+       {"weight_decay", &O::weight_decay}},
       {{"amsgrad", &O::amsgrad}, {"maximize", &O::maximize}}, {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, true,
       [](const O& o) { check_adam("Adam", o); },
       [](const O& o, std::int64_t step) -> Rule {
@@ -395,7 +398,11 @@ const AdamW::Description& AdamW::description() {
   using O = Options;
   static const Description all(
       "AdamW", "adamw",
-      {{"lr", &O::lr}, {"beta1", &O::beta1}, {"beta2", &O::beta2}, {"eps", &O::eps}, {"weight_decay", &O::weight_decay}},
+      {{"lr", &O::lr},
+       {"beta1", &O::beta1},
+       {"beta2", &O::beta2},
+       {"eps", &O::eps},
+       {"weight_decay", &O::weight_decay}},
       {{"amsgrad", &O::amsgrad}, {"maximize", &O::maximize}}, {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, true,
       [](const O& o) { check_adam("AdamW", o); },
       [](const O& o, std::int64_t step) -> Rule {
@@ -468,13 +475,13 @@ template <>
 const Adadelta::Description& Adadelta::description() {
   using O = Options;
   static const Description all(
-      "Adadelta", "adadelta",
-      {{"lr", &O::lr}, {"rho", &O::rho}, {"eps", &O::eps}, {"weight_decay", &O::weight_decay}},
+      "Adadelta", "adadelta", {{"lr", &O::lr}, {"rho", &O::rho}, {"eps", &O::eps}, {"weight_decay", &O::weight_decay}},
       {{"maximize", &O::maximize}}, {"square_avg", "acc_delta"}, false,
       [](const O& o) {
-        check(is_amount(o.lr) && is_amount(o.rho) && o.rho <= 1 && is_amount(o.eps) && is_amount(o.weight_decay),
-              "Adadelta: lr {}, rho {}, eps {}, weight_decay {}, expected finite numbers, none below 0 and rho at most 1",
-              o.lr, o.rho, o.eps, o.weight_decay);
+        check(
+            is_amount(o.lr) && is_amount(o.rho) && o.rho <= 1 && is_amount(o.eps) && is_amount(o.weight_decay),
+            "Adadelta: lr {}, rho {}, eps {}, weight_decay {}, expected finite numbers, none below 0 and rho at most 1",
+            o.lr, o.rho, o.eps, o.weight_decay);
       },
       [](const O& o, std::int64_t) -> Rule {
         return {.step = {.op = kernels::OptimizerOp::adadelta,
@@ -492,8 +499,7 @@ template <>
 const Lion::Description& Lion::description() {
   using O = Options;
   static const Description all(
-      "Lion", "lion",
-      {{"lr", &O::lr}, {"beta1", &O::beta1}, {"beta2", &O::beta2}, {"weight_decay", &O::weight_decay}},
+      "Lion", "lion", {{"lr", &O::lr}, {"beta1", &O::beta1}, {"beta2", &O::beta2}, {"weight_decay", &O::weight_decay}},
       {{"maximize", &O::maximize}}, {"exp_avg"}, false,
       [](const O& o) {
         check(is_amount(o.lr) && is_beta(o.beta1) && is_beta(o.beta2) && is_amount(o.weight_decay),

@@ -28,8 +28,8 @@ struct StepTable {
 };
 
 /// What all optimisers share. Parameters without a gradient are left alone; gradients are never changed. State follows
-/// a parameter that Module::to moves. Parameters come in groups, each with options of its own; a parameter that is there
-/// twice is an Error. step() and load_state_dict() change nothing where they throw; on a cuda device that takes a
+/// a parameter that Module::to moves. Parameters come in groups, each with options of its own; a parameter that is
+/// there twice is an Error. step() and load_state_dict() change nothing where they throw; on a cuda device that takes a
 /// StepGuard. One thread at a time.
 class Optimizer {
  public:
@@ -113,7 +113,8 @@ class Optimizer {
   void set_lr_and_momentum(const std::vector<double>& lr, std::optional<double> momentum);
   /// Options, and rates to begin with, taken from a state; checked later.
   void take_options(StateReader& reader, std::vector<Group>& groups, std::vector<double>& initial_lr) const;
-  /// Before a step: throws where a group's parameters have parted, and lets the state follow a parameter that has moved.
+  /// Before a step: throws where a group's parameters have parted, and lets the state follow a parameter that has
+  /// moved.
   void gather();
 
   std::vector<Group> groups_;
@@ -128,8 +129,8 @@ class Optimizer {
 ///   tern::AdamW optimizer(model.parameters(), {.lr = 1e-3});
 ///   tern::SGD in_groups({{backbone.parameters(), {.lr = 1e-3}}, {head.parameters(), {.lr = 1e-2, .momentum = 0.9}}});
 ///
-/// One more is its options here; their names, what it asks of them and what a step is in optimizer.cpp; and the kernels'
-/// part, kernels/optim.hpp.
+/// One more is its options here; their names, what it asks of them and what a step is in optimizer.cpp; and the
+/// kernels' part, kernels/optim.hpp.
 template <class OptionsOf>
 class OptimizerOf : public Optimizer {
  public:
@@ -139,7 +140,8 @@ class OptimizerOf : public Optimizer {
     Options options;
   };
   /// Throws Error for numbers that are not finite or, unless the options say otherwise, below 0; for a parameter twice,
-  /// and for one that is not a contiguous float32 or float64 leaf; and where those of a group differ in dtype or device.
+  /// and for one that is not a contiguous float32 or float64 leaf; and where those of a group differ in dtype or
+  /// device.
   explicit OptimizerOf(const std::vector<Tensor>& params, const Options& options = {})
       : OptimizerOf(std::vector<Group>{{params, options}}) {}
   explicit OptimizerOf(const std::vector<Group>& groups);
@@ -179,8 +181,8 @@ struct AdamWOptions {
 };
 using AdamW = OptimizerOf<AdamWOptions>;
 
-/// torch.optim.RMSprop. Centred, it divides by a standard deviation whose square rounding may make negative: PyTorch has
-/// NaN from there on, this takes 0.
+/// torch.optim.RMSprop. Centred, it divides by a standard deviation whose square rounding may make negative: PyTorch
+/// has NaN from there on, this takes 0.
 struct RMSpropOptions {
   double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0;
   bool centered = false, maximize = false;

@@ -98,7 +98,8 @@ Formula steps_down(const char* name, std::function<std::int64_t(std::int64_t)> c
 
 Formula every(std::int64_t step_size, double gamma) {
   check(step_size > 0, "StepLR: step_size {}, expected 1 or more", step_size);
-  return steps_down("StepLR", [=](std::int64_t epoch) { return epoch / step_size; }, gamma);
+  return steps_down(
+      "StepLR", [=](std::int64_t epoch) { return epoch / step_size; }, gamma);
 }
 
 Formula at_milestones(std::vector<std::int64_t> milestones, double gamma) {
@@ -181,7 +182,7 @@ std::function<double(std::int64_t)> one_cycle(const OneCycleLROptions& o, double
     double first = 0;
     auto phase = phases.begin();
     for (; phase + 1 != phases.end() && step > phase->last_step; ++phase) first = phase->last_step;
-    const double share = (step - first) / (phase->last_step - first);
+    const double share = std::min((step - first) / (phase->last_step - first), 1.0);
     if (o.anneal_strategy == AnnealStrategy::cos) return cosine_between(phase->from, phase->to, share);
     return phase->from + (phase->to - phase->from) * share;
   };
@@ -215,7 +216,8 @@ MultiStepLR::MultiStepLR(Optimizer& optimizer, std::vector<std::int64_t> milesto
     : LRScheduler(optimizer, at_milestones(std::move(milestones), gamma)) {}
 
 ExponentialLR::ExponentialLR(Optimizer& optimizer, double gamma)
-    : LRScheduler(optimizer, steps_down("ExponentialLR", [](std::int64_t epoch) { return epoch; }, gamma)) {}
+    : LRScheduler(optimizer, steps_down(
+                                 "ExponentialLR", [](std::int64_t epoch) { return epoch; }, gamma)) {}
 
 ConstantLR::ConstantLR(Optimizer& optimizer, double factor, std::int64_t total_iters)
     : LRScheduler(optimizer, constant(factor, total_iters)) {}
@@ -266,9 +268,7 @@ SequentialLR::SequentialLR(Optimizer& optimizer, const std::vector<const LRSched
 }
 
 ReduceLROnPlateau::ReduceLROnPlateau(Optimizer& optimizer, const ReduceLROnPlateauOptions& options)
-    : optimizer_(optimizer),
-      options_(options),
-      best_(options.mode == PlateauMode::min ? HUGE_VAL : -HUGE_VAL) {
+    : optimizer_(optimizer), options_(options), best_(options.mode == PlateauMode::min ? HUGE_VAL : -HUGE_VAL) {
   const ReduceLROnPlateauOptions& o = options;
   check(0 <= o.factor && o.factor < 1, "ReduceLROnPlateau: factor {}, expected at least 0 and below 1", o.factor);
   check(o.patience >= 0 && o.cooldown >= 0 && is_amount(o.threshold) && is_amount(o.min_lr) && is_amount(o.eps),

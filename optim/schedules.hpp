@@ -140,7 +140,7 @@ struct OneCycleLROptions {
 };
 /// For step() after each batch: from max_lr / div_factor up to max_lr, in pct_start of the steps, and down to
 /// max_lr / div_factor / final_div_factor; the momentum, or Adam's beta1, the other way. The groups' own rates do not
-/// count. Smith, Topin, "Super-convergence", 2018, as torch.optim.lr_scheduler.OneCycleLR has it.
+/// count. The step() after the last step changes nothing more, where PyTorch goes on beyond the end. Smith, Topin, "Super-convergence", 2018, as torch.optim.lr_scheduler.OneCycleLR has it.
 class OneCycleLR : public LRScheduler {
  public:
   /// Throws Error for numbers that PyTorch refuses, too, and for an optimiser without a momentum to cycle.

@@ -1,10 +1,10 @@
-#include <birds_vs_planes/layer_table.hpp>
 #include <birds_vs_planes/models.hpp>
 #include <birds_vs_planes/normalized.hpp>
 #include <birds_vs_planes/residual_models.hpp>
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/generator.hpp>
+#include <tern/layers/summary.hpp>
 
 #include <catch2/catch.hpp>
 #include <random.hpp>
@@ -190,8 +190,7 @@ TEST_CASE("a normalised model is the model of the normalised image, and saves wh
 }
 
 TEST_CASE("the table of layers names each layer, its kind, its output, its parameters and its work") {
-  const Shape input{1, 3, 32, 32};
-  CHECK(birds_vs_planes::layer_table(birds_vs_planes::layer_rows(make_model("dropout"), zeros(input)), input) ==
+  CHECK(summary(*make_model("dropout"), zeros({1, 3, 32, 32})) ==
         "layer          kind                                      output           parameters  mult-adds\n"
         "conv1          Conv2d(3, 32, kernel_size=3, padding=1)   [1, 32, 32, 32]         896    884,736\n"
         "conv1_dropout  Dropout2d(p=0.4)                          [1, 32, 16, 16]           0          0\n"
@@ -206,7 +205,8 @@ TEST_CASE("the table of layers names each layer, its kind, its output, its param
 }
 
 TEST_CASE("a layer's row counts what is in it, and stands before it") {
-  const auto rows = birds_vs_planes::layer_rows(make_model("resdeep"), zeros({1, 3, 32, 32}));
+  const auto model = make_model("resdeep");
+  const auto rows = layer_rows(*model, [&] { (*model)(zeros({1, 3, 32, 32})); });
   REQUIRE(rows.size() == 34);  // conv1, resblocks, 10 blocks of a convolution and a normalisation, fc1, fc2
   CHECK(rows[1].name == "resblocks");
   CHECK(rows[1].kind == "Sequential");

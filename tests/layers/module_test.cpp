@@ -407,7 +407,7 @@ TEST_CASE("how modules print", "[module]") {
   CHECK(Sigmoid().str() == "Sigmoid()");
   CHECK(Flatten().str() == "Flatten(1, -1)");
   CHECK(Sequential(Tanh(), ReLU()).str() == "Sequential(2 layers)");
-  CHECK(Net(4).str() == "Module");
+  CHECK(Net(4).str() == "Net");
 }
 
 TEST_CASE("what layers refuse", "[module]") {

@@ -41,7 +41,7 @@ def closing(text, at):
     while True:
         raw = re.compile(r'R"(\w*)\(').match(text, at)
         if raw:
-            at = text.index(f'){raw[1]}"', at) + len(raw[1]) + 2
+            at = text.index(f'){raw[1]}"', at) + len(raw[1]) + 1
         elif text.startswith("//", at):
             at = text.index("\n", at)
         elif text[at] in "\"'":
