@@ -3,31 +3,6 @@
 namespace tern::test {
 
 static const Rows recording{
-    {"Tensor.requires_grad",
-     "(a.requires_grad, (a * 2).requires_grad, b.requires_grad, a.detach().requires_grad)",
-     [](T a, T b) {
-       return std::tuple(a.requires_grad(), (a * 2).requires_grad(), b.requires_grad(), a.detach().requires_grad());
-     },
-     "[2] int[2]",
-     {.call = "a.requires_grad()"}},
-    {"Tensor.requires_grad_",
-     "x = a.clone().requires_grad_(); return x.requires_grad",
-     [](T a) { return a.clone().set_requires_grad().requires_grad(); },
-     "[2]",
-     {.gradient = false, .call = "a.set_requires_grad()"}},
-    {"Tensor.is_leaf",
-     "(a.is_leaf, (a * 2).is_leaf, a.detach().is_leaf)",
-     [](T a) { return std::tuple(a.is_leaf(), (a * 2).is_leaf(), a.detach().is_leaf()); },
-     "[2]",
-     {.call = "a.is_leaf()"}},
-    {"Tensor.backward",
-     "(a * a).sum().backward(); return a.grad",
-     [](T a) {
-       (a * a).sum().backward();
-       return a.grad();
-     },
-     "[2,3] | []",
-     {.gradient = true, .call = "loss.backward()"}},
     {"Tensor.backward, gradient",
      "(a * a).backward(b.detach()); return a.grad",
      [](T a, T b) {
@@ -55,18 +30,6 @@ static const Rows recording{
      },
      "[2,3]",
      {.call = "a.grad()"}},
-    {"torch.no_grad",
-     "with torch.no_grad():\n  y = a * 2\nreturn (y.requires_grad, (a * 2).requires_grad)",
-     [](T a) {
-       const auto within = [&] {
-         const NoGradGuard no_grad;
-         return (a * 2).requires_grad();
-       };
-       return std::tuple(within(), (a * 2).requires_grad());
-     },
-     "[2]",
-     {.call = "NoGradGuard no_grad"}},
-    {"torch.is_grad_enabled", "torch.is_grad_enabled()", [] { return grad_enabled(); }},
     {"torch.Tensor.detach, shared memory",
      "x = a.clone(); x.detach().zero_(); return x",
      [](T a) {
