@@ -71,8 +71,6 @@ Tensor operator-(Scalar a, const Tensor& b);
 Tensor operator*(Scalar a, const Tensor& b);
 Tensor operator/(Scalar a, const Tensor& b);
 Tensor operator-(const Tensor& x);
-inline Tensor add(const Tensor& a, const Tensor& b, Scalar alpha) { return a + alpha * b; }
-inline Tensor sub(const Tensor& a, const Tensor& b, Scalar alpha) { return a - alpha * b; }
 
 // In place: a.add_(b) and its like.
 inline const Tensor& operator+=(const Tensor& a, const Tensor& b) { return a.add_(b); }

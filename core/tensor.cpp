@@ -253,6 +253,8 @@ const Tensor& unary_in_place(const char* name, const Tensor& self, F f) {
   return self.copy_(y);
 }
 
+Tensor scaled(const Tensor& x, Scalar alpha) { return alpha.to<double>() == 1 ? x : x * alpha; }
+
 void check_quotient(const Tensor& self) {
   check_defined("div_", "the tensor to be changed", self);
   check(is_floating(self.dtype()), "div_: tensor of {}, expected float32 or float64", self.dtype());
@@ -261,10 +263,10 @@ void check_quotient(const Tensor& self) {
 }  // namespace
 
 const Tensor& Tensor::add_(const Tensor& other, Scalar alpha) const {
-  return binary_in_place("add_", kernels::BinaryOp::add, *this, alpha.to<double>() == 1 ? other : other * alpha);
+  return binary_in_place("add_", kernels::BinaryOp::add, *this, scaled(other, alpha));
 }
 const Tensor& Tensor::sub_(const Tensor& other, Scalar alpha) const {
-  return binary_in_place("sub_", kernels::BinaryOp::sub, *this, alpha.to<double>() == 1 ? other : other * alpha);
+  return binary_in_place("sub_", kernels::BinaryOp::sub, *this, scaled(other, alpha));
 }
 const Tensor& Tensor::mul_(const Tensor& other) const {
   return binary_in_place("mul_", kernels::BinaryOp::mul, *this, other);
@@ -388,8 +390,8 @@ template Tensor tensor(const std::vector<std::uint8_t>&, Device);
 
 // The ops as members
 
-Tensor Tensor::add(const Tensor& other, Scalar alpha) const { return tern::add(*this, other, alpha); }
-Tensor Tensor::sub(const Tensor& other, Scalar alpha) const { return tern::sub(*this, other, alpha); }
+Tensor Tensor::add(const Tensor& other, Scalar alpha) const { return tern::add(*this, scaled(other, alpha)); }
+Tensor Tensor::sub(const Tensor& other, Scalar alpha) const { return tern::sub(*this, scaled(other, alpha)); }
 Tensor Tensor::mul(const Tensor& other) const { return tern::mul(*this, other); }
 Tensor Tensor::div(const Tensor& other) const { return tern::div(*this, other); }
 Tensor Tensor::neg() const { return tern::neg(*this); }

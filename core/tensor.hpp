@@ -158,7 +158,7 @@ class Tensor {
   const Tensor& copy_(const Tensor& source) const;  ///< from any device and dtype, broadcasting
 
   // The same functions stand free in ops.hpp, with their comments.
-  Tensor add(const Tensor& other, Scalar alpha = 1) const;
+  Tensor add(const Tensor& other, Scalar alpha = 1) const;  ///< this + alpha * other
   Tensor sub(const Tensor& other, Scalar alpha = 1) const;
   Tensor mul(const Tensor& other) const;
   Tensor div(const Tensor& other) const;

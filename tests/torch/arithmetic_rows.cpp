@@ -12,7 +12,7 @@ static const char* const compared =
 
 static const Rows arithmetic{
     {"torch.add", "torch.add(a, b)", [](T a, T b) { return add(a, b); }, pairs},
-    {"torch.add, alpha", "torch.add(a, b, alpha=2)", [](T a, T b) { return add(a, b, 2); }, pairs},
+    {"torch.add, alpha", "torch.add(a, b, alpha=2)", [](T a, T b) { return a.add(b, 2); }, pairs},
     {"torch.sub", "torch.sub(a, b)", [](T a, T b) { return sub(a, b); }, pairs},
     {"torch.mul", "torch.mul(a, b)", [](T a, T b) { return mul(a, b); }, pairs},
     {"torch.div", "torch.div(a, b)", [](T a, T b) { return div(a, b); }, quotients, {.looser = 10}},

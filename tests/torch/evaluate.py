@@ -12,6 +12,7 @@ import sys
 import warnings
 
 import torch
+import torch.utils.data
 from torch import nn, optim
 from torch.nn import functional as F, init, utils
 from torch.optim import lr_scheduler
@@ -57,19 +58,19 @@ def stepped(make, factors, *parameters):
         for p in parameters:
             p.grad = factor * p.detach().cos()
         optimizer.step()
-    return [p.detach() for p in parameters]
+    return parameters
 
 
-def rates(make, epochs):
-    """The learning rates of SGD at 0.5 in this many epochs, and what follows them."""
-    optimizer = optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
-    schedule = make(optimizer)
-    result = [float(optimizer.param_groups[0]["lr"])]
-    for _ in range(epochs):
+def rates(make_schedule, steps, lr=0.5, make=lambda p, lr: optim.SGD(p, lr=lr)):
+    """The learning rates of this many steps and what follows them."""
+    optimizer = make([nn.Parameter(torch.zeros(1))], lr)
+    schedule = make_schedule(optimizer)
+    result = []
+    for _ in range(steps):
+        result.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-        result.append(float(optimizer.param_groups[0]["lr"]))
-    return result
+    return result + [optimizer.param_groups[0]["lr"]]
 
 
 def small():

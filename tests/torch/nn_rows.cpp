@@ -48,18 +48,6 @@ static const Rows convolution_and_pooling{
     {"F.avg_pool2d", "F.avg_pool2d(a, 2)", [](T a) { return avg_pool2d(a, 2); }, "[2,3,4,6] | [1,1,5,7]"},
     {"F.avg_pool2d, options", "F.avg_pool2d(a, 3, stride=2, padding=1)",
      [](T a) { return avg_pool2d(a, 3, {.stride = 2, .padding = 1}); }, "[2,3,5,6] | [1,1,3,3]"},
-    {"F.batch_norm",
-     "F.batch_norm(a, b, c, d, e, training=True)",
-     [](T a, T b, T c, T d, T e) {
-       return batch_norm2d(a, b.clone().detach(), c.clone().detach(), d, e, {.training = true});
-     },
-     "[4,3,2,5] [3] pos[3] [3] [3]",
-     {.looser = 10, .gradient = false, .call = "batch_norm2d(a, mean, var, weight, bias, {.training = true})"}},
-    {"F.batch_norm, evaluation",
-     "F.batch_norm(a, b.detach(), c.detach(), d, e)",
-     [](T a, T b, T c, T d, T e) { return batch_norm2d(a, b.detach(), c.detach(), d, e); },
-     "[4,3,2,5] [3] pos[3] [3] [3]",
-     {.call = "batch_norm2d(a, mean, var, weight, bias)"}},
     {"F.dropout",
      "F.dropout(a, 0.25)",
      [](T a) { return dropout(a, 0.25); },
@@ -128,36 +116,6 @@ static const Rows layers{
      },
      "[2,2,5,4] [4,2,3,3] [4]",
      {.call = "Conv2d({.in_channels = 2, .out_channels = 4, .kernel_size = 3, .padding = 1})(a)"}},
-    {"nn.BatchNorm2d",
-     "m = with_state(nn.BatchNorm2d(3).to(a.dtype), weight=b, bias=c); y = m(a); m(a * 2); return (y, m.running_mean, "
-     "m.running_var, m.num_batches_tracked)",
-     [](T a, T b, T c) {
-       BatchNorm2d norm(3);
-       norm.to(a.dtype());
-       norm.to(a.device());
-       norm.weight = b;
-       norm.bias = c;
-       const Tensor y = norm(a);
-       norm(a * 2);
-       return std::tuple(y, norm.running_mean, norm.running_var, norm.num_batches_tracked);
-     },
-     "[4,3,2,5] [3] [3] | [1,3,1,2] [3] [3]",
-     {.looser = 10, .call = "BatchNorm2d(3)(a)"}},
-    {"nn.BatchNorm2d, evaluation",
-     "with_state(nn.BatchNorm2d(3, eps=1e-3), weight=b, bias=c, running_mean=d.detach(), "
-     "running_var=e.detach()).eval()(a)",
-     [](T a, T b, T c, T d, T e) {
-       BatchNorm2d norm(3, 1e-3);
-       norm.weight = b;
-       norm.bias = c;
-       norm.running_mean = d.detach();
-       norm.running_var = e.detach();
-       norm.num_batches_tracked = norm.num_batches_tracked.to(a.device());
-       norm.eval();
-       return norm(a);
-     },
-     "[4,3,2,5] [3] [3] [3] pos[3]",
-     {.call = "BatchNorm2d(3, 1e-3)(a)"}},
     {"nn.Dropout",
      "nn.Dropout(0.25)(a)",
      [](T a) { return Dropout(0.25)(a); },

@@ -43,9 +43,6 @@ static const Rows reductions{
 };
 
 static const Rows products{
-    {"torch.matmul", "torch.matmul(a, b)", [](T a, T b) { return matmul(a, b); },
-     "[2,3] [3,4] | [5,2,3] [5,3,4] | [5,2,3] [3,1] | [2,3] [5,3,2] | [2,0] [0,3] | [0,3] [3,2]"},
-    {"Tensor.matmul", "a.matmul(b)", [](T a, T b) { return a.matmul(b); }, "[2,3] [3,4] | [1,1] [1,1]"},
     {"a @ b", "a @ b", [](T a, T b) { return matmul(a, b); }, "[17,33] [33,9]"},
     {"F.linear", "F.linear(a, b, c)", [](T a, T b, T c) { return linear(a, b, c); },
      "[2,3] [4,3] [4] | [5,2,3] [1,3] [1] | [3] [4,3] [4] | [0,3] [4,3] [4]"},

@@ -21,6 +21,7 @@
 #include <map>
 #include <numeric>
 #include <regex>
+#include <set>
 #include <sstream>
 
 namespace tern::test {
@@ -304,8 +305,11 @@ Rows::Rows(std::initializer_list<Row> rows) : Rows(std::vector<Row>(rows)) {}
 
 Rows::Rows(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
+    static std::set<std::string> names;
+    std::string name = row.name;
+    while (!names.insert(name).second) name += ", again";
     all_rows().push_back(row);
-    Catch::AutoReg(new Invoker(all_rows().back()), {__FILE__, __LINE__}, "", {row.name, "[torch]"});
+    Catch::AutoReg(new Invoker(all_rows().back()), {__FILE__, __LINE__}, "", {name, "[torch]"});
   }
 }
 

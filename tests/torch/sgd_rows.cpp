@@ -1,8 +1,42 @@
-#include "optim.hpp"
+#include "rows.hpp"
 
 namespace tern::test {
 
+namespace {
+
 using Parameters = std::vector<Tensor>;
+
+// evaluate.py has the same two in Python.
+
+/// The parameters after a step by each factor: the gradient of the parameter p is factor * cos(p).
+/// make(parameters) gives the optimiser.
+template <class Make>
+std::vector<Tensor> stepped(Make make, const std::vector<double>& factors, const std::vector<Tensor>& start) {
+  std::vector<Tensor> parameters;
+  for (const Tensor& p : start) parameters.push_back(p.detach().clone().set_requires_grad());
+  auto optimizer = make(parameters);
+  for (const double factor : factors) {
+    for (const Tensor& p : parameters) p.set_grad(factor * cos(p.detach()));
+    optimizer.step();
+  }
+  return parameters;
+}
+
+/// The learning rates of SGD at 0.5 in this many epochs, and what follows them. make(optimizer) gives the schedule.
+template <class Make>
+std::vector<double> rates(Make make, int epochs) {
+  SGD optimizer({zeros(1).set_requires_grad()}, {.lr = 0.5});
+  auto schedule = make(optimizer);
+  std::vector<double> result{optimizer.lr()[0]};
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    optimizer.step();
+    schedule.step();
+    result.push_back(optimizer.lr()[0]);
+  }
+  return result;
+}
+
+}  // namespace
 
 static const Rows optimisers{
     {"optim.SGD",
