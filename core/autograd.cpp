@@ -176,7 +176,7 @@ void Node::hand_over(std::vector<Input>& inputs, std::shared_ptr<Node>& dying) {
       input.node.reset();
       continue;
     }
-    std::atomic_thread_fence(std::memory_order_acquire);  // after what other threads have done with it
+    acquire(input.node);
     input.node->next_ = std::move(dying);
     dying = std::move(input.node);
   }

@@ -2,6 +2,8 @@
 
 #include <tern/core/tensor.hpp>
 
+#include <atomic>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -23,5 +25,15 @@ struct GraphAccess {
   /// may write to it, and who is given it as a gradient need not multiply by it: is_unit() of its storage says so.
   static Tensor unit_like(const Tensor& x);
 };
+
+/// Of what this handle alone holds: what other threads did with it before they let go is done.
+template <class T>
+void acquire([[maybe_unused]] const std::shared_ptr<T>& only) {
+#ifdef __SANITIZE_THREAD__
+  std::shared_ptr<T> again(only);  // GCC's thread sanitizer knows no fences, but this change of the count
+#else
+  std::atomic_thread_fence(std::memory_order_acquire);
+#endif
+}
 
 }  // namespace tern

@@ -6,7 +6,6 @@
 #include <tern/core/ops/broadcast.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -151,7 +150,8 @@ void GraphAccess::set_data(const std::vector<std::pair<Tensor, Tensor>>& all) {
 
 bool GraphAccess::is_alone(const Tensor& x) {
   if (x.impl_.use_count() != 1 || x.impl_->storage.use_count() != 1) return false;
-  std::atomic_thread_fence(std::memory_order_acquire);  // after what other threads have read before they let go
+  acquire(x.impl_);
+  acquire(x.impl_->storage);
   return x.is_contiguous();
 }
 

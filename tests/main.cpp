@@ -3,6 +3,7 @@
 
 #include <tern/kernels/cuda/devices.hpp>
 
+#include <python.hpp>
 #include <random.hpp>
 
 #include <algorithm>
@@ -27,16 +28,15 @@ extern "C" const char* __asan_default_options() { return "allocator_may_return_n
 
 namespace {
 
-/// Leaves out the cases tagged [cuda], which test nothing without a device, so that they do not pass.
-void skip_cuda(Catch::ConfigData& config) {
+/// Leaves out the cases with this tag, which test nothing without what they need, so that they do not pass.
+void skip_unless(bool (*available)(), Catch::ConfigData& config, const std::string& tag, const char* why) {
   const std::vector<Catch::TestCase>& all = Catch::getAllTestCasesSorted(Catch::Config());
-  const auto count = std::count_if(all.begin(), all.end(), [](const Catch::TestCase& test) {
-    return std::find(test.tags.begin(), test.tags.end(), "cuda") != test.tags.end();
+  const auto count = std::count_if(all.begin(), all.end(), [&](const Catch::TestCase& test) {
+    return std::find(test.tags.begin(), test.tags.end(), tag) != test.tags.end();
   });
-  if (count == 0) return;
-  config.testsOrTags.push_back("~[cuda]");
-  std::cerr << count << (count == 1 ? " test case is" : " test cases are")
-            << " skipped: no CUDA device was found; TERN_CUDA=EMULATE runs them on the host" << std::endl;
+  if (count == 0 || available()) return;
+  config.testsOrTags.push_back("~[" + tag + "]");
+  std::cerr << count << (count == 1 ? " test case is" : " test cases are") << " skipped: " << why << std::endl;
 }
 
 }  // namespace
@@ -47,6 +47,9 @@ int main(int argc, char** argv) {
   std::cout << "TERN_TEST_SEED=" << tern::test::base_seed() << std::endl;
   Catch::Session session;
   if (const int status = session.applyCommandLine(argc, argv)) return status;
-  if (!tern::kernels::cuda::is_available()) skip_cuda(session.configData());
+  skip_unless(tern::kernels::cuda::is_available, session.configData(), "cuda",
+              "no CUDA device was found; TERN_CUDA=EMULATE runs them on the host");
+  skip_unless([] { return !tern::test::python_with_torch().empty(); }, session.configData(), "torch",
+              "no python3 that can import torch was found; scripts/setup test installs it");
   return session.run();
 }

@@ -78,6 +78,7 @@ __global__ void __launch_bounds__(block_size, 4)
     moments(Runs runs, double eps, double momentum, const T* __restrict__ x, Moments* of_runs, unsigned* finished,
             T* __restrict__ running_mean, T* __restrict__ running_var, int64_t* __restrict__ num_batches,
             T* __restrict__ mean, T* __restrict__ invstd) {
+  wait_for_previous_kernels();
   const auto squared = [](T v) { return v * v; };
   for (int64_t work = blockIdx.x; work < runs.C * runs.count; work += gridDim.x) {
     const int64_t c = work / runs.count, run = work % runs.count;
@@ -123,13 +124,17 @@ __global__ void __launch_bounds__(block_size, 4)
 template <class T>
 __global__ void __launch_bounds__(block_size)
     invert_running_var(int64_t C, double eps, const T* __restrict__ running_var, T* __restrict__ invstd) {
+  wait_for_previous_kernels();
   for (int64_t c = grid_thread(); c < C; c += grid_threads()) {
     invstd[c] = static_cast<T>(1 / std::sqrt(running_var[c] + eps));
   }
 }
 
 /// For batches that no block of moments counts.
-__global__ void __launch_bounds__(1) add_one(int64_t* x) { ++*x; }
+__global__ void __launch_bounds__(1) add_one(int64_t* x) {
+  wait_for_previous_kernels();
+  ++*x;
+}
 
 /// What becomes of an element of a channel. scale is invstd * weight.
 template <class T>
@@ -151,6 +156,7 @@ __global__ void __launch_bounds__(block_size, 2)
     normalize(I packs, I HW, I C, Activation activation, const T* __restrict__ x, const T* __restrict__ weight,
               const T* __restrict__ bias, const T* __restrict__ residual, const T* __restrict__ mean,
               const T* __restrict__ invstd, T* __restrict__ y) {
+  wait_for_previous_kernels();
   for (I i = grid_thread<I>(); i < packs; i += grid_threads<I>()) {
     const Normalization<T> normalized(i * width / HW % C, weight, bias, mean, invstd);
     Pack<T, width> pack = load_pack<width>(x + i * width);
@@ -174,6 +180,7 @@ __global__ void __launch_bounds__(block_size, 4)
     normalize_picked(Pool<I> s, I C, Activation activation, const T* __restrict__ x, const T* __restrict__ weight,
                      const T* __restrict__ bias, const T* __restrict__ mean, const T* __restrict__ invstd,
                      T* __restrict__ picked, T* __restrict__ y) {
+  wait_for_previous_kernels();
   s.for_each_window([&](I e, I plane, Window<I> window) {
     const Normalization<T> normalized(plane % C, weight, bias, mean, invstd);
     const T* const in = x + plane * s.H * s.W;
@@ -203,6 +210,7 @@ __global__ void __launch_bounds__(block_size, 4)
     gradient_sums(Runs runs, const T* __restrict__ x, const T* __restrict__ mean, const T* __restrict__ invstd,
                   Gradient<T> dy, T* of_runs, unsigned* finished, T* __restrict__ totals, T* __restrict__ dweight,
                   T* __restrict__ dbias) {
+  wait_for_previous_kernels();
   for (int64_t work = blockIdx.x; work < runs.C * runs.count; work += gridDim.x) {
     const int64_t c = work / runs.count;
     const T mu = mean[c], inv = invstd[c];
@@ -261,6 +269,7 @@ template <int width, class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     input_gradient(I packs, I HW, I C, T elements, const T* x, const T* __restrict__ weight, const T* __restrict__ mean,
                    const T* __restrict__ invstd, const T* __restrict__ totals, Gradient<T> dy, T* dx, T* dresidual) {
+  wait_for_previous_kernels();
   for (I i = grid_thread<I>(); i < packs; i += grid_threads<I>()) {
     Pack<T, width> pack = load_pack<width>(dy.dy + i * width);
     if (dy.y) {
@@ -284,6 +293,7 @@ __global__ void __launch_bounds__(block_size, 4)
     pooled_input_gradient(Pool<I> s, I C, T elements, const T* x, const T* __restrict__ weight,
                           const T* __restrict__ mean, const T* __restrict__ invstd, const T* __restrict__ totals,
                           const T* __restrict__ picked, Gradient<T> dy, T* dx) {
+  wait_for_previous_kernels();
   const auto part = [&](I out, I plane, I at, Window<I> window) {
     const T* const in = x + plane * s.H * s.W;
     if (in[at] != picked[out]) return T{0};
@@ -302,6 +312,7 @@ __global__ void __launch_bounds__(block_size, 3)
                                        const T* __restrict__ mean, const T* __restrict__ invstd,
                                        const T* __restrict__ totals, const T* __restrict__ picked, Gradient<T> dy,
                                        T* dx) {
+  wait_for_previous_kernels();
   const I rows = (s.H + s.R - 1) / s.R, cols = (s.W + s.S - 1) / s.S;
   for (I i = grid_thread<I>(); i < s.planes * rows * cols; i += grid_threads<I>()) {
     const I row = i / cols, q = i - row * cols, plane = row / rows, p = row - plane * rows;

@@ -99,6 +99,7 @@ template <class I, class T>
 __global__ void __launch_bounds__(block_size, 2)
     direct_forward(Conv<I> s, Windows windows, const T* __restrict__ x, const T* __restrict__ w,
                    const T* __restrict__ bias, T* __restrict__ y, uint8_t* __restrict__ picked) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < s.N * s.K * windows.P * windows.Q; e += grid_threads<I>()) {
     const I row = e / windows.Q, q = e - row * windows.Q, plane = row / windows.P, p = row - plane * windows.P,
             n = plane / s.K, k = plane - n * s.K;
@@ -131,6 +132,7 @@ template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     spread(Windows windows, I planes, I H, I W, const T* __restrict__ y, const uint8_t* __restrict__ picked,
            const T* __restrict__ dy, T* __restrict__ out) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < planes * H * W; e += grid_threads<I>()) {
     const I row = e / W, w = e - row * W, plane = row / H, h = row - plane * H, p = h / windows.R, q = w / windows.S;
     const I at = (plane * windows.P + p) * windows.Q + q, place = (h - p * windows.R) * windows.S + w - q * windows.S;
@@ -142,6 +144,7 @@ __global__ void __launch_bounds__(block_size)
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     direct_backward_input(Conv<I> s, const T* __restrict__ w, const T* __restrict__ dy, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < s.N * s.C * s.H * s.W; e += grid_threads<I>()) {
     const I row = e / s.W, column = e - row * s.W, plane = row / s.H, h = row - plane * s.H, n = plane / s.C,
             channel = plane - n * s.C, group = channel / s.group_C, c = channel - group * s.group_C;
@@ -176,6 +179,7 @@ struct WeightGradient {
 template <class I, class T>
 __global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
     direct_backward_weight(Conv<I> s, WeightGradient<T> g, const T* __restrict__ x, const T* __restrict__ dy) {
+  wait_for_previous_kernels();
   const I inputs = max(s.group_C, I{1}), taps = s.R * s.S;
   const auto store = [&](I k, I c, I tap, T v) {
     if (tap == taps) {
@@ -430,6 +434,7 @@ template <class T>
 __global__ void __launch_bounds__(tiled_threads, 4)
     tiled_forward(Conv3x3 s, Windows windows, int64_t tiles, Images<T> x, const T* __restrict__ w,
                   const T* __restrict__ bias, T* __restrict__ y, uint8_t* __restrict__ picked) {
+  wait_for_previous_kernels();
   __shared__ ForwardMemory<T> memory;
   for (int64_t work = blockIdx.x; work < tiles; work += gridDim.x) {
     forward_tile<false>(s, windows, work, x, w, bias, y, picked, memory);
@@ -570,6 +575,7 @@ template <class In, class T>
 __global__ void __launch_bounds__(tiled_threads, sizeof(T) == 4 ? 4 : 3)
     tiled_backward(Conv3x3 s, WeightGradient<T> g, int64_t w_tiles, Conv3x3 turned, Windows alone, int64_t x_tiles,
                    Images<T> x, const T* __restrict__ w, In dy, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   __shared__ union {
     WeightMemory<T> weight;
     ForwardMemory<T> forward;

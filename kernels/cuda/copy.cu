@@ -21,6 +21,7 @@ constexpr int tile_size = 32, tile_rows = 8;
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     copy_strided(I n, const __grid_constant__ Walk<I> walk, const T* a, T* b) {
+  wait_for_previous_kernels();
   for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) {
     I from, to;
     walk.locate(i, from, to);
@@ -39,6 +40,7 @@ template <class T>
 __global__ void __launch_bounds__(tile_size* tile_rows, 4)
     copy_transposed(Transposition t, int64_t tiles, int64_t n, const __grid_constant__ Walk<int64_t> others, const T* a,
                     T* b) {
+  wait_for_previous_kernels();
   __shared__ T tile[tile_size][tile_size + 1];  // an odd distance: 32 rows of a column lie in 32 banks
   const int64_t tiles_across = ceil_div(t.columns, tile_size);
   for (int64_t i = blockIdx.x; i < tiles * n; i += gridDim.x) {

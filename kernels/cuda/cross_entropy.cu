@@ -71,6 +71,7 @@ __device__ double sum_of_weights(const Settings<T>& s, const int64_t* target, co
 template <class T>
 __global__ void __launch_bounds__(block_size)
     total_weight(Settings<T> s, const int64_t* __restrict__ target, const T* __restrict__ weight, double* divisor) {
+  wait_for_previous_kernels();
   const double sum = sum_of_weights(s, target, weight);
   if (threadIdx.x == 0) *divisor = sum;
 }
@@ -81,6 +82,7 @@ __global__ void __launch_bounds__(block_size, 3)
     losses_and_gradients(Settings<T> s, const T* __restrict__ logits, const int64_t* __restrict__ target,
                          const T* __restrict__ weight, const double* __restrict__ divisor, double* partial,
                          unsigned* counter, T* __restrict__ loss, T* __restrict__ dlogits) {
+  wait_for_previous_kernels();
   const int lane = threadIdx.x % warp_threads;
   const double norm = !s.mean ? 1 : divisor ? *divisor : sum_of_weights(s, target, weight);
   const T d = static_cast<T>(1 / norm);

@@ -35,6 +35,7 @@ constexpr int draws = 4;
 template <int width, class T>
 __global__ void __launch_bounds__(block_size)
     dropout_elements(int64_t n, Dropout<T> f, const T* __restrict__ x, T* __restrict__ y) {
+  wait_for_previous_kernels();
   const PhiloxState state = f.draws.now();
   for (int64_t i = grid_thread(); i * draws < n; i += grid_threads()) {
     const PhiloxBlock random = philox(state.seed, state.offset + static_cast<std::uint64_t>(i));
@@ -56,6 +57,7 @@ __global__ void __launch_bounds__(block_size)
 template <int width, class T>
 __global__ void __launch_bounds__(block_size)
     dropout_groups(int64_t n, int64_t group, Dropout<T> f, const T* __restrict__ x, T* __restrict__ y) {
+  wait_for_previous_kernels();
   constexpr int warps = block_size / warp_threads;
   const int lane = threadIdx.x % warp_threads;
   const PhiloxState state = f.draws.now();

@@ -108,6 +108,7 @@ struct MaskedFill {
 template <class I, class F, class Y, class T>
 __global__ void __launch_bounds__(block_size, 4)
     map_strided(I n, F f, const __grid_constant__ Walk<I> walk, const T* a, const T* b, Y* y) {
+  wait_for_previous_kernels();
   for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) {
     I in_a, in_b;
     walk.locate(i, in_a, in_b);
@@ -129,6 +130,7 @@ void map_box(const Strided& s, F f, const T* a, const T* b, Y* y) {
 template <class I, class F, class Y, class T>
 __global__ void __launch_bounds__(block_size, 4)
     map_view(I n, F f, const __grid_constant__ Walk<I> walk, const T* x, Y* y) {
+  wait_for_previous_kernels();
   for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) {
     I in_x, unused;
     walk.locate(i, in_x, unused);

@@ -12,10 +12,12 @@ namespace tern::kernels::cuda {
 namespace {
 
 __global__ void __launch_bounds__(1) set_random(PhiloxState value, PhiloxState* __restrict__ random) {
+  wait_for_previous_kernels();
   *random = value;
 }
 
 __global__ void __launch_bounds__(1) advance_random(std::uint64_t blocks, PhiloxState* __restrict__ random) {
+  wait_for_previous_kernels();
   random->offset += blocks;
 }
 

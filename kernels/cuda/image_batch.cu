@@ -24,6 +24,7 @@ __global__ void __launch_bounds__(block_size)
     gather_images(ImageBatchShape s, I runs, Draws flips, Draws cutouts, const uint8_t* __restrict__ images,
                   const int64_t* __restrict__ labels, const int64_t* __restrict__ order,
                   const int64_t* __restrict__ step, T* __restrict__ x, int64_t* __restrict__ target) {
+  wait_for_previous_kernels();
   const I N = static_cast<I>(s.N), H = static_cast<I>(s.H), W = static_cast<I>(s.W);
   const int64_t pixels = s.C * s.H * s.W;
   const int lane = threadIdx.x % warp_threads;

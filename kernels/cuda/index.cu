@@ -34,6 +34,7 @@ struct Select {
 template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     select(I elements, Select<I> s, const T* __restrict__ x, const int64_t* __restrict__ index, T* __restrict__ y) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < elements; e += grid_threads<I>()) {
     const I row = e / s.inner, i = e - row * s.inner, o = row / s.count, j = row - o * s.count;
     const int64_t k = index[j];
@@ -46,6 +47,7 @@ constexpr int columns_per_lane = 4, columns_per_warp = columns_per_lane * warp_t
 template <class I, class T>
 __global__ void __launch_bounds__(block_size, 4)
     select_backward(Select<I> s, const int64_t* __restrict__ index, const T* __restrict__ dy, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   const I columns = s.outer * s.inner, tiles = static_cast<I>(ceil_div(columns, columns_per_warp));
   const I lane = static_cast<I>(threadIdx.x % warp_threads);
   for (I work = grid_thread<I>() / warp_threads; work < s.n * tiles; work += grid_threads<I>() / warp_threads) {

@@ -23,6 +23,7 @@ template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     interpolate(I n, InterpolationAxis<I, T> rows, InterpolationAxis<I, T> columns, const T* __restrict__ x,
                 T* __restrict__ y) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < n; e += grid_threads<I>()) {
     const I line = e / columns.out, q = e - line * columns.out, plane = line / rows.out, p = line - plane * rows.out;
     const InterpolationSource<I, T> row = rows.source(p), column = columns.source(q);
@@ -42,6 +43,7 @@ template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     interpolate_backward(I n, InterpolationAxis<I, T> rows, InterpolationAxis<I, T> columns, const T* __restrict__ dy,
                          T* __restrict__ dx) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < n; e += grid_threads<I>()) {
     const I line = e / columns.in, w = e - line * columns.in, plane = line / rows.in, h = line - plane * rows.in;
     const I to_p = rows.first(h + 1), from_q = columns.first_with(w), to_q = columns.first(w + 1);

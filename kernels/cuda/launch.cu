@@ -36,6 +36,15 @@ std::string kernel_name(const void* kernel) {
   return status == 0 ? bare_name(demangled.get()) : mangled;
 }
 
+bool begins_early(const void* kernel) {
+  static const bool asked_for = [] {
+    const char* const value = std::getenv("TERN_DEPENDENT_LAUNCH");
+    return value != nullptr && std::string_view(value) == "1";
+  }();
+  cudaFuncAttributes attributes{};
+  return asked_for && cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess && attributes.ptxVersion >= 90;
+}
+
 void launch_failed(cudaError_t status, const void* kernel, const cudaLaunchConfig_t& config) {
   const std::string why = cudaGetErrorString(status);
   static_cast<void>(cudaGetLastError());

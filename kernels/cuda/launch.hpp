@@ -17,6 +17,18 @@ std::string kernel_name(const void* kernel);
 /// Throws CudaError with the kernel's name and the shape of its launch.
 [[noreturn]] void launch_failed(cudaError_t status, const void* kernel, const cudaLaunchConfig_t& config);
 
+/// Whether the kernel, launched on the current device, may begin while those before it on its stream still run: where it
+/// is compiled for compute capability 9.0 or later and TERN_DEPENDENT_LAUNCH=1 asks for it. Every kernel must then begin
+/// by waiting for them. (CUDA C++ Programming Guide, "Programmatic Dependent Launch")
+bool begins_early(const void* kernel);
+
+/// A kernel's first statement: before it, memory may be another kernel's that still runs.
+__device__ inline void wait_for_previous_kernels() {
+#if !defined(__CUDACC__) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900)
+  cudaGridDependencySynchronize();
+#endif
+}
+
 /// Queues kernel(args...) on the stream: grid blocks of block threads, each block with shared_bytes of dynamic shared
 /// memory, which may be more than 48 KiB where the device has it. The arguments are converted to the kernel's own
 /// parameter types here, and copied. An empty grid launches nothing. Throws CudaError.
@@ -34,6 +46,11 @@ void launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &early;
+  config.numAttrs = begins_early(address) ? 1 : 0;
   constexpr std::size_t shared_bytes_without_asking = 48 * 1024;
   cudaError_t status = cudaSuccess;
   if (shared_bytes > shared_bytes_without_asking)

@@ -37,6 +37,7 @@ template <class T>
 __global__ void __launch_bounds__(forward_threads)
     forward(LinearShape s, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ bias,
             T* __restrict__ y) {
+  wait_for_previous_kernels();
   constexpr int outputs = tile_rows * tile_outputs, parts = forward_threads / outputs;
   constexpr int row = forward_threads + parts;  // the outputs of a warp's lanes begin in banks of their own
   __shared__ T sums[outputs * row];
@@ -90,6 +91,7 @@ __global__ void __launch_bounds__(block_size)
     backward(LinearShape s, int64_t dx_tiles, int64_t across, const T* __restrict__ x, const T* __restrict__ w,
              const T* __restrict__ y, const T* __restrict__ dy, T* __restrict__ dx, T* __restrict__ dw,
              T* __restrict__ dbias) {
+  wait_for_previous_kernels();
   __shared__ T g[chunk][backward_rows], sums[warps][backward_rows][warp_threads];
   const int thread = static_cast<int>(threadIdx.x), lane = thread % warp_threads, warp = thread / warp_threads;
   // dx [rows, in] = g w, dw [out, in] = g' x: m counts the result's rows, l what is summed over.
@@ -146,6 +148,7 @@ __global__ void __launch_bounds__(block_size)
 /// y = f(y + bias), in place. bias may be null.
 template <class T, class I>
 __global__ void __launch_bounds__(block_size) finish(I n, I out, Activation f, const T* __restrict__ bias, T* y) {
+  wait_for_previous_kernels();
   for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) y[i] = activated(f, bias ? y[i] + bias[i % out] : y[i]);
 }
 
@@ -157,6 +160,7 @@ constexpr int strip = 16, run = strip * warps;
 template <class T>
 __global__ void __launch_bounds__(block_size)
     gradient_before(LinearShape s, const T* y, const T* dy, T* g, T* partial, unsigned* counter, T* dbias) {
+  wait_for_previous_kernels();
   __shared__ T sums[warps][warp_threads];
   const int lane = static_cast<int>(threadIdx.x) % warp_threads, warp = static_cast<int>(threadIdx.x) / warp_threads;
   const int64_t column = int64_t{blockIdx.y} * warp_threads + lane, first = int64_t{blockIdx.x} * run;

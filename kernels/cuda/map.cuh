@@ -21,6 +21,7 @@ __device__ Pack<Y, width> map_pack(const F& f, const Pack<X, width>&... x) {
 /// memory either way. y may be one of x: an element is read and written by the same thread.
 template <int width, class F, class Y, class... X>
 __global__ void __launch_bounds__(block_size, 3) map(int64_t n, F f, Y* y, const X*... x) {
+  wait_for_previous_kernels();
   const int64_t packs = n / width;
   for (int64_t i = grid_thread(); i < packs; i += grid_threads()) {
     store_pack(y + i * width, map_pack<width, F, Y, X...>(f, load_pack<width>(x + i * width)...));

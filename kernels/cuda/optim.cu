@@ -81,6 +81,7 @@ struct AdamW {
 
 template <class T>
 __global__ void __launch_bounds__(1) finish_step(const T* __restrict__ loss, StepState* __restrict__ state) {
+  wait_for_previous_kernels();
   if (std::isfinite(loss[0])) {
     state->loss_sum += loss[0];
   } else if (state->diverged_at < 0) {

@@ -20,6 +20,7 @@ using namespace cuda;
 template <class I, bool plain, class T>
 __global__ void __launch_bounds__(block_size)
     max_pool(Pool<I, plain> s, const T* __restrict__ x, T* __restrict__ y, int64_t* __restrict__ indices) {
+  wait_for_previous_kernels();
   s.for_each_window([&](I e, I plane, Window<I> window) {
     const T* const in = x + plane * s.H * s.W;
     const I best = s.pick(
@@ -32,12 +33,14 @@ __global__ void __launch_bounds__(block_size)
 template <class I, bool plain, class T>
 __global__ void __launch_bounds__(block_size) max_pool_backward(Pool<I, plain> s, const int64_t* __restrict__ indices,
                                                                 const T* __restrict__ dy, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   s.template gather<T>([&](I out, I, I at, Window<I>) { return indices[out] == at ? dy[out] : T{0}; },
                        [&](I e, I, T total) { dx[e] = total; });
 }
 
 template <class I, bool plain, class T>
 __global__ void __launch_bounds__(block_size) avg_pool(Pool<I, plain> s, const T* __restrict__ x, T* __restrict__ y) {
+  wait_for_previous_kernels();
   s.for_each_window([&](I e, I plane, Window<I> window) {
     const T* const in = x + plane * s.H * s.W;
     T total = 0;
@@ -53,6 +56,7 @@ __global__ void __launch_bounds__(block_size) avg_pool(Pool<I, plain> s, const T
 template <class I, bool plain, class T>
 __global__ void __launch_bounds__(block_size)
     avg_pool_backward(Pool<I, plain> s, const T* __restrict__ dy, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   s.template gather<T>([&](I out, I, I, Window<I> window) { return dy[out] / static_cast<T>(window.divisor); },
                        [&](I e, I, T total) { dx[e] = total; });
 }
@@ -70,6 +74,7 @@ __device__ void for_each_pair(const Pool<I>& s, F f) {
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     max_pool_pairs(Pool<I> s, const T* __restrict__ x, T* __restrict__ y, int64_t* __restrict__ indices) {
+  wait_for_previous_kernels();
   for_each_pair(s, [&](I e, I first, I plane) {
     Pack<T, 2> pair = load_pack<2>(x + plane + first);
     T largest = pair.at[0];
@@ -92,6 +97,7 @@ __global__ void __launch_bounds__(block_size)
 
 template <class I, class T>
 __global__ void __launch_bounds__(block_size) avg_pool_pairs(Pool<I> s, const T* __restrict__ x, T* __restrict__ y) {
+  wait_for_previous_kernels();
   for_each_pair(s, [&](I e, I first, I plane) {
     T total = 0;
     for (I r = 0; r < s.R; ++r) {
@@ -108,6 +114,7 @@ __global__ void __launch_bounds__(block_size) avg_pool_pairs(Pool<I> s, const T*
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
     pool_pairs_backward(Pool<I> s, const int64_t* __restrict__ indices, const T* __restrict__ dy, T* __restrict__ dx) {
+  wait_for_previous_kernels();
   const I rows = (s.H + s.R - 1) / s.R;
   for (I i = grid_thread<I>(); i < s.planes * rows * s.Q; i += grid_threads<I>()) {
     const I row = i / s.Q, q = i - row * s.Q, plane = row / rows, p = row - plane * rows;

@@ -29,6 +29,7 @@ constexpr int strip_length = 16;
 template <int team, class T>
 __global__ void __launch_bounds__(block_size)
     sum_rows(int64_t rows, int64_t n, int64_t runs, const T* __restrict__ x, T* __restrict__ y) {
+  wait_for_previous_kernels();
   constexpr int teams = block_size / team;
   const int lane = threadIdx.x % team;
   const int64_t sums = rows * runs;
@@ -57,6 +58,7 @@ __global__ void __launch_bounds__(block_size)
 template <int strips, class T>
 __global__ void __launch_bounds__(block_size)
     sum_columns(ReduceShape r, int64_t runs, const T* __restrict__ x, T* __restrict__ y) {
+  wait_for_previous_kernels();
   constexpr int columns = block_size / strips, run = strip_length * strips;
   __shared__ Sum<T> of_strip[strips][columns];
   const int column = threadIdx.x % columns, strip = threadIdx.x / columns;
@@ -117,6 +119,7 @@ struct Best {
 template <int team, class T>
 __global__ void __launch_bounds__(block_size)
     max_rows(int64_t rows, int64_t n, const T* __restrict__ x, T* __restrict__ y, int64_t* __restrict__ indices) {
+  wait_for_previous_kernels();
   constexpr int teams = block_size / team, warps = team / warp_threads;
   __shared__ Best<T> of_warp[warps];
   const int lane = threadIdx.x % team;
@@ -139,6 +142,7 @@ __global__ void __launch_bounds__(block_size)
 template <class T>
 __global__ void __launch_bounds__(block_size)
     max_columns(ReduceShape r, const T* __restrict__ x, T* __restrict__ y, int64_t* __restrict__ indices) {
+  wait_for_previous_kernels();
   const int64_t columns = r.outer * r.inner;
   for (int64_t c = grid_thread(); c < columns; c += grid_threads()) {
     const T* const in = x + c / r.inner * r.n * r.inner + c % r.inner;
@@ -153,6 +157,7 @@ template <class T, class I>
 __global__ void __launch_bounds__(block_size, 4)
     max_backward_elements(I count, I n, I inner, const int64_t* __restrict__ indices, const T* __restrict__ dy,
                           T* __restrict__ dx) {
+  wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < count; e += grid_threads<I>()) {
     const I row = e / inner, i = e - row * inner, o = row / n, j = row - o * n, at = o * inner + i;
     dx[e] = indices[at] == j ? dy[at] : T{0};

@@ -19,6 +19,7 @@ template <class T>
 __global__ void __launch_bounds__(block_size)
     squares(const __grid_constant__ Table<Segment<T>> table, int64_t blocks, bool adds, T* partial, unsigned* counter,
             T* y) {
+  wait_for_previous_kernels();
   for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {
     T sum = 0;
     table.for_each(block, [&sum](const Segment<T>& s, int64_t i) { sum += s.x[i] * s.x[i]; });

@@ -61,6 +61,7 @@ void for_each_table(std::span<const Array> arrays, F launch_table) {
 template <class Change, class Array>
 __global__ void __launch_bounds__(block_size, 4)
     change_all(Change change, const __grid_constant__ Table<Array> table, int64_t blocks) {
+  wait_for_previous_kernels();
   if (!change.begin()) return;
   for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) table.for_each(block, change);
 }

@@ -12,6 +12,7 @@
 
 #include <catch2/catch.hpp>
 #include <folders.hpp>
+#include <python.hpp>
 
 #include <algorithm>
 #include <array>
@@ -23,16 +24,6 @@ using namespace tern;
 using namespace tern::test;
 
 namespace {
-
-/// The first python3 that has PyTorch; empty if there is none.
-std::string python_with_torch() {
-  const char* chosen = std::getenv("TERN_PYTHON");
-  for (const std::string& python :
-       {std::string(chosen ? chosen : ""), std::string("/usr/bin/python3"), std::string("python3")}) {
-    if (!python.empty() && std::system((python + " -c 'import torch' 2>/dev/null").c_str()) == 0) return python;
-  }
-  return "";
-}
 
 double largest(const Tensor& x) {
   double most = 0;

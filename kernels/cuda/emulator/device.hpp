@@ -46,6 +46,7 @@ void warp_barrier(unsigned mask, const Site& site);
 unsigned active_lanes();
 int lane();
 int block_threads();
+void wait_for_grids();
 void* dynamic_shared_memory();
 [[noreturn]] void trap(const Site& site);
 
@@ -77,6 +78,7 @@ inline void __syncwarp(unsigned mask = 0xffffffff, tern::emulator::Site site = t
   tern::emulator::warp_barrier(mask, site);
 }
 inline void __threadfence_block() {}
+inline void cudaGridDependencySynchronize() { tern::emulator::wait_for_grids(); }
 void __threadfence();
 
 /// In all four a warp falls into segments of `width` lanes, and a lane that would read beyond its segment keeps its own

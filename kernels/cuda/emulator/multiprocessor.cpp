@@ -169,6 +169,7 @@ void Multiprocessor::suspend() {
   threads_[self].fiber = fiber_;
   switch_to_next();
   thread_index_ = threads_[self].index;
+  waited_ = threads_[self].waited;
 }
 
 void Multiprocessor::make_ready(unsigned thread) {
@@ -200,9 +201,11 @@ unsigned Multiprocessor::take_next() {
 
 void Multiprocessor::run_thread() {
   thread_index_ = threads_[current_].index;
+  waited_ = threads_[current_].waited;
   running_ = this;
   grid_->kernel.invoke(grid_->kernel.function, grid_->kernel.arguments.get());
   running_ = nullptr;
+  if (!waited_) fault("returns without having waited for the kernels before this one", "at its end");
   thread_returned();
 }
 
@@ -222,6 +225,7 @@ void Multiprocessor::run_block(Grid& grid, uint3 block) {
   uint3 index = {};
   for (unsigned i = 0; i < count; ++i) {
     threads_[i].index = index;
+    threads_[i].waited = !grid.early;
     ready_[i] = i;
     if (++index.x < grid.block.x) continue;
     index.x = 0;
@@ -426,6 +430,11 @@ void Multiprocessor::note_access(const volatile void* p, std::size_t bytes, bool
   traces_.note(current_, p, bytes, is_shared, call);
 }
 
+void Multiprocessor::early_access(AccessKind kind, const void* call) {
+  running_ = nullptr;
+  fault(fmt::format("{} memory before it has waited for the kernels before this one", verb(kind)), source_line(call));
+}
+
 void Multiprocessor::global_fault(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
   running_ = nullptr;
   const void* device = memory_.device_address(const_cast<const void*>(p));
@@ -487,6 +496,7 @@ std::uint64_t warp_exchange(const char* name, unsigned mask, std::uint64_t value
 void warp_barrier(unsigned mask, const Site& site) { Multiprocessor::running()->warp_barrier(mask, site); }
 unsigned active_lanes() { return Multiprocessor::running()->active_lanes(); }
 int lane() { return Multiprocessor::running()->lane(); }
+void wait_for_grids() { Multiprocessor::running()->wait_for_grids(); }
 int block_threads() { return Multiprocessor::running()->block_threads(); }
 void* dynamic_shared_memory() { return Multiprocessor::running()->dynamic_shared_memory(); }
 void note_atomic(void* p, std::size_t bytes, const void* call) {

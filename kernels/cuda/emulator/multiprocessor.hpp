@@ -30,6 +30,7 @@ struct Grid {
   std::size_t shared_bytes;
   std::uint64_t seed;  ///< 0 runs blocks and threads in their natural order
   bool profiling;
+  bool early;  ///< it may begin before the grids before it have ended: its threads must wait for them first
 
   std::atomic<bool> failed = false;
   std::mutex mutex;
@@ -71,6 +72,7 @@ class Multiprocessor {
   unsigned active_lanes() const;
   int lane() const { return static_cast<int>(current_ % 32); }
   int block_threads() const { return static_cast<int>(threads_.size()); }
+  void wait_for_grids() { waited_ = threads_[current_].waited = true; }
   void* dynamic_shared_memory() { return dynamic_shared_; }
 
   /// Kernel code is about to access memory. Only the checked build tells.
@@ -91,6 +93,7 @@ class Multiprocessor {
     uint3 index = {};
     State state = State::fresh;
     Fiber* fiber = nullptr;
+    bool waited;  ///< for the grids before this one, or need not
     // What it waits in, with what it brought; afterwards `value` is what it takes away.
     const char* name;
     Site site;
@@ -126,6 +129,7 @@ class Multiprocessor {
   void access_shared(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
   void access_elsewhere(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
   void note_access(const volatile void* p, std::size_t bytes, bool is_shared, const void* call);
+  [[noreturn]] void early_access(AccessKind kind, const void* call);
   [[noreturn]] void global_fault(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call);
 
   static constinit thread_local Multiprocessor* running_;
@@ -140,6 +144,7 @@ class Multiprocessor {
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   unsigned current_ = 0;  ///< the thread that runs
+  bool waited_ = true;    ///< it, for the grids before this one
   unsigned returned_ = 0, at_barrier_ = 0;
   std::vector<unsigned> ready_;  ///< a ring: threads that can go on
   std::size_t ready_head_ = 0, ready_count_ = 0;
@@ -159,6 +164,7 @@ class Multiprocessor {
 inline void Multiprocessor::access(const volatile void* p, std::size_t bytes, AccessKind kind, const void* call) {
   const Address offset = address_of(p) - memory_begin_;
   if (offset >= memory_span_) return access_elsewhere(p, bytes, kind, call);
+  if (!waited_) early_access(kind, call);
   std::uint8_t* const states = memory_states_ + offset;
   constexpr auto initialised = static_cast<std::uint8_t>(ByteState::initialised);
   const auto wanted = kind == AccessKind::write ? static_cast<std::uint8_t>(ByteState::uninitialised) : initialised;

@@ -231,8 +231,10 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const Kernel& kernel) {
   if (config.dynamicSmemBytes > most)
     return report(invalid(fmt::format("the kernel may have {} bytes of dynamic shared memory", most)));
 
-  return report(runtime.submit(config.stream, [kernel, grid, block, bytes = config.dynamicSmemBytes]() -> Status {
-    Grid work{kernel, grid, block, bytes, Runtime::get().seed, Runtime::get().profiling, {}, {}, {}, {}};
+  bool early = false;
+  for (unsigned i = 0; i < config.numAttrs; ++i) early |= config.attrs[i].val.programmaticStreamSerializationAllowed != 0;
+  return report(runtime.submit(config.stream, [kernel, grid, block, bytes = config.dynamicSmemBytes, early]() -> Status {
+    Grid work{kernel, grid, block, bytes, Runtime::get().seed, Runtime::get().profiling, early, {}, {}, {}, {}};
     run(work);
     DeviceMemory::get().close();
     KernelProfile& profile = Runtime::get().profile[kernel.function];
@@ -820,6 +822,11 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int valu
     return report(em::invalid(fmt::format("cudaFuncSetAttribute: {} bytes of dynamic shared memory, the device has {}",
                                           value, em::max_dynamic_shared_bytes)));
   runtime.shared_limits[kernel] = value;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {.ptxVersion = 90};  // for what is launched early to be checked
   return cudaSuccess;
 }
 

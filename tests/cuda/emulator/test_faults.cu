@@ -93,6 +93,15 @@ __global__ void warp_sum(const int* x, int* y) {
   if (threadIdx.x == 0) *y = sums[0];
 }
 
+/// Reads before it has waited (0), waits late in some threads (1) or all (2), never waits (3), or does all well (4).
+template <int how>
+__global__ void follow(const int* x, int* y) {
+  const int* from = x + (how == 0 ? *x : 0);  // reads at once
+  if (how != 3 && (how != 1 || threadIdx.x < 31)) wait_for_previous_kernels();
+  __syncthreads();
+  if (how < 3 || how == 4) y[threadIdx.x] = from[threadIdx.x];  // reads without having waited
+}
+
 /// Writes over what others may not have read yet; one block of 64 threads.
 __global__ void rotate(float* x) {
   __shared__ float tile[64];
@@ -334,6 +343,26 @@ TEST_CASE("faults: warp functions without some of their lanes") {
 }
 
 TEST_CASE("faults: a trap") { CHECK_THAT(message_of(traps, 1, 32, 0), Contains(fault("traps", 0, 3, "trap"))); }
+
+TEST_CASE("faults: kernels that begin early and do not wait for those before them") {
+  const DeviceBuffer<int> x(std::vector<int>(64, 0)), y(std::vector<int>(64, 1));
+  cudaLaunchAttribute early{cudaLaunchAttributeProgrammaticStreamSerialization, {1}};
+  const auto said = [&](void (*kernel)(const int*, int*)) -> std::string {
+    tern::emulator::set_deferred(false);
+    tern::emulator::set_seed(0);
+    const cudaLaunchConfig_t config{2, 32, 0, current_stream(), &early, 1};
+    const cudaError_t status = cudaLaunchKernelEx(&config, kernel, x.data(), y.data());
+    return status == cudaSuccess ? "" : cudaGetErrorString(status);
+  };
+  CHECK_THAT(said(follow<3>), Contains("kernel follow<3>, block (0, 0, 0), thread (31, 0, 0), at its end: returns without "
+                                       "having waited for the kernels before this one"));
+  CHECK(said(follow<2>) == "");
+  CHECK(said(follow<4>) == "");
+  if (!tern::emulator::is_checked()) return;
+  CHECK_THAT(said(follow<0>), Contains(fault("follow<0>", 0, 0, "reads at once") + "reads memory before it has waited"));
+  CHECK_THAT(said(follow<1>), Contains(fault("follow<1>", 0, 31, "reads without having waited")));
+  CHECK(message_of(follow<3>, 2, 32, 0, x.data(), y.data()) == "");  // launched as ever
+}
 
 TEST_CASE("faults: none where there are none") {
   int* page_locked = nullptr;
