@@ -445,35 +445,124 @@ Tensor full_like(const Tensor& x, Scalar value);
 /// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Activation activation = Activation::none);
 
+/// A padding, or "same": as much of it as makes the output as large as the input, of an odd number the smaller half
+/// first, for a stride of 1. "valid" is none.
+struct Padding : HeightWidth {
+  bool same = false;
+  constexpr Padding(std::int64_t both) : HeightWidth(both) {}
+  constexpr Padding(std::int64_t height, std::int64_t width) : HeightWidth(height, width) {}
+  constexpr Padding(HeightWidth both) : HeightWidth(both) {}
+  template <std::size_t n>
+  Padding(const char (&name)[n]) : Padding(std::string_view(name)) {}
+
+ private:
+  explicit Padding(std::string_view name);  ///< throws Error for another name
+};
+
 struct Conv2dOptions {
-  HeightWidth stride = 1, padding = 0, dilation = 1;
+  HeightWidth stride = 1;
+  Padding padding = 0;
+  HeightWidth dilation = 1;
   std::int64_t groups = 1;
 };
 /// x [N, C, H, W], weight [K, C / groups, R, S], bias [K] where defined -> [N, K, P, Q] with
 /// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1. With its padding x has at most 2^48 elements, also for the
-/// poolings.
+/// poolings. N may be left out, in all ops here.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
+
+struct ConvTranspose2dOptions {
+  HeightWidth stride = 1, padding = 0, output_padding = 0;
+  std::int64_t groups = 1;
+  HeightWidth dilation = 1;
+};
+/// The gradient of conv2d by its input, as an op: x [N, K, P, Q], weight [K, C / groups, R, S], bias [C] where defined
+/// -> [N, C, H, W] with H = (P - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1. output_padding, smaller
+/// than the stride or the dilation, chooses among the sizes that conv2d maps to P.
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTranspose2dOptions& options = {});
+
+struct Conv1dOptions {
+  std::int64_t stride = 1;
+  Padding padding = 0;  ///< its width
+  std::int64_t dilation = 1, groups = 1;
+};
+struct ConvTranspose1dOptions {
+  std::int64_t stride = 1, padding = 0, output_padding = 0, groups = 1, dilation = 1;
+};
+/// The same of x [N, C, L] and weight [K, C / groups, S].
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv1dOptions& options = {});
+Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTranspose1dOptions& options = {});
 
 /// activate(max_pool2d(conv2d(x, weight, bias, options), kernel_size), activation) without the tensors in between, as
 /// long as a window has no more than 256 elements. A kernel_size of 1 pools nothing.
 Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options,
                          HeightWidth kernel_size, Activation activation = Activation::none);
 
-/// x [N, C, H, W] -> [N, C, P, Q] with P = (H + 2 padding - kernel) / stride + 1. The stride is the kernel's size
-/// unless given. Where several elements of a window are largest, the first takes the gradient.
+/// x [N, C, H, W] -> [N, C, P, Q] with P = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded up in
+/// ceil_mode, where the last window begins within x or the padding before it. The stride is the kernel's size unless
+/// given. Where several elements of a window are largest, the first takes the gradient.
 struct Pool2dOptions {
   std::optional<HeightWidth> stride = {};
-  HeightWidth padding = 0;
+  HeightWidth padding = 0, dilation = 1;  ///< no dilation of averages
+  bool ceil_mode = false;
+  // Of averages only: whether padding counts, as zeros, and what to divide by instead of the number of elements.
+  bool count_include_pad = true;
+  std::optional<std::int64_t> divisor_override = {};
 };
+/// No window may be all padding: with padding, the dilation is at most x's height and width.
 Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
 /// And where each came from: h * W + w within its plane, int64.
 MaxResult max_pool2d_with_indices(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
-/// Padding counts as zeros in the mean.
 Tensor avg_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
+
+struct Pool1dOptions {
+  std::optional<std::int64_t> stride = {};
+  std::int64_t padding = 0, dilation = 1;
+  bool ceil_mode = false, count_include_pad = true;
+};
+/// The same of x [N, C, L].
+Tensor max_pool1d(const Tensor& x, std::int64_t kernel_size, const Pool1dOptions& options = {});
+Tensor avg_pool1d(const Tensor& x, std::int64_t kernel_size, const Pool1dOptions& options = {});
+
+/// Sizes of an output, where none keeps the input's; one number stands for both.
+struct OutputSize {
+  std::optional<std::int64_t> h, w;
+  constexpr OutputSize(std::int64_t both) : h(both), w(both) {}
+  constexpr OutputSize(std::optional<std::int64_t> height, std::optional<std::int64_t> width) : h(height), w(width) {}
+};
+/// x [N, C, H, W] -> [N, C, P, Q]: window p is of the rows p H / P, rounded down, to (p + 1) H / P, rounded up.
+Tensor adaptive_avg_pool2d(const Tensor& x, OutputSize output_size);
+Tensor adaptive_max_pool2d(const Tensor& x, OutputSize output_size);
+MaxResult adaptive_max_pool2d_with_indices(const Tensor& x, OutputSize output_size);
+/// The same of x [N, C, L].
+Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output_size);
+Tensor adaptive_max_pool1d(const Tensor& x, std::int64_t output_size);
+
+/// What mode of interpolate means by scale: factors of height and width; one number stands for both.
+struct ScaleFactor {
+  double h, w;
+  constexpr ScaleFactor(double both) : h(both), w(both) {}
+  constexpr ScaleFactor(double height, double width) : h(height), w(width) {}
+};
+enum class InterpolateMode { nearest, nearest_exact, linear, bilinear, area };
+struct InterpolateOptions {
+  std::optional<HeightWidth> size = {};  ///< this or a scale_factor, of which the size is the whole part
+  std::optional<ScaleFactor> scale_factor = {};
+  InterpolateMode mode = InterpolateMode::nearest;
+  bool align_corners = false;           ///< of linear and bilinear
+  bool recompute_scale_factor = false;  ///< take the sizes' quotient, not the scale_factor, for places, too
+};
+/// x [N, C, H, W] -> [N, C, P, Q], or [N, C, L] -> [N, C, Q]: linear of the latter, bilinear of the former.
+Tensor interpolate(const Tensor& x, const InterpolateOptions& options);
+
+/// [..., C r r, H, W] -> [..., C, H r, W r], and back.
+Tensor pixel_shuffle(const Tensor& x, std::int64_t upscale_factor);
+Tensor pixel_unshuffle(const Tensor& x, std::int64_t downscale_factor);
 
 /// In training each element is zeroed with probability p and the others are scaled by 1 / (1 - p); else x itself.
 Tensor dropout(const Tensor& x, double p = 0.5, bool training = true, Generator& generator = default_generator());
-/// The same for whole channels of x [N, C, H, W].
+/// The same for whole channels of x [N, C, ...]. Three dimensions are [N, C, L], as for PyTorch 1.13.
 Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true, Generator& generator = default_generator());
 
 struct BatchNorm2dOptions {

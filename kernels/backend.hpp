@@ -126,15 +126,37 @@ struct Conv2dMaxPool2dShape {
   bool is_conv2d() const { return !pools() && activation == Activation::none; }
 };
 
-/// x is [N, C, H, W], y is [N, C, P, Q]; a window is [R, S]. Padding is at most half a window.
+/// x is [N, C, H, W], y is [N, C, P, Q]; a window is of R by S elements, so far apart as the dilation says, and has at
+/// least one that is no padding. Padding is at most half a window. What each window covers says pool2d.hpp.
 struct Pool2dShape {
   int64_t N = 0, C = 0, H = 0, W = 0, R = 0, S = 0;
   int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
+  int64_t dilation_h = 1, dilation_w = 1;  ///< of averages 1
+  /// How far the last windows reach beyond the padding: PyTorch's ceil_mode.
+  int64_t beyond_h = 0, beyond_w = 0;
+  /// R and S are P and Q, and the windows share out x between them, with no stride, padding or dilation.
+  bool adaptive = false;
+  /// An average's divisor: the window's elements with those of its padding, or without, unless it is given, not 0.
+  bool count_include_pad = true;
+  int64_t divisor = 0;
 
-  int64_t P() const { return (H + 2 * pad_h - R) / stride_h + 1; }
-  int64_t Q() const { return (W + 2 * pad_w - S) / stride_w + 1; }
+  int64_t P() const { return adaptive ? R : (H + 2 * pad_h + beyond_h - dilation_h * (R - 1) - 1) / stride_h + 1; }
+  int64_t Q() const { return adaptive ? S : (W + 2 * pad_w + beyond_w - dilation_w * (S - 1) - 1) / stride_w + 1; }
+  /// Whether windows are R by S neighbours, all within x and its padding.
+  bool is_plain() const {
+    return dilation_h == 1 && dilation_w == 1 && beyond_h == 0 && beyond_w == 0 && !adaptive && divisor == 0 &&
+           (count_include_pad || (pad_h == 0 && pad_w == 0));
+  }
   /// Whether the windows lie side by side from the first element on.
-  bool side_by_side() const { return stride_h == R && stride_w == S && pad_h == 0 && pad_w == 0; }
+  bool side_by_side() const { return is_plain() && stride_h == R && stride_w == S && pad_h == 0 && pad_w == 0; }
+};
+
+/// x is [N, H, W], y is [N, P, Q], none of these 0 but N. Row p of y is at the place scale_h (p + outer) - inner in x,
+/// but not before 0, column q likewise: interpolate2d.hpp.
+struct Interpolate2dShape {
+  int64_t N = 0, H = 0, W = 0, P = 0, Q = 0;
+  bool linear = false;  ///< between the elements beside the place, else the one before it
+  double scale_h = 1, scale_w = 1, outer = 0, inner = 0;
 };
 
 /// x is [N, C, HW]: statistics run over N and HW for each of the C channels.
@@ -399,9 +421,13 @@ class FloatKernels {
   virtual void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
                                           const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) = 0;
 
-  /// y = the mean of each window over R * S elements, padding counted as zeros (PyTorch's count_include_pad=True).
+  /// y = the sum of each window, over its divisor.
   virtual void avg_pool2d(const Pool2dShape& s, const T* x, T* y) = 0;
   virtual void avg_pool2d_backward(const Pool2dShape& s, const T* dy, T* dx) = 0;
+
+  /// y[n, p, q] = the sum over the sources h of p, w of q of their weights' product times x[n, h, w].
+  virtual void interpolate2d(const Interpolate2dShape& s, const T* x, T* y) = 0;
+  virtual void interpolate2d_backward(const Interpolate2dShape& s, const T* dy, T* dx) = 0;
 
   /// Each group of neighbours is zeroed when uniform_from_bits(draw of the group) < p, else scaled by 1 / (1 - p).
   /// The gradient is the same kernel on dy with the same state: the mask is computed twice, never stored.

@@ -3,41 +3,12 @@
 #include <tern/core/ops.hpp>
 #include <tern/layers/containers.hpp>
 #include <tern/layers/normalization.hpp>
+#include <tern/layers/spatial.hpp>
 
 /// PyTorch's layers under their names, with its defaults and its initialisation: weights and biases start uniform in
 /// +-1 / sqrt(fan_in), drawn from default_generator().
 
 namespace tern {
-
-/// [N, in_channels, H, W] -> [N, out_channels, P, Q]. Parameters weight [out, in / groups, R, S] and bias [out].
-class Conv2d : public Module {
- public:
-  struct Options {
-    std::int64_t in_channels, out_channels;
-    HeightWidth kernel_size;
-    HeightWidth stride = 1, padding = 0, dilation = 1;
-    std::int64_t groups = 1;
-    bool bias = true;
-  };
-  explicit Conv2d(const Options& options);
-
-  using Module::operator();
-  /// activate((*this)(x), activation), in one op unless a hook is to see what lies between.
-  Tensor operator()(const Tensor& x, Activation activation) { return max_pool2d(x, 1, activation); }
-  /// activate(max_pool2d((*this)(x), kernel_size), activation), likewise (conv2d_max_pool2d). A kernel_size of 1 pools
-  /// nothing.
-  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none);
-  Tensor forward(const Tensor& x) override;
-  Members members() override;
-  std::string str() const override;
-
-  Tensor weight, bias;
-
- private:
-  Conv2dOptions op_options() const;
-
-  Options options_;
-};
 
 /// [..., in_features] -> [..., out_features]. Parameters weight [out, in] and bias [out].
 class Linear : public Module {
@@ -76,28 +47,6 @@ class Dropout2d : public Module {
 
  private:
   double p_;
-};
-
-class MaxPool2d : public Module {
- public:
-  explicit MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
-  Tensor forward(const Tensor& x) override { return max_pool2d(x, kernel_size_, options_); }
-  std::string str() const override;
-
- private:
-  HeightWidth kernel_size_;
-  Pool2dOptions options_;
-};
-
-class AvgPool2d : public Module {
- public:
-  explicit AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
-  Tensor forward(const Tensor& x) override { return avg_pool2d(x, kernel_size_, options_); }
-  std::string str() const override;
-
- private:
-  HeightWidth kernel_size_;
-  Pool2dOptions options_;
 };
 
 class Tanh : public Module {

@@ -214,6 +214,99 @@ void add_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
   cases.push_back({"max_pool2d, gradient", times({N, C, HW, HW}), 0, gradient});
 }
 
+/// What tern's op and PyTorch's make of inputs of these sizes.
+void add_op(std::vector<Case>& cases, const char* name, const std::string& shape, double flop,
+            const std::vector<std::vector<int64_t>>& sizes,
+            const std::function<tern::Tensor(const std::vector<tern::Tensor>&)>& ours,
+            const std::function<at::Tensor(const std::vector<at::Tensor>&)>& theirs) {
+  const auto make = [=] {
+    std::vector<at::Tensor> inputs;
+    std::vector<tern::Tensor> copies;
+    for (const std::vector<int64_t>& size : sizes) {
+      inputs.push_back(at::randn(size));
+      copies.push_back(like(inputs.back()));
+      std::copy_n(data(inputs.back()), inputs.back().numel(), data(copies.back()));
+    }
+    return Pair{[=] { return std::vector{ours(copies)}; }, [=] { return std::vector{theirs(inputs)}; }};
+  };
+  cases.push_back({name, shape, flop, make});
+}
+
+/// Twice as large each way, as decoders have them: by filters of `size`.
+void add_transposed(std::vector<Case>& cases, int64_t C, int64_t K, int64_t HW, int64_t size, int64_t padding) {
+  add_op(
+      cases, "conv_transpose2d",
+      std::to_string(C) + " to " + std::to_string(K) + ", " + times({HW, HW}) + ", filters " + times({size, size}),
+      2.0 * static_cast<double>(N * C * K * HW * HW * size * size), {{N, C, HW, HW}, {C, K, size, size}, {K}},
+      [=](const std::vector<tern::Tensor>& in) {
+        return tern::conv_transpose2d(in[0], in[1], in[2], {.stride = 2, .padding = padding});
+      },
+      [=](const std::vector<at::Tensor>& in) { return at::conv_transpose2d(in[0], in[1], in[2], 2, padding); });
+}
+
+/// Twice as large each way.
+void add_interpolate(std::vector<Case>& cases, int64_t C, int64_t HW) {
+  const std::vector<int64_t> to{2 * HW, 2 * HW};
+  const auto add = [&](const char* name, tern::InterpolateMode mode, const auto& theirs) {
+    add_op(
+        cases, name, times({N, C, HW, HW}), 0, {{N, C, HW, HW}},
+        [=](const std::vector<tern::Tensor>& in) {
+          return tern::interpolate(in[0], {.scale_factor = 2, .mode = mode});
+        },
+        theirs);
+  };
+  add("interpolate, nearest", tern::InterpolateMode::nearest,
+      [=](const std::vector<at::Tensor>& in) { return at::upsample_nearest2d(in[0], to); });
+  add("interpolate, bilinear", tern::InterpolateMode::bilinear,
+      [=](const std::vector<at::Tensor>& in) { return at::upsample_bilinear2d(in[0], to, false); });
+  const auto back = [&](const char* name, bool linear, const auto& theirs) {
+    const Interpolate2dShape s{.N = N * C,
+                               .H = HW,
+                               .W = HW,
+                               .P = 2 * HW,
+                               .Q = 2 * HW,
+                               .linear = linear,
+                               .scale_h = 0.5,
+                               .scale_w = 0.5,
+                               .outer = linear ? 0.5 : 0,
+                               .inner = linear ? 0.5 : 0};
+    add_op(
+        cases, name, times({N, C, HW, HW}), 0, {{N, C, 2 * HW, 2 * HW}},
+        [=](const std::vector<tern::Tensor>& in) {
+          const tern::Tensor dx = tern::empty({N, C, HW, HW});
+          kernels().interpolate2d_backward(s, data(in[0]), data(dx));
+          return dx;
+        },
+        theirs);
+  };
+  const std::vector<int64_t> from{N, C, HW, HW};
+  back("interpolate, nearest, gradient", false,
+       [=](const std::vector<at::Tensor>& in) { return at::upsample_nearest2d_backward(in[0], to, from); });
+  back("interpolate, bilinear, gradient", true,
+       [=](const std::vector<at::Tensor>& in) { return at::upsample_bilinear2d_backward(in[0], to, from, false); });
+}
+
+void add_pools(std::vector<Case>& cases, int64_t C, int64_t HW) {
+  using Ours = const std::vector<tern::Tensor>&;
+  using Theirs = const std::vector<at::Tensor>&;
+  const std::vector<std::vector<int64_t>> sizes{{N, C, HW, HW}};
+  add_op(
+      cases, "avg_pool2d", times(sizes[0]), 0, sizes, [](Ours in) { return tern::avg_pool2d(in[0], 2); },
+      [](Theirs in) { return at::avg_pool2d(in[0], 2); });
+  add_op(
+      cases, "max_pool2d, 3 x 3 by 2", times(sizes[0]), 0, sizes,
+      [](Ours in) { return tern::max_pool2d(in[0], 3, {.stride = tern::HeightWidth(2), .padding = 1}); },
+      [](Theirs in) { return at::max_pool2d(in[0], 3, 2, 1); });
+  add_op(
+      cases, "adaptive_avg_pool2d to 1 x 1", times(sizes[0]), 0, sizes,
+      [](Ours in) { return tern::adaptive_avg_pool2d(in[0], 1); },
+      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], 1); });
+  add_op(
+      cases, "adaptive_avg_pool2d to 7 x 7", times(sizes[0]), 0, sizes,
+      [](Ours in) { return tern::adaptive_avg_pool2d(in[0], 7); },
+      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], 7); });
+}
+
 /// In training.
 struct BatchNorm {
   BatchNorm(int64_t C, int64_t hw) : s{.N = N, .C = C, .HW = hw * hw}, HW(hw) {}
@@ -486,6 +579,12 @@ std::vector<Case> all_cases() {
   }
   add_recurrent<tern::LSTM>(cases, "LSTM", 4);
   add_recurrent<tern::GRU>(cases, "GRU", 3);
+  // Decoders, and other poolings
+  add_transposed(cases, 64, 32, 16, 4, 1);
+  add_transposed(cases, 128, 64, 8, 4, 1);
+  add_transposed(cases, 64, 32, 16, 2, 0);
+  add_interpolate(cases, 32, 16);
+  add_pools(cases, 64, 16);
   return cases;
 }
 

@@ -170,7 +170,8 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
                                HeightWidth kernel_size, const Pool2dOptions& pool) {
   check(!options.residual.defined(), "batch_norm2d_max_pool2d: given a residual, expected none");
   const Activation activation = options.activation;
-  if (!options.training) {
+  const bool as_ops = pool.ceil_mode || pool.dilation.h != 1 || pool.dilation.w != 1;
+  if (!options.training || as_ops) {
     BatchNorm2dOptions without = options;
     without.activation = Activation::none;
     const Tensor y = batch_norm2d(in, running_mean, running_var, weight, bias, without);

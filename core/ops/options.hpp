@@ -10,8 +10,12 @@ namespace tern {
 void check_probability(const char* who, double p);
 /// Strides and dilations of 1 or more, no negative padding, a kernel of 1 or more, one group or more.
 void check_options(const char* who, HeightWidth kernel_size, const Conv2dOptions& options);
-/// A kernel and strides of 1 or more, padding of at most half the kernel.
+/// The same, and an output_padding that is smaller than the stride or the dilation.
+void check_options(const char* who, HeightWidth kernel_size, const ConvTranspose2dOptions& options);
+/// A kernel, strides and dilations of 1 or more, padding of at most half the kernel, a divisor other than 0.
 void check_options(const char* who, HeightWidth kernel_size, const Pool2dOptions& options);
+/// A size or a scale_factor, of positive numbers; what the mode has no use for left alone.
+void check_options(const char* who, const InterpolateOptions& options);
 /// Finite and not below 0.
 void check_eps(const char* who, double eps);
 /// eps likewise, momentum finite where there is one.

@@ -449,10 +449,11 @@ InputGradient input_gradient_of(int64_t count, float mean, float invstd, double 
 /// dx = the sum of dy over the windows that picked the element, in one plane.
 void spread(const Pool2dShape& s, const float* x, const float* picked, const float* dy, float* dx) {
   std::fill_n(dx, s.H * s.W, 0.0f);
-  for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
-    for (int64_t h = h0; h < h1; ++h) {
-      const float *const row = x + h * s.W, *const at = std::find(row + w0, row + w1, picked[window]);
-      if (at == row + w1) continue;
+  for_each_window(s, [&](int64_t window, const PoolWindow<int64_t>& rows, const PoolWindow<int64_t>& columns) {
+    for (int64_t h = rows.begin; h < rows.end; ++h) {
+      const float *const row = x + h * s.W, *const end = row + columns.end;
+      const float* const at = std::find(row + columns.begin, end, picked[window]);
+      if (at == end) continue;
       dx[at - x] += dy[window];
       return;
     }

@@ -73,6 +73,10 @@ class CpuFloat32 : public ReferenceFloat<float> {
   void avg_pool2d(const Pool2dShape& s, const float* x, float* y) override;
   void avg_pool2d_backward(const Pool2dShape& s, const float* dy, float* dx) override;
 
+  // interpolate2d.cpp
+  void interpolate2d(const Interpolate2dShape& s, const float* x, float* y) override;
+  void interpolate2d_backward(const Interpolate2dShape& s, const float* dy, float* dx) override;
+
   // batch_norm2d.cpp
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight, const float* bias,
                     const float* residual, float* running_mean, float* running_var, int64_t* num_batches, float* mean,

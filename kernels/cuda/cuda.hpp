@@ -118,6 +118,10 @@ class CudaFloat : public FloatKernels<T> {
   void avg_pool2d(const Pool2dShape& s, const T* x, T* y) override;
   void avg_pool2d_backward(const Pool2dShape& s, const T* dy, T* dx) override;
 
+  // interpolate2d.cu
+  void interpolate2d(const Interpolate2dShape& s, const T* x, T* y) override;
+  void interpolate2d_backward(const Interpolate2dShape& s, const T* dy, T* dx) override;
+
   // dropout.cu
   void dropout(const DropoutShape& s, PhiloxState state, const T* x, T* y) override;
 

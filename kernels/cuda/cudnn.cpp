@@ -102,9 +102,9 @@ bool fits(std::initializer_list<int64_t> elements) {
 bool fits(const Conv2dShape& s) {
   return fits({s.N * s.C * s.H * s.W, s.N * s.K * s.P() * s.Q(), s.K * s.C * s.R * s.S});
 }
-/// Larger batches than these cuDNN's pooling and batch normalisation do not support.
+/// Larger batches than these cuDNN's pooling and batch normalisation do not support, nor other windows.
 bool fits(const Pool2dShape& s) {
-  return s.N <= 65535 && fits({s.N * s.C * s.H * s.W, s.N * s.C * s.P() * s.Q()});
+  return s.is_plain() && s.N <= 65535 && fits({s.N * s.C * s.H * s.W, s.N * s.C * s.P() * s.Q()});
 }
 bool fits(const BatchNorm2dShape& s) { return s.N <= 131070 && fits({s.N * s.C * s.HW}); }
 

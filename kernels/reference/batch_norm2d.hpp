@@ -121,7 +121,7 @@ void ReferenceFloat<T>::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, A
                                                          T* dbias) {
   std::vector<int64_t> indices(s.N * s.C * s.P() * s.Q(), -1);
   const std::vector<T> g = before_activation(*this, static_cast<int64_t>(indices.size()), activation, y, dy);
-  for_each_window_element(s, [&](int64_t window, int64_t plane, int64_t at) {
+  for_each_window_element(s, [&](int64_t window, int64_t plane, int64_t at, int64_t) {
     const T v = x[plane * s.H * s.W + at], wanted = picked[window];
     if (indices[window] < 0 && (v == wanted || (v != v && wanted != wanted))) indices[window] = at;
   });

@@ -9,6 +9,7 @@
 #include <tern/kernels/reference/group_norm.hpp>
 #include <tern/kernels/reference/image_batch.hpp>
 #include <tern/kernels/reference/index.hpp>
+#include <tern/kernels/reference/interpolate2d.hpp>
 #include <tern/kernels/reference/linear.hpp>
 #include <tern/kernels/reference/matmul.hpp>
 #include <tern/kernels/reference/optim.hpp>

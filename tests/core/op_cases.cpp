@@ -597,6 +597,133 @@ Problem conv2d_max_pool2d_case(Random& random) {
                  [=](Inputs x) { return conv2d_max_pool2d(x[0], x[1], {}, o, kernel, activation); });
 }
 
+/// Of an image, of a batch of them, or with one dimension less where `line`.
+Problem conv_transpose2d_case(Random& random, bool line) {
+  ConvTranspose2dOptions o;
+  o.groups = random.pick<std::int64_t>({1, 1, 2, 3});
+  const std::int64_t K = o.groups * random.integer(1, 2), C = random.integer(1, 2);
+  const HeightWidth kernel(line ? 1 : random.integer(1, 3), random.integer(1, 3));
+  o.stride = {line ? 1 : random.integer(1, 3), random.integer(1, 3)};
+  o.dilation = {line ? 1 : random.integer(1, 3), random.integer(1, 3)};
+  o.output_padding = {random.integer(0, std::max(o.stride.h, o.dilation.h) - 1),
+                      random.integer(0, std::max(o.stride.w, o.dilation.w) - 1)};
+  const std::int64_t H = line ? 1 : random.integer(1, 4), W = random.integer(1, 4);
+  const auto padding = [&](std::int64_t n, std::int64_t r, std::int64_t stride, std::int64_t dilation) {
+    return random.integer(0, ((n - 1) * stride + dilation * (r - 1)) / 2);
+  };
+  o.padding = {line ? 0 : padding(H, kernel.h, o.stride.h, o.dilation.h),
+               padding(W, kernel.w, o.stride.w, o.dilation.w)};
+  Shape x{K, H, W}, w{K, C, kernel.h, kernel.w};
+  if (line) {
+    x.erase(1);
+    w.erase(2);
+  }
+  if (random.chance(0.7)) x.insert(0, random.integer(1, 2));
+  const bool bias = random.chance(0.5);
+  std::vector<Shape> shapes{x, w};
+  if (bias) shapes.push_back({C * o.groups});
+  const ConvTranspose1dOptions one{.stride = o.stride.w,
+                                   .padding = o.padding.w,
+                                   .output_padding = o.output_padding.w,
+                                   .groups = o.groups,
+                                   .dilation = o.dilation.w};
+  return problem(random, shapes, [=](Inputs in) {
+    const Tensor b = bias ? in[2] : Tensor();
+    return line ? conv_transpose1d(in[0], in[1], b, one) : conv_transpose2d(in[0], in[1], b, o);
+  });
+}
+
+/// As large as its input, of an image or a batch of them.
+Problem same_conv2d_case(Random& random) {
+  Conv2dOptions o{.padding = "same", .dilation = {random.integer(1, 2), random.integer(1, 2)}};
+  Shape x{random.integer(1, 2), random.integer(1, 5), random.integer(1, 5)};
+  if (random.chance(0.7)) x.insert(0, random.integer(1, 2));
+  const Shape w{random.integer(1, 2), x[x.size() - 3], random.integer(1, 4), random.integer(1, 4)};
+  return problem(random, {x, w}, [=](Inputs in) { return conv2d(in[0], in[1], {}, o); });
+}
+
+Problem conv1d_case(Random& random) {
+  Conv1dOptions o{.stride = random.integer(1, 2), .padding = random.integer(0, 2), .dilation = random.integer(1, 2)};
+  if (random.chance(0.3)) {
+    o.stride = 1;
+    o.padding = "same";
+  }
+  const std::int64_t S = random.integer(1, 3);
+  Shape x{random.integer(1, 3), 1 + o.dilation * (S - 1) + random.integer(0, 3)};
+  const Shape w{random.integer(1, 3), x[0], S};
+  if (random.chance(0.7)) x.insert(0, random.integer(1, 2));
+  return problem(random, {x, w, {w[0]}}, [=](Inputs in) { return conv1d(in[0], in[1], in[2], o); });
+}
+
+/// A batch or one of what follows.
+Shape of_batch(Random& random, Shape shape) {
+  if (random.chance(0.7)) shape.insert(0, random.integer(1, 2));
+  return shape;
+}
+
+template <class Pool>
+std::function<Problem(Random&)> any_pool2d(Pool pool, bool average) {
+  return [=](Random& random) {
+    const HeightWidth kernel(random.integer(1, 4), random.integer(1, 4));
+    Pool2dOptions o{.ceil_mode = random.chance(0.7)};
+    if (random.chance(0.7)) o.stride = HeightWidth(random.integer(1, 5), random.integer(1, 5));
+    o.padding = {random.integer(0, kernel.h / 2), random.integer(0, kernel.w / 2)};
+    if (average) {
+      o.count_include_pad = random.chance(0.5);
+      if (random.chance(0.3)) o.divisor_override = random.pick<std::int64_t>({-2, 3});
+    } else {
+      o.dilation = {random.integer(1, 3), random.integer(1, 3)};
+    }
+    const std::int64_t H = fitting(random, o.dilation.h * (kernel.h - 1) + 1, o.padding.h),
+                       W = fitting(random, o.dilation.w * (kernel.w - 1) + 1, o.padding.w);
+    const Shape shape = of_batch(random, {random.integer(1, 3), std::max(H, o.dilation.h), std::max(W, o.dilation.w)});
+    return problem(random, {shape}, [=](Inputs x) { return pool(x[0], kernel, o); });
+  };
+}
+
+template <class Pool>
+std::function<Problem(Random&)> pool1d(Pool pool) {
+  return [=](Random& random) {
+    const std::int64_t kernel = random.integer(1, 3);
+    const Pool1dOptions o{.stride = random.integer(1, 3), .padding = random.integer(0, kernel / 2)};
+    const Shape shape = of_batch(random, {random.integer(1, 3), kernel + random.integer(0, 4)});
+    return problem(random, {shape}, [=](Inputs x) { return pool(x[0], kernel, o); });
+  };
+}
+
+template <class Pool>
+std::function<Problem(Random&)> adaptive_pool2d(Pool pool) {
+  return [=](Random& random) {
+    OutputSize size(random.integer(1, 6), random.integer(1, 6));
+    if (random.chance(0.2)) size.h.reset();
+    if (random.chance(0.2)) size = 1;
+    const Shape shape = of_batch(random, {random.integer(1, 3), random.integer(1, 5), random.integer(1, 5)});
+    return problem(random, {shape}, [=](Inputs x) { return pool(x[0], size); });
+  };
+}
+
+Problem interpolate_case(Random& random, InterpolateMode mode) {
+  InterpolateOptions o{.mode = mode};
+  const bool line = mode == InterpolateMode::linear || (mode == InterpolateMode::nearest && random.chance(0.3));
+  if (random.chance(0.5)) {
+    o.size = HeightWidth(random.integer(1, 7), random.integer(1, 7));
+  } else {
+    o.scale_factor = ScaleFactor(random.pick({1.0, 1.7, 2.0, 2.5}), random.pick({1.0, 1.3, 2.0, 3.0}));
+    o.recompute_scale_factor = random.chance(0.3);
+  }
+  if (mode == InterpolateMode::linear || mode == InterpolateMode::bilinear) o.align_corners = random.chance(0.5);
+  Shape shape{random.integer(1, 2), random.integer(1, 2), random.integer(1, 4), random.integer(1, 4)};
+  if (line) shape.erase(2);
+  return problem(random, {shape}, [=](Inputs x) { return interpolate(x[0], o); });
+}
+
+Problem pixel_shuffle_case(Random& random, bool back) {
+  const std::int64_t r = random.integer(1, 3), C = random.integer(1, 2), H = random.integer(1, 3),
+                     W = random.integer(1, 3);
+  const Shape shape = of_batch(random, back ? Shape{C, H * r, W * r} : Shape{C * r * r, H, W});
+  return problem(random, {shape}, [=](Inputs x) { return back ? pixel_unshuffle(x[0], r) : pixel_shuffle(x[0], r); });
+}
+
 template <class Pool>
 std::function<Problem(Random&)> pool2d(Pool pool) {
   return [=](Random& random) {
@@ -921,6 +1048,23 @@ std::vector<OpCase> all_cases() {
       {"conv2d_max_pool2d", conv2d_max_pool2d_case},
       {"max_pool2d", pool2d(max_pool2d)},
       {"avg_pool2d", pool2d(avg_pool2d)},
+      {"conv_transpose2d", [](Random& r) { return conv_transpose2d_case(r, false); }},
+      {"conv_transpose1d", [](Random& r) { return conv_transpose2d_case(r, true); }},
+      {"conv2d, same", same_conv2d_case},
+      {"conv1d", conv1d_case},
+      {"max_pool2d of any windows", any_pool2d(max_pool2d, false)},
+      {"avg_pool2d of any windows", any_pool2d(avg_pool2d, true)},
+      {"max_pool1d", pool1d(max_pool1d)},
+      {"avg_pool1d", pool1d(avg_pool1d)},
+      {"adaptive_avg_pool2d", adaptive_pool2d(adaptive_avg_pool2d)},
+      {"adaptive_max_pool2d", adaptive_pool2d(adaptive_max_pool2d)},
+      {"interpolate, nearest", [](Random& r) { return interpolate_case(r, InterpolateMode::nearest); }},
+      {"interpolate, nearest_exact", [](Random& r) { return interpolate_case(r, InterpolateMode::nearest_exact); }},
+      {"interpolate, linear", [](Random& r) { return interpolate_case(r, InterpolateMode::linear); }},
+      {"interpolate, bilinear", [](Random& r) { return interpolate_case(r, InterpolateMode::bilinear); }},
+      {"interpolate, area", [](Random& r) { return interpolate_case(r, InterpolateMode::area); }},
+      {"pixel_shuffle", [](Random& r) { return pixel_shuffle_case(r, false); }},
+      {"pixel_unshuffle", [](Random& r) { return pixel_shuffle_case(r, true); }},
       {"dropout", [](Random& r) { return dropout_case(r, false); }},
       {"dropout2d", [](Random& r) { return dropout_case(r, true); }},
       {"batch_norm2d in training", [](Random& r) { return batch_norm2d_case(r, true); }},

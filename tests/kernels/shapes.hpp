@@ -46,7 +46,15 @@ inline std::ostream& operator<<(std::ostream& out, const Conv2dMaxPool2dShape& s
 
 inline std::ostream& operator<<(std::ostream& out, const Pool2dShape& s) {
   return out << "x [" << s.N << ", " << s.C << ", " << s.H << ", " << s.W << "], window [" << s.R << ", " << s.S
-             << "], stride " << s.stride_h << " " << s.stride_w << ", pad " << s.pad_h << " " << s.pad_w;
+             << "], stride " << s.stride_h << " " << s.stride_w << ", pad " << s.pad_h << " " << s.pad_w
+             << ", dilation " << s.dilation_h << " " << s.dilation_w << ", beyond " << s.beyond_h << " " << s.beyond_w
+             << ", adaptive " << s.adaptive << ", count_include_pad " << s.count_include_pad << ", divisor "
+             << s.divisor;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const Interpolate2dShape& s) {
+  return out << "x [" << s.N << ", " << s.H << ", " << s.W << "], y [" << s.P << ", " << s.Q << "], linear " << s.linear
+             << ", scale " << s.scale_h << " " << s.scale_w << ", outer " << s.outer << ", inner " << s.inner;
 }
 
 inline std::ostream& operator<<(std::ostream& out, const BatchNorm2dShape& s) {
@@ -231,6 +239,48 @@ inline Pool2dShape random_pool2d(Random& random) {
   s.pad_w = square ? s.pad_h : random.integer(0, s.S / 2);
   s.H = std::max<int64_t>(1, s.R - 2 * s.pad_h) + (random.chance(0.2) ? 0 : random.integer(0, 20));
   s.W = std::max<int64_t>(1, s.S - 2 * s.pad_w) + (random.chance(0.2) ? 0 : random.integer(0, 20));
+  return s;
+}
+
+/// Windows as only max_pool2d and avg_pool2d take them: with a dilation, beyond the padding, or sharing out x.
+inline Pool2dShape random_other_pool2d(Random& random, bool average) {
+  Pool2dShape s = random_pool2d(random);
+  if (random.chance(0.3)) {
+    s = {.N = s.N, .C = s.C, .H = s.H, .W = s.W, .R = random.integer(0, 9), .S = random.integer(1, 9)};
+    s.adaptive = true;
+    return s;
+  }
+  const auto axis = [&](int64_t& size, int64_t kernel, int64_t stride, int64_t pad, int64_t& dilation,
+                        int64_t& beyond) {
+    dilation = average || kernel == 1 ? 1 : random.integer(1, 3);
+    if (pad > 0) size = std::max(size, dilation);
+    const int64_t room = size + 2 * pad - dilation * (kernel - 1) - 1;
+    int64_t windows = room < 0 ? 1 : room / stride + 1;
+    if (random.chance(0.7) && windows * stride < size + pad) ++windows;
+    beyond = std::max<int64_t>(0, (windows - 1) * stride - room);
+  };
+  axis(s.H, s.R, s.stride_h, s.pad_h, s.dilation_h, s.beyond_h);
+  axis(s.W, s.S, s.stride_w, s.pad_w, s.dilation_w, s.beyond_w);
+  s.count_include_pad = random.chance(0.5);
+  if (average && random.chance(0.3)) s.divisor = random.pick<int64_t>({-3, 1, 7});
+  return s;
+}
+
+/// Both modes; scales of the sizes, of corners, or others that lead no further than the last element.
+inline Interpolate2dShape random_interpolate2d(Random& random) {
+  const auto size = [&] { return random.chance(0.2) ? 1 : random.integer(1, random.chance(0.1) ? 60 : 14); };
+  Interpolate2dShape s{.N = random.integer(0, 5), .H = size(), .W = size(), .P = size(), .Q = size()};
+  s.linear = random.chance(0.6);
+  const bool corners = s.linear && random.chance(0.4);
+  s.outer = corners ? 0 : s.linear || random.chance(0.5) ? 0.5 : 0;
+  s.inner = s.linear && !corners ? 0.5 : 0;
+  const double shrink = corners ? 1 : random.pick({1.0, 1.0, 0.8});
+  const auto scale = [&](int64_t in, int64_t out) {
+    if (!corners) return shrink * static_cast<double>(in) / static_cast<double>(out);
+    return out > 1 ? static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0;
+  };
+  s.scale_h = scale(s.H, s.P);
+  s.scale_w = scale(s.W, s.Q);
   return s;
 }
 
