@@ -118,7 +118,7 @@ Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Te
   const Tensor activated = s.activation == Activation::none ? Tensor() : y;
   return record(op, {x, w, b}, y,
                 [=, x = Saved(x), w = Saved(w), y = Saved(activated), picked = Saved(picked)](const Tensor& gradient) {
-                  if (grad_enabled()) {
+                  if (is_grad_enabled()) {
                     check(s.is_conv2d(), "{}: no second derivative, expected the ops that it stands for", op);
                     return Grads{need_x ? input_gradient("conv2d by input", s.conv, gradient, *w) : Tensor(),
                                  need_w ? weight_gradient(s.conv, *x, gradient) : Tensor(),
