@@ -94,9 +94,9 @@ class Saved {
  private:
   Tensor x_;
   std::shared_ptr<Checkpoint> checkpoint_;  ///< that has it, or null
-  std::size_t number_ = 0;                  ///< there
-  const void* id_ = nullptr;
+  std::uint32_t number_ = 0;                ///< there
   std::uint32_t version_ = 0;
+  const void* id_ = nullptr;
 };
 
 /// The gradients of an op's inputs, in their order. Undefined where an input needs none.
