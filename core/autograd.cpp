@@ -68,16 +68,18 @@ using Wanted = std::unordered_map<const void*, Tensor>;
 /// Every op recorded as number `least` or later that the roots depend on and that leads to a leaf, the latest first:
 /// each comes after all that use its output.
 std::vector<std::shared_ptr<Node>> reachable(const Roots& roots, std::uint64_t least) {
+  static std::atomic<std::uint64_t> passes{0};
+  const std::uint64_t pass = ++passes;
   std::vector<std::shared_ptr<Node>> order;
-  std::unordered_set<const Node*> seen;
+  const auto find = [&](const std::shared_ptr<Node>& node) {
+    if (std::exchange(node->found, pass) != pass) order.push_back(node);
+  };
   for (const auto& [root, gradient] : roots) {
-    if (!root.is_leaf() && seen.insert(root.grad_node().get()).second) order.push_back(root.grad_node());
+    if (!root.is_leaf()) find(root.grad_node());
   }
   for (std::size_t i = 0; i < order.size(); ++i) {
     for (const Node::Input& input : order[i]->inputs) {
-      if (input.node && input.node->sequence >= least && seen.insert(input.node.get()).second) {
-        order.push_back(input.node);
-      }
+      if (input.node && input.node->sequence >= least) find(input.node);
     }
   }
   std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a->sequence > b->sequence; });

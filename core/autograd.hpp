@@ -15,6 +15,7 @@ namespace tern {
 
 /// Whether ops on this thread are recorded. On at first.
 bool is_grad_enabled();
+inline bool grad_enabled() { return is_grad_enabled(); }  ///< its name until all say the other
 
 /// While it lives, ops on this thread are recorded, or not.
 class SetGradEnabled {
@@ -148,6 +149,7 @@ struct Node {
   std::vector<Output> others;          ///< outputs beside that
   BackwardOfAll backward;              ///< empty once freed
   std::unique_ptr<std::string> place;  ///< where it ran, if AnomalyGuard was to know
+  std::uint64_t found = 0;             ///< by which pass last
 
  private:
   static void hand_over(std::vector<Input>& inputs, std::shared_ptr<Node>& dying);

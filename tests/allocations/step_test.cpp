@@ -3,6 +3,9 @@
 #include "failing.hpp"
 #include "training.hpp"
 
+#include <tern/core/checkpoint.hpp>
+#include <tern/core/generator.hpp>
+#include <tern/core/ops.hpp>
 #include <tern/data/data_loader.hpp>
 #include <tern/data/image_batches.hpp>
 #include <tern/data/synthetic.hpp>
