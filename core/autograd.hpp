@@ -15,7 +15,6 @@ namespace tern {
 
 /// Whether ops on this thread are recorded. On at first.
 bool is_grad_enabled();
-inline bool grad_enabled() { return is_grad_enabled(); }  ///< its name until all say the other
 
 /// While it lives, ops on this thread are recorded, or not.
 class SetGradEnabled {

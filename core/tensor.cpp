@@ -242,29 +242,75 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
   return self;
 }
 
+const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tensor& self, Scalar number) {
+  check_target(name, self, self);
+  check(can_hold(self.dtype(), number), "{}: {} into {}, which cannot hold it", name, number, self.dtype());
+  const Tensor y = self.is_contiguous() ? self : empty_like(self);
+  binary_into(op, self, number, y);
+  if (!y.is_same(self)) copy_into(y, self);
+  self.storage()->bump_version();
+  return self;
+}
+
+/// Puts f(self), of self's shape, in its place.
+template <class F>
+const Tensor& unary_in_place(const char* name, const Tensor& self, F f) {
+  check_target(name, self, self);
+  NoGradGuard no_grad;
+  const Tensor y = f(self);
+  check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());
+  return self.copy_(y);
+}
+
+Tensor scaled(const Tensor& x, Scalar alpha) { return alpha.to<double>() == 1 ? x : x * alpha; }
+
+void check_quotient(const Tensor& self) {
+  check_defined("div_", "the tensor to be changed", self);
+  check(is_floating(self.dtype()), "div_: tensor of {}, expected float32 or float64", self.dtype());
+}
+
 }  // namespace
 
 const Tensor& Tensor::add_(const Tensor& other, Scalar alpha) const {
-  return binary_in_place("add_", kernels::BinaryOp::add, *this, alpha.to<double>() == 1 ? other : other * alpha);
+  return binary_in_place("add_", kernels::BinaryOp::add, *this, scaled(other, alpha));
 }
-const Tensor& Tensor::sub_(const Tensor& other) const {
-  return binary_in_place("sub_", kernels::BinaryOp::sub, *this, other);
+const Tensor& Tensor::sub_(const Tensor& other, Scalar alpha) const {
+  return binary_in_place("sub_", kernels::BinaryOp::sub, *this, scaled(other, alpha));
 }
 const Tensor& Tensor::mul_(const Tensor& other) const {
   return binary_in_place("mul_", kernels::BinaryOp::mul, *this, other);
 }
-const Tensor& Tensor::mul_(Scalar factor) const {
-  check_target("mul_", *this, *this);
-  check(can_hold(dtype(), factor), "mul_: {} into {}, which cannot hold it", factor, dtype());
-  const Tensor y = is_contiguous() ? *this : empty_like(*this);
-  binary_into(kernels::BinaryOp::mul, *this, factor, y);
-  if (!y.is_same(*this)) copy_into(y, *this);
-  storage()->bump_version();
-  return *this;
-}
 const Tensor& Tensor::div_(const Tensor& other) const {
-  check(is_floating(dtype()), "div_: tensor of {}, expected float32 or float64", dtype());
+  check_quotient(*this);
   return binary_in_place("div_", kernels::BinaryOp::div, *this, other);
+}
+const Tensor& Tensor::add_(Scalar number) const {
+  return binary_in_place("add_", kernels::BinaryOp::add, *this, number);
+}
+const Tensor& Tensor::sub_(Scalar number) const {
+  return binary_in_place("sub_", kernels::BinaryOp::sub, *this, number);
+}
+const Tensor& Tensor::mul_(Scalar factor) const {
+  return binary_in_place("mul_", kernels::BinaryOp::mul, *this, factor);
+}
+const Tensor& Tensor::div_(Scalar number) const {
+  check_quotient(*this);
+  return binary_in_place("div_", kernels::BinaryOp::div, *this, number);
+}
+const Tensor& Tensor::clamp_(std::optional<Scalar> min, std::optional<Scalar> max) const {
+  return unary_in_place("clamp_", *this, [&](const Tensor& x) { return tern::clamp(x, min, max); });
+}
+const Tensor& Tensor::exp_() const {
+  return unary_in_place("exp_", *this, [](const Tensor& x) { return tern::exp(x); });
+}
+const Tensor& Tensor::pow_(double exponent) const {
+  return unary_in_place("pow_", *this, [&](const Tensor& x) { return tern::pow(x, exponent); });
+}
+const Tensor& Tensor::relu_() const {
+  return unary_in_place("relu_", *this, [](const Tensor& x) { return tern::relu(x); });
+}
+const Tensor& Tensor::sqrt_() const {
+  return unary_in_place("sqrt_", *this, [](const Tensor& x) { return tern::sqrt(x); });
 }
 
 const Tensor& Tensor::fill_(Scalar value) const {
@@ -353,6 +399,10 @@ template Tensor tensor(const std::vector<std::uint8_t>&, Device);
 
 // The ops as members
 
+Tensor Tensor::add(const Tensor& other, Scalar alpha) const { return tern::add(*this, scaled(other, alpha)); }
+Tensor Tensor::sub(const Tensor& other, Scalar alpha) const { return tern::sub(*this, scaled(other, alpha)); }
+Tensor Tensor::mul(const Tensor& other) const { return tern::mul(*this, other); }
+Tensor Tensor::div(const Tensor& other) const { return tern::div(*this, other); }
 Tensor Tensor::neg() const { return tern::neg(*this); }
 Tensor Tensor::exp() const { return tern::exp(*this); }
 Tensor Tensor::log() const { return tern::log(*this); }
@@ -382,8 +432,11 @@ Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return tern::sum(*th
 Tensor Tensor::mean() const { return tern::mean(*this); }
 Tensor Tensor::mean(const Shape& dims, bool keepdim) const { return tern::mean(*this, dims, keepdim); }
 Tensor Tensor::max() const { return tern::max(*this); }
+MaxResult Tensor::max(std::int64_t dim, bool keepdim) const { return tern::max(*this, dim, keepdim); }
 Tensor Tensor::argmax() const { return tern::argmax(*this); }
 Tensor Tensor::argmax(std::int64_t dim, bool keepdim) const { return tern::argmax(*this, dim, keepdim); }
+Tensor Tensor::softmax(std::int64_t dim) const { return tern::softmax(*this, dim); }
+Tensor Tensor::log_softmax(std::int64_t dim) const { return tern::log_softmax(*this, dim); }
 Tensor Tensor::matmul(const Tensor& other) const { return tern::matmul(*this, other); }
 Tensor Tensor::eq(const Tensor& other) const { return tern::eq(*this, other); }
 Tensor Tensor::index_select(std::int64_t dim, const Tensor& index) const {

@@ -20,6 +20,7 @@ namespace tern {
 
 class Tensor;
 struct Hooks;
+struct MaxResult;
 struct Node;
 
 /// A block of a device's memory, freed with its last tensor.
@@ -115,12 +116,17 @@ class Tensor {
   Tensor permute(const Shape& dims) const;
   Tensor transpose(std::int64_t dim0, std::int64_t dim1) const;
   Tensor t() const;  ///< a matrix's transpose
+  Tensor T() const;  ///< all dimensions in reverse order
   Tensor narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const;
   Tensor select(std::int64_t dim, std::int64_t index) const;
   Tensor operator[](std::int64_t index) const { return select(0, index); }
+  Tensor squeeze() const;  ///< every dimension of size 1 goes
   Tensor squeeze(std::int64_t dim) const;
   Tensor unsqueeze(std::int64_t dim) const;
   Tensor expand(const Shape& shape) const;  ///< sizes of 1 stretch; -1 keeps a size
+  Tensor reshape_as(const Tensor& other) const { return reshape(other.shape()); }
+  Tensor view_as(const Tensor& other) const { return view(other.shape()); }
+  Tensor expand_as(const Tensor& other) const { return expand(other.shape()); }
 
   Tensor contiguous() const;
   Tensor clone() const;
@@ -129,19 +135,33 @@ class Tensor {
   /// Towards zero from floats to integers: the nearest there is where those are too small, 0 from NaN. Modulo 256 from
   /// int64 to uint8.
   Tensor to(DType dtype) const;
+  Tensor cpu() const { return to(Device::cpu); }
+  Tensor cuda() const { return to(Device::cuda); }
 
   // In place. Under grad mode they refuse tensors that require grad: wrap them in a NoGradGuard. An expanded tensor is
-  // refused too, as its elements are there once but shown several times.
+  // refused too, as its elements are there once but shown several times. +=, -=, *= and /= are the same.
   const Tensor& add_(const Tensor& other, Scalar alpha = 1) const;  ///< this += alpha * other
-  const Tensor& sub_(const Tensor& other) const;
+  const Tensor& add_(Scalar number) const;
+  const Tensor& sub_(const Tensor& other, Scalar alpha = 1) const;
+  const Tensor& sub_(Scalar number) const;
   const Tensor& mul_(const Tensor& other) const;
   const Tensor& mul_(Scalar factor) const;
   const Tensor& div_(const Tensor& other) const;
+  const Tensor& div_(Scalar number) const;
+  const Tensor& clamp_(std::optional<Scalar> min, std::optional<Scalar> max = {}) const;
+  const Tensor& exp_() const;
+  const Tensor& pow_(double exponent) const;
+  const Tensor& relu_() const;
+  const Tensor& sqrt_() const;
   const Tensor& fill_(Scalar value) const;
   const Tensor& zero_() const { return fill_(0); }
   const Tensor& copy_(const Tensor& source) const;  ///< from any device and dtype, broadcasting
 
   // The same functions stand free in ops.hpp, with their comments.
+  Tensor add(const Tensor& other, Scalar alpha = 1) const;  ///< this + alpha * other
+  Tensor sub(const Tensor& other, Scalar alpha = 1) const;
+  Tensor mul(const Tensor& other) const;
+  Tensor div(const Tensor& other) const;
   Tensor neg() const;
   Tensor exp() const;
   Tensor log() const;
@@ -169,8 +189,11 @@ class Tensor {
   Tensor mean() const;
   Tensor mean(const Shape& dims, bool keepdim = false) const;
   Tensor max() const;
+  MaxResult max(std::int64_t dim, bool keepdim = false) const;
   Tensor argmax() const;
   Tensor argmax(std::int64_t dim, bool keepdim = false) const;
+  Tensor softmax(std::int64_t dim) const;
+  Tensor log_softmax(std::int64_t dim) const;
   Tensor matmul(const Tensor& other) const;
   Tensor eq(const Tensor& other) const;
   Tensor index_select(std::int64_t dim, const Tensor& index) const;
@@ -241,12 +264,31 @@ Tensor ones_like(const Tensor& x);
 /// [0, 1, ..., n - 1], int64 unless the options say otherwise.
 Tensor arange(std::int64_t n, const TensorOptions& options = {.dtype = DType::int64});
 
+Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim);
+
 /// A copy of the elements, in T's dtype: [n], or reshaped: tensor(values).reshape({2, 3}).
 template <class T>
 Tensor tensor(const std::vector<T>& values, Device device = Device::cpu);
+/// Of what stands there: int64 of whole numbers, uint8 of bools. tensor({{1, 2}, {3, 4}}) is [2, 2].
 template <class T>
 Tensor tensor(std::initializer_list<T> values, Device device = Device::cpu) {
-  return tensor(std::vector<T>(values), device);
+  using Whole =
+      std::conditional_t<std::is_same_v<T, bool> || std::is_same_v<T, std::uint8_t>, std::uint8_t, std::int64_t>;
+  using Element = std::conditional_t<std::is_integral_v<T>, Whole, T>;
+  return tensor(std::vector<Element>(values.begin(), values.end()), device);
+}
+template <class T>
+Tensor tensor(std::initializer_list<std::initializer_list<T>> values, Device device = Device::cpu) {
+  std::vector<Tensor> slices;
+  for (const auto& slice : values) slices.push_back(tensor(slice, device));
+  return stack(slices, 0);
+}
+template <class T>
+Tensor tensor(std::initializer_list<std::initializer_list<std::initializer_list<T>>> values,
+              Device device = Device::cpu) {
+  std::vector<Tensor> slices;
+  for (const auto& slice : values) slices.push_back(tensor(slice, device));
+  return stack(slices, 0);
 }
 
 /// Prints as PyTorch does, with dtype and shape at the end. Beyond 1000 elements a dimension shows three at either end;

@@ -60,14 +60,6 @@ void binary_into(kernels::BinaryOp op, Scalar a, const Tensor& b, const Tensor& 
   for_array(y, [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.to<T>(), b.data<T>(), y.data<T>()); });
 }
 
-Tensor masked_fill(const Tensor& in, const Tensor& in_mask, Scalar value) {
-  const Tensor x = in.contiguous(), mask = in_mask.contiguous(), y = empty_like(x);
-  for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
-    k.masked_fill(x.numel(), mask.data<std::uint8_t>(), value.to<T>(), x.data<T>(), y.data<T>());
-  });
-  return record("masked_fill", {x}, y, [mask = Saved(mask)](const Tensor& g) { return masked_fill(g, *mask, 0); });
-}
-
 void copy_into(const Tensor& source, const Tensor& target) {
   const kernels::Strided walk = broadcast_walk(source, target, target.shape());
   for_array(target, [&]<class T>(kernels::ArrayKernels<T>& k) { k.copy(walk, source.data<T>(), target.data<T>()); });

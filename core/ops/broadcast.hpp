@@ -16,10 +16,6 @@ void binary_into(kernels::BinaryOp op, const Tensor& a, const Tensor& b, const T
 void binary_into(kernels::BinaryOp op, const Tensor& a, Scalar b, const Tensor& y);
 void binary_into(kernels::BinaryOp op, Scalar a, const Tensor& b, const Tensor& y);
 
-/// x with `value` where mask, uint8 of x's shape, is not 0. Gradients that a comparison takes away go through this: a
-/// product with 0 would make NaN of an infinite one.
-Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
-
 /// g times the slope of the activation that gave y, in ops: for gradients in a pass with create_graph.
 Tensor activation_gradient(Activation activation, const Tensor& y, const Tensor& g);
 

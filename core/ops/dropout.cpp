@@ -38,8 +38,10 @@ Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
 
 Tensor dropout2d(const Tensor& x, double p, bool training, Generator& generator) {
   check_defined("dropout2d", "x", x);
-  check(x.dim() == 4, "dropout2d: input {}, expected [N, C, H, W]", x.shape());
-  return grouped_dropout("dropout2d", x, x.size(2) * x.size(3), p, training, generator);
+  check(x.dim() >= 2, "dropout2d: input {}, expected [N, C, ...]", x.shape());
+  std::int64_t channel = 1;
+  for (int d = 2; d < x.dim(); ++d) channel *= x.size(d);
+  return grouped_dropout("dropout2d", x, channel, p, training, generator);
 }
 
 }  // namespace tern

@@ -31,6 +31,20 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
     case UnaryOp::erf:
     case UnaryOp::reciprocal:
     case UnaryOp::clamp:
+    case UnaryOp::log2:
+    case UnaryOp::log10:
+    case UnaryOp::exp2:
+    case UnaryOp::tan:
+    case UnaryOp::asin:
+    case UnaryOp::acos:
+    case UnaryOp::atan:
+    case UnaryOp::sinh:
+    case UnaryOp::cosh:
+    case UnaryOp::asinh:
+    case UnaryOp::acosh:
+    case UnaryOp::atanh:
+    case UnaryOp::erfc:
+    case UnaryOp::softsign:
       return unary(name, f, x.to(DType::float32));
     case UnaryOp::neg:
       return 0 - x;
@@ -41,6 +55,7 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
     case UnaryOp::round:
     case UnaryOp::floor:
     case UnaryOp::ceil:
+    case UnaryOp::trunc:
       return x.clone();
     case UnaryOp::sign:
       return gt(x, 0).to(x.dtype()) - lt(x, 0).to(x.dtype());

@@ -122,6 +122,12 @@ Tensor Tensor::t() const {
   return transpose(0, 1);
 }
 
+Tensor Tensor::T() const {
+  Shape dims;
+  for (int d = dim() - 1; d >= 0; --d) dims.push_back(d);
+  return permute(dims);
+}
+
 namespace {
 
 /// A tensor of that shape with x where narrow() would show it, else zeros: the gradient of narrow.
@@ -153,6 +159,16 @@ Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
   check(-shape()[d] <= index && index < shape()[d], "select: index {} of dimension {} of shape {}, expected {} to {}",
         index, d, shape(), -shape()[d], shape()[d] - 1);
   return narrow(d, index < 0 ? index + shape()[d] : index, 1).squeeze(d);
+}
+
+Tensor Tensor::squeeze() const {
+  Shape shape, strides;
+  for (int d = 0; d < dim(); ++d) {
+    if (this->shape()[d] == 1) continue;
+    shape.push_back(this->shape()[d]);
+    strides.push_back(this->strides()[d]);
+  }
+  return shape.size() == dim() ? *this : viewed("squeeze", *this, shape, strides);
 }
 
 Tensor Tensor::squeeze(std::int64_t dim) const {

@@ -8,6 +8,7 @@
 
 #include <tern/kernels/backend.hpp>
 #include <tern/kernels/error.hpp>
+#include <tern/kernels/optim.hpp>
 #ifdef TERN_CUDA_EMULATED
 #include <tern/kernels/cuda/emulator/emulator.hpp>
 #endif
@@ -277,7 +278,8 @@ void add_linear(std::vector<Case>& cases, Numbers& numbers) {
     c.kernels().cross_entropy(s, c.in(logits), c.in(target), nullptr, c.out(1), c.out(batch * classes));
   });
   add(cases, "max, argmax", [=](auto& c) {
-    c.array_kernels().max({batch, classes, 1}, c.in(logits), c.out(batch), c.template out<int64_t>(batch));
+    c.array_kernels().extreme(Extreme::max, {batch, classes, 1}, c.in(logits), c.out(batch),
+                              c.template out<int64_t>(batch));
   });
 }
 
@@ -291,19 +293,27 @@ void add_steps(std::vector<Case>& cases, Numbers& numbers) {
     second.push_back(numbers.floats(n, 0.1F, 1));
   }
   add(cases, "sgd_step", [=]<class Real>(Call<Real>& c) {
-    std::vector<SgdParam<Real>> all;
+    std::vector<OptimizerParam<Real>> all;
     for (std::size_t i = 0; i < params.size(); ++i)
-      all.push_back(
-          {static_cast<int64_t>(params[i].size()), c.inout(params[i]), c.in(grads[i]), c.inout(first[i]), false});
-    c.kernels().sgd_step({.lr = 0.01, .momentum = 0.9, .dampening = 0, .weight_decay = 0.001, .nesterov = false}, all);
+      all.push_back({static_cast<int64_t>(params[i].size()), c.inout(params[i]), c.in(grads[i]), {c.inout(first[i])}});
+    c.kernels().optimizer_step({.op = OptimizerOp::sgd, .lr = 0.01, .momentum = 0.9, .weight_decay = 0.001}, all);
   });
   add(cases, "adamw_step", [=]<class Real>(Call<Real>& c) {
-    std::vector<AdamWParam<Real>> all;
+    std::vector<OptimizerParam<Real>> all;
     for (std::size_t i = 0; i < params.size(); ++i)
-      all.push_back({static_cast<int64_t>(params[i].size()), c.inout(params[i]), c.in(grads[i]), c.inout(first[i]),
-                     c.inout(second[i])});
-    c.kernels().adamw_step({.lr = 0.001, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .step = 3},
-                           all);
+      all.push_back({static_cast<int64_t>(params[i].size()),
+                     c.inout(params[i]),
+                     c.in(grads[i]),
+                     {c.inout(first[i]), c.inout(second[i])}});
+    c.kernels().optimizer_step({.op = OptimizerOp::adamw,
+                                .lr = 0.001,
+                                .momentum = 0.9,
+                                .correction1 = 0.271,
+                                .correction2 = 0.002997,
+                                .decay = 0.999,
+                                .eps = 1e-8,
+                                .weight_decay = 0.01},
+                               all);
   });
 }
 

@@ -16,6 +16,7 @@
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
+#include <tern/kernels/cpu/moments.hpp>
 #include <tern/kernels/cpu/pool2d_plane.hpp>
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
@@ -31,21 +32,9 @@
 #define TERN_KERNELS_CPU_BATCH_NORM2D
 namespace tern::kernels {
 
-/// Of some elements x: their mean and the sum of squares around it; and the least difference between a window's element
-/// and a larger one after it.
-struct Moments {
-  double mean = 0, squares = 0;
-  float gap = std::numeric_limits<float>::infinity();
-};
-
 /// The sums of dy and of dy * xhat, with xhat = (x - mean) * invstd.
 struct Slope {
   double dy = 0, product = 0;
-};
-
-/// y = (x - mean) * gain + shift.
-struct Normalization {
-  double mean, gain, shift;
 };
 
 /// The gradient by y = activation(...). y is null where there is none.
@@ -69,102 +58,12 @@ struct InputGradient {
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <tern/kernels/cpu/moments-inl.hpp>
+
 HWY_BEFORE_NAMESPACE();
 namespace tern::kernels {
 namespace HWY_NAMESPACE {
 namespace {
-
-namespace hn = hwy::HWY_NAMESPACE;
-
-using D32 = hn::ScalableTag<float>;
-using D1 = hn::CappedTag<float, 1>;
-
-constexpr int64_t block = 1024;  // elements that are summed in float
-constexpr int unroll = 4;        // covers the latency of an addition
-
-struct Sums {
-  double first, second;
-};
-
-/// Two sums, of several accumulators each.
-template <class D>
-struct TwoSums {
-  hn::Vec<D> first[unroll], second[unroll];
-
-  HWY_INLINE TwoSums() {
-    for (int u = 0; u < unroll; ++u) first[u] = second[u] = hn::Zero(D());
-  }
-  static HWY_INLINE double total(const hn::Vec<D>* v) {
-    return static_cast<double>(hn::GetLane(hn::SumOfLanes(D(), hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3])))));
-  }
-};
-
-/// The two sums over i in [0, n), n up to a block, that f(d, i, first, second) adds to, as many elements from i on as d
-/// has lanes.
-template <class F>
-HWY_INLINE Sums sum_two(int64_t n, const F& f) {
-  const D32 d;
-  const D1 d1;
-  const int64_t lanes = hn::Lanes(d);
-  TwoSums<D32> sums;
-  TwoSums<D1> rest;
-  int64_t i = 0;
-  for (; i + unroll * lanes <= n; i += unroll * lanes) {
-    for (int u = 0; u < unroll; ++u) f(d, i + u * lanes, sums.first[u], sums.second[u]);
-  }
-  for (; i + lanes <= n; i += lanes) f(d, i, sums.first[0], sums.second[0]);
-  for (; i < n; ++i) f(d1, i, rest.first[0], rest.second[0]);
-  return {sums.total(sums.first) + rest.total(rest.first), sums.total(sums.second) + rest.total(rest.second)};
-}
-
-/// A point to sum squares around, near the mean of n elements unless they begin far from it.
-HWY_INLINE float origin_of(int64_t n, const float* x) {
-  const D32 d;
-  const int64_t lanes = hn::Lanes(d);
-  return n < lanes ? x[0] : hn::GetLane(hn::SumOfLanes(d, hn::LoadU(d, x))) / static_cast<float>(lanes);
-}
-
-/// Whether the sums of n times v and v * v, v = x - origin, tell that the mean of x lies so far from the origin that
-/// squares around it would be a difference of much larger ones: then the origin becomes that mean.
-HWY_INLINE bool move_origin(float& origin, int64_t n, const Sums& sums) {
-  const double delta = sums.first / static_cast<double>(n);
-  if (!(delta * sums.first > 0.75 * sums.second)) return false;
-  origin += static_cast<float>(delta);
-  return true;
-}
-
-/// Adds to the moments of `before` elements those of n more, from the sums of v and v * v with v = x - origin.
-HWY_INLINE void join(Moments& total, int64_t before, int64_t n, double origin, const Sums& sums) {
-  const double size = static_cast<double>(n), all = static_cast<double>(before + n);
-  const double delta = origin + sums.first / size - total.mean;
-  total.mean += delta * (size / all);
-  total.squares += sums.second - sums.first * sums.first / size;
-  total.squares += delta * delta * (static_cast<double>(before) * (size / all));
-}
-
-/// The sums of v and v * v over n elements, with v = x - origin.
-HWY_INLINE Sums sums_around(float origin, int64_t n, const float* x) {
-  return sum_two(n, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
-    const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, origin));
-    sum = hn::Add(sum, v);
-    squares = hn::MulAdd(v, v, squares);
-  });
-}
-
-/// The moments of n >= 1 elements.
-Moments moments(int64_t n, const float* x) {
-  Moments total;
-  for (int64_t begin = 0; begin < n; begin += block) {
-    const int64_t size = std::min(n - begin, block);
-    const float* const from = x + begin;
-    float origin = origin_of(size, from);
-    for (int64_t i = 0; i < size; i += 16) prefetch(from + n + i);  // the next plane
-    Sums sums = sums_around(origin, size, from);
-    if (move_origin(origin, size, sums)) sums = sums_around(origin, size, from);
-    join(total, begin, size, origin, sums);
-  }
-  return total;
-}
 
 /// The windows [0, Q) of two rows that fill whole vectors, of which it returns the number: picks their largest
 /// elements, or with a sign of -0 the smallest, the first of equals.
@@ -249,33 +148,6 @@ Slope slopes(int64_t n, const float* x, float mean, float invstd, const OutputGr
     });
   });
   return {sums.first, sums.second};
-}
-
-/// y[i] = f(d, i) for i in [0, n), as many at a time as d has lanes.
-template <class F>
-HWY_INLINE void fill(int64_t n, float* y, const F& f) {
-  const D32 d;
-  const int64_t lanes = hn::Lanes(d);
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(f(d, i), d, y + i);
-  const D1 d1;
-  for (; i < n; ++i) hn::StoreU(f(d1, i), d1, y + i);
-}
-
-/// Normalization in float: the mean in two parts.
-struct Rounded {
-  float high, low, gain, shift;
-
-  explicit Rounded(const Normalization& of)
-      : high(static_cast<float>(of.mean)),
-        low(static_cast<float>(of.mean - high)),
-        gain(static_cast<float>(of.gain)),
-        shift(static_cast<float>(of.shift)) {}
-};
-template <class D>
-HWY_INLINE hn::Vec<D> normalized(D d, const Rounded& of, hn::Vec<D> x) {
-  const auto v = hn::Sub(hn::Sub(x, hn::Set(d, of.high)), hn::Set(d, of.low));
-  return hn::MulAdd(v, hn::Set(d, of.gain), hn::Set(d, of.shift));
 }
 
 /// y = (x - mean) * gain + shift + residual, which may be null.
@@ -492,21 +364,14 @@ void for_each_block(const BatchNorm2dShape& s, int64_t plane, const F& f) {
   for (int64_t at = 0; at < s.HW; at += block) f(plane * s.HW + at, std::min(block, s.HW - at));
 }
 
-/// The moments of a plane whose squares no float can hold, or that has elements that are not finite.
-Moments wide_moments(int64_t n, const float* x) {
-  Moments total{.gap = 0};
-  for (int64_t i = 0; i < n; ++i) total.mean += x[i];
-  total.mean /= static_cast<double>(n);
-  for (int64_t i = 0; i < n; ++i) total.squares += (x[i] - total.mean) * (x[i] - total.mean);
-  return total;
-}
-
 /// What batch_norm2d says of mean, invstd, the running statistics and num_batches, from the moments of all planes; `of`
 /// gets what is to be done to each channel.
 void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments* plane_moments, const float* weight,
                       const float* bias, float* running_mean, float* running_var, int64_t* num_batches, float* mean,
                       float* invstd, Normalization* of) {
   const double count = static_cast<double>(s.N * s.HW);
+  if (num_batches) ++*num_batches;
+  if (std::isnan(momentum)) momentum = 1 / static_cast<double>(*num_batches);
   for (int64_t c = 0; c < s.C; ++c) {
     double sum = 0, squares = 0;
     for (int64_t n = 0; n < s.N; ++n) sum += plane_moments[n * s.C + c].mean;
@@ -524,7 +389,6 @@ void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments*
       running_var[c] = static_cast<float>((1 - momentum) * running_var[c] + momentum * (squares / (count - 1)));
     }
   }
-  if (num_batches) ++*num_batches;
 }
 
 /// y = activation(y), of a few elements.
@@ -585,10 +449,11 @@ InputGradient input_gradient_of(int64_t count, float mean, float invstd, double 
 /// dx = the sum of dy over the windows that picked the element, in one plane.
 void spread(const Pool2dShape& s, const float* x, const float* picked, const float* dy, float* dx) {
   std::fill_n(dx, s.H * s.W, 0.0f);
-  for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
-    for (int64_t h = h0; h < h1; ++h) {
-      const float *const row = x + h * s.W, *const at = std::find(row + w0, row + w1, picked[window]);
-      if (at == row + w1) continue;
+  for_each_window(s, [&](int64_t window, const PoolWindow<int64_t>& rows, const PoolWindow<int64_t>& columns) {
+    for (int64_t h = rows.begin; h < rows.end; ++h) {
+      const float *const row = x + h * s.W, *const end = row + columns.end;
+      const float* const at = std::find(row + columns.begin, end, picked[window]);
+      if (at == end) continue;
       dx[at - x] += dy[window];
       return;
     }

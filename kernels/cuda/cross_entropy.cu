@@ -28,14 +28,15 @@ template <class T>
 struct Settings {
   int64_t N, C, ignore_index;
   T smoothing;
-  bool mean;
+  bool mean, of_log_probs;
 
   explicit Settings(const CrossEntropyShape& s)
       : N(s.N),
         C(s.C),
         ignore_index(s.ignore_index),
         smoothing(static_cast<T>(s.label_smoothing)),
-        mean(s.reduction == Reduction::mean) {}
+        mean(s.reduction == Reduction::mean),
+        of_log_probs(s.of_log_probs) {}
 };
 
 /// The largest of some numbers, and the sum of exp(x - largest) over them.
@@ -99,12 +100,13 @@ __global__ void __launch_bounds__(block_size, 3)
       l = static_cast<double>(of_all);
     } else {
       Normalizer<T> all;
-      for (int64_t c = lane; c < s.C; c += warp_threads) all.join(row[c], 1);
+      for (int64_t c = lane; !s.of_log_probs && c < s.C; c += warp_threads) all.join(row[c], 1);
       for (int lanes = warp_threads / 2; lanes > 0; lanes /= 2) {
         const T largest = __shfl_xor_sync(all_lanes, all.largest, lanes),
                 sum = __shfl_xor_sync(all_lanes, all.sum, lanes);
         all.join(largest, sum);
       }
+      if (s.of_log_probs) all = {0, 1};  // they are what they are
       const T log_sum = std::log(all.sum), w_t = weight ? weight[t] : T{1};
       // A loss may be too large for T where the mean is not.
       const auto log_prob = [&](int64_t c) { return static_cast<double>(row[c]) - all.largest - log_sum; };
@@ -122,7 +124,7 @@ __global__ void __launch_bounds__(block_size, 3)
         l -= s.smoothing / static_cast<double>(s.C) * warp_sum(smooth);
       }
       for (int64_t c = lane; gradient && c < s.C; c += warp_threads) {
-        const T prob = std::exp(row[c] - all.largest - log_sum);
+        const T prob = s.of_log_probs ? T{0} : std::exp(row[c] - all.largest - log_sum);
         T g = (1 - s.smoothing) * (w_t * prob - (c == t ? w_t : T{0}));
         if (s.smoothing > 0) {
           g += s.smoothing / static_cast<T>(s.C) * (sum_w * prob - (weight ? weight[c] : T{1}));

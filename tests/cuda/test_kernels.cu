@@ -4,6 +4,7 @@
 #include "device_buffer.hpp"
 
 #include <tern/kernels/cuda/cuda.hpp>
+#include <tern/kernels/optim.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -104,8 +105,8 @@ TEST_CASE("a step of training can be captured, and replayed gives the same") {
     kernels.batch_norm2d_backward(norm, true, y.data(), nullptr, mean.data(), invstd.data(), nullptr, dz.data(),
                                   dy.data(), nullptr, nullptr, nullptr);
     kernels.conv2d_backward_weight(conv, x.data(), dy.data(), dw.data(), dbias.data());
-    const SgdParam<float> param{4 * 27, w.data(), dw.data(), nullptr, false};
-    kernels.sgd_step({.lr = 0.1, .momentum = 0, .dampening = 0, .weight_decay = 0, .nesterov = false}, {&param, 1});
+    const OptimizerParam<float> param{4 * 27, w.data(), dw.data(), {}};
+    kernels.optimizer_step({.op = OptimizerOp::sgd, .lr = 0.1}, {&param, 1});
   };
   const std::vector<float> start = w.download();
   step();

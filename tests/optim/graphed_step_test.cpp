@@ -2,6 +2,7 @@
 #include <tern/core/cuda.hpp>
 #include <tern/core/generator.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/optim/clip.hpp>
 #include <tern/optim/graphed_step.hpp>
 
 #include <catch2/catch.hpp>
@@ -26,8 +27,8 @@ Batch random_batch(Random& random, std::int64_t n) {
   return {tensor(random.values<float>(n * 3 * 32 * 32)).reshape({n, 3, 32, 32}), tensor(random.indices(n, 2))};
 }
 
-/// What a training leaves behind: the sum of its losses, parameters, buffers, gradients, averages, the optimiser's state
-/// and where the random numbers stand.
+/// What a training leaves behind: the sum of its losses, parameters, buffers, gradients, averages, the optimiser's
+/// state and where the random numbers stand.
 struct Trained {
   std::vector<std::vector<double>> values;
   std::uint64_t offset;
@@ -52,8 +53,8 @@ std::vector<Device> devices() {
   return list;
 }
 
-/// Steps of a Net with batch normalisation and dropout, at a learning rate that falls, with a moving average, in two
-/// runs, from the same start each time: `graphed` or one after the other.
+/// Steps of a Net with batch normalisation and dropout, at a learning rate that falls, with a moving average and
+/// clipped gradients, in two runs, from the same start each time: `graphed` or one after the other.
 template <class MakeOptimizer>
 Trained train(const std::vector<Batch>& batches, Device device, bool graphed, MakeOptimizer make_optimizer) {
   manual_seed(5);
@@ -62,13 +63,13 @@ Trained train(const std::vector<Batch>& batches, Device device, bool graphed, Ma
   const auto optimizer = make_optimizer(net.parameters());
   AveragedModel average(net, 0.9);
   StepLR schedule(*optimizer, 2, 0.5);
+  const auto clip = [&] { clip_grad_norm_(net.parameters(), 0.5); };
   const std::int64_t half = std::ssize(batches) / 2;
   double loss_sum = 0;
   if (graphed) {
     const Tensor input = empty_like(batches[0].input.to(device)), target = empty_like(batches[0].target.to(device));
-    GraphedStep step(
-        *optimizer, [&](const Tensor&) { return cross_entropy(net(input), target); },
-        {.schedule = &schedule, .average = &average});
+    GraphedStep step(*optimizer, [&](const Tensor&) { return cross_entropy(net(input), target); },
+                     {.schedule = &schedule, .average = &average, .before_update = clip});
     for (const std::int64_t first : {std::int64_t{0}, half}) {
       step.begin(first, first == 0 ? half : std::ssize(batches) - half);
       for (std::int64_t i = first; i < (first == 0 ? half : std::ssize(batches)); ++i) {
@@ -86,6 +87,7 @@ Trained train(const std::vector<Batch>& batches, Device device, bool graphed, Ma
       const Tensor loss = cross_entropy(net(batches[i].input.to(device)), batches[i].target.to(device));
       optimizer->zero_grad();
       loss.backward();
+      clip();
       optimizer->step();
       average.update();
       if (i == half) loss_sum = std::exchange(of_run, 0);
@@ -124,6 +126,51 @@ TEST_CASE("GraphedStep: replayed steps are the steps themselves, bit by bit, wit
 TEST_CASE("GraphedStep: replayed steps are the steps themselves, bit by bit, with AdamW") {
   check_graphed(
       [](const std::vector<Tensor>& params) { return std::make_unique<AdamW>(params, AdamWOptions{.lr = 0.01}); });
+}
+
+TEST_CASE("GraphedStep: every optimiser's replayed steps are the steps themselves, its momentum cycling") {
+  const auto check_small = [](auto make_optimizer) {
+    for (const Device device : devices()) {
+      std::vector<std::vector<double>> ends;
+      for (const bool graphed : {false, true}) {
+        const Tensor w = tensor({1.0, -2.0, 0.5}, device).set_requires_grad();
+        const auto optimizer = make_optimizer(std::vector<Tensor>{w});
+        using O = std::remove_reference_t<decltype(*optimizer)>;
+        constexpr bool cycles = !std::is_same_v<O, Adagrad> && !std::is_same_v<O, Adadelta>;
+        OneCycleLR schedule(*optimizer, {.max_lr = {0.1}, .total_steps = 8, .cycle_momentum = cycles});
+        const auto loss = [&] { return (w * w * w - w).sum(); };
+        if (graphed) {
+          GraphedStep step(*optimizer, [&](const Tensor&) { return loss(); }, {.schedule = &schedule});
+          step.begin(0, 8);
+          for (int i = 0; i < 8; ++i) step();
+        } else {
+          for (int i = 0; i < 8; ++i) {
+            schedule.set_epoch(i);
+            optimizer->zero_grad();
+            loss().backward();
+            optimizer->step();
+          }
+        }
+        std::vector<double> end = w.to_vector<double>();
+        for (const auto& [name, x] : optimizer->state_dict()) {
+          for (const double v : x.template to_vector<double>()) end.push_back(v);
+        }
+        ends.push_back(end);
+      }
+      INFO("device " << device.str());
+      CHECK(ends[0] == ends[1]);
+      CHECK(ends[0][0] != 1);
+    }
+  };
+  using Params = std::vector<Tensor>;
+  check_small([](const Params& p) { return std::make_unique<SGD>(p, SGDOptions{.momentum = 0.9, .nesterov = true}); });
+  check_small(
+      [](const Params& p) { return std::make_unique<Adam>(p, AdamOptions{.weight_decay = 0.1, .amsgrad = true}); });
+  check_small(
+      [](const Params& p) { return std::make_unique<RMSprop>(p, RMSpropOptions{.momentum = 0.5, .centered = true}); });
+  check_small([](const Params& p) { return std::make_unique<Adagrad>(p, AdagradOptions{.lr_decay = 0.1}); });
+  check_small([](const Params& p) { return std::make_unique<Adadelta>(p); });
+  check_small([](const Params& p) { return std::make_unique<Lion>(p, LionOptions{.weight_decay = 0.1}); });
 }
 
 TEST_CASE("GraphedStep: a loss that is not finite changes nothing, nor does any step after it, and is noted") {
