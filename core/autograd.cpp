@@ -68,16 +68,18 @@ using Wanted = std::unordered_map<const void*, Tensor>;
 /// Every op recorded as number `least` or later that the roots depend on and that leads to a leaf, the latest first:
 /// each comes after all that use its output.
 std::vector<std::shared_ptr<Node>> reachable(const Roots& roots, std::uint64_t least) {
+  static std::atomic<std::uint64_t> passes{0};
+  const std::uint64_t pass = ++passes;
   std::vector<std::shared_ptr<Node>> order;
-  std::unordered_set<const Node*> seen;
+  const auto find = [&](const std::shared_ptr<Node>& node) {
+    if (std::exchange(node->found, pass) != pass) order.push_back(node);
+  };
   for (const auto& [root, gradient] : roots) {
-    if (!root.is_leaf() && seen.insert(root.grad_node().get()).second) order.push_back(root.grad_node());
+    if (!root.is_leaf()) find(root.grad_node());
   }
   for (std::size_t i = 0; i < order.size(); ++i) {
     for (const Node::Input& input : order[i]->inputs) {
-      if (input.node && input.node->sequence >= least && seen.insert(input.node.get()).second) {
-        order.push_back(input.node);
-      }
+      if (input.node && input.node->sequence >= least) find(input.node);
     }
   }
   std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
@@ -321,23 +323,20 @@ void run_pass(const Roots& roots, Wanted* wanted, std::uint64_t least, bool reta
       add_to(GraphAccess::output(root)->gradient, gradient);
     }
   }
+  std::vector<Tensor> gradients;  // by the outputs of the op whose turn it is
+  const auto is_defined = [](const Tensor& g) { return g.defined(); };
   for (const auto& node : order) {
-    std::vector<Tensor> several;  // unless there is one
-    Tensor one = taken(node->output);
-    bool any = one.defined();
-    if (!node->others.empty()) {
-      several.push_back(std::move(one));
-      for (Node::Output& output : node->others) several.push_back(taken(output));
-      any = std::any_of(several.begin(), several.end(), [](const Tensor& g) { return g.defined(); });
-    }
+    gradients.clear();
+    gradients.push_back(taken(node->output));
+    for (Node::Output& output : node->others) gradients.push_back(taken(output));
     if (!runs(node)) continue;
     BackwardOfAll function = retain_graph || create_graph ? node->backward : std::exchange(node->backward, nullptr);
-    if (!any) continue;
-    for (std::size_t i = 0; i < several.size(); ++i) {
+    if (std::none_of(gradients.begin(), gradients.end(), is_defined)) continue;
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
       const Node::Output& output = i == 0 ? node->output : node->others[i - 1];
-      if (!several[i].defined()) several[i] = zeros(output.shape, {.dtype = output.dtype, .device = output.device});
+      if (gradients[i].defined()) continue;
+      gradients[i] = zeros(output.shape, {.dtype = output.dtype, .device = output.device});
     }
-    const std::span<const Tensor> gradients = several.empty() ? std::span<const Tensor>(&one, 1) : several;
     BeingRecorded recorded{node};
     if (create_graph) being_recorded = &recorded;
     Grads grads = function(gradients);
@@ -347,8 +346,7 @@ void run_pass(const Roots& roots, Wanted* wanted, std::uint64_t least, bool reta
     being_recorded = nullptr;
     if (anomaly) check_anomaly(*node, grads);
     function = nullptr;  // and what it saved
-    one = {};            // which a leaf may then keep, where an op has handed it on
-    several.clear();
+    gradients.clear();   // which a leaf may then keep, where an op has handed it on
     for (std::size_t i = 0; i < grads.size(); ++i) {
       const Node::Input& input = node->inputs[i];
       if (!grads[i].defined()) continue;
@@ -395,7 +393,7 @@ Saved::Saved(const Tensor& x) {
   id_ = GraphAccess::id(x);
   version_ = x.storage()->version();
   if (Checkpoint* const checkpoint = Checkpoint::current()) {
-    number_ = checkpoint->save(x);
+    number_ = static_cast<std::uint32_t>(checkpoint->save(x));
     checkpoint_ = checkpoint->shared_from_this();
   } else {
     x_ = x.detach();

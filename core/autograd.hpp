@@ -94,9 +94,9 @@ class Saved {
  private:
   Tensor x_;
   std::shared_ptr<Checkpoint> checkpoint_;  ///< that has it, or null
-  std::size_t number_ = 0;                  ///< there
-  const void* id_ = nullptr;
+  std::uint32_t number_ = 0;                ///< there
   std::uint32_t version_ = 0;
+  const void* id_ = nullptr;
 };
 
 /// The gradients of an op's inputs, in their order. Undefined where an input needs none.
@@ -148,6 +148,7 @@ struct Node {
   std::vector<Output> others;          ///< outputs beside that
   BackwardOfAll backward;              ///< empty once freed
   std::unique_ptr<std::string> place;  ///< where it ran, if AnomalyGuard was to know
+  std::uint64_t found = 0;             ///< by which pass last
 
  private:
   static void hand_over(std::vector<Input>& inputs, std::shared_ptr<Node>& dying);

@@ -108,7 +108,16 @@ Tensor Tensor::as_strided(const Shape& shape, const Shape& strides, std::int64_t
   return Tensor(std::move(view));
 }
 
-Tensor Tensor::detach() const { return as_strided(shape(), strides(), storage_offset()); }
+Tensor Tensor::detach() const {
+  const Impl& from = impl();
+  auto same = std::make_shared<Impl>();
+  same->storage = from.storage;
+  same->shape = from.shape;
+  same->strides = from.strides;
+  same->offset = from.offset;
+  same->dtype = from.dtype;
+  return Tensor(std::move(same));
+}
 
 // Autograd
 
