@@ -13,7 +13,6 @@ M with(M module, T weight, T bias) {
 }
 
 constexpr const char* table = "below5[2,3] [5,4] | below5[] [5,4] | below5[0] [5,4]";
-constexpr const char* no_running = "without running statistics";
 
 /// y, and what running statistics have become of these.
 template <class M>
@@ -45,7 +44,7 @@ static const Rows normalization{
      "F.instance_norm(a, weight=b, bias=c, eps=0.01)",
      [](T a, T b, T c) { return instance_norm(a, b, c, 0.01); },
      "[2,3,4] [3] [3] | [2,3,4,5] [3] [3]",
-     {.differs = no_running}},
+     {.differs = "without running statistics"}},
     {"F.batch_norm", "F.batch_norm(a, b.detach(), c.detach(), d, e)",
      [](T a, T b, T c, T d, T e) { return batch_norm(a, b.detach(), c.detach(), d, e); },
      "[3,2] [2] pos[2] [2] [2] | [3,2,4] [2] pos[2] [2] [2] | [1,2,2,2] [2] pos[2] [2] [2] | "
@@ -85,7 +84,8 @@ static const Rows normalization{
      [](T a, T b, T c) { return with(LayerNorm(5), b, c)(a); },
      "[4,5] [5] [5] | [2,3,5] [5] [5]",
      {.call = "LayerNorm(5)(a)"}},
-    {"nn.RMSNorm", "a * torch.rsqrt(a.square().mean((-2, -1), True) + 1e-3) * b",
+    {"nn.RMSNorm",
+     "a * torch.rsqrt(a.square().mean((-2, -1), True) + 1e-3) * b",
      [](T a, T b) {
        RMSNorm m({3, 4}, 1e-3);
        m.weight = b;
@@ -102,16 +102,16 @@ static const Rows normalization{
      [](T a, T b, T c) { return with(GroupNorm(2, 4), b, c)(a); },
      "[3,4,5] [4] [4] | [2,4,3,3] [4] [4]",
      {.call = "GroupNorm(2, 4)(a)"}},
-    {"nn.GroupNorm, printed", "str(nn.GroupNorm(2, 4, 1))", [] { return GroupNorm(2, 4, 1).str(); }},
+    {"nn.GroupNorm, printed", "str(nn.GroupNorm(2, 4, 1e-3))", []() { return GroupNorm(2, 4, 1e-3).str(); }},
     {"nn.InstanceNorm2d",
      "with_state(nn.InstanceNorm2d(3, affine=True), weight=b, bias=c)(a)",
      [](T a, T b, T c) { return with(InstanceNorm2d(3, 1e-5, true), b, c)(a); },
      "[2,3,4,5] [3] [3] | [3,4,5] [3] [3]",
-     {.differs = no_running, .call = "InstanceNorm2d(3, 1e-5, true)(a)"}},
-    {"nn.BatchNorm1d, printed", "str(nn.BatchNorm1d(3))", [] { return BatchNorm1d(3).str(); }},
+     {.differs = "without running statistics", .call = "InstanceNorm2d(3, 1e-5, true)(a)"}},
+    {"nn.BatchNorm1d, printed", "str(nn.BatchNorm1d(3))", []() { return BatchNorm1d(3).str(); }},
     {"nn.BatchNorm2d, printed", "str(nn.BatchNorm2d(3, 1e-3, None, False, False))",
-     [] { return BatchNorm2d(3, 1e-3, {}, false, false).str(); }},
-    {"nn.InstanceNorm2d, printed", "str(nn.InstanceNorm2d(3))", [] { return InstanceNorm2d(3).str(); }},
+     []() { return BatchNorm2d(3, 1e-3, {}, false, false).str(); }},
+    {"nn.InstanceNorm2d, printed", "str(nn.InstanceNorm2d(3))", []() { return InstanceNorm2d(3).str(); }},
 };
 
 static const Rows embedding_tables{
@@ -128,7 +128,7 @@ static const Rows embedding_tables{
      {.call = "Embedding(5, 4, -2)(a)"}},
     {"nn.Embedding.from_pretrained", "nn.Embedding.from_pretrained(b)(a)",
      [](T a, T b) { return Embedding::from_pretrained(b)(a); }, table},
-    {"nn.Embedding, printed", "str(nn.Embedding(5, 4, padding_idx=-2))", [] { return Embedding(5, 4, -2).str(); }},
+    {"nn.Embedding, printed", "str(nn.Embedding(5, 4, padding_idx=-2))", []() { return Embedding(5, 4, -2).str(); }},
 };
 
 }  // namespace tern::test

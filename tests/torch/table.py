@@ -16,6 +16,8 @@ torch.sparse
 torch.linalg
 torch.fft
 nn.Conv1d, nn.Conv3d: Conv2d with a height of 1
+nn.EmbeddingBag: embedding, and a sum or mean over its rows
+nn.SyncBatchNorm
 nn.DataParallel, nn.parallel.DistributedDataParallel
 torch.save, torch.load: save_safetensors, load_safetensors
 """
