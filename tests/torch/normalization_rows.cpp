@@ -94,7 +94,7 @@ static const Rows normalization{
      "[2,3,4] [3,4] | [3,4] [3,4]",
      {.call = "RMSNorm({3, 4}, 1e-3)(a)"}},
     {"nn.LayerNorm, printed", "str(nn.LayerNorm((4, 5), elementwise_affine=False))",
-     [] {
+     []() {
        return LayerNorm({4, 5}, 1e-5, false).str();
      }},
     {"nn.GroupNorm",
