@@ -169,11 +169,11 @@ inline Tensor hardtanh(const Tensor& x, double min_val = -1, double max_val = 1)
   return unary("hardtanh", {UnaryOp::hardtanh, min_val, max_val}, x);
 }
 inline Tensor relu6(const Tensor& x) { return unary("relu6", {UnaryOp::hardtanh, 0, 6}, x); }
-inline Tensor hardsigmoid(const Tensor& x) { return unary("hardsigmoid", {UnaryOp::hardsigmoid}, x); }
+inline Tensor hardsigmoid(const Tensor& x) { return relu6(x + 3) / 6; }
 inline Tensor hardswish(const Tensor& x) { return unary("hardswish", {UnaryOp::hardswish}, x); }
 inline Tensor mish(const Tensor& x) { return unary("mish", {UnaryOp::mish}, x); }
 inline Tensor selu(const Tensor& x) { return unary("selu", {UnaryOp::selu}, x); }
-inline Tensor softsign(const Tensor& x) { return unary("softsign", {UnaryOp::softsign}, x); }
+inline Tensor softsign(const Tensor& x) { return x / (abs(x) + 1); }
 inline Tensor logsigmoid(const Tensor& x) { return unary("logsigmoid", {UnaryOp::logsigmoid}, x); }
 inline Tensor tanhshrink(const Tensor& x) { return x - tanh(x); }
 inline Tensor softshrink(const Tensor& x, double lambd = 0.5) {
