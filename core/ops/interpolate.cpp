@@ -37,9 +37,8 @@ std::int64_t scaled(const char* op, std::int64_t in, double factor) {
 }
 double scale_of(std::int64_t in, std::int64_t out, const InterpolateOptions& o, double factor) {
   const auto a = static_cast<double>(in), b = static_cast<double>(out);
-  if (in == out && o.mode != InterpolateMode::nearest_exact) return 1;
+  if (in == out && is_linear(o.mode)) return 1;
   if (o.align_corners) return out > 1 ? (a - 1) / (b - 1) : 0;
-  if (o.mode == InterpolateMode::nearest && out == 2 * in) return 0.5;
   return o.scale_factor && !o.recompute_scale_factor ? 1 / factor : a / b;
 }
 

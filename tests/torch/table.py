@@ -15,7 +15,8 @@ torch.compile, torch.jit
 torch.sparse
 torch.linalg
 torch.fft
-nn.Conv1d, nn.Conv3d: Conv2d with a height of 1
+nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.AvgPool3d
+nn.MaxUnpool2d, nn.LPPool2d, nn.Fold, nn.Unfold
 nn.DataParallel, nn.parallel.DistributedDataParallel
 torch.save, torch.load: save_safetensors, load_safetensors
 """
