@@ -80,8 +80,6 @@ class LayerNorm : public Module {
   explicit LayerNorm(std::initializer_list<std::int64_t> normalized_shape, double eps = 1e-5,
                      bool elementwise_affine = true, bool with_bias = true)
       : LayerNorm(Shape(normalized_shape), eps, elementwise_affine, with_bias) {}
-  explicit LayerNorm(std::int64_t last, double eps = 1e-5, bool elementwise_affine = true, bool with_bias = true)
-      : LayerNorm({last}, eps, elementwise_affine, with_bias) {}
   Tensor forward(const Tensor& x) override { return layer_norm(x, normalized_shape_, weight, bias, eps_); }
   Members members() override;
   std::string str() const override;
