@@ -98,8 +98,6 @@ class RMSNorm : public Module {
   explicit RMSNorm(std::initializer_list<std::int64_t> normalized_shape, std::optional<double> eps = {},
                    bool elementwise_affine = true)
       : RMSNorm(Shape(normalized_shape), eps, elementwise_affine) {}
-  explicit RMSNorm(std::int64_t last, std::optional<double> eps = {}, bool elementwise_affine = true)
-      : RMSNorm({last}, eps, elementwise_affine) {}
   Tensor forward(const Tensor& x) override { return rms_norm(x, normalized_shape_, weight, eps_); }
   Members members() override;
   std::string str() const override;
