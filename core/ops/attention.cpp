@@ -21,6 +21,12 @@ Shape with(Shape shape, std::initializer_list<std::int64_t> sizes) {
 
 Shape before_matrix(const Tensor& x) { return Shape(std::span(x.shape().begin(), x.shape().end() - 2)); }
 
+/// A mask of L rows that look no further than themselves.
+Tensor causal_bias(const kernels::AttentionShape& s, const Tensor& q) {
+  const TensorOptions numbers{.dtype = DType::int64, .device = q.device()};
+  return bias_of(ge(arange(s.L, numbers).unsqueeze(1), arange(s.S, numbers)), q.dtype());
+}
+
 /// What the softmax of the scores is times v.
 AttentionResult composed(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, double dropout_p,
                          double scale, Generator& generator) {
@@ -70,11 +76,7 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
     bias = bias_of(attn_mask, q.dtype());
   }
   if (need_weights || (bias.defined() && bias.requires_grad() && is_grad_enabled())) {
-    if (is_causal) {
-      const Tensor rows = arange(s.L, {.dtype = DType::int64, .device = q.device()}).unsqueeze(1),
-                   columns = arange(s.S, {.dtype = DType::int64, .device = q.device()});
-      bias = bias_of(ge(rows, columns), q.dtype());
-    }
+    if (is_causal) bias = causal_bias(s, q);
     return composed(q, k, v, bias, dropout_p, s.scale, generator);
   }
 
@@ -104,6 +106,15 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
       record(name, {dense_q, dense_k, dense_v}, y,
              [=, sq = Saved(dense_q), sk = Saved(dense_k), sv = Saved(dense_v), sb = Saved(bias), sy = Saved(y),
               ss = Saved(log_sum)](const Tensor& gradient) {
+               if (is_grad_enabled() && s.dropout_p == 0) {
+                 return composed_gradients(gradient, {*sq, *sk, *sv}, [&](const std::vector<Tensor>& in) {
+                   const Tensor scores_bias = s.is_causal ? causal_bias(s, in[0])
+                                              : sb.value().defined()
+                                                  ? sb.value().reshape(with(before_matrix(in[0]), {s.L, s.S}))
+                                                  : Tensor();
+                   return composed(in[0], in[1], in[2], scores_bias, 0, s.scale, default_generator()).output;
+                 });
+               }
                const Tensor g = gradient.contiguous();
                const Tensor dq = empty_like(*sq), dk = empty_like(*sk), dv = empty_like(*sv);
                for_floating(name, g, [&]<class T>(kernels::FloatKernels<T>& kernels) {
