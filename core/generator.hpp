@@ -8,8 +8,8 @@
 namespace tern {
 
 /// The one source of randomness: Philox4x32-10, keyed by a seed, with an offset that counts the blocks of four 32-bit
-/// words used so far. The same state gives the same numbers on every device and for any number of threads. One thread
-/// at a time may use one. What draws and throws has not moved it.
+/// words used so far. The same state gives the same numbers on every device and for any number of threads. One thread at a
+/// time may use one. What draws and throws has not moved it.
 class Generator {
  public:
   explicit Generator(std::uint64_t seed = 0) : state_{seed, 0} {}

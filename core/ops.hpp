@@ -169,11 +169,11 @@ inline Tensor hardtanh(const Tensor& x, double min_val = -1, double max_val = 1)
   return unary("hardtanh", {UnaryOp::hardtanh, min_val, max_val}, x);
 }
 inline Tensor relu6(const Tensor& x) { return unary("relu6", {UnaryOp::hardtanh, 0, 6}, x); }
-inline Tensor hardsigmoid(const Tensor& x) { return unary("hardsigmoid", {UnaryOp::hardsigmoid}, x); }
+inline Tensor hardsigmoid(const Tensor& x) { return relu6(x + 3) / 6; }
 inline Tensor hardswish(const Tensor& x) { return unary("hardswish", {UnaryOp::hardswish}, x); }
 inline Tensor mish(const Tensor& x) { return unary("mish", {UnaryOp::mish}, x); }
 inline Tensor selu(const Tensor& x) { return unary("selu", {UnaryOp::selu}, x); }
-inline Tensor softsign(const Tensor& x) { return unary("softsign", {UnaryOp::softsign}, x); }
+inline Tensor softsign(const Tensor& x) { return x / (abs(x) + 1); }
 inline Tensor logsigmoid(const Tensor& x) { return unary("logsigmoid", {UnaryOp::logsigmoid}, x); }
 inline Tensor tanhshrink(const Tensor& x) { return x - tanh(x); }
 inline Tensor softshrink(const Tensor& x, double lambd = 0.5) {
@@ -294,6 +294,11 @@ Tensor logical_not(const Tensor& x);
 Tensor isnan(const Tensor& x);
 Tensor isinf(const Tensor& x);
 Tensor isfinite(const Tensor& x);
+/// x, or these numbers where it is NaN or infinite; by default the dtype's largest and least stand for the infinities.
+Tensor nan_to_num(const Tensor& x, double nan = 0, std::optional<double> posinf = {},
+                  std::optional<double> neginf = {});
+Tensor isin(const Tensor& x,
+            const Tensor& test);  ///< whether each is among the elements of test, which are compared all
 /// |a - b| <= atol + rtol |b|, or equal, infinities included.
 Tensor isclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
 bool allclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
@@ -304,6 +309,7 @@ bool equal(const Tensor& a, const Tensor& b);  ///< of one shape, dtype and devi
 Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
 /// Along a new dimension; all shapes must agree.
 Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
+inline Tensor concat(const std::vector<Tensor>& tensors, std::int64_t dim = 0) { return cat(tensors, dim); }
 Tensor hstack(const std::vector<Tensor>& tensors);  ///< cat along dimension 1, of vectors 0
 Tensor vstack(const std::vector<Tensor>& tensors);  ///< cat along dimension 0, of vectors as rows
 /// Views of pieces of split_size along dim, the last one may be smaller; or of these sizes; or of `chunks` pieces, or
@@ -312,12 +318,16 @@ std::vector<Tensor> split(const Tensor& x, std::int64_t split_size, std::int64_t
 std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, std::int64_t dim = 0);
 std::vector<Tensor> chunk(const Tensor& x, std::int64_t chunks, std::int64_t dim = 0);
 std::vector<Tensor> unbind(const Tensor& x, std::int64_t dim = 0);
+/// Exactly so many, of which the first ones may be larger by one.
+std::vector<Tensor> tensor_split(const Tensor& x, std::int64_t sections, std::int64_t dim = 0);
 /// The view x[start:end:step] of Python along dim: negative numbers count from the end, those out of range are moved to
 /// the nearest there is. step is at least 1.
 Tensor slice(const Tensor& x, std::int64_t dim = 0, std::optional<std::int64_t> start = {},
              std::optional<std::int64_t> end = {}, std::int64_t step = 1);
 /// The view of x's elements [.., i, i + offset, ..], their place i as the last dimension.
 Tensor diagonal(const Tensor& x, std::int64_t offset = 0, std::int64_t dim1 = 0, std::int64_t dim2 = 1);
+/// x [..., n] as that diagonal of matrices that are 0 elsewhere.
+Tensor diag_embed(const Tensor& x, std::int64_t offset = 0);
 /// The diagonal of a matrix, or the matrix that has x [n] there and else 0.
 Tensor diag(const Tensor& x, std::int64_t diagonal = 0);
 Tensor tril(const Tensor& x, std::int64_t diagonal = 0);  ///< 0 above the diagonal of the last two dimensions
@@ -325,6 +335,8 @@ Tensor triu(const Tensor& x, std::int64_t diagonal = 0);  ///< 0 below it
 Tensor flip(const Tensor& x, const Shape& dims);          ///< the order reversed
 inline Tensor fliplr(const Tensor& x) { return flip(x, {1}); }
 inline Tensor flipud(const Tensor& x) { return flip(x, {0}); }
+/// Turned k times by 90 degrees, from the first of two dimensions towards the second.
+Tensor rot90(const Tensor& x, std::int64_t k = 1, const Shape& dims = {0, 1});
 /// Moved on by so many places, and what leaves at the end comes in at the front. Without dims over all in a row.
 Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims = {});
 inline Tensor roll(const Tensor& x, std::int64_t shift) { return roll(x, Shape{shift}); }
@@ -339,6 +351,10 @@ Tensor movedim(const Tensor& x, const Shape& source, const Shape& destination);
 inline Tensor movedim(const Tensor& x, std::int64_t source, std::int64_t destination) {
   return movedim(x, Shape{source}, Shape{destination});
 }
+inline Tensor moveaxis(const Tensor& x, std::int64_t source, std::int64_t destination) {
+  return movedim(x, source, destination);
+}
+inline Tensor ravel(const Tensor& x) { return x.reshape({-1}); }
 inline Tensor swapaxes(const Tensor& x, std::int64_t dim0, std::int64_t dim1) { return x.transpose(dim0, dim1); }
 inline Tensor swapdims(const Tensor& x, std::int64_t dim0, std::int64_t dim1) { return x.transpose(dim0, dim1); }
 Tensor unflatten(const Tensor& x, std::int64_t dim, const Shape& sizes);  ///< one of the sizes may be -1
@@ -369,6 +385,9 @@ Tensor scatter(const Tensor& x, std::int64_t dim, const Tensor& index, Scalar va
 Tensor scatter_add(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& src);
 /// x with alpha times slice j of source along dim added to slice index[j].
 Tensor index_add(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);
+/// x with slice j of source along dim, or value, in place of slice index[j]; of several the last one.
+Tensor index_copy(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& source);
+Tensor index_fill(const Tensor& x, std::int64_t dim, const Tensor& index, Scalar value);
 /// The elements of x in a row that index names, in its shape. Negative ones count from the end.
 Tensor take(const Tensor& x, const Tensor& index);
 /// Those for which the mask holds, in a row; both broadcast. Waits for the device, as do the next, and masks in
@@ -438,12 +457,17 @@ Tensor one_hot(const Tensor& x, std::int64_t num_classes = -1);
 Tensor arange(Scalar start, Scalar end, Scalar step = 1);
 Tensor arange(Scalar start, Scalar end, Scalar step, const TensorOptions& options);
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options = {});
+Tensor logspace(double start, double end, std::int64_t steps, double base = 10, const TensorOptions& options = {});
+/// The places of tril, or triu, of a matrix [rows, columns] row by row: int64 [2, how many].
+Tensor tril_indices(std::int64_t rows, std::int64_t columns, std::int64_t offset = 0);
+Tensor triu_indices(std::int64_t rows, std::int64_t columns, std::int64_t offset = 0);
 Tensor eye(std::int64_t n, const TensorOptions& options = {});
 Tensor eye(std::int64_t n, std::int64_t m, const TensorOptions& options = {});
 Tensor full_like(const Tensor& x, Scalar value);
 
 /// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Activation activation = Activation::none);
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              Activation activation = Activation::none);
 
 /// A padding, or "same": as much of it as makes the output as large as the input, of an odd number the smaller half
 /// first, for a stride of 1. "valid" is none.

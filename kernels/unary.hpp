@@ -54,11 +54,9 @@ enum class UnaryOp : int {
   trunc,
   frac,         ///< x - trunc(x)
   hardtanh,     ///< clamp(x, a, b), whose gradient at a and b is 0
-  hardsigmoid,  ///< clamp(x + 3, 0, 6) / 6
-  hardswish,    ///< x hardsigmoid(x)
+  hardswish,    ///< x clamp(x + 3, 0, 6) / 6
   mish,         ///< x tanh(softplus(x))
   selu,         ///< of Klambauer et al., "Self-normalizing neural networks", 2017
-  softsign,     ///< x / (1 + |x|)
   logsigmoid,   ///< log(sigmoid(x))
   softshrink,   ///< x moved by a towards 0, and 0 where it gets there
   hardshrink,   ///< x, but 0 from -a to a

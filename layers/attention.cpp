@@ -60,12 +60,12 @@ MultiheadAttention::Result MultiheadAttention::operator()(const Tensor& query, c
     const Tensor parted = batch_first ? x.reshape({N, steps, parts, heads, D}) : x.reshape({steps, N, parts, heads, D});
     return batch_first ? parted.permute({2, 0, 3, 1, 4}) : parted.permute({2, 1, 3, 0, 4});
   };
-  Tensor q, k, v;
+  Tensor q, k, v, packed;
   if (query.is_same(key) && key.is_same(value)) {
-    const Tensor all = split(linear(query, in_proj_weight, in_proj_bias), 3);
-    q = all.select(0, 0);
-    k = all.select(0, 1);
-    v = all.select(0, 2);
+    packed = split(linear(query, in_proj_weight, in_proj_bias), 3).contiguous();
+    q = packed.select(0, 0);
+    k = packed.select(0, 1);
+    v = packed.select(0, 2);
   } else {
     Tensor* const parts[3] = {&q, &k, &v};
     for (int i = 0; i < 3; ++i) {
@@ -88,7 +88,7 @@ MultiheadAttention::Result MultiheadAttention::operator()(const Tensor& query, c
     const Tensor of_keys = padding.reshape({N, 1, 1, S});
     mask = mask.defined() ? mask + of_keys : of_keys;
   }
-  const AttentionResult result = attention(q, k, v, mask, is_training() ? options_.dropout : 0, false, {},
+  const AttentionResult result = attention(q, k, v, packed, mask, is_training() ? options_.dropout : 0, false, {},
                                            call_options.need_weights, default_generator());
   // [N, heads, L, D] back to the query's dimensions.
   const Tensor joined = result.output.permute(time == 1 ? Shape{0, 2, 1, 3} : Shape{2, 0, 1, 3});

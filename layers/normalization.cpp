@@ -8,14 +8,14 @@
 namespace tern {
 namespace {
 
-/// A number as Python writes it, None for none.
-std::string python(std::optional<double> x) {
+// As Python writes them; None for none.
+std::string number(std::optional<double> x) {
   if (!x) return "None";
   const std::string text = fmt::format("{}", *x);
   return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
 }
-const char* python(bool x) { return x ? "True" : "False"; }
-std::string python(const Shape& shape) {
+const char* boolean(bool x) { return x ? "True" : "False"; }
+std::string tuple(const Shape& shape) {
   return fmt::format("({}{})", fmt::join(shape, ", "), shape.size() == 1 ? "," : "");
 }
 
@@ -102,7 +102,7 @@ Members BatchNorm::members() {
 
 std::string BatchNorm::str() const {
   return fmt::format("{}({}, eps={}, momentum={}, affine={}, track_running_stats={})", name_, num_features_,
-                     python(eps_), python(momentum_), python(weight.defined()), python(running_mean.defined()));
+                     number(eps_), number(momentum_), boolean(weight.defined()), boolean(running_mean.defined()));
 }
 
 LayerNorm::LayerNorm(const Shape& normalized_shape, double eps, bool elementwise_affine, bool with_bias)
@@ -115,8 +115,8 @@ LayerNorm::LayerNorm(const Shape& normalized_shape, double eps, bool elementwise
 Members LayerNorm::members() { return defined(weight, bias); }
 
 std::string LayerNorm::str() const {
-  return fmt::format("LayerNorm({}, eps={}, elementwise_affine={})", python(normalized_shape_), python(eps_),
-                     python(weight.defined()));
+  return fmt::format("LayerNorm({}, eps={}, elementwise_affine={})", tuple(normalized_shape_), number(eps_),
+                     boolean(weight.defined()));
 }
 
 RMSNorm::RMSNorm(const Shape& normalized_shape, std::optional<double> eps, bool elementwise_affine)
@@ -128,8 +128,8 @@ RMSNorm::RMSNorm(const Shape& normalized_shape, std::optional<double> eps, bool 
 Members RMSNorm::members() { return defined(weight, {}); }
 
 std::string RMSNorm::str() const {
-  return fmt::format("RMSNorm({}, eps={}, elementwise_affine={})", python(normalized_shape_), python(eps_),
-                     python(weight.defined()));
+  return fmt::format("RMSNorm({}, eps={}, elementwise_affine={})", tuple(normalized_shape_), number(eps_),
+                     boolean(weight.defined()));
 }
 
 GroupNorm::GroupNorm(std::int64_t num_groups, std::int64_t num_channels, double eps, bool affine)
@@ -152,8 +152,8 @@ Tensor GroupNorm::forward(const Tensor& x) {
 Members GroupNorm::members() { return defined(weight, bias); }
 
 std::string GroupNorm::str() const {
-  return fmt::format("GroupNorm({}, {}, eps={}, affine={})", num_groups_, num_channels_, python(eps_),
-                     python(weight.defined()));
+  return fmt::format("GroupNorm({}, {}, eps={}, affine={})", num_groups_, num_channels_, number(eps_),
+                     boolean(weight.defined()));
 }
 
 InstanceNorm2d::InstanceNorm2d(std::int64_t num_features, double eps, bool affine)
@@ -177,7 +177,7 @@ Members InstanceNorm2d::members() { return defined(weight, bias); }
 
 std::string InstanceNorm2d::str() const {
   return fmt::format("InstanceNorm2d({}, eps={}, momentum=0.1, affine={}, track_running_stats=False)", num_features_,
-                     python(eps_), python(weight.defined()));
+                     number(eps_), boolean(weight.defined()));
 }
 
 }  // namespace tern

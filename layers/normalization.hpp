@@ -3,6 +3,7 @@
 #include <tern/core/ops.hpp>
 #include <tern/layers/module.hpp>
 
+#include <initializer_list>
 #include <optional>
 
 /// Layers that normalise. Weights start as 1, biases as 0. A constructor throws Error for sizes below 0, groups that do
@@ -75,9 +76,10 @@ class BatchNorm3d : public BatchNorm {
 class LayerNorm : public Module {
  public:
   explicit LayerNorm(const Shape& normalized_shape, double eps = 1e-5, bool elementwise_affine = true,
-                     bool bias = true);
-  explicit LayerNorm(std::int64_t normalized_size, double eps = 1e-5, bool elementwise_affine = true, bool bias = true)
-      : LayerNorm(Shape{normalized_size}, eps, elementwise_affine, bias) {}
+                     bool with_bias = true);
+  explicit LayerNorm(std::initializer_list<std::int64_t> normalized_shape, double eps = 1e-5,
+                     bool elementwise_affine = true, bool with_bias = true)
+      : LayerNorm(Shape(normalized_shape), eps, elementwise_affine, with_bias) {}
   Tensor forward(const Tensor& x) override { return layer_norm(x, normalized_shape_, weight, bias, eps_); }
   Members members() override;
   std::string str() const override;
@@ -93,8 +95,9 @@ class LayerNorm : public Module {
 class RMSNorm : public Module {
  public:
   explicit RMSNorm(const Shape& normalized_shape, std::optional<double> eps = {}, bool elementwise_affine = true);
-  explicit RMSNorm(std::int64_t normalized_size, std::optional<double> eps = {}, bool elementwise_affine = true)
-      : RMSNorm(Shape{normalized_size}, eps, elementwise_affine) {}
+  explicit RMSNorm(std::initializer_list<std::int64_t> normalized_shape, std::optional<double> eps = {},
+                   bool elementwise_affine = true)
+      : RMSNorm(Shape(normalized_shape), eps, elementwise_affine) {}
   Tensor forward(const Tensor& x) override { return rms_norm(x, normalized_shape_, weight, eps_); }
   Members members() override;
   std::string str() const override;

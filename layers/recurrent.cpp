@@ -98,7 +98,11 @@ RNNBase::Run RNNBase::run(const Tensor& in, const Tensor& in_h, const Tensor& in
 
 Tensor RNNBase::forward(const Tensor& x) { return run(x, {}, {}).output; }
 
-Members RNNBase::members() { return {.parameters = parameters_}; }
+Members RNNBase::members() {
+  Members m;
+  for (const auto& [name, x] : parameters_) m.parameters.emplace_back(name, x);
+  return m;
+}
 
 std::string RNNBase::str() const {
   const Options& o = options_;

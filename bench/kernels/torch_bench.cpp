@@ -378,6 +378,76 @@ void add_batch_norm_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
   cases.push_back({"batch_norm2d_max_pool2d, tanh", times({N, C, HW, HW}), 0, make});
 }
 
+/// Layer normalisation of rows [rows, n], or where there are groups group normalisation of images [N, n, hw, hw].
+struct GroupNorm {
+  GroupNorm(int64_t rows, int64_t n, int64_t groups, int64_t hw)
+      : s{.N = rows, .groups = groups, .channels = n / groups, .run = hw * hw}, sizes{rows, n} {
+    if (hw > 1) sizes.insert(sizes.end(), 2, hw);
+  }
+
+  std::tuple<at::Tensor, at::Tensor, at::Tensor> torch() const {
+    if (s.run == 1) return at::native_layer_norm(x, {s.n()}, w, b, s.eps);
+    return at::native_group_norm(x, w, b, s.N, w.numel(), s.run, s.groups, s.eps);
+  }
+
+  GroupNormShape s;
+  std::vector<int64_t> sizes;
+  at::Tensor x = at::randn(sizes), w = at::randn({sizes[1]}), b = at::randn({sizes[1]});
+};
+
+void add_group_norm(std::vector<Case>& cases, int64_t rows, int64_t n, int64_t groups = 1, int64_t hw = 1) {
+  const auto forward = [=] {
+    const GroupNorm g(rows, n, groups, hw);
+    const auto ours = [g] {
+      const tern::Tensor y = like(g.x), statistics = tern::empty({2 * g.s.rows()}, {.dtype = tern::DType::float64});
+      auto* const mean = statistics.data<double>();
+      kernels().group_norm(g.s, data(g.x), data(g.w), data(g.b), mean, mean + g.s.rows(), data(y));
+      return std::vector{y};
+    };
+    const auto theirs = [g] { return std::vector{std::get<0>(g.torch())}; };
+    return Pair{ours, theirs};
+  };
+  const auto gradient = [=] {
+    const GroupNorm g(rows, n, groups, hw);
+    const auto [y, mean, invstd] = g.torch();
+    const at::Tensor dy = at::randn_like(y), wide_mean = mean.to(at::kDouble), wide_invstd = invstd.to(at::kDouble);
+    const auto ours = [=] {
+      const tern::Tensor dx = like(g.x), dw = like(g.w), db = like(g.w);
+      kernels().group_norm_backward(g.s, data(g.x), data(g.w), wide_mean.data_ptr<double>(),
+                                    wide_invstd.data_ptr<double>(), data(dy), data(dx), data(dw), data(db));
+      return std::vector{dx, dw, db};
+    };
+    const auto theirs = [=, mean = mean, invstd = invstd] {
+      const auto [dx, dw, db] =
+          g.s.run == 1 ? at::native_layer_norm_backward(dy, g.x, {g.s.n()}, mean, invstd, g.w, g.b, {true, true, true})
+                       : at::native_group_norm_backward(dy, g.x, mean, invstd, g.w, g.s.N, g.w.numel(), g.s.run,
+                                                        g.s.groups, {true, true, true});
+      return std::vector{dx, dw, db};
+    };
+    return Pair{ours, theirs};
+  };
+  const char* const name = hw == 1 ? "layer_norm" : "group_norm";
+  const std::string shape = times(GroupNorm(rows, n, groups, hw).sizes);
+  cases.push_back({name, shape, 0, forward});
+  cases.push_back({std::string(name) + ", gradient", shape, 0, gradient});
+}
+
+/// The gradient by a table of `num` rows, `count` of which, chosen at random, were looked up.
+void add_embedding(std::vector<Case>& cases, int64_t num, int64_t dim, int64_t count) {
+  const auto gradient = [=] {
+    const at::Tensor index = at::randint(num, {count}, at::kLong), dy = at::randn({count, dim});
+    const auto ours = [=] {
+      const tern::Tensor dx = tern::empty({num, dim});
+      cpu_backend().array(float{}).index_select_backward({.n = num, .inner = dim}, count, index.data_ptr<int64_t>(),
+                                                         data(dy), data(dx));
+      return std::vector{dx};
+    };
+    const auto theirs = [=] { return std::vector{at::embedding_dense_backward(dy, index, num, -1, false)}; };
+    return Pair{ours, theirs};
+  };
+  cases.push_back({"embedding, gradient", times({count}) + " of " + times({num, dim}), 0, gradient});
+}
+
 /// The products of a layer without bias: its result, and the gradients by its input and its weight.
 void add_linear(std::vector<Case>& cases, int64_t in, int64_t out) {
   const auto add = [&](const char* kernel, const MatmulShape& s) {
@@ -585,6 +655,13 @@ std::vector<Case> all_cases() {
   add_transposed(cases, 64, 32, 16, 2, 0);
   add_interpolate(cases, 32, 16);
   add_pools(cases, 64, 16);
+  // Transformers
+  add_group_norm(cases, 2048, 256);
+  add_group_norm(cases, 4096, 768);
+  add_group_norm(cases, 1024, 4096);
+  add_group_norm(cases, N, 64, 32, 32);
+  add_group_norm(cases, N, 128, 8, 16);
+  add_embedding(cases, 50'000, 512, 4096);
   return cases;
 }
 

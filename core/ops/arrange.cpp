@@ -40,6 +40,25 @@ Tensor part_view(const char* name, const Tensor& x, F view) {
                 [name, from = x.shape(), view](const Tensor& g) { return among_zeros(name, g, from, view); });
 }
 
+/// What shows the diagonal of tensors of this shape.
+auto diagonal_view(const Shape& of, std::int64_t offset, int row, int column) {
+  const std::int64_t rows = of[row], columns = of[column];
+  const std::int64_t first_row = offset >= 0 ? 0 : offset < -rows ? rows : -offset;
+  const std::int64_t first_column = std::clamp<std::int64_t>(offset, 0, columns);
+  return [=](const Tensor& whole) {
+    Shape shape = whole.shape(), strides = whole.strides();
+    const std::int64_t begin = first_row * strides[row] + first_column * strides[column];
+    const std::int64_t stride = strides[row] + strides[column];
+    for (const int d : {std::max(row, column), std::min(row, column)}) {
+      shape.erase(d);
+      strides.erase(d);
+    }
+    shape.push_back(std::min(rows - first_row, columns - first_column));
+    strides.push_back(stride);
+    return whole.as_strided(shape, strides, whole.storage_offset() + (shape.numel() == 0 ? 0 : begin));
+  };
+}
+
 /// y, or a copy where it shows x's memory.
 Tensor own(const Tensor& x, const Tensor& y) { return y.storage() == x.storage() ? y.clone() : y; }
 
@@ -103,6 +122,15 @@ std::vector<Tensor> unbind(const Tensor& x, std::int64_t dim) {
   return slices;
 }
 
+std::vector<Tensor> tensor_split(const Tensor& x, std::int64_t sections, std::int64_t dim) {
+  check_defined("tensor_split", "x", x);
+  check(sections >= 1, "tensor_split: {} sections, expected 1 or more", sections);
+  const std::int64_t n = x.shape()[existing_dim("tensor_split", dim, x.dim())];
+  std::vector<std::int64_t> sizes;
+  for (std::int64_t i = 0; i < sections; ++i) sizes.push_back(n / sections + (i < n % sections));
+  return split(x, sizes, dim);
+}
+
 Tensor hstack(const std::vector<Tensor>& tensors) {
   std::vector<Tensor> all;
   for (const Tensor& x : tensors) {
@@ -144,31 +172,36 @@ Tensor diagonal(const Tensor& x, std::int64_t offset, std::int64_t dim1, std::in
   check_defined("diagonal", "x", x);
   const int row = existing_dim("diagonal", dim1, x.dim()), column = existing_dim("diagonal", dim2, x.dim());
   check(row != column, "diagonal: dimensions {} and {}, expected two", dim1, dim2);
-  const std::int64_t rows = x.shape()[row], columns = x.shape()[column];
-  const std::int64_t first_row = offset < 0 && offset >= -rows ? -offset : offset < 0 ? rows : 0;
-  const std::int64_t first_column = std::clamp<std::int64_t>(offset, 0, columns);
-  return part_view("diagonal", x, [=](const Tensor& whole) {
-    Shape shape = whole.shape(), strides = whole.strides();
-    const std::int64_t begin = first_row * strides[row] + first_column * strides[column];
-    const std::int64_t stride = strides[row] + strides[column];
-    for (const int d : {std::max(row, column), std::min(row, column)}) {
-      shape.erase(d);
-      strides.erase(d);
-    }
-    shape.push_back(std::min(rows - first_row, columns - first_column));
-    strides.push_back(stride);
-    return whole.as_strided(shape, strides, whole.storage_offset() + (shape.numel() == 0 ? 0 : begin));
-  });
+  return part_view("diagonal", x, diagonal_view(x.shape(), offset, row, column));
 }
 
 Tensor diag(const Tensor& x, std::int64_t at) {
   check_defined("diag", "x", x);
   check(x.dim() == 1 || x.dim() == 2, "diag: shape {}, expected one or two dimensions", x.shape());
-  if (x.dim() == 2) return diagonal(x, at).clone();
-  const std::int64_t n = x.numel() + std::abs(at);
-  const Tensor y = zeros({n, n}, {.dtype = x.dtype(), .device = x.device()});
-  copy_into(x, diagonal(y, at));
-  return record("diag", {x}, y, [at](const Tensor& g) { return diagonal(g, at); });
+  return x.dim() == 2 ? diagonal(x, at).clone() : diag_embed(x, at);
+}
+
+Tensor diag_embed(const Tensor& x, std::int64_t offset) {
+  check_defined("diag_embed", "x", x);
+  Shape shape = x.shape();
+  shape[existing_dim("diag_embed", -1, x.dim())] += std::abs(offset);
+  shape.push_back(shape.back());
+  return among_zeros("diag_embed", x, shape, diagonal_view(shape, offset, shape.size() - 2, shape.size() - 1));
+}
+
+Tensor rot90(const Tensor& x, std::int64_t k, const Shape& dims) {
+  check_defined("rot90", "x", x);
+  check(dims.size() == 2, "rot90: dimensions {}, expected two", dims);
+  switch ((k % 4 + 4) % 4) {
+    case 1:
+      return flip(x, {dims[1]}).transpose(dims[0], dims[1]);
+    case 2:
+      return flip(x, dims);
+    case 3:
+      return flip(x, {dims[0]}).transpose(dims[0], dims[1]);
+    default:
+      return x.clone();
+  }
 }
 
 Tensor tril(const Tensor& x, std::int64_t diagonal) { return triangle("tril", x, diagonal, gt); }

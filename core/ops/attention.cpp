@@ -43,8 +43,9 @@ Tensor bias_of(const Tensor& mask, DType dtype) {
   return masked_fill(none, eq(mask, 0), -std::numeric_limits<double>::infinity());
 }
 
-AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& attn_mask, double dropout_p,
-                          bool is_causal, std::optional<double> asked_scale, bool need_weights, Generator& generator) {
+AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& packed,
+                          const Tensor& attn_mask, double dropout_p, bool is_causal, std::optional<double> asked_scale,
+                          bool need_weights, Generator& generator) {
   check_defined(name, "q", q);
   check_defined(name, "k", k);
   check_defined(name, "v", v);
@@ -102,27 +103,36 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
     kernels.attention(s, state, dense_q.data<T>(), dense_k.data<T>(), dense_v.data<T>(), data_or_null<T>(bias),
                       y.data<T>(), log_sum.data<T>());
   });
+  const std::vector<Tensor> inputs = packed.defined() ? std::vector{packed} : std::vector{dense_q, dense_k, dense_v};
   const Tensor result =
-      record(name, {dense_q, dense_k, dense_v}, y,
-             [=, sq = Saved(dense_q), sk = Saved(dense_k), sv = Saved(dense_v), sb = Saved(bias), sy = Saved(y),
-              ss = Saved(log_sum)](const Tensor& gradient) {
+      record(name, inputs, y,
+             [s, state, is_packed = packed.defined(), sp = Saved(packed), sq = Saved(dense_q), sk = Saved(dense_k),
+              sv = Saved(dense_v), sb = Saved(bias), sy = Saved(y), ss = Saved(log_sum)](const Tensor& gradient) {
                if (is_grad_enabled() && s.dropout_p == 0) {
-                 return composed_gradients(gradient, {*sq, *sk, *sv}, [&](const std::vector<Tensor>& in) {
-                   const Tensor scores_bias = s.is_causal ? causal_bias(s, in[0])
-                                              : sb.value().defined()
-                                                  ? sb.value().reshape(with(before_matrix(in[0]), {s.L, s.S}))
-                                                  : Tensor();
-                   return composed(in[0], in[1], in[2], scores_bias, 0, s.scale, default_generator()).output;
+                 const std::vector<Tensor> all = is_packed ? std::vector{*sp} : std::vector{*sq, *sk, *sv};
+                 return composed_gradients(gradient, all, [&](const std::vector<Tensor>& in) {
+                   const Tensor own_q = is_packed ? in[0].select(0, 0) : in[0],
+                                own_k = is_packed ? in[0].select(0, 1) : in[1],
+                                own_v = is_packed ? in[0].select(0, 2) : in[2];
+                   Tensor own_bias = sb.value();
+                   if (s.is_causal) own_bias = causal_bias(s, own_q);
+                   if (sb.value().defined()) own_bias = own_bias.reshape(with(before_matrix(own_q), {s.L, s.S}));
+                   return composed(own_q, own_k, own_v, own_bias, 0, s.scale, default_generator()).output;
                  });
                }
                const Tensor g = gradient.contiguous();
-               const Tensor dq = empty_like(*sq), dk = empty_like(*sk), dv = empty_like(*sv);
+               Shape all = (*sq).shape();
+               all.insert(0, 3);
+               const Tensor together = is_packed ? empty(all, {.dtype = g.dtype(), .device = g.device()}) : Tensor();
+               const Tensor dq = is_packed ? together.select(0, 0) : empty_like(*sq),
+                            dk = is_packed ? together.select(0, 1) : empty_like(*sk),
+                            dv = is_packed ? together.select(0, 2) : empty_like(*sv);
                for_floating(name, g, [&]<class T>(kernels::FloatKernels<T>& kernels) {
                  kernels.attention_backward(s, state, (*sq).data<T>(), (*sk).data<T>(), (*sv).data<T>(),
                                             data_or_null<T>(*sb), (*sy).data<T>(), (*ss).data<T>(), g.data<T>(),
                                             dq.data<T>(), dk.data<T>(), dv.data<T>());
                });
-               return Grads{dq, dk, dv};
+               return is_packed ? Grads{together} : Grads{dq, dk, dv};
              });
   if (dropout_p != 0) generator.advance(static_cast<std::uint64_t>(s.B * s.L * s.row_draws()));
   return {result, Tensor()};
@@ -131,7 +141,7 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& attn_mask,
                                     double dropout_p, bool is_causal, std::optional<double> scale,
                                     Generator& generator) {
-  return attention(q, k, v, attn_mask, dropout_p, is_causal, scale, false, generator).output;
+  return attention(q, k, v, {}, attn_mask, dropout_p, is_causal, scale, false, generator).output;
 }
 
 }  // namespace tern

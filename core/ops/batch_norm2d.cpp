@@ -93,6 +93,14 @@ Tensor normalize(const char* op, const Tensor& in, const Tensor& running_mean, c
                  const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options) {
   const bool training = options.training;
   check_input(op, in, running_mean, running_var, weight, bias, options);
+  if (const std::int64_t N = in.size(0), C = in.size(1); N > 1 && plane_of(in) == 1) {
+    // Kernels walk along planes: N and the plane change places.
+    const auto turned = [=](const Tensor& x) { return x.reshape({N, C}).t().reshape({1, C, N}); };
+    BatchNorm2dOptions rest = options;
+    if (rest.residual.defined()) rest.residual = turned(rest.residual);
+    const Tensor y = normalize(op, turned(in), running_mean, running_var, weight, bias, rest);
+    return y.reshape({C, N}).t().reshape(in.shape());
+  }
   const kernels::BatchNorm2dShape s{
       .N = in.size(0), .C = in.size(1), .HW = plane_of(in), .eps = options.eps, .activation = options.activation};
   const bool activates = s.activation != Activation::none;

@@ -54,6 +54,19 @@ Tensor linspace(double start, double end, std::int64_t steps, const TensorOption
   });
 }
 
+Tensor logspace(double start, double end, std::int64_t steps, double base, const TensorOptions& options) {
+  const Tensor x = linspace(start, end, steps, {.dtype = DType::float64});
+  const double* const exponent = x.data<double>();
+  return made_of<double>(steps, options, [&](std::int64_t i) { return std::pow(base, exponent[i]); });
+}
+
+Tensor tril_indices(std::int64_t rows, std::int64_t columns, std::int64_t offset) {
+  return nonzero(tril(ones({rows, columns}), offset)).t().contiguous();
+}
+Tensor triu_indices(std::int64_t rows, std::int64_t columns, std::int64_t offset) {
+  return nonzero(triu(ones({rows, columns}), offset)).t().contiguous();
+}
+
 Tensor eye(std::int64_t n, std::int64_t m, const TensorOptions& options) {
   const Tensor x = zeros({n, m}, {.dtype = options.dtype, .device = options.device});
   diagonal(x).fill_(1);

@@ -44,7 +44,6 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
     case UnaryOp::acosh:
     case UnaryOp::atanh:
     case UnaryOp::erfc:
-    case UnaryOp::softsign:
       return unary(name, f, x.to(DType::float32));
     case UnaryOp::neg:
       return 0 - x;
@@ -61,6 +60,11 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
       return gt(x, 0).to(x.dtype()) - lt(x, 0).to(x.dtype());
     case UnaryOp::square:
       return x * x;
+    case UnaryOp::hardtanh:
+      check(x.dtype() != DType::uint8 || f.a >= 0, "{}: uint8 and a bound of {}, expected 0 or more", name, f.a);
+      return clamp(x, static_cast<std::int64_t>(f.a), static_cast<std::int64_t>(f.b));
+    case UnaryOp::threshold:
+      return masked_fill(x, le(x, static_cast<std::int64_t>(f.a)), static_cast<std::int64_t>(f.b));
     default:
       fail("{}: got {}, expected float32 or float64", name, x.dtype());
   }

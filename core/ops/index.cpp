@@ -4,6 +4,7 @@
 #include <tern/core/ops/broadcast.hpp>
 
 #include <algorithm>
+#include <span>
 
 namespace tern {
 namespace {
@@ -76,6 +77,20 @@ Tensor put(const char* op, const Tensor& x, std::int64_t dim, const Tensor& inde
   }
   check_range(op, index.contiguous(), 0, x.shape()[d], d, x.shape());
   return f(x, index.contiguous(), first_of(src, index.shape()), d);
+}
+
+/// An index of slices as one of elements.
+Tensor one_for_each(const char* op, const Tensor& x, std::int64_t dim, const Tensor& index) {
+  check_defined(op, "x", x);
+  check_defined(op, "index", index);
+  check(index.dtype() == DType::int64 && index.dim() == 1 && (x.dim() > 0 || index.numel() == 1),
+        "{}: index {} of shape {} for shape {}, expected int64 [n]", op, index.dtype(), index.shape(), x.shape());
+  if (x.dim() == 0) return index.reshape({});
+  const int d = wrap_dim(op, dim, x.dim());
+  Shape column = x.shape(), shape = x.shape();
+  for (std::int64_t& size : std::span(&column[0], static_cast<std::size_t>(column.size()))) size = 1;
+  column[d] = shape[d] = index.numel();
+  return index.reshape(column).expand(shape);
 }
 
 /// What scatter, or, `adds`, scatter_add make of x, without recording.
@@ -340,6 +355,15 @@ Tensor index_add(const Tensor& x, std::int64_t dim, const Tensor& at, const Tens
   return record("index_add", {x, scaled}, y, [d, index = Saved(index)](const Tensor& g) {
     return Grads{g, index_select(g, d, *index)};
   });
+}
+
+Tensor index_copy(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& source) {
+  check_defined("index_copy", "source", source);
+  return scatter(x, dim, one_for_each("index_copy", x, dim, index), source);
+}
+
+Tensor index_fill(const Tensor& x, std::int64_t dim, const Tensor& index, Scalar value) {
+  return scatter(x, dim, one_for_each("index_fill", x, dim, index), value);
 }
 
 Tensor take(const Tensor& x, const Tensor& index) {

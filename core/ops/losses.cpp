@@ -50,6 +50,7 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, Reduction reduction, double beta) {
   check_pair("smooth_l1_loss", x, target);
   check(beta >= 0, "smooth_l1_loss: beta {}, expected 0 or more", beta);
+  if (beta == 0) return l1_loss(x, target, reduction);
   return reduced("smooth_l1_loss", unary("smooth_l1_loss", {UnaryOp::smooth_l1, beta}, x - target), reduction);
 }
 

@@ -114,6 +114,22 @@ Tensor isfinite(const Tensor& x) {
   return eq(x - x, 0);
 }
 
+Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> posinf, std::optional<double> neginf) {
+  check_defined("nan_to_num", "x", x);
+  if (!is_floating(x.dtype())) return x.clone();
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const double most = x.dtype() == DType::float64 ? std::numeric_limits<double>::max()
+                                                  : static_cast<double>(std::numeric_limits<float>::max());
+  const Tensor above = masked_fill(masked_fill(x, isnan(x), nan), eq(x, infinity), posinf.value_or(most));
+  return masked_fill(above, eq(x, -infinity), neginf.value_or(-most));
+}
+
+Tensor isin(const Tensor& x, const Tensor& test) {
+  check_defined("isin", "x", x);
+  check_defined("isin", "test", test);
+  return ne(sum(eq(x.reshape({-1, 1}), test.reshape({-1})), {1}), 0).reshape(x.shape());
+}
+
 Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
   check_defined("isclose", "a", a);
   check_defined("isclose", "b", b);

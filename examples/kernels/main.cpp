@@ -258,6 +258,31 @@ void add_batch_norm2d(std::vector<Case>& cases, Numbers& numbers) {
   });
 }
 
+/// Forward, and from its statistics the gradient.
+void add_group_norm(std::vector<Case>& cases, Numbers& numbers, const char* name, const GroupNormShape& s) {
+  const int64_t n = s.rows() * s.n(), C = s.groups * s.channels;
+  const std::vector<float> x = numbers.floats(n), dy = numbers.floats(n), weight = numbers.floats(C),
+                           bias = numbers.floats(C);
+  add(cases, name, [=](auto& c) {
+    double *mean = c.template out<double>(s.rows()), *invstd = c.template out<double>(s.rows());
+    const auto *in = c.in(x), *w = c.in(weight);
+    c.kernels().group_norm(s, in, w, c.in(bias), mean, invstd, c.out(n));
+    c.kernels().group_norm_backward(s, in, w, mean, invstd, c.in(dy), c.out(n), c.out(C), c.out(C));
+  });
+}
+
+/// What a step looks up of a table, and the gradient by it.
+void add_embedding(std::vector<Case>& cases, Numbers& numbers) {
+  const ReduceShape table{.n = 5000, .inner = 128};
+  const int64_t count = 2048;
+  const std::vector<float> x = numbers.floats(table.n * table.inner), dy = numbers.floats(count * table.inner);
+  const std::vector<int64_t> index = numbers.indices(count, table.n);
+  add(cases, "embedding and its gradient", [=](auto& c) {
+    c.array_kernels().index_select(table, count, c.in(x), c.in(index), c.out(count * table.inner));
+    c.array_kernels().index_select_backward(table, count, c.in(index), c.in(dy), c.out(table.n * table.inner));
+  });
+}
+
 /// tanh(x w^T + bias), its gradients, and the loss.
 void add_linear(std::vector<Case>& cases, Numbers& numbers) {
   const int64_t in = 512, out = 32, classes = 2;
@@ -363,6 +388,9 @@ int main(int argc, char** argv) {
   add_elementwise(cases, numbers);
   add_image_batch(cases, numbers);
   add_batch_norm2d(cases, numbers);
+  add_group_norm(cases, numbers, "layer_norm and its gradient", {.N = 1024, .channels = 768});
+  add_group_norm(cases, numbers, "group_norm and its gradient", {.N = 64, .groups = 8, .channels = 4, .run = 256});
+  add_embedding(cases, numbers);
   add_linear(cases, numbers);
   add_steps(cases, numbers);
 

@@ -19,9 +19,10 @@ namespace tern::kernels {
 
 namespace {
 
-/// Rows whose scores take 128 KiB, but not so few that products would be slow.
+/// Rows whose scores take 128 KiB, but not so few that products would be slow, nor so many that there are no columns to
+/// leave out.
 int64_t block_rows(const AttentionShape& s) {
-  return std::min(s.L, std::clamp<int64_t>((1 << 15) / std::max<int64_t>(1, s.S), 32, 128));
+  return std::min(s.L, std::clamp<int64_t>((1 << 15) / std::max<int64_t>(1, s.S), 32, s.is_causal ? 64 : 128));
 }
 
 /// c = alpha a b + beta c, of [m, k], [k, n] and [m, n]. beta is 0 or 1.

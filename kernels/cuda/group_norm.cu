@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(threads<team>, 768 / threads<team>)
       rest = s.centred ? team_sum<team>(rest) / count : T{0};
       squares = team_sum<team>(squares) / count;
       const double back = 1 / static_cast<double>(scale);
-      mu = (static_cast<double>(near) + static_cast<double>(rest)) * back;
+      mu = (static_cast<double>(near) + (rest == rest ? static_cast<double>(rest) : 0)) * back;  // infinite as it is
       var = (static_cast<double>(squares) - static_cast<double>(rest) * rest) * back * back;
     };
     sum = team_sum<team>(sum);
@@ -209,12 +209,11 @@ __global__ void __launch_bounds__(block_size, 3)
                 const double* __restrict__ invstd, const T* __restrict__ dy, T* __restrict__ parts) {
   wait_for_previous_kernels();
   constexpr int columns = warp_threads * width;
-  __shared__ T of_strip[2][strips][columns];
-  const int strip = static_cast<int>(threadIdx.x) / warp_threads;
-  const int column = static_cast<int>(threadIdx.x) % warp_threads * width;
+  __shared__ Pack<T, width> of_strip[2][strips][warp_threads];
+  const int strip = static_cast<int>(threadIdx.x) / warp_threads, lane = static_cast<int>(threadIdx.x) % warp_threads;
   const I C = s.groups * s.channels, tiles = (C + columns - 1) / columns, length = (N + shares - 1) / shares;
   for (I work = static_cast<I>(blockIdx.x); work < tiles * shares; work += static_cast<I>(gridDim.x)) {
-    const I share = work / tiles, c = work % tiles * columns + column;
+    const I share = work / tiles, c = work % tiles * columns + lane * width;
     Pack<T, width> product{}, sum{};
     if (c < C) {
       const I group = c / s.channels, end = min(N, (share + 1) * length);
@@ -229,15 +228,15 @@ __global__ void __launch_bounds__(block_size, 3)
         }
       }
     }
-    store_pack(&of_strip[0][strip][column], product);
-    store_pack(&of_strip[1][strip][column], sum);
+    of_strip[0][strip][lane] = product;
+    of_strip[1][strip][lane] = sum;
     __syncthreads();
     for (int i = static_cast<int>(threadIdx.x); i < 2 * columns; i += block_size) {
-      const int which = i / columns;
-      const I to = work % tiles * columns + i % columns;
+      const int which = i / columns, of = i % columns;
+      const I to = work % tiles * columns + of;
       T total = 0;
 #pragma unroll
-      for (int k = 0; k < strips; ++k) total += of_strip[which][k][i % columns];
+      for (int k = 0; k < strips; ++k) total += of_strip[which][k][of / width].at[of % width];
       if (to < C) parts[(which * shares + share) * C + to] = total;
     }
     __syncthreads();

@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(block_size)
 }
 
 template <class I, class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     interpolate_backward(I n, InterpolationAxis<I, T> rows, InterpolationAxis<I, T> columns, const T* __restrict__ dy,
                          T* __restrict__ dx) {
   wait_for_previous_kernels();

@@ -18,7 +18,7 @@ namespace {
 using namespace cuda;
 
 template <class I, bool plain, class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     max_pool(Pool<I, plain> s, const T* __restrict__ x, T* __restrict__ y, int64_t* __restrict__ indices) {
   wait_for_previous_kernels();
   s.for_each_window([&](I e, I plane, Window<I> window) {

@@ -177,7 +177,7 @@ constexpr int strip_length = 16;
 
 /// A team computes a run of a row of x [rows, n], and stores it in `kept`, or in the end where that is null.
 template <int team, class F, class X>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     reduce_rows(int64_t rows, int64_t n, int64_t runs, F f, const X* __restrict__ x, typename F::Kept* kept) {
   wait_for_previous_kernels();
   using Kept = typename F::Kept;
@@ -216,7 +216,7 @@ __global__ void __launch_bounds__(block_size)
 /// A block has `strips` rows of threads, which take turns at the rows of x and are joined as a tree at the end; a
 /// thread of the first row stores what a run of the column (o, i) has come to, as above.
 template <int strips, class F, class X>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     reduce_columns(ReduceShape r, int64_t runs, F f, const X* __restrict__ x, typename F::Kept* kept) {
   wait_for_previous_kernels();
   using Kept = typename F::Kept;

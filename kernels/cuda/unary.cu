@@ -309,19 +309,13 @@ template <class T>
 struct Hardtanh {
   T min, max;
   __device__ T operator()(T x) const { return Clamp<T>{min, max}(x); }
-  __device__ T operator()(T x, T dy) const { return x <= min || x >= max ? T{0} : dy; }
-};
-
-template <class T>
-struct Hardsigmoid {
-  __device__ T operator()(T x) const { return Clamp<T>{0, 6}(x + 3) / 6; }
-  __device__ T operator()(T x, T dy) const { return x > -3 && x < 3 ? dy / 6 : T{0}; }
+  __device__ T operator()(T x, T dy) const { return x > min && x < max ? dy : T{0}; }
 };
 
 template <class T>
 struct Hardswish {
   __device__ T operator()(T x) const { return x * (Clamp<T>{0, 6}(x + 3) / 6); }
-  __device__ T operator()(T x, T dy) const { return x < -3 ? T{0} : x <= 3 ? dy * (x / 3 + T(0.5)) : dy; }
+  __device__ T operator()(T x, T dy) const { return x < -3 ? T{0} : x > 3 ? dy : dy * (x / 3 + T(0.5)); }
 };
 
 template <class T>
@@ -342,12 +336,6 @@ struct Selu {
 };
 
 template <class T>
-struct Softsign {
-  __device__ T operator()(T x) const { return x / (1 + std::abs(x)); }
-  __device__ T operator()(T x, T dy) const { return dy / (1 + std::abs(x)) / (1 + std::abs(x)); }
-};
-
-template <class T>
 struct Logsigmoid {
   __device__ T operator()(T x) const { return (x < 0 || x != x ? x : T{0}) - std::log1p(std::exp(-std::abs(x))); }
   __device__ T operator()(T x, T dy) const { return dy / (1 + std::exp(x)); }
@@ -357,14 +345,14 @@ template <class T>
 struct Softshrink {
   T by;
   __device__ T operator()(T x) const { return x > by ? x - by : x < -by ? x + by : T{0}; }
-  __device__ T operator()(T x, T dy) const { return x >= -by && x <= by ? T{0} : dy; }
+  __device__ T operator()(T x, T dy) const { return x < -by || x > by ? dy : T{0}; }
 };
 
 template <class T>
 struct Hardshrink {
   T reach;
   __device__ T operator()(T x) const { return x >= -reach && x <= reach ? T{0} : x; }
-  __device__ T operator()(T x, T dy) const { return x >= -reach && x <= reach ? T{0} : dy; }
+  __device__ T operator()(T x, T dy) const { return x < -reach || x > reach ? dy : T{0}; }
 };
 
 template <class T>
@@ -474,16 +462,12 @@ void with_function(const Unary& unary, F f) {
       return f(Frac<T>{});
     case UnaryOp::hardtanh:
       return f(Hardtanh<T>{a, b});
-    case UnaryOp::hardsigmoid:
-      return f(Hardsigmoid<T>{});
     case UnaryOp::hardswish:
       return f(Hardswish<T>{});
     case UnaryOp::mish:
       return f(Mish<T>{});
     case UnaryOp::selu:
       return f(Selu<T>{});
-    case UnaryOp::softsign:
-      return f(Softsign<T>{});
     case UnaryOp::logsigmoid:
       return f(Logsigmoid<T>{});
     case UnaryOp::softshrink:

@@ -131,10 +131,7 @@ void with_function(const Unary& unary, F f) {
       return f([](double x) { return x - std::trunc(x); }, [](double, double dy) { return dy; });
     case UnaryOp::hardtanh:
       return f([=](double x) { return std::isnan(x) ? x : std::fmin(std::fmax(x, a), b); },
-               [=](double x, double dy) { return x <= a || x >= b ? 0 : dy; });
-    case UnaryOp::hardsigmoid:
-      return f([](double x) { return std::isnan(x) ? x : std::fmin(std::fmax(x + 3, 0), 6) / 6; },
-               [](double x, double dy) { return x > -3 && x < 3 ? dy / 6 : 0; });
+               [=](double x, double dy) { return x > a && x < b ? dy : 0; });
     case UnaryOp::hardswish:
       return f([](double x) { return x * (std::isnan(x) ? x : std::fmin(std::fmax(x + 3, 0), 6) / 6); },
                [](double x, double dy) { return x < -3   ? 0
@@ -149,9 +146,6 @@ void with_function(const Unary& unary, F f) {
     case UnaryOp::selu:
       return f([](double x) { return selu_scale * (x > 0 ? x : selu_alpha * std::expm1(x)); },
                [](double x, double dy) { return selu_scale * dy * (x > 0 ? 1 : selu_alpha * std::exp(x)); });
-    case UnaryOp::softsign:
-      return f([](double x) { return x / (1 + std::abs(x)); },
-               [](double x, double dy) { return dy / (1 + std::abs(x)) / (1 + std::abs(x)); });
     case UnaryOp::logsigmoid:
       return f([](double x) { return std::fmin(x, 0) - std::log1p(std::exp(-std::abs(x))); },
                [](double x, double dy) { return dy / (1 + std::exp(x)); });
@@ -159,10 +153,10 @@ void with_function(const Unary& unary, F f) {
       return f([=](double x) { return x > a    ? x - a
                                       : x < -a ? x + a
                                                : 0; },
-               [=](double x, double dy) { return x >= -a && x <= a ? 0 : dy; });
+               [=](double x, double dy) { return x < -a || x > a ? dy : 0; });
     case UnaryOp::hardshrink:
       return f([=](double x) { return x >= -a && x <= a ? 0 : x; },
-               [=](double x, double dy) { return x >= -a && x <= a ? 0 : dy; });
+               [=](double x, double dy) { return x < -a || x > a ? dy : 0; });
     case UnaryOp::threshold:
       return f([=](double x) { return x <= a ? b : x; }, [=](double x, double dy) { return x <= a ? 0 : dy; });
     case UnaryOp::smooth_l1:

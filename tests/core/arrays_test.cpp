@@ -292,6 +292,17 @@ TEST_CASE("an undefined tensor is named", "[arrays]") {
                                                     [&] { searchsorted(x, none); },
                                                     [&] { one_hot(none); },
                                                     [&] { full_like(none, 1); },
+                                                    [&] { nan_to_num(none); },
+                                                    [&] { isin(none, x); },
+                                                    [&] { isin(x, none); },
+                                                    [&] { tensor_split(none, 1); },
+                                                    [&] { diag_embed(none); },
+                                                    [&] { rot90(none); },
+                                                    [&] { index_copy(none, 0, at, x); },
+                                                    [&] { index_copy(x, 0, none, x); },
+                                                    [&] { index_copy(x, 0, at, none); },
+                                                    [&] { index_fill(none, 0, at, 1); },
+                                                    [&] { index_fill(x, 0, none, 1); },
                                                     [&] { bernoulli(none); },
                                                     [&] { multinomial(none, 1); }}) {
     const std::string message = message_of(call);

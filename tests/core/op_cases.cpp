@@ -17,7 +17,8 @@ using Inputs = const std::vector<Tensor>&;
 
 /// Inputs of these shapes in any layout. No two values lie within 0.004 of each other, nor any that near to 0, except
 /// for those that a layout repeats.
-Problem problem(Random& random, const std::vector<Shape>& shapes, const Function& f, bool may_repeat = true) {
+Problem problem(Random& random, const std::vector<Shape>& shapes, const Function& f,
+                bool may_repeat = true) {
   std::vector<Layout> layouts;
   std::int64_t n = 0;
   for (const Shape& shape : shapes) n += layouts.emplace_back(random, shape, may_repeat).source_shape.numel();
@@ -1019,6 +1020,9 @@ std::vector<OpCase> all_cases() {
       {"diagonal", diagonal_case},
       {"diag of a vector", [](Random& r) { return diag_case(r, 1); }},
       {"diag of a matrix", [](Random& r) { return diag_case(r, 2); }},
+      {"diag_embed", along([](T x, D dim) { return diag_embed(x, dim); })},
+      {"rot90", along([](T x, D dim) { return rot90(x.unsqueeze(0), dim, {0, -1}); })},
+      {"nan_to_num", unary([](T x) { return nan_to_num(x); })},
       {"tril and triu", triangle_case},
       {"flip and roll", flip_roll_case},
       {"repeat, tile, repeat_interleave", repeat_case},

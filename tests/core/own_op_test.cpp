@@ -48,10 +48,10 @@ std::array<Tensor, 2> sin_cos(const Tensor& x) {
   });
 }
 
-Tensor softsign(const Tensor& in) {
+Tensor damped(const Tensor& in) {
   const Tensor x = in.contiguous(), y = empty_like(x);
   for (std::int64_t i = 0; i < x.numel(); ++i) y.data<double>()[i] = x.data<double>()[i] / (1 + std::abs(x.data<double>()[i]));
-  return record("softsign", {x}, y, [x = Saved(x)](const Tensor& gradient) {
+  return record("damped", {x}, y, [x = Saved(x)](const Tensor& gradient) {
     if (is_grad_enabled()) {  // in a pass with create_graph
       return composed_gradients(gradient, {*x}, [](const std::vector<Tensor>& v) { return v[0] / (abs(v[0]) + 1); });
     }
@@ -108,7 +108,7 @@ TEST_CASE("ops of one's own have values, gradients and second derivatives", "[au
     return s * 2.0 + c * c;
   };
   const Function sine = [](const std::vector<Tensor>& x) { return sin_cos(x[0])[0]; };
-  const Function signs = [](const std::vector<Tensor>& x) { return softsign(x[0].to(Device::cpu)).to(x[0].device()); };
+  const Function signs = [](const std::vector<Tensor>& x) { return damped(x[0].to(Device::cpu)).to(x[0].device()); };
   for (const Device device : devices()) {
     for_each_case(5, [&](Random& random) {
       const Tensor x = random_tensor(random, {3, 2}, DType::float64, Device::reference);

@@ -79,7 +79,7 @@ TEST_CASE("a sum of floats is as good as a pairwise one") {
   const DeviceBuffer<float> x(std::vector<float>(n, 0.1f)), y(1);
   for (const ReduceShape& r : {ReduceShape{1, n, 1}, ReduceShape{1, n / 2, 2}}) {
     const DeviceBuffer<float> sums(static_cast<std::size_t>(r.inner));
-    cuda_backend(0).array(float{}).sum(r, x.data(), sums.data());
+    cuda_backend(0).array(float{}).reduce({ReduceOp::sum}, r, x.data(), sums.data());
     for (const float v : sums.download()) {
       CHECK(std::abs(v / (static_cast<double>(r.n) * 0.1f) - 1) < 20 * 0x1p-24);
     }

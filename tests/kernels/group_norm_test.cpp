@@ -48,14 +48,13 @@ TEMPLATE_TEST_CASE("group_norm", "[group_norm]", float, double) {
   });
 }
 
-TEMPLATE_TEST_CASE("group_norm keeps its digits far from zero", "[group_norm]", float, double) {
-  using T = TestType;
+TEST_CASE("group_norm keeps its digits far from zero", "[group_norm]") {
   for_each_case(60, [](Random& random) {
     GroupNormShape s = random_group_norm(random);
     if (s.n() < 8) s.channels *= 8;  // else the elements of a row may lie so near to each other that little is left
     const double mean = random.pick({1e4, -1e5, 3e6});
     s.centred = true;
-    check_both(random, s, random.between<T>(s.rows() * s.n(), mean - 2, mean + 2), whole_or_one);
+    check_both(random, s, random.between<float>(s.rows() * s.n(), mean - 2, mean + 2), whole_or_one);
   });
 }
 

@@ -143,7 +143,7 @@ TEST_CASE("a table's row of padding starts as 0 and gets no gradient", "[module]
     const Tensor y = table(index);
     CHECK(y.shape() == Shape{2, 3, 2});
     check_equal(y[0][1], table.weight[1].detach());
-    y.backward(tensor({1.0f, 1, 2, 3, 1, 1, 4, 5, 6, 7, 1, 1}, device).reshape({2, 3, 2}));
+    y.backward(tensor<float>({1, 1, 2, 3, 1, 1, 4, 5, 6, 7, 1, 1}, device).reshape({2, 3, 2}));
     CHECK(table.weight.grad().to_vector<double>() == std::vector<double>{0, 0, 8, 10, 0, 0, 4, 5});
     CHECK(embedding(tensor<std::int64_t>({3}, device).reshape({}), table.weight).shape() == Shape{2});
     CHECK(embedding(zeros({0, 5}, {.dtype = DType::int64, .device = device}), table.weight).shape() == Shape{0, 5, 2});
@@ -162,13 +162,13 @@ TEST_CASE("a table starts normal, or as it is given", "[module]") {
   CHECK(std::abs(squares / 30'000 - 1) < 5 * std::sqrt(2.0 / 30'000));
   CHECK(table.weight.requires_grad());
 
-  const Tensor weight = tensor({1.0f, 2, 3, 4}).reshape({2, 2});
+  const Tensor weight = tensor<float>({1, 2, 3, 4}).reshape({2, 2});
   Embedding frozen = Embedding::from_pretrained(weight), learned = Embedding::from_pretrained(weight, false, 0);
   CHECK_FALSE(frozen.weight.requires_grad());
   CHECK(learned.weight.requires_grad());
   CHECK_FALSE(weight.requires_grad());
   CHECK(learned.str() == "Embedding(2, 2, padding_idx=0)");
-  check_equal(frozen(tensor<std::int64_t>({1, 1})), tensor({3.0f, 4, 3, 4}).reshape({2, 2}));
+  check_equal(frozen(tensor<std::int64_t>({1, 1})), tensor<float>({3, 4, 3, 4}).reshape({2, 2}));
 }
 
 }  // namespace tern::test
