@@ -21,6 +21,12 @@ Shape with(Shape shape, std::initializer_list<std::int64_t> sizes) {
 
 Shape before_matrix(const Tensor& x) { return Shape(std::span(x.shape().begin(), x.shape().end() - 2)); }
 
+/// A mask of L rows that look no further than themselves.
+Tensor causal_bias(const kernels::AttentionShape& s, const Tensor& q) {
+  const TensorOptions numbers{.dtype = DType::int64, .device = q.device()};
+  return bias_of(ge(arange(s.L, numbers).unsqueeze(1), arange(s.S, numbers)), q.dtype());
+}
+
 /// What the softmax of the scores is times v.
 AttentionResult composed(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, double dropout_p,
                          double scale, Generator& generator) {
@@ -71,11 +77,7 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
     bias = bias_of(attn_mask, q.dtype());
   }
   if (need_weights || (bias.defined() && bias.requires_grad() && is_grad_enabled())) {
-    if (is_causal) {
-      const Tensor rows = arange(s.L, {.dtype = DType::int64, .device = q.device()}).unsqueeze(1),
-                   columns = arange(s.S, {.dtype = DType::int64, .device = q.device()});
-      bias = bias_of(ge(rows, columns), q.dtype());
-    }
+    if (is_causal) bias = causal_bias(s, q);
     return composed(q, k, v, bias, dropout_p, s.scale, generator);
   }
 
@@ -104,8 +106,20 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
   const std::vector<Tensor> inputs = packed.defined() ? std::vector{packed} : std::vector{dense_q, dense_k, dense_v};
   const Tensor result =
       record(name, inputs, y,
-             [s, state, is_packed = packed.defined(), sq = Saved(dense_q), sk = Saved(dense_k), sv = Saved(dense_v),
-              sb = Saved(bias), sy = Saved(y), ss = Saved(log_sum)](const Tensor& gradient) {
+             [s, state, is_packed = packed.defined(), sp = Saved(packed), sq = Saved(dense_q), sk = Saved(dense_k),
+              sv = Saved(dense_v), sb = Saved(bias), sy = Saved(y), ss = Saved(log_sum)](const Tensor& gradient) {
+               if (is_grad_enabled() && s.dropout_p == 0) {
+                 const std::vector<Tensor> all = is_packed ? std::vector{*sp} : std::vector{*sq, *sk, *sv};
+                 return composed_gradients(gradient, all, [&](const std::vector<Tensor>& in) {
+                   const Tensor own_q = is_packed ? in[0].select(0, 0) : in[0],
+                                own_k = is_packed ? in[0].select(0, 1) : in[1],
+                                own_v = is_packed ? in[0].select(0, 2) : in[2];
+                   Tensor own_bias = sb.value();
+                   if (s.is_causal) own_bias = causal_bias(s, own_q);
+                   if (sb.value().defined()) own_bias = own_bias.reshape(with(before_matrix(own_q), {s.L, s.S}));
+                   return composed(own_q, own_k, own_v, own_bias, 0, s.scale, default_generator()).output;
+                 });
+               }
                const Tensor g = gradient.contiguous();
                Shape all = (*sq).shape();
                all.insert(0, 3);

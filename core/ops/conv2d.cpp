@@ -2,6 +2,7 @@
 #include <tern/core/cuda.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
 
@@ -119,10 +120,17 @@ Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Te
   return record(op, {x, w, b}, y,
                 [=, x = Saved(x), w = Saved(w), y = Saved(activated), picked = Saved(picked)](const Tensor& gradient) {
                   if (is_grad_enabled()) {
-                    check(s.is_conv2d(), "{}: no second derivative, expected the ops that it stands for", op);
-                    return Grads{need_x ? input_gradient("conv2d by input", s.conv, gradient, *w) : Tensor(),
-                                 need_w ? weight_gradient(s.conv, *x, gradient) : Tensor(),
-                                 need_b ? sum(gradient, {0, 2, 3}) : Tensor()};
+                    const Tensor g = activation_gradient(s.activation, *y, gradient);
+                    const Tensor by_bias = need_b ? sum(g, {0, 2, 3}) : Tensor();  // a window hands on all it gets
+                    if (s.pools()) {
+                      Grads grads = composed_gradients(g, {*x, *w}, [&](const std::vector<Tensor>& in) {
+                        return max_pool2d(convolve("conv2d", {.conv = s.conv}, in[0], in[1], {}), {s.R, s.S});
+                      });
+                      grads.push_back(by_bias);
+                      return grads;
+                    }
+                    return Grads{need_x ? input_gradient("conv2d by input", s.conv, g, *w) : Tensor(),
+                                 need_w ? weight_gradient(s.conv, *x, g) : Tensor(), by_bias};
                   }
                   const Tensor g = gradient.contiguous();
                   Grads grads{need_x ? empty_like(*x) : Tensor(), need_w ? empty_like(*w) : Tensor(),

@@ -70,12 +70,14 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
   }
 }
 
-/// g where the mask is not 0, else 0.
-Tensor only(const Tensor& mask, const Tensor& g) { return masked_fill(g, eq(mask, 0), 0); }
-
 /// The gradient in ops, for a pass with create_graph, from v: what gradient_of says.
 Tensor gradient_in_ops(const char* name, const Unary& f, const Tensor& v, const Tensor& g) {
   const double a = f.a, b = f.b;
+  const auto nothing = [&] {
+    return masked_fill(g, ones(g.shape(), {.dtype = DType::uint8, .device = g.device()}), 0);
+  };
+  // exp(v), but 1 above 0, where it is not taken and may be infinite.
+  const auto exp_below = [&] { return exp(masked_fill(v, gt(v, 0), 0)); };
   switch (f.op) {
     case UnaryOp::neg:
       return -g;
@@ -86,24 +88,20 @@ Tensor gradient_in_ops(const char* name, const Unary& f, const Tensor& v, const 
     case UnaryOp::sqrt:
       return g / (v * 2);
     case UnaryOp::pow:
-      return a == 0 ? only(zeros_like(g), g) : g * (pow(v, a - 1) * a);
+      return a == 0 ? nothing() : g * (pow(v, a - 1) * a);
     case UnaryOp::tanh:
       return g * (1 - v * v);
     case UnaryOp::relu:
       return masked_fill(g, le(v, 0), 0);
     case UnaryOp::sigmoid:
       return g * (v * (1 - v));
-    case UnaryOp::leaky_relu: {
-      const Tensor above = gt(v, 0);
-      return only(above, g) + masked_fill(g * a, above, 0);
-    }
-    case UnaryOp::elu: {
-      const Tensor above = gt(v, 0);
-      return only(above, g) + masked_fill(g * (exp(masked_fill(v, above, 0)) * a), above, 0);
-    }
+    case UnaryOp::leaky_relu:
+      return where(gt(v, 0), g, g * a);
+    case UnaryOp::elu:
+      return where(gt(v, 0), g, g * (exp_below() * a));
     case UnaryOp::gelu: {
       const Tensor density = exp(v * v * -0.5) * (std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-      return g * ((erf(v / std::numbers::sqrt2) + 1) * 0.5 + v * density);
+      return g * (erfc(v / -std::numbers::sqrt2) * 0.5 + v * density);
     }
     case UnaryOp::gelu_tanh: {
       constexpr double c = 2 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi, cubic = 0.044715;
@@ -114,10 +112,8 @@ Tensor gradient_in_ops(const char* name, const Unary& f, const Tensor& v, const 
       const Tensor s = sigmoid(v);
       return g * (s * (1 + v * (1 - s)));
     }
-    case UnaryOp::softplus: {
-      const Tensor scaled = v * a, linear = gt(scaled, b);
-      return only(linear, g) + masked_fill(g * sigmoid(scaled), linear, 0);
-    }
+    case UnaryOp::softplus:
+      return where(gt(v * a, b), g, g * sigmoid(v * a));
     case UnaryOp::sin:
       return g * cos(v);
     case UnaryOp::cos:
@@ -125,12 +121,13 @@ Tensor gradient_in_ops(const char* name, const Unary& f, const Tensor& v, const 
     case UnaryOp::rsqrt:
       return g * (v * v * v * -0.5);
     case UnaryOp::abs:
-      return only(gt(v, 0), g) - only(lt(v, 0), g);
+      return where(gt(v, 0), g, where(lt(v, 0), -g, 0));
     case UnaryOp::round:
     case UnaryOp::floor:
     case UnaryOp::ceil:
     case UnaryOp::sign:
-      return only(zeros_like(g), g);
+    case UnaryOp::trunc:
+      return nothing();
     case UnaryOp::log1p:
       return g / (v + 1);
     case UnaryOp::expm1:
@@ -140,9 +137,56 @@ Tensor gradient_in_ops(const char* name, const Unary& f, const Tensor& v, const 
     case UnaryOp::reciprocal:
       return -(g * (v * v));
     case UnaryOp::clamp:
-      return only(ge(v, a) * le(v, b), g);
+      return where(ge(v, a) * le(v, b), g, 0);
     case UnaryOp::square:
       return g * (v * 2);
+    case UnaryOp::log2:
+      return g / (v * std::numbers::ln2);
+    case UnaryOp::log10:
+      return g / (v * std::numbers::ln10);
+    case UnaryOp::exp2:
+      return g * (v * std::numbers::ln2);
+    case UnaryOp::tan:
+      return g * (v * v + 1);
+    case UnaryOp::asin:
+      return g / sqrt(1 - v * v);
+    case UnaryOp::acos:
+      return -(g / sqrt(1 - v * v));
+    case UnaryOp::atan:
+      return g / (v * v + 1);
+    case UnaryOp::sinh:
+      return g * cosh(v);
+    case UnaryOp::cosh:
+      return g * sinh(v);
+    case UnaryOp::asinh:
+      return g / sqrt(v * v + 1);
+    case UnaryOp::acosh:
+      return g / sqrt(v * v - 1);
+    case UnaryOp::atanh:
+      return g / (1 - v * v);
+    case UnaryOp::erfc:
+      return g * (exp(-(v * v)) * (-2 * std::numbers::inv_sqrtpi));
+    case UnaryOp::frac:
+      return g;
+    case UnaryOp::hardtanh:
+      return masked_fill(g, le(v, a) + ge(v, b), 0);
+    case UnaryOp::hardswish:
+      return where(lt(v, -3), 0, where(le(v, 3), g * (v / 3 + 0.5), g));
+    case UnaryOp::mish: {
+      const Tensor t = tanh(softplus(v));
+      return g * (t + v * sigmoid(v) * (1 - t * t));
+    }
+    case UnaryOp::selu:
+      return where(gt(v, 0), g, g * (exp_below() * kernels::selu_alpha)) * kernels::selu_scale;
+    case UnaryOp::logsigmoid:
+      return g * sigmoid(-v);
+    case UnaryOp::softshrink:
+    case UnaryOp::hardshrink:
+      return masked_fill(g, ge(v, -a) * le(v, a), 0);
+    case UnaryOp::threshold:
+      return masked_fill(g, le(v, a), 0);
+    case UnaryOp::smooth_l1:
+      return where(le(v, -a), -g, where(ge(v, a), g, a > 0 ? g * (v / a) : g));
     default:
       fail("backward: the gradient of '{}' is not recorded, expected no create_graph", name);
   }

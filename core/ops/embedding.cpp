@@ -29,6 +29,13 @@ Tensor embedding(const Tensor& in, const Tensor& in_weight, std::optional<std::i
     k.index_select(r, index.numel(), weight.data<T>(), index.data<std::int64_t>(), y.data<T>());
   });
   return record("embedding", {weight}, y, [=, index = Saved(index)](const Tensor& gradient) {
+    if (is_grad_enabled()) {
+      const Tensor rows = (*index).reshape({-1}), slices = gradient.reshape({rows.numel(), dim});
+      const Tensor no_row =
+          padding_idx ? eq(rows, *padding_idx < 0 ? *padding_idx + num : *padding_idx) : ne(rows, rows);
+      return index_add(zeros({num, dim}, {.dtype = slices.dtype(), .device = slices.device()}), 0, rows,
+                       masked_fill(slices, no_row.unsqueeze(1), 0));
+    }
     const Tensor g = gradient.contiguous(), dweight = empty({num, dim}, {.dtype = g.dtype(), .device = g.device()});
     Tensor of_rows = *index;
     if (padding_idx) {  // -1 in its place

@@ -9,6 +9,20 @@
 namespace tern {
 namespace {
 
+/// The gradients in ops, for a pass with create_graph, by x, weight and bias, that as [groups, channels].
+Grads gradients_in_ops(const kernels::GroupNormShape& s, const Tensor& x, const Tensor& weight,
+                       const Tensor& gradient) {
+  const Shape groups{s.N, s.groups, s.channels, s.run}, of_each{s.groups, s.channels, 1};
+  const Tensor g = gradient.reshape(groups);
+  Grads grads = composed_gradients(g, {x, weight}, [&](const std::vector<Tensor>& in) {
+    const Tensor rows = in[0].reshape(groups), centred = s.centred ? rows - mean(rows, {2, 3}, true) : rows;
+    const Tensor y = centred * rsqrt(mean(square(centred), {2, 3}, true) + s.eps);
+    return in[1].defined() ? y * in[1].reshape(of_each) : y;
+  });
+  grads.push_back(g.sum({0, 3}));
+  return grads;
+}
+
 /// What all of these are; weight and bias have the elements that the shape wants.
 Tensor normalize(const char* name, const kernels::GroupNormShape& s, const Tensor& in, const Tensor& in_weight,
                  const Tensor& in_bias) {
@@ -27,6 +41,11 @@ Tensor normalize(const char* name, const kernels::GroupNormShape& s, const Tenso
   return record(
       name, {x, weight, bias}, y,
       [=, x = Saved(x), weight = Saved(weight), mean = Saved(mean), invstd = Saved(invstd)](const Tensor& gradient) {
+        if (is_grad_enabled()) {
+          Grads grads = gradients_in_ops(s, *x, *weight, gradient);
+          if (need_b) grads[2] = grads[2].reshape(parameters);
+          return grads;
+        }
         const Tensor g = gradient.contiguous();
         const TensorOptions like{.dtype = g.dtype(), .device = g.device()};
         Grads grads{need_x ? x.reuse() : Tensor(), need_w ? empty(parameters, like) : Tensor(),

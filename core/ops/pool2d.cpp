@@ -71,13 +71,15 @@ Tensor of_batch(const Tensor& x, F f) {
   return x.dim() == 3 ? f(x.unsqueeze(0)).squeeze(0) : f(x);
 }
 
-/// Of the gradient g by max_pool2d's output.
+/// Of the gradient g by max_pool2d's output. Its own gradient is what stands at the indices.
 Tensor max_gradient(const kernels::Pool2dShape& s, const Shape& from, const Tensor& gradient, const Tensor& indices) {
   const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
   for_floating("max_pool2d", g, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.max_pool2d_backward(s, indices.data<std::int64_t>(), g.data<T>(), dx.data<T>());
   });
-  return dx;
+  return record("max_pool2d", {g}, dx, [s, indices = Saved(indices)](const Tensor& by_dx) {
+    return gather(by_dx.flatten(2), 2, (*indices).flatten(2)).reshape(output_shape(s));
+  });
 }
 
 MaxResult largest(const char* op, const kernels::Pool2dShape& s, const Tensor& in, bool want_indices) {

@@ -134,6 +134,22 @@ Tensor extremes(const char* name, Extreme which, const Tensor& x, const Shape& d
   });
 }
 
+/// The gradient of the largest or smallest along dim, at `indices`, by a tensor of the shape `from`. Its own gradient
+/// is what stands at the indices.
+Tensor extreme_gradient(const char* name, const kernels::ReduceShape& r, const Shape& from, int dim,
+                        const Tensor& indices, const Tensor& gradient) {
+  const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
+  for_array(g, [&]<class T>(ArrayKernels<T>& k) {
+    k.extreme_backward(r, indices.data<std::int64_t>(), g.data<T>(), dx.data<T>());
+  });
+  return record(name, {g}, dx, [dim, shape = g.shape(), indices = Saved(indices)](const Tensor& by_dx) {
+    if (by_dx.dim() == 0) return by_dx.reshape(shape);
+    Shape kept = by_dx.shape();
+    kept[dim] = 1;
+    return gather(by_dx, dim, (*indices).reshape(kept)).reshape(shape);
+  });
+}
+
 MaxResult extremes(const char* name, Extreme which, const Tensor& in, std::int64_t dim, bool keepdim) {
   check_defined(name, "x", in);
   const int d = wrap_dim(name, dim, in.dim());
@@ -145,12 +161,8 @@ MaxResult extremes(const char* name, Extreme which, const Tensor& in, std::int64
     k.extreme(which, c.r, c.x.data<T>(), y.data<T>(), indices.data<std::int64_t>());
   });
   return {record(name, {in}, y,
-                 [r = c.r, from = in.shape(), indices = Saved(indices)](const Tensor& gradient) {
-                   const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
-                   for_array(g, [&]<class T>(ArrayKernels<T>& k) {
-                     k.extreme_backward(r, (*indices).data<std::int64_t>(), g.data<T>(), dx.data<T>());
-                   });
-                   return dx;
+                 [name, d, r = c.r, from = in.shape(), indices = Saved(indices)](const Tensor& g) {
+                   return extreme_gradient(name, r, from, d, *indices, g);
                  }),
           indices};
 }
@@ -202,7 +214,20 @@ Tensor scan(const char* name, ScanOp op, bool reverse, const Tensor& in, std::in
   if (op == ScanOp::sum) {
     return record(name, {x}, y, [=](const Tensor& g) { return scan(name, op, !reverse, g, d); });
   }
-  return record(name, {x}, y, [name, reverse, r, x = Saved(x)](const Tensor& gradient) {
+  return record(name, {x}, y, [name, reverse, r, d, x = Saved(x)](const Tensor& gradient) {
+    if (is_grad_enabled()) {
+      return composed_gradients(gradient, {*x}, [&](const std::vector<Tensor>& inputs) {
+        const Tensor& factors = inputs[0];
+        if (factors.dim() == 0 || factors.size(d) == 0) return factors.clone();
+        std::vector<Tensor> products;
+        for (std::int64_t i = 0; i < factors.size(d); ++i) {
+          const Tensor next = factors.select(d, reverse ? factors.size(d) - 1 - i : i);
+          products.push_back(i == 0 ? next : products.back() * next);
+        }
+        if (reverse) std::reverse(products.begin(), products.end());
+        return stack(products, d);
+      })[0];
+    }
     const Tensor g = gradient.contiguous(), dx = empty_like(g);
     for_floating(name, g, [&]<class T>(kernels::FloatKernels<T>& k) {
       k.cumprod_backward(r, reverse, (*x).data<T>(), g.data<T>(), dx.data<T>());
