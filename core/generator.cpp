@@ -94,6 +94,16 @@ void normal_(const Tensor& x, double mean, double std, Generator& generator) {
   generator.advance(4 * pairs);
 }
 
+const Tensor& Tensor::uniform_(double low, double high) const {
+  tern::uniform_(*this, low, high);
+  return *this;
+}
+
+const Tensor& Tensor::normal_(double mean, double std) const {
+  tern::normal_(*this, mean, std);
+  return *this;
+}
+
 Tensor rand(const Shape& shape, const TensorOptions& options, Generator& generator) {
   const Tensor x = empty(shape, {.dtype = options.dtype, .device = options.device});
   uniform_(x, 0, 1, generator);

@@ -72,6 +72,14 @@ Tensor operator*(Scalar a, const Tensor& b);
 Tensor operator/(Scalar a, const Tensor& b);
 Tensor operator-(const Tensor& x);
 
+inline Tensor operator%(const Tensor& a, const Tensor& b) { return remainder(a, b); }
+inline Tensor operator%(const Tensor& a, Scalar b) { return remainder(a, b); }
+// Of masks, uint8: logical_and, logical_or, logical_xor and logical_not.
+Tensor operator&(const Tensor& a, const Tensor& b);
+Tensor operator|(const Tensor& a, const Tensor& b);
+Tensor operator^(const Tensor& a, const Tensor& b);
+Tensor operator~(const Tensor& x);
+
 // In place: a.add_(b) and its like.
 inline const Tensor& operator+=(const Tensor& a, const Tensor& b) { return a.add_(b); }
 inline const Tensor& operator-=(const Tensor& a, const Tensor& b) { return a.sub_(b); }
@@ -405,7 +413,6 @@ struct Slice {
 inline constexpr std::nullopt_t None = std::nullopt;
 inline constexpr struct EllipsisType {
 } Ellipsis;
-using TensorIndex = std::variant<std::int64_t, Slice, Tensor, std::nullopt_t, EllipsisType>;
 /// A view where there are but numbers and slices. Tensors of indices broadcast to each other, and their shape stands
 /// where they stood, or in front if that is apart. Negative indices count from the end.
 Tensor index(const Tensor& x, const std::vector<TensorIndex>& indices);
@@ -591,7 +598,8 @@ Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true, Generato
 
 struct BatchNorm2dOptions {
   bool training = false;
-  std::optional<double> momentum = 0.1;  ///< none: the running statistics are the mean of all batches' that were tracked
+  std::optional<double> momentum =
+      0.1;  ///< none: the running statistics are the mean of all batches' that were tracked
   double eps = 1e-5;
   Activation activation = Activation::none;  ///< of what is normalised and shifted, and the residual added to it
   Tensor residual = {};                      ///< x's shape, or none
@@ -617,15 +625,15 @@ Tensor batch_norm2d_max_pool2d(const Tensor& x, const Tensor& running_mean, cons
 /// Over the last dimensions, whose sizes normalized_shape is; weight and bias have that shape.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {}, const Tensor& bias = {},
                   double eps = 1e-5);
-/// x [N, C, ...]: over num_groups groups of neighbouring channels each; weight and bias [C]. Throws Error where x is one
-/// number for each group.
+/// x [N, C, ...]: over num_groups groups of neighbouring channels each; weight and bias [C]. Throws Error where x is
+/// one number for each group.
 Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight = {}, const Tensor& bias = {},
                   double eps = 1e-5);
 /// x [N, C, ...]: each channel on its own, always with x's own statistics; weight and bias [C]. Throws Error where a
 /// channel is one number.
 Tensor instance_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
-/// x / sqrt(mean of x * x + eps) * weight over the last dimensions; eps is the dtype's distance from 1 to the next number
-/// unless given.
+/// x / sqrt(mean of x * x + eps) * weight over the last dimensions; eps is the dtype's distance from 1 to the next
+/// number unless given.
 Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                 std::optional<double> eps = {});
 

@@ -300,6 +300,13 @@ const Tensor& Tensor::div_(Scalar number) const {
 const Tensor& Tensor::clamp_(std::optional<Scalar> min, std::optional<Scalar> max) const {
   return unary_in_place("clamp_", *this, [&](const Tensor& x) { return tern::clamp(x, min, max); });
 }
+const Tensor& Tensor::masked_fill_(const Tensor& mask, Scalar value) const {
+  return unary_in_place("masked_fill_", *this, [&](const Tensor& x) {
+    const Tensor y = tern::masked_fill(x, mask, value);
+    check(y.shape() == x.shape(), "masked_fill_: mask {} does not broadcast to {}", mask.shape(), x.shape());
+    return y;
+  });
+}
 const Tensor& Tensor::exp_() const {
   return unary_in_place("exp_", *this, [](const Tensor& x) { return tern::exp(x); });
 }
@@ -408,6 +415,7 @@ Tensor Tensor::exp() const { return tern::exp(*this); }
 Tensor Tensor::log() const { return tern::log(*this); }
 Tensor Tensor::sqrt() const { return tern::sqrt(*this); }
 Tensor Tensor::pow(double exponent) const { return tern::pow(*this, exponent); }
+Tensor Tensor::pow(const Tensor& exponent) const { return tern::pow(*this, exponent); }
 Tensor Tensor::tanh() const { return tern::tanh(*this); }
 Tensor Tensor::relu() const { return tern::relu(*this); }
 Tensor Tensor::sigmoid() const { return tern::sigmoid(*this); }
@@ -431,6 +439,78 @@ Tensor Tensor::sum() const { return tern::sum(*this); }
 Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return tern::sum(*this, dims, keepdim); }
 Tensor Tensor::mean() const { return tern::mean(*this); }
 Tensor Tensor::mean(const Shape& dims, bool keepdim) const { return tern::mean(*this, dims, keepdim); }
+Tensor Tensor::prod() const { return tern::prod(*this); }
+Tensor Tensor::prod(std::int64_t dim, bool keepdim) const { return tern::prod(*this, dim, keepdim); }
+Tensor Tensor::var(const Shape& dims, double correction, bool keepdim) const {
+  return tern::var(*this, dims, correction, keepdim);
+}
+Tensor Tensor::std(const Shape& dims, double correction, bool keepdim) const {
+  return tern::std(*this, dims, correction, keepdim);
+}
+Tensor Tensor::norm(double p, const Shape& dims, bool keepdim) const { return tern::norm(*this, p, dims, keepdim); }
+Tensor Tensor::logsumexp(const Shape& dims, bool keepdim) const { return tern::logsumexp(*this, dims, keepdim); }
+Tensor Tensor::all(const Shape& dims, bool keepdim) const { return tern::all(*this, dims, keepdim); }
+Tensor Tensor::any(const Shape& dims, bool keepdim) const { return tern::any(*this, dims, keepdim); }
+Tensor Tensor::cumsum(std::int64_t dim) const { return tern::cumsum(*this, dim); }
+Tensor Tensor::cumprod(std::int64_t dim) const { return tern::cumprod(*this, dim); }
+Tensor Tensor::min() const { return tern::min(*this); }
+MaxResult Tensor::min(std::int64_t dim, bool keepdim) const { return tern::min(*this, dim, keepdim); }
+Tensor Tensor::amax(const Shape& dims, bool keepdim) const { return tern::amax(*this, dims, keepdim); }
+Tensor Tensor::amin(const Shape& dims, bool keepdim) const { return tern::amin(*this, dims, keepdim); }
+Tensor Tensor::argmin() const { return tern::argmin(*this); }
+Tensor Tensor::argmin(std::int64_t dim, bool keepdim) const { return tern::argmin(*this, dim, keepdim); }
+SortResult Tensor::sort(std::int64_t dim, bool descending) const { return tern::sort(*this, dim, descending); }
+Tensor Tensor::argsort(std::int64_t dim, bool descending) const { return tern::argsort(*this, dim, descending); }
+SortResult Tensor::topk(std::int64_t k, std::int64_t dim, bool largest) const {
+  return tern::topk(*this, k, dim, largest);
+}
+Tensor Tensor::mm(const Tensor& other) const { return tern::mm(*this, other); }
+Tensor Tensor::bmm(const Tensor& other) const { return tern::bmm(*this, other); }
+Tensor Tensor::mv(const Tensor& other) const { return tern::mv(*this, other); }
+Tensor Tensor::dot(const Tensor& other) const { return tern::dot(*this, other); }
+Tensor Tensor::isnan() const { return tern::isnan(*this); }
+Tensor Tensor::isinf() const { return tern::isinf(*this); }
+Tensor Tensor::isfinite() const { return tern::isfinite(*this); }
+Tensor Tensor::where(const Tensor& condition, const Tensor& other) const {
+  return tern::where(condition, *this, other);
+}
+Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const { return tern::masked_fill(*this, mask, value); }
+Tensor Tensor::masked_select(const Tensor& mask) const { return tern::masked_select(*this, mask); }
+Tensor Tensor::nonzero() const { return tern::nonzero(*this); }
+Tensor Tensor::index(const std::vector<TensorIndex>& indices) const { return tern::index(*this, indices); }
+Tensor Tensor::operator[](const Tensor& index) const { return tern::index(*this, {index}); }
+const Tensor& Tensor::index_put_(const std::vector<TensorIndex>& indices, const Tensor& values, bool accumulate) const {
+  return tern::index_put_(*this, indices, values, accumulate);
+}
+Tensor Tensor::gather(std::int64_t dim, const Tensor& index) const { return tern::gather(*this, dim, index); }
+Tensor Tensor::scatter(std::int64_t dim, const Tensor& index, const Tensor& src) const {
+  return tern::scatter(*this, dim, index, src);
+}
+Tensor Tensor::scatter_add(std::int64_t dim, const Tensor& index, const Tensor& src) const {
+  return tern::scatter_add(*this, dim, index, src);
+}
+Tensor Tensor::index_add(std::int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha) const {
+  return tern::index_add(*this, dim, index, source, alpha);
+}
+std::vector<Tensor> Tensor::split(std::int64_t split_size, std::int64_t dim) const {
+  return tern::split(*this, split_size, dim);
+}
+std::vector<Tensor> Tensor::split(const std::vector<std::int64_t>& sizes, std::int64_t dim) const {
+  return tern::split(*this, sizes, dim);
+}
+std::vector<Tensor> Tensor::chunk(std::int64_t chunks, std::int64_t dim) const {
+  return tern::chunk(*this, chunks, dim);
+}
+std::vector<Tensor> Tensor::unbind(std::int64_t dim) const { return tern::unbind(*this, dim); }
+Tensor Tensor::unflatten(std::int64_t dim, const Shape& sizes) const { return tern::unflatten(*this, dim, sizes); }
+Tensor Tensor::movedim(std::int64_t source, std::int64_t destination) const {
+  return tern::movedim(*this, source, destination);
+}
+Tensor Tensor::repeat(const Shape& repeats) const { return tern::repeat(*this, repeats); }
+Tensor Tensor::flip(const Shape& dims) const { return tern::flip(*this, dims); }
+Tensor Tensor::roll(const Shape& shifts, const Shape& dims) const { return tern::roll(*this, shifts, dims); }
+Tensor Tensor::tril(std::int64_t diagonal) const { return tern::tril(*this, diagonal); }
+Tensor Tensor::triu(std::int64_t diagonal) const { return tern::triu(*this, diagonal); }
 Tensor Tensor::max() const { return tern::max(*this); }
 MaxResult Tensor::max(std::int64_t dim, bool keepdim) const { return tern::max(*this, dim, keepdim); }
 Tensor Tensor::argmax() const { return tern::argmax(*this); }

@@ -14,14 +14,20 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace tern {
 
 class Tensor;
 struct Hooks;
+struct EllipsisType;
 struct MaxResult;
 struct Node;
+struct Slice;
+struct SortResult;
+/// What may stand in x.index({...}): see index() in ops.hpp.
+using TensorIndex = std::variant<std::int64_t, Slice, Tensor, std::nullopt_t, EllipsisType>;
 
 /// A block of a device's memory, freed with its last tensor.
 class Storage {
@@ -120,7 +126,8 @@ class Tensor {
   Tensor narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const;
   Tensor select(std::int64_t dim, std::int64_t index) const;
   Tensor operator[](std::int64_t index) const { return select(0, index); }
-  Tensor squeeze() const;  ///< every dimension of size 1 goes
+  Tensor operator[](const Tensor& index) const;  ///< what a mask or int64 places choose of the first dimensions: a copy
+  Tensor squeeze() const;                        ///< every dimension of size 1 goes
   Tensor squeeze(std::int64_t dim) const;
   Tensor unsqueeze(std::int64_t dim) const;
   Tensor expand(const Shape& shape) const;  ///< sizes of 1 stretch; -1 keeps a size
@@ -150,9 +157,15 @@ class Tensor {
   const Tensor& div_(Scalar number) const;
   const Tensor& clamp_(std::optional<Scalar> min, std::optional<Scalar> max = {}) const;
   const Tensor& exp_() const;
+  const Tensor& masked_fill_(const Tensor& mask, Scalar value) const;
   const Tensor& pow_(double exponent) const;
   const Tensor& relu_() const;
   const Tensor& sqrt_() const;
+  const Tensor& index_put_(const std::vector<TensorIndex>& indices, const Tensor& values,
+                           bool accumulate = false) const;
+  // With numbers from default_generator().
+  const Tensor& uniform_(double low = 0, double high = 1) const;
+  const Tensor& normal_(double mean = 0, double std = 1) const;
   const Tensor& fill_(Scalar value) const;
   const Tensor& zero_() const { return fill_(0); }
   const Tensor& copy_(const Tensor& source) const;  ///< from any device and dtype, broadcasting
@@ -167,6 +180,7 @@ class Tensor {
   Tensor log() const;
   Tensor sqrt() const;
   Tensor pow(double exponent) const;
+  Tensor pow(const Tensor& exponent) const;
   Tensor tanh() const;
   Tensor relu() const;
   Tensor sigmoid() const;
@@ -188,14 +202,60 @@ class Tensor {
   Tensor sum(const Shape& dims, bool keepdim = false) const;
   Tensor mean() const;
   Tensor mean(const Shape& dims, bool keepdim = false) const;
+  Tensor prod() const;
+  Tensor prod(std::int64_t dim, bool keepdim = false) const;
+  Tensor var(const Shape& dims = {}, double correction = 1, bool keepdim = false) const;
+  Tensor std(const Shape& dims = {}, double correction = 1, bool keepdim = false) const;
+  Tensor norm(double p = 2, const Shape& dims = {}, bool keepdim = false) const;
+  Tensor logsumexp(const Shape& dims, bool keepdim = false) const;
+  Tensor all(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor any(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor cumsum(std::int64_t dim) const;
+  Tensor cumprod(std::int64_t dim) const;
   Tensor max() const;
   MaxResult max(std::int64_t dim, bool keepdim = false) const;
+  Tensor min() const;
+  MaxResult min(std::int64_t dim, bool keepdim = false) const;
+  Tensor amax(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor amin(const Shape& dims = {}, bool keepdim = false) const;
   Tensor argmax() const;
   Tensor argmax(std::int64_t dim, bool keepdim = false) const;
+  Tensor argmin() const;
+  Tensor argmin(std::int64_t dim, bool keepdim = false) const;
+  SortResult sort(std::int64_t dim = -1, bool descending = false) const;
+  Tensor argsort(std::int64_t dim = -1, bool descending = false) const;
+  SortResult topk(std::int64_t k, std::int64_t dim = -1, bool largest = true) const;
   Tensor softmax(std::int64_t dim) const;
   Tensor log_softmax(std::int64_t dim) const;
   Tensor matmul(const Tensor& other) const;
+  Tensor mm(const Tensor& other) const;
+  Tensor bmm(const Tensor& other) const;
+  Tensor mv(const Tensor& other) const;
+  Tensor dot(const Tensor& other) const;
   Tensor eq(const Tensor& other) const;
+  Tensor isnan() const;
+  Tensor isinf() const;
+  Tensor isfinite() const;
+  Tensor where(const Tensor& condition, const Tensor& other) const;  ///< this where the condition holds
+  Tensor masked_fill(const Tensor& mask, Scalar value) const;
+  Tensor masked_select(const Tensor& mask) const;
+  Tensor nonzero() const;
+  Tensor index(const std::vector<TensorIndex>& indices) const;
+  Tensor gather(std::int64_t dim, const Tensor& index) const;
+  Tensor scatter(std::int64_t dim, const Tensor& index, const Tensor& src) const;
+  Tensor scatter_add(std::int64_t dim, const Tensor& index, const Tensor& src) const;
+  Tensor index_add(std::int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha = 1) const;
+  std::vector<Tensor> split(std::int64_t split_size, std::int64_t dim = 0) const;
+  std::vector<Tensor> split(const std::vector<std::int64_t>& sizes, std::int64_t dim = 0) const;
+  std::vector<Tensor> chunk(std::int64_t chunks, std::int64_t dim = 0) const;
+  std::vector<Tensor> unbind(std::int64_t dim = 0) const;
+  Tensor unflatten(std::int64_t dim, const Shape& sizes) const;
+  Tensor movedim(std::int64_t source, std::int64_t destination) const;
+  Tensor repeat(const Shape& repeats) const;
+  Tensor flip(const Shape& dims) const;
+  Tensor roll(const Shape& shifts, const Shape& dims = {}) const;
+  Tensor tril(std::int64_t diagonal = 0) const;
+  Tensor triu(std::int64_t diagonal = 0) const;
   Tensor index_select(std::int64_t dim, const Tensor& index) const;
 
   // Autograd.

@@ -1,7 +1,8 @@
 #pragma once
 
 /// The elementwise functions of one tensor, a row for each and its parameters. The tests of all of them go by these
-/// rows, and so do their values by PyTorch and their list in docs/elementwise.md: golden/unary.py reads this file.
+/// rows, and so do their values by PyTorch and their place in docs/from-pytorch.md: golden/unary.py and torch/table.py
+/// read this file.
 
 #include <tern/core/ops.hpp>
 

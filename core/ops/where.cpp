@@ -96,6 +96,26 @@ Tensor logical_not(const Tensor& x) {
   return eq(x, 0);
 }
 
+Tensor operator&(const Tensor& a, const Tensor& b) {
+  check_mask("&", a);
+  check_mask("&", b);
+  return logical_and(a, b);
+}
+Tensor operator|(const Tensor& a, const Tensor& b) {
+  check_mask("|", a);
+  check_mask("|", b);
+  return logical_or(a, b);
+}
+Tensor operator^(const Tensor& a, const Tensor& b) {
+  check_mask("^", a);
+  check_mask("^", b);
+  return logical_xor(a, b);
+}
+Tensor operator~(const Tensor& x) {
+  check_mask("~", x);
+  return logical_not(x);
+}
+
 Tensor isnan(const Tensor& x) {
   check_defined("isnan", "x", x);
   return ne(x, x);

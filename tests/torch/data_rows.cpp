@@ -56,6 +56,15 @@ static const Rows data_loading{
      [](T a) { return batches(TensorDataset(a.cpu(), arange(a.size(0))), {.batch_size = 3, .shuffle = true}); },
      "[8,2]",
      {.gradient = false, .call = "DataLoader(dataset, {.batch_size = 3, .shuffle = true})", .check = shuffled}},
+    {"utils.data.Subset",
+     "list(torch.utils.data.DataLoader("
+     "torch.utils.data.Subset(torch.utils.data.TensorDataset(a, b), [3, 1, 1, 0]), batch_size=3))",
+     [](T a, T b) {
+       const TensorDataset all(a.cpu(), b.cpu());
+       return batches(Subset(all, {3, 1, 1, 0}), {.batch_size = 3});
+     },
+     "[5,2] below9[5]",
+     {.gradient = false, .call = "Subset(dataset, {3, 1, 1, 0})"}},
     {"utils.data.ConcatDataset",
      "set_of = torch.utils.data.TensorDataset; "
      "return list(torch.utils.data.DataLoader(torch.utils.data.ConcatDataset([set_of(a, b), set_of(c, d)]), "

@@ -96,8 +96,6 @@ def closing(text, at):
         raw = re.compile(r'R"(\w*)\(').match(text, at)
         if raw:
             at = text.index(f'){raw[1]}"', at) + len(raw[1]) + 1
-        elif text.startswith("//", at):
-            at = text.index("\n", at)
         elif text[at] in "\"'":
             quote = text[at]
             at += 1
@@ -119,7 +117,7 @@ def parts(text):
         if text[at] == ",":
             result.append(text[begin:at])
             begin = at + 1
-        elif text[at] in "([{\"'/R":
+        elif text[at] in "([{\"'R":
             at = closing(text, at)
         at += 1
     return [part.strip() for part in [*result, text[begin:-1]] if part.strip()]
@@ -132,7 +130,7 @@ def string(text):
 
 def rows(path):
     """(family, name, tern's way, how it differs) of each row of a file."""
-    text = path.read_text()
+    text = re.sub(r'("(?:[^"\\\n]|\\.)*")|//[^\n]*', lambda match: match[1] or "", path.read_text())
     for head in re.finditer(r"static const Rows (\w+)\{", text):
         begin = head.end() - 1
         for row in parts(text[begin:closing(text, begin) + 1]):
