@@ -170,8 +170,6 @@ Tensor gradient_in_ops(const char* name, const Unary& f, const Tensor& v, const 
       return g;
     case UnaryOp::hardtanh:
       return masked_fill(g, le(v, a) + ge(v, b), 0);
-    case UnaryOp::hardsigmoid:
-      return where(gt(v, -3) * lt(v, 3), g / 6, 0);
     case UnaryOp::hardswish:
       return where(lt(v, -3), 0, where(le(v, 3), g * (v / 3 + 0.5), g));
     case UnaryOp::mish: {
@@ -180,10 +178,6 @@ Tensor gradient_in_ops(const char* name, const Unary& f, const Tensor& v, const 
     }
     case UnaryOp::selu:
       return where(gt(v, 0), g, g * (exp_below() * kernels::selu_alpha)) * kernels::selu_scale;
-    case UnaryOp::softsign: {
-      const Tensor d = abs(v) + 1;
-      return g / d / d;
-    }
     case UnaryOp::logsigmoid:
       return g * sigmoid(-v);
     case UnaryOp::softshrink:
