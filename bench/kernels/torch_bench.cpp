@@ -381,9 +381,8 @@ void add_batch_norm_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
 /// Layer normalisation of rows [rows, n], or where there are groups group normalisation of images [N, n, hw, hw].
 struct GroupNorm {
   GroupNorm(int64_t rows, int64_t n, int64_t groups, int64_t hw)
-      : s{.N = rows, .groups = groups, .channels = n / groups, .run = hw * hw}, sizes{rows, n} {
-    if (hw > 1) sizes.insert(sizes.end(), 2, hw);
-  }
+      : s{.N = rows, .groups = groups, .channels = n / groups, .run = hw * hw},
+        sizes(hw > 1 ? std::vector<int64_t>{rows, n, hw, hw} : std::vector<int64_t>{rows, n}) {}
 
   std::tuple<at::Tensor, at::Tensor, at::Tensor> torch() const {
     if (s.run == 1) return at::native_layer_norm(x, {s.n()}, w, b, s.eps);

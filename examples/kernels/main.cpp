@@ -308,6 +308,40 @@ void add_linear(std::vector<Case>& cases, Numbers& numbers) {
   });
 }
 
+/// Between the products of a small transformer and of a recurrent layer, and those of the former.
+void add_sequences(std::vector<Case>& cases, Numbers& numbers) {
+  const AttentionShape s{.B = 16, .L = 64, .S = 64, .E = 32, .V = 32, .scale = 0.1, .dropout_p = 0.1};
+  const int64_t n = s.B * s.L * s.E, rows = s.B * s.L;
+  const std::vector<float> q = numbers.floats(n), k = numbers.floats(n), v = numbers.floats(n), y = numbers.floats(n),
+                           dy = numbers.floats(n), log_sum = numbers.floats(rows, 4, 5);
+  add(cases, "attention", [=](auto& c) {
+    c.kernels().attention(s, {1, 2}, c.in(q), c.in(k), c.in(v), nullptr, c.out(n), c.out(rows));
+  });
+  add(cases, "attention_backward", [=](auto& c) {
+    c.kernels().attention_backward(s, {1, 2}, c.in(q), c.in(k), c.in(v), nullptr, c.in(y), c.in(log_sum), c.in(dy),
+                                   c.out(n), c.out(n), c.out(n));
+  });
+  for (const Cell cell : {Cell::lstm, Cell::gru, Cell::tanh}) {
+    const CellShape step{.cell = cell, .N = batch, .H = 128};
+    const int64_t states = step.N * step.H, sums = states * step.sums(), kept = states * step.kept();
+    const bool is_lstm = cell == Cell::lstm, is_gru = cell == Cell::gru;
+    const std::vector<float> x = numbers.floats(sums), r = numbers.floats(sums), before = numbers.floats(states),
+                             was = numbers.floats(kept, 0, 1), g = numbers.floats(states);
+    add(cases,
+        is_lstm  ? "recurrent_cell, lstm"
+        : is_gru ? "recurrent_cell, gru"
+                 : "recurrent_cell, tanh",
+        [=](auto& c) {
+          c.kernels().recurrent_cell(step, c.in(x), c.in(r), c.in(before), kept > 0 ? c.out(kept) : nullptr,
+                                     c.out(states), is_lstm ? c.out(states) : nullptr);
+        });
+    add(cases, "its gradient", [=](auto& c) {
+      c.kernels().recurrent_cell_backward(step, c.in(was), c.in(before), c.in(before), c.in(g), c.in(g),
+                                          kept > 0 ? c.inout(g) : nullptr, c.out(sums), is_gru ? c.out(sums) : nullptr);
+    });
+  }
+}
+
 /// All parameters of the first model in one step.
 void add_steps(std::vector<Case>& cases, Numbers& numbers) {
   std::vector<std::vector<float>> params, grads, first, second;
@@ -392,6 +426,7 @@ int main(int argc, char** argv) {
   add_group_norm(cases, numbers, "group_norm and its gradient", {.N = 64, .groups = 8, .channels = 4, .run = 256});
   add_embedding(cases, numbers);
   add_linear(cases, numbers);
+  add_sequences(cases, numbers);
   add_steps(cases, numbers);
 
   int wrong = 0;

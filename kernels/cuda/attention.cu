@@ -2,17 +2,16 @@
 /// kernel that keeps tiles of them on the chip, as FlashAttention (Dao et al., 2022) does.
 ///
 /// `softmax_rows`: a warp has a row of scores. Its lanes run over the row for the maximum and the sum of exponentials at
-/// once (Milakov, Gimelshein, "Online normalizer calculation for softmax", 2018), are joined by five shuffles, and run
-/// over it again to write the weights in place. `gradient_rows`: a warp has a row of scores and of the gradients by its
+/// once (normalizer.cuh), are joined by five shuffles, and run over it again to write the weights in place. `gradient_rows`: a warp has a row of scores and of the gradients by its
 /// weights; it sums y dy, then makes weights of the scores, and gradients by the scores of those by the weights, in place.
 /// Columns that a row takes no part in are 0 in both.
 ///
 /// Bytes: forward the scores twice, the second time from the cache, and written once; backward scores and gradients once
-/// each way, y and dy once. Arithmetic: an exponential or two for each score, and a quarter of a Philox block where
-/// weights are dropped. The limit is bandwidth.
+/// each way, y and dy once. Arithmetic: an exponential or two for each score, and a Philox block where weights are
+/// dropped. The limit is bandwidth.
 
 #include <tern/kernels/cuda/cuda.hpp>
-#include <tern/kernels/cuda/device.cuh>
+#include <tern/kernels/cuda/normalizer.cuh>
 
 #include <cmath>
 
@@ -53,14 +52,17 @@ struct Rows {
 
   __device__ T dropped(PhiloxState state, int64_t row, int64_t j, T x) const {
     if (zeroed_below == 0) return x;
-    const std::uint32_t draw = philox_bits(state, static_cast<std::uint64_t>(row * row_draws + j));
+    const PhiloxBlock block = philox(state.seed, state.offset + static_cast<std::uint64_t>(row * row_draws + j) / 4);
+    // Which word is not known in advance, and an array that is indexed so would lie in memory.
+    const std::uint32_t low = j % 2 == 0 ? block.word[0] : block.word[1], high = j % 2 == 0 ? block.word[2] : block.word[3];
+    const std::uint32_t draw = j % 4 < 2 ? low : high;
     return draw >> 8 < zeroed_below ? T{0} : x * kept_scale;
   }
 };
 
 /// From products of q and k to weights.
 template <class T>
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 3)
     softmax_rows(Rows<T> rows, const T* __restrict__ bias, T* scores, T* __restrict__ log_sum) {
   wait_for_previous_kernels();
   constexpr T none = -std::numeric_limits<T>::infinity();
@@ -71,25 +73,18 @@ __global__ void __launch_bounds__(block_size)
     T* const of_row = scores + row * rows.s.S;
     const T* const of_bias = rows.bias_of(bias, row);
     const int64_t n = rows.columns(row);
-    T largest = none, sum = 0;
-    const auto join = [&](T other_largest, T other_sum) {
-      const T larger = other_largest > largest ? other_largest : largest, base = larger == none ? T{0} : larger;
-      sum = sum * std::exp(largest - base) + other_sum * std::exp(other_largest - base);
-      largest = larger;
-    };
-    for (int64_t j = lane; j < n; j += warp_threads) join(rows.score(of_row[j], of_bias, j), 1);
-    for (int lanes = warp_threads / 2; lanes > 0; lanes /= 2) {
-      const T other_largest = __shfl_xor_sync(all_lanes, largest, lanes),
-              other_sum = __shfl_xor_sync(all_lanes, sum, lanes);
-      join(other_largest, other_sum);
-    }
+    Normalizer<T> all;
+#pragma unroll 1
+    for (int64_t j = lane; j < n; j += warp_threads) all.join(rows.score(of_row[j], of_bias, j), 1);
+    all.join_warp();
     // Of a row without a finite score, 0 / 0 is NaN.
-    const T divisor = 1 / sum, base = largest == none ? T{0} : largest;
+    const T divisor = 1 / all.sum, base = all.largest == none ? T{0} : all.largest;
+#pragma unroll 1
     for (int64_t j = lane; j < rows.s.S; j += warp_threads) {
       of_row[j] = j < n ? rows.dropped(state, row, j, std::exp(rows.score(of_row[j], of_bias, j) - base) * divisor)
                         : T{0};
     }
-    if (lane == 0) log_sum[row] = n > 0 && sum == 0 ? std::numeric_limits<T>::quiet_NaN() : largest + std::log(sum);
+    if (lane == 0) log_sum[row] = n > 0 && all.sum == 0 ? std::numeric_limits<T>::quiet_NaN() : all.largest + std::log(all.sum);
   }
 }
 

@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/cuda.hpp>
 #include <tern/core/generator.hpp>
+#include <tern/layers/embedding.hpp>
 #include <tern/layers/layers.hpp>
 #include <tern/optim/clip.hpp>
 #include <tern/optim/graphed_step.hpp>
@@ -281,6 +282,33 @@ TEST_CASE("a whole training step waits for nothing: it can be recorded as a grap
       if (graphed) graph.emplace(step);
       for (int i = 1; i < steps; ++i) graphed ? graph->replay() : step();
       results.push_back(trained(net, total.item()));
+    }
+    CHECK(results[0] == results[1]);
+  });
+}
+
+TEST_CASE("a graph counts the batches of batch norm without a momentum", "[cuda]") {
+  for_each_case(1, [](Random& random) {
+    const Tensor index = tensor<std::int64_t>({0, 3, 1, 3, 2, 0}).to(Device::cuda);
+    const Tensor wanted = tensor(random.values<float>(6 * 8)).reshape({6, 8}).to(Device::cuda);
+    std::vector<Trained> results;
+    for (const bool graphed : {false, true}) {
+      manual_seed(6);
+      Sequential model(Embedding(4, 8, 2), BatchNorm1d(8, 1e-5, {}), LayerNorm(8));
+      model.to(Device::cuda);
+      SGD optimizer(model.parameters(), {.lr = 0.05});
+      const auto step = [&] {
+        const Tensor loss = mse_loss(model(index), wanted);
+        optimizer.zero_grad();
+        loss.backward();
+        optimizer.step();
+      };
+      step();
+      std::optional<cuda::Graph> graph;
+      if (graphed) graph.emplace(step);
+      for (int i = 1; i < 4; ++i) graphed ? graph->replay() : step();
+      results.push_back(trained(model, 0));
+      CHECK(model.state_dict().at("1.num_batches_tracked").item() == 4);
     }
     CHECK(results[0] == results[1]);
   });

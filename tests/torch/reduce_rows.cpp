@@ -156,12 +156,13 @@ static const Rows functions_of_two_tensors{
      "[2,3] [3] pos[2,1] | [] [] pos[] | [0,3] [3] [1]"},
 };
 
+// PyTorch's gradient of hardsigmoid is off by 3e-8.
 static const Rows activations{
     {"F.hardsigmoid",
      "F.hardsigmoid(3 * a)",
      [](T a) { return hardsigmoid(a * 3.0); },
      "[2,3] | [] | nan[9] | [0,3]",
-     {.looser = 1000, .only_float64 = true, .call = "hardsigmoid(a)"}},  // PyTorch's gradient is off by 3e-8
+     {.looser = 1000, .only_float64 = true, .call = "hardsigmoid(a)"}},
     {"F.softsign", "F.softsign(a)", [](T a) { return softsign(a); }, "[2,3] | [] | nan[9] | [0,3] | int[5]"},
     {"F.tanhshrink", "F.tanhshrink(a)", [](T a) { return tanhshrink(a); }, "[2,3] | [] | nan[9] | [0,3] | int[5]"},
 };
