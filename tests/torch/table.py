@@ -16,6 +16,8 @@ torch.sparse
 torch.linalg
 torch.fft
 nn.Conv1d, nn.Conv3d: Conv2d with a height of 1
+nn.utils.rnn.pack_padded_sequence, nn.utils.rnn.pad_packed_sequence
+nn.Transformer, nn.TransformerEncoderLayer: MultiheadAttention
 nn.DataParallel, nn.parallel.DistributedDataParallel
 torch.save, torch.load: save_safetensors, load_safetensors
 """
