@@ -8,8 +8,8 @@
 /// variances", 1979: a mean far from zero costs no digits. Nor does it in the results, which are computed in float: the
 /// mean is taken off in two parts. Planes whose squares no float can hold are summed in double.
 ///
-/// A matrix [N, C], whose planes are of one element, goes by strips of columns, and then by rows: a thread finds the mean
-/// of a few vectors of columns, and then the squares around it, from the cache.
+/// A matrix [N, C], whose planes are of one element, goes by strips of columns, and then by rows: a thread finds the
+/// mean of a few vectors of columns, and then the squares around it, from the cache.
 ///
 /// Where windows of 2 x 2 are pooled, the first pass picks their largest elements as well, of a plane in the cache, or
 /// the smallest where the weight is negative: their normalised values are the largest, and x need not be read again.
