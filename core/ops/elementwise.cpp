@@ -64,7 +64,8 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
       check(x.dtype() != DType::uint8 || f.a >= 0, "{}: uint8 and a bound of {}, expected 0 or more", name, f.a);
       return clamp(x, static_cast<std::int64_t>(f.a), static_cast<std::int64_t>(f.b));
     case UnaryOp::threshold:
-      return masked_fill(x, le(x, static_cast<std::int64_t>(f.a)), static_cast<std::int64_t>(f.b));
+      return masked_fill(x, le(x, static_cast<std::int64_t>(f.a)),
+                         x.dtype() == DType::uint8 ? static_cast<std::int64_t>(f.b) & 255 : static_cast<std::int64_t>(f.b));
     default:
       fail("{}: got {}, expected float32 or float64", name, x.dtype());
   }
