@@ -437,9 +437,9 @@ class FloatKernels {
   /// variance, invstd = 1 / sqrt(var + eps). mean and invstd [C] are outputs, kept for the gradient. Unless null, the
   /// running statistics move: running = (1 - momentum) * running + momentum * statistic, with the variance unbiased
   /// (n - 1), and num_batches [1] grows by one. weight and bias may be null, for 1 and 0, and residual [N, C, HW] for
-  /// 0. Of no elements mean and invstd are NaN, and the running statistics stay. With num_batches a
-  /// momentum may be NaN, for 1 / num_batches as grown: the mean of all batches' statistics. Ioffe, Szegedy, "Batch normalization", 2015,
-  /// algorithm 1.
+  /// 0. Of no elements mean and invstd are NaN, and the running statistics stay. With num_batches a momentum may be
+  /// NaN, for 1 / num_batches as grown: the mean of all batches' statistics. Ioffe, Szegedy, "Batch normalization",
+  /// 2015, algorithm 1.
   virtual void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
                             const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean,
                             T* invstd, T* y) = 0;

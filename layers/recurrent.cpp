@@ -12,6 +12,8 @@ namespace {
 
 std::int64_t sums_of(Cell cell) { return kernels::CellShape{cell}.sums(); }
 
+Cell cell_of(RNN::Nonlinearity f) { return f == RNN::Nonlinearity::tanh ? Cell::tanh : Cell::relu; }
+
 Tensor uniform_parameter(const Shape& shape, std::int64_t hidden_size) {
   const Tensor x = empty(shape);
   const double bound = 1 / std::sqrt(static_cast<double>(hidden_size));
@@ -114,8 +116,7 @@ std::string RNNBase::str() const {
   return text + (o.bidirectional ? ", bidirectional=True)" : ")");
 }
 
-RNN::RNN(const Options& options, Nonlinearity nonlinearity)
-    : RNNBase("RNN", nonlinearity == Nonlinearity::tanh ? Cell::tanh : Cell::relu, options) {}
+RNN::RNN(const Options& options, Nonlinearity nonlinearity) : RNNBase("RNN", cell_of(nonlinearity), options) {}
 
 RNN::Result RNN::operator()(const Tensor& x, const Tensor& h) {
   const Run all = run(x, h, {});
@@ -168,8 +169,8 @@ Members RNNCellBase::members() {
 }
 
 std::string RNNCellBase::str() const {
-  return fmt::format("{}({}, {}{})", name_, weight_ih.size(1), weight_hh.size(1),
-                     bias_ih.defined() ? "" : ", bias=False");
+  return fmt::format("{}({}, {}{}{})", name_, weight_ih.size(1), weight_hh.size(1),
+                     bias_ih.defined() ? "" : ", bias=False", cell_ == Cell::relu ? ", nonlinearity=relu" : "");
 }
 
 LSTM::State LSTMCell::operator()(const Tensor& x, const LSTM::State& state) {
@@ -178,5 +179,10 @@ LSTM::State LSTMCell::operator()(const Tensor& x, const LSTM::State& state) {
 }
 
 Tensor GRUCell::operator()(const Tensor& x, const Tensor& h) { return run(x, h, {}).first; }
+
+RNNCell::RNNCell(std::int64_t input_size, std::int64_t hidden_size, bool bias, RNN::Nonlinearity nonlinearity)
+    : RNNCellBase("RNNCell", cell_of(nonlinearity), input_size, hidden_size, bias) {}
+
+Tensor RNNCell::operator()(const Tensor& x, const Tensor& h) { return run(x, h, {}).first; }
 
 }  // namespace tern

@@ -113,4 +113,12 @@ class GRUCell : public RNNCellBase {
   Tensor operator()(const Tensor& x, const Tensor& h = {});
 };
 
+/// As GRUCell.
+class RNNCell : public RNNCellBase {
+ public:
+  RNNCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true,
+          RNN::Nonlinearity nonlinearity = RNN::Nonlinearity::tanh);
+  Tensor operator()(const Tensor& x, const Tensor& h = {});
+};
+
 }  // namespace tern

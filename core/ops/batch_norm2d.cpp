@@ -93,8 +93,8 @@ Tensor normalize(const char* op, const Tensor& in, const Tensor& running_mean, c
                  const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options) {
   const bool training = options.training;
   check_input(op, in, running_mean, running_var, weight, bias, options);
-  if (const std::int64_t N = in.size(0), C = in.size(1); N > 1 && plane_of(in) == 1) {
-    // Kernels walk along planes: N and the plane change places.
+  if (const std::int64_t N = in.size(0), C = in.size(1); N > 1 && plane_of(in) == 1 && !in.device().on_host()) {
+    // CUDA's kernels read along planes: N and the plane change places.
     const auto turned = [=](const Tensor& x) { return x.reshape({N, C}).t().reshape({1, C, N}); };
     BatchNorm2dOptions rest = options;
     if (rest.residual.defined()) rest.residual = turned(rest.residual);

@@ -120,7 +120,7 @@ std::vector<Tensor> places_of(const Tensor& mask) { return unbind(nonzero(mask),
 Tensor index_tensors(const Tensor& in, const std::vector<Tensor>& indices) {
   Tensor x = in;
   std::vector<Tensor> named;
-  Shape first, rest, shape, at;
+  Shape first, rest, at;
   bool together = true;
   for (int d = 0; d < x.dim(); ++d) {
     const Tensor& index = indices[static_cast<std::size_t>(d)];

@@ -183,6 +183,25 @@ void add_pools(std::vector<Case>& cases, Numbers& numbers, int64_t C, int64_t si
       [=](auto& c) { c.kernels().avg_pool2d_backward(s, c.in(dy), c.out(n_x)); });
 }
 
+/// Twice as large each way.
+void add_interpolate(std::vector<Case>& cases, Numbers& numbers) {
+  const Interpolate2dShape s{.N = batch * 16,
+                             .H = 16,
+                             .W = 16,
+                             .P = 32,
+                             .Q = 32,
+                             .linear = true,
+                             .scale_h = 0.5,
+                             .scale_w = 0.5,
+                             .outer = 0.5,
+                             .inner = 0.5};
+  const int64_t n_x = s.N * s.H * s.W, n_y = s.N * s.P * s.Q;
+  const std::vector<float> x = numbers.floats(n_x), dy = numbers.floats(n_y);
+  add(cases, "interpolate2d, linear", [=](auto& c) { c.kernels().interpolate2d(s, c.in(x), c.out(n_y)); });
+  add(cases, "interpolate2d_backward, linear",
+      [=](auto& c) { c.kernels().interpolate2d_backward(s, c.in(dy), c.out(n_x)); });
+}
+
 void add_elementwise(std::vector<Case>& cases, Numbers& numbers) {
   const int64_t n = batch * 16 * 32 * 32;
   const std::vector<float> x = numbers.floats(n), dy = numbers.floats(n);
@@ -419,6 +438,7 @@ int main(int argc, char** argv) {
   add_conv2d_max_pool2d(cases, numbers, 16, 16, 8);
   add_pools(cases, numbers, 16, 32);
   add_pools(cases, numbers, 8, 16);
+  add_interpolate(cases, numbers);
   add_elementwise(cases, numbers);
   add_image_batch(cases, numbers);
   add_batch_norm2d(cases, numbers);

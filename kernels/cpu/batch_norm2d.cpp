@@ -8,6 +8,9 @@
 /// variances", 1979: a mean far from zero costs no digits. Nor does it in the results, which are computed in float: the
 /// mean is taken off in two parts. Planes whose squares no float can hold are summed in double.
 ///
+/// A matrix [N, C], whose planes are of one element, goes by strips of columns, and then by rows: a thread finds the
+/// mean of a few vectors of columns, and then the squares around it, from the cache.
+///
 /// Where windows of 2 x 2 are pooled, the first pass picks their largest elements as well, of a plane in the cache, or
 /// the smallest where the weight is negative: their normalised values are the largest, and x need not be read again.
 /// Which element of a window was picked could only be wrong where rounding makes equal what is not, so the pass keeps
@@ -328,6 +331,110 @@ void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const flo
   });
 }
 
+// Planes of one element: x is a matrix [N, C], and vectors lie across its columns.
+
+constexpr int strip = 4;  // vectors of columns that go down together
+constexpr std::size_t strip_lanes = strip * hn::MaxLanes(D32());
+
+/// Calls f(how many vectors as a constant, d, c) for the columns [begin, end).
+template <class F>
+HWY_INLINE void for_columns(int64_t begin, int64_t end, const F& f) {
+  const D32 d;
+  const int64_t lanes = hn::Lanes(d);
+  int64_t c = begin;
+  for (; c + strip * lanes <= end; c += strip * lanes) f(std::integral_constant<int, strip>(), d, c);
+  for (; c + lanes <= end; c += lanes) f(std::integral_constant<int, 1>(), d, c);
+  for (; c < end; ++c) f(std::integral_constant<int, 1>(), D1(), c);
+}
+
+/// The sums down N rows that f(i, u, first, second) adds to, for vector u of a strip.
+template <int vectors, class D, class F>
+HWY_INLINE void sum_columns(D d, int64_t N, double* first, double* second, const F& f) {
+  const int64_t lanes = hn::Lanes(d);
+  std::fill_n(first, vectors * lanes, 0.0);
+  std::fill_n(second, vectors * lanes, 0.0);
+  for (int64_t begin = 0; begin < N; begin += block) {
+    hn::Vec<D> a[vectors], b[vectors];
+    for (int u = 0; u < vectors; ++u) a[u] = b[u] = hn::Zero(d);
+    for (int64_t i = begin; i < std::min(N, begin + block); ++i) {
+      for (int u = 0; u < vectors; ++u) f(i, u, a[u], b[u]);
+    }
+    for (int u = 0; u < vectors; ++u) {
+      float of_a[hn::MaxLanes(D())], of_b[hn::MaxLanes(D())];
+      hn::StoreU(a[u], d, of_a);
+      hn::StoreU(b[u], d, of_b);
+      for (int64_t l = 0; l < lanes; ++l) {
+        first[u * lanes + l] += of_a[l];
+        second[u * lanes + l] += of_b[l];
+      }
+    }
+  }
+}
+
+/// The moments of the columns [begin, end), around the mean as a first pass finds it. x is read from the cache then.
+void column_moments(int64_t N, int64_t C, int64_t begin, int64_t end, const float* x, Moments* of) {
+  for_columns(begin, end, [=](auto vectors, auto d, int64_t c) HWY_ATTR {
+    const int64_t lanes = hn::Lanes(d);
+    double first[strip_lanes], second[strip_lanes];
+    float near[strip_lanes];
+    sum_columns<vectors>(d, N, first, second, [=](int64_t i, int u, auto& a, auto&) HWY_ATTR {
+      a = hn::Add(a, hn::LoadU(d, x + i * C + c + u * lanes));
+    });
+    for (int64_t k = 0; k < vectors * lanes; ++k) near[k] = static_cast<float>(first[k] / static_cast<double>(N));
+    sum_columns<vectors>(d, N, first, second, [=, &near](int64_t i, int u, auto& a, auto& b) HWY_ATTR {
+      const auto v = hn::Sub(hn::LoadU(d, x + i * C + c + u * lanes), hn::LoadU(d, near + u * lanes));
+      a = hn::Add(a, v);
+      b = hn::MulAdd(v, v, b);
+    });
+    for (int64_t k = 0; k < vectors * lanes; ++k) {
+      const double rest = first[k] / static_cast<double>(N);
+      of[c + k] = {.mean = near[k] + rest, .squares = second[k] - rest * first[k]};
+    }
+  });
+}
+
+/// The sums of dy and of dy * xhat of the columns [begin, end); and unless null, dresidual = dy.
+void column_slopes(int64_t N, int64_t C, int64_t begin, int64_t end, const float* x, const float* mean,
+                   const float* invstd, const OutputGradient& from_y, float* dresidual, Slope* of) {
+  with_activation(from_y.activation, [&](auto activation) HWY_ATTR {
+    const OutputGradient dy{activation, from_y.y, from_y.dy};
+    for_columns(begin, end, [=](auto vectors, auto d, int64_t c) HWY_ATTR {
+      const int64_t lanes = hn::Lanes(d);
+      double first[strip_lanes], second[strip_lanes];
+      sum_columns<vectors>(d, N, first, second, [=](int64_t i, int u, auto& a, auto& b) HWY_ATTR {
+        const int64_t of_column = c + u * lanes, at = i * C + of_column;
+        const auto g = gradient_at(d, dy, at);
+        if (dresidual) hn::StoreU(g, d, dresidual + at);
+        const auto v = hn::Sub(hn::LoadU(d, x + at), hn::LoadU(d, mean + of_column));
+        a = hn::Add(a, g);
+        b = hn::MulAdd(g, hn::Mul(v, hn::LoadU(d, invstd + of_column)), b);
+      });
+      for (int64_t k = 0; k < vectors * lanes; ++k) of[c + k] = {.dy = first[k], .product = second[k]};
+    });
+  });
+}
+
+/// One row: y = (x - high - low) * gain + shift + residual, which may be null. of is [4, C], in that order.
+void normalize_row(int64_t C, const float* of, const float* x, const float* residual, float* y) {
+  fill(C, y, [=](auto d, int64_t c) HWY_ATTR {
+    const auto at = [=](int64_t row) HWY_ATTR { return hn::LoadU(d, of + row * C + c); };
+    const auto v = hn::MulAdd(hn::Sub(hn::Sub(hn::LoadU(d, x + c), at(0)), at(1)), at(2), at(3));
+    return residual ? hn::Add(v, hn::LoadU(d, residual + c)) : v;
+  });
+}
+
+/// One row of input_gradient, whose mean, slope, shift and gain are of [4, C]. dx may be x.
+void input_gradient_row(int64_t C, const float* of, const float* x, const OutputGradient& from_y, float* dx) {
+  with_activation(from_y.activation, [&](auto activation) HWY_ATTR {
+    const OutputGradient dy{activation, from_y.y, from_y.dy};
+    fill(C, dx, [=](auto d, int64_t c) HWY_ATTR {
+      const auto at = [=](int64_t row) HWY_ATTR { return hn::LoadU(d, of + row * C + c); };
+      const auto rest = hn::MulAdd(hn::Sub(hn::LoadU(d, x + c), at(0)), at(1), at(2));
+      return hn::Mul(hn::Add(gradient_at(d, dy, c), rest), at(3));
+    });
+  });
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace tern::kernels
@@ -344,6 +451,10 @@ HWY_EXPORT(normalize_and_pick_2x2);
 HWY_EXPORT(largest_magnitude);
 HWY_EXPORT(input_gradient);
 HWY_EXPORT(input_gradient_2x2);
+HWY_EXPORT(column_moments);
+HWY_EXPORT(column_slopes);
+HWY_EXPORT(normalize_row);
+HWY_EXPORT(input_gradient_row);
 
 namespace {
 
@@ -362,6 +473,21 @@ void for_each_plane(const BatchNorm2dShape& s, const F& f) {
 template <class F>
 void for_each_block(const BatchNorm2dShape& s, int64_t plane, const F& f) {
   for (int64_t at = 0; at < s.HW; at += block) f(plane * s.HW + at, std::min(block, s.HW - at));
+}
+
+/// Calls f(begin, end) for the columns of a matrix [N, C].
+template <class F>
+void for_each_strip(const BatchNorm2dShape& s, const F& f) {
+  constexpr int64_t columns = 64;  // a whole strip of any vectors
+  parallel_for(s.C, columns * std::max<int64_t>(1, (1 << 15) / (columns * s.N)), f);
+}
+
+/// Calls f(where it lies) for its rows.
+template <class F>
+void for_each_row(const BatchNorm2dShape& s, const F& f) {
+  parallel_for(s.N, std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, s.C)), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i * s.C);
+  });
 }
 
 /// What batch_norm2d says of mean, invstd, the running statistics and num_batches, from the moments of all planes; `of`
@@ -399,6 +525,20 @@ void activate(CpuFloat32& kernels, Activation activation, int64_t n, float* y) {
 /// y = activation(x normalised, plus residual).
 void normalize_all(CpuFloat32& kernels, const BatchNorm2dShape& s, const Normalization* of, const float* x,
                    const float* residual, float* y) {
+  if (s.HW == 1) {
+    const auto normalize_a_row = HWY_DYNAMIC_DISPATCH(normalize_row);
+    const Scratch<float> rounded(4 * s.C);
+    for (int64_t c = 0; c < s.C; ++c) {
+      rounded[c] = static_cast<float>(of[c].mean);
+      rounded[s.C + c] = static_cast<float>(of[c].mean - rounded[c]);
+      rounded[2 * s.C + c] = static_cast<float>(of[c].gain);
+      rounded[3 * s.C + c] = static_cast<float>(of[c].shift);
+    }
+    return for_each_row(s, [&](int64_t at) {
+      normalize_a_row(s.C, rounded.data(), x + at, residual ? residual + at : nullptr, y + at);
+      activate(kernels, s.activation, s.C, y + at);
+    });
+  }
   const auto normalize_block = HWY_DYNAMIC_DISPATCH(normalize);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
     for_each_block(s, plane, [&](int64_t at, int64_t n) {
@@ -412,23 +552,31 @@ void normalize_all(CpuFloat32& kernels, const BatchNorm2dShape& s, const Normali
 /// unless null, gets dy from before the activation.
 void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean, const float* invstd,
                     const OutputGradient& dy, float* dweight, float* dbias, float* dresidual, Slope* total) {
-  const auto slopes_of = HWY_DYNAMIC_DISPATCH(slopes);
-  Scratch<Slope> plane_slope(s.N * s.C);
-  for_each_plane(s, [&](int64_t plane, int64_t c) {
-    Slope sum;
-    for_each_block(s, plane, [&](int64_t at, int64_t n) {
-      const Slope more = slopes_of(n, x + at, mean[c], invstd[c], dy.from(at), dresidual ? dresidual + at : nullptr);
-      sum.dy += more.dy;
-      sum.product += more.product;
+  if (s.HW == 1 && s.N > 0) {
+    const auto slopes_of = HWY_DYNAMIC_DISPATCH(column_slopes);
+    for_each_strip(
+        s, [&](int64_t begin, int64_t end) { slopes_of(s.N, s.C, begin, end, x, mean, invstd, dy, dresidual, total); });
+  } else {
+    const auto slopes_of = HWY_DYNAMIC_DISPATCH(slopes);
+    Scratch<Slope> plane_slope(s.N * s.C);
+    for_each_plane(s, [&](int64_t plane, int64_t c) {
+      Slope sum;
+      for_each_block(s, plane, [&](int64_t at, int64_t n) {
+        const Slope more = slopes_of(n, x + at, mean[c], invstd[c], dy.from(at), dresidual ? dresidual + at : nullptr);
+        sum.dy += more.dy;
+        sum.product += more.product;
+      });
+      plane_slope[plane] = sum;
     });
-    plane_slope[plane] = sum;
-  });
-  for (int64_t c = 0; c < s.C; ++c) {
-    total[c] = {};
-    for (int64_t n = 0; n < s.N; ++n) {
-      total[c].dy += plane_slope[n * s.C + c].dy;
-      total[c].product += plane_slope[n * s.C + c].product;
+    for (int64_t c = 0; c < s.C; ++c) {
+      total[c] = {};
+      for (int64_t n = 0; n < s.N; ++n) {
+        total[c].dy += plane_slope[n * s.C + c].dy;
+        total[c].product += plane_slope[n * s.C + c].product;
+      }
     }
+  }
+  for (int64_t c = 0; c < s.C; ++c) {
     if (dweight) dweight[c] = static_cast<float>(total[c].product);
     if (dbias) dbias[c] = static_cast<float>(total[c].dy);
   }
@@ -487,16 +635,28 @@ void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const 
     return ReferenceFloat<float>::batch_norm2d(s, momentum, x, weight, bias, residual, running_mean, running_var,
                                                num_batches, mean, invstd, y);
   }
-  const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
-  Scratch<Moments> plane_moments(s.N * s.C);
+  // The moments of a matrix's columns are as of one image that has them for planes.
+  const BatchNorm2dShape of_moments = s.HW == 1 ? BatchNorm2dShape{1, s.C, s.N, s.eps} : s;
+  Scratch<Moments> plane_moments(of_moments.N * s.C);
   Scratch<Normalization> of(s.C);
-  for_each_plane(s, [&](int64_t plane, int64_t) {
-    const float* const in = x + plane * s.HW;
-    plane_moments[plane] = moments_of(s.HW, in);
-    if (!std::isfinite(plane_moments[plane].squares)) plane_moments[plane] = wide_moments(s.HW, in);
-  });
-  batch_statistics(s, momentum, plane_moments.data(), weight, bias, running_mean, running_var, num_batches, mean,
-                   invstd, of.data());
+  if (s.HW == 1) {
+    const auto moments_of = HWY_DYNAMIC_DISPATCH(column_moments);
+    for_each_strip(s, [&](int64_t begin, int64_t end) {
+      moments_of(s.N, s.C, begin, end, x, plane_moments.data());
+      for (int64_t c = begin; c < end; ++c) {
+        if (!std::isfinite(plane_moments[c].squares)) plane_moments[c] = wide_moments(s.N, x + c, s.C);
+      }
+    });
+  } else {
+    const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
+    for_each_plane(s, [&](int64_t plane, int64_t) {
+      const float* const in = x + plane * s.HW;
+      plane_moments[plane] = moments_of(s.HW, in);
+      if (!std::isfinite(plane_moments[plane].squares)) plane_moments[plane] = wide_moments(s.HW, in);
+    });
+  }
+  batch_statistics(of_moments, momentum, plane_moments.data(), weight, bias, running_mean, running_var, num_batches,
+                   mean, invstd, of.data());
   normalize_all(*this, s, of.data(), x, residual, y);
 }
 
@@ -519,11 +679,25 @@ void CpuFloat32::batch_norm2d_backward(const BatchNorm2dShape& s, bool training,
   const OutputGradient from_y{s.activation, y, dy};
   channel_slopes(s, x, mean, invstd, from_y, dweight, dbias, dresidual, total.data());
   if (!dx) return;
+  const OutputGradient g = dresidual ? OutputGradient{Activation::none, nullptr, dresidual} : from_y;
+  const auto gradient_of_channel = [&](int64_t c) {
+    return input_gradient_of(s.N * s.HW, mean[c], invstd[c], weight ? weight[c] : 1, training ? total[c] : Slope{});
+  };
+  if (s.HW == 1) {
+    const auto gradient_of_row = HWY_DYNAMIC_DISPATCH(input_gradient_row);
+    const Scratch<float> all(4 * s.C);
+    for (int64_t c = 0; c < s.C; ++c) {
+      const InputGradient of = gradient_of_channel(c);
+      all[c] = of.mean;
+      all[s.C + c] = of.slope;
+      all[2 * s.C + c] = of.shift;
+      all[3 * s.C + c] = of.gain;
+    }
+    return for_each_row(s, [&](int64_t at) { gradient_of_row(s.C, all.data(), x + at, g.from(at), dx + at); });
+  }
   const auto gradient_of_block = HWY_DYNAMIC_DISPATCH(input_gradient);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
-    const InputGradient of =
-        input_gradient_of(s.N * s.HW, mean[c], invstd[c], weight ? weight[c] : 1, training ? total[c] : Slope{});
-    const OutputGradient g = dresidual ? OutputGradient{Activation::none, nullptr, dresidual} : from_y;
+    const InputGradient of = gradient_of_channel(c);
     for_each_block(s, plane, [&](int64_t at, int64_t n) { gradient_of_block(n, of, x + at, g.from(at), dx + at); });
   });
 }

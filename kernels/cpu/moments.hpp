@@ -12,12 +12,12 @@ struct Moments {
   float gap = std::numeric_limits<float>::infinity();
 };
 
-/// The moments of n elements whose squares no float can hold, or that are not all finite.
-inline Moments wide_moments(int64_t n, const float* x) {
+/// The moments of n elements, `step` apart, whose squares no float can hold, or that are not all finite.
+inline Moments wide_moments(int64_t n, const float* x, int64_t step = 1) {
   Moments total{.gap = 0};
-  for (int64_t i = 0; i < n; ++i) total.mean += x[i];
+  for (int64_t i = 0; i < n; ++i) total.mean += x[i * step];
   total.mean /= static_cast<double>(n);
-  for (int64_t i = 0; i < n; ++i) total.squares += (x[i] - total.mean) * (x[i] - total.mean);
+  for (int64_t i = 0; i < n; ++i) total.squares += (x[i * step] - total.mean) * (x[i * step] - total.mean);
   return total;
 }
 

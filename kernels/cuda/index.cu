@@ -9,8 +9,7 @@
 /// order, placed by ballots. Whenever the list might overflow, and at the end, a warp takes one k and 128 pairs (o, i),
 /// a lane four of them: it compares 32 entries of the list at a time with k, and for each that equals every lane adds
 /// its dy. Bytes: dx once, dy once, and the indices once for each block, from the cache. For a table of 50,000 rows and
-/// 16,384 indices that is 782 blocks' 64 rounds, less than the writing of dx takes; a table as large as that of which
-/// few rows are chosen is bound by dx.
+/// 16,384 indices that is 782 blocks' 64 rounds, most of which find nothing; the limit is the writing of dx.
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/device.cuh>
@@ -98,7 +97,7 @@ __global__ void __launch_bounds__(block_size, 4)
       const bool own = 0 <= k && k < rows;
       const unsigned hits = __ballot_sync(all_lanes, own);
       if (lane == 0) found[warp] = __popc(hits);
-      __syncthreads();
+      if (!__syncthreads_or(own)) continue;
       int at = size;
       for (int w = 0; w < warps; ++w) {
         at += w < warp ? found[w] : 0;
@@ -138,7 +137,7 @@ void CudaArray<T>::index_select_backward(const ReduceShape& r, int64_t count, co
                                          T* dx) {
   const DeviceGuard guard(device_);
   with_index(largest(r, count), [&]<class I>(I) {
-    const int rows = static_cast<int>(std::clamp<int64_t>(r.n / 1024, 1, most_rows));
+    const int rows = static_cast<int>(std::clamp<int64_t>(r.n / 512, 1, most_rows));
     launch(select_backward<I, T>, grid_for(r.n, rows), block_size, 0, current_stream(), Select<I>(r, count), rows,
            index, dy, dx);
   });

@@ -206,6 +206,19 @@ static const Rows recurrent_layers{
      [](T a, T b) { return filled(GRUCell(3, 4), a)(a, b); },
      "[2,3] [2,4] | [3] [4]",
      {.call = "GRUCell(3, 4)(a, b)"}},
+    {"nn.RNNCell",
+     "filled(nn.RNNCell(3, 4), a)(a, b)",
+     [](T a, T b) { return filled(RNNCell(3, 4), a)(a, b); },
+     "[2,3] [2,4] | [3] [4]",
+     {.call = "RNNCell(3, 4)(a, b)"}},
+    {"nn.RNNCell, relu",
+     "m = nn.RNNCell(3, 4, False, 'relu')\nreturn filled(m, a)(a), str(m)",
+     [](T a) {
+       RNNCell cell(3, 4, false, RNN::Nonlinearity::relu);
+       return std::pair(filled(cell, a)(a), cell.str());
+     },
+     "[2,3] | [3]",
+     {.call = "RNNCell(3, 4, false, RNN::Nonlinearity::relu)(a)"}},
     {"nn.GRUCell, parameters",
      "parameter_gradients(filled(nn.GRUCell(3, 4), a), lambda m: m(a))",
      [](T a) { return parameter_gradients(filled(GRUCell(3, 4), a), [&](GRUCell& m) { return m(a); }); },
