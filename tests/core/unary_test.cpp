@@ -139,7 +139,8 @@ TEST_CASE("every elementwise function has a row, and stands in the list", "[unar
   for (const UnaryCase& c : unary_cases()) {
     tested.insert(c.kernel.op);
     INFO(c.name);
-    CHECK(list.find("| `" + c.name.substr(0, c.name.find(' ')) + "(a") != std::string::npos);
+    const std::string call = "| `" + c.name.substr(0, c.name.find(' '));
+    CHECK((list.find(call + "(a") != std::string::npos || list.find(call + "_loss(a") != std::string::npos));
   }
   CHECK(std::distance(std::sregex_iterator(names.begin(), names.end(), enumerator), {}) ==
         static_cast<std::ptrdiff_t>(tested.size()));
