@@ -204,6 +204,9 @@ Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim = false);
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
+/// Of the elements that are not NaN.
+Tensor nansum(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+Tensor nanmean(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 /// The sum of the squares of all elements of all tensors, of one dtype on one device: a penalty on a model's parameters
 /// in one kernel. [] ; without tensors an Error.
 Tensor sum_of_squares(const std::vector<Tensor>& tensors);
@@ -222,6 +225,15 @@ Tensor argmax(const Tensor& x);
 Tensor argmax(const Tensor& x, std::int64_t dim, bool keepdim = false);
 Tensor argmin(const Tensor& x);
 Tensor argmin(const Tensor& x, std::int64_t dim, bool keepdim = false);
+struct MinMax {
+  Tensor min, max;
+};
+inline MinMax aminmax(const Tensor& x, const Shape& dims = {}, bool keepdim = false) {
+  return {amin(x, dims, keepdim), amax(x, dims, keepdim)};
+}
+/// The one in the middle, of an even number the lower of the two.
+Tensor median(const Tensor& x);
+MaxResult median(const Tensor& x, std::int64_t dim, bool keepdim = false);
 Tensor prod(const Tensor& x);  ///< of integers int64
 Tensor prod(const Tensor& x, std::int64_t dim, bool keepdim = false);
 /// The sum of squared distances from the mean over n - correction, where n numbers are reduced.

@@ -61,7 +61,7 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
     case UnaryOp::square:
       return x * x;
     case UnaryOp::hardtanh:
-      check(x.dtype() != DType::uint8 || f.a >= 0, "{}: uint8 and a bound of {}, expected 0 or more", name, f.a);
+      check(x.dtype() != DType::uint8 || f.a >= 0, "{}: got {}, expected float32 or float64", name, x.dtype());
       return clamp(x, static_cast<std::int64_t>(f.a), static_cast<std::int64_t>(f.b));
     case UnaryOp::threshold:
       return masked_fill(x, le(x, static_cast<std::int64_t>(f.a)),

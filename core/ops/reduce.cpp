@@ -102,6 +102,16 @@ Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
                 [kept, from = x.shape()](const Tensor& g) { return g.reshape(kept).expand(from); });
 }
 
+Tensor nansum(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_defined("nansum", "x", x);
+  return sum(masked_fill(x, isnan(x), 0), dims, keepdim);
+}
+
+Tensor nanmean(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_defined("nanmean", "x", x);
+  return nansum(x, dims, keepdim) / sum(eq(isnan(x), 0), dims, keepdim).to(x.dtype());
+}
+
 Tensor mean(const Tensor& x) { return mean(x, {}); }
 
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
@@ -119,6 +129,14 @@ namespace {
 
 Tensor to_sum(const Tensor& x) { return is_floating(x.dtype()) ? x : x.to(DType::int64); }
 
+/// The gradient g by y, which is some of x, goes to all elements over `dims` that are y, in equal shares.
+Tensor shared_gradient(const Tensor& x, const Tensor& y, const Shape& dims, const Tensor& g) {
+  // Where y is NaN those that are NaN share, else there are none.
+  const Tensor shares = eq(x, y) + ne(x, x);
+  const Tensor each = g / sum(shares, dims, true).to(g.dtype());
+  return masked_fill(each.expand(x.shape()), eq(shares, 0), 0);
+}
+
 Tensor extremes(const char* name, Extreme which, const Tensor& x, const Shape& dims, bool keepdim) {
   check_defined(name, "x", x);
   const Columns c(name, x, dims, keepdim);
@@ -127,10 +145,7 @@ Tensor extremes(const char* name, Extreme which, const Tensor& x, const Shape& d
   const Tensor y = c.result(x.dtype());
   for_array(x, [&]<class T>(ArrayKernels<T>& k) { k.extreme(which, c.r, c.x.data<T>(), y.data<T>(), nullptr); });
   return record(name, {x}, y, [x = Saved(x), y = Saved(y), dims, kept = c.kept](const Tensor& g) {
-    // Where y is NaN those that are NaN share, else there are none.
-    const Tensor of_y = (*y).reshape(kept), shares = eq(*x, of_y) + ne(*x, *x);
-    const Tensor each = g.reshape(kept) / sum(shares, dims, true).to(g.dtype());
-    return masked_fill(each.expand((*x).shape()), eq(shares, 0), 0);
+    return shared_gradient(*x, (*y).reshape(kept), dims, g.reshape(kept));
   });
 }
 
@@ -245,7 +260,11 @@ MaxResult scan(const char* name, Extreme which, const Tensor& in, std::int64_t d
   for_array(x, [&]<class T>(ArrayKernels<T>& k) {
     k.scan(which, r, x.data<T>(), y.data<T>(), indices.data<std::int64_t>());
   });
-  return {y, indices};
+  return {record(name, {x}, y,
+                 [d, indices = Saved(indices)](const Tensor& g) {
+                   return g.dim() == 0 ? g : scatter_add(zeros_like(g), d, *indices, g);
+                 }),
+          indices};
 }
 
 }  // namespace
@@ -254,6 +273,27 @@ Tensor cumsum(const Tensor& x, std::int64_t dim) { return scan("cumsum", ScanOp:
 Tensor cumprod(const Tensor& x, std::int64_t dim) { return scan("cumprod", ScanOp::prod, false, x, dim); }
 MaxResult cummax(const Tensor& x, std::int64_t dim) { return scan("cummax", Extreme::max, x, dim); }
 MaxResult cummin(const Tensor& x, std::int64_t dim) { return scan("cummin", Extreme::min, x, dim); }
+
+MaxResult median(const Tensor& in, std::int64_t dim, bool keepdim) {
+  check_defined("median", "x", in);
+  const int d = wrap_dim("median", dim, in.dim());
+  if (in.dim() == 0) return median(in.reshape({1}), 0);
+  const std::int64_t n = in.shape()[d];
+  check(n > 0, "median: dimension {} of shape {} is empty, expected at least one element", d, in.shape());
+  const Tensor x = in.detach();
+  const MaxResult largest = max(x, d, true);  // NaN, where there is any
+  const Tensor middle = kthvalue(x, (n + 1) / 2, d, true).indices;
+  const Tensor indices = where(isnan(largest.values), largest.indices, middle), y = gather(in, d, indices);
+  return keepdim ? MaxResult{y, indices} : MaxResult{y.squeeze(d), indices.squeeze(d)};
+}
+
+Tensor median(const Tensor& x) {
+  check_defined("median", "x", x);
+  check(x.numel() > 0, "median: shape {} has no elements, expected at least one", x.shape());
+  const Tensor y = median(x.detach().reshape({-1}), 0).values;
+  return record("median", {x}, y,
+                [x = Saved(x), y = Saved(y)](const Tensor& g) { return shared_gradient(*x, *y, {}, g); });
+}
 
 Tensor prod(const Tensor& in, std::int64_t dim, bool keepdim) {
   check_defined("prod", "x", in);
