@@ -90,8 +90,7 @@ TEST_CASE("elementwise functions take integers as PyTorch does", "[unary]") {
         if (g.is_null()) {
           const std::string op = c.name.substr(0, c.name.find(' '));
           CHECK_THAT(message_of([&] { c.function(zeros({3}, {.dtype = dtype, .device = device})); }),
-                     Catch::StartsWith(op + ": ") && Catch::Contains(std::string(name_of(dtype)) + ", expected ") ||
-                         Catch::StartsWith(op + ": uint8 and a bound of -1, expected 0 or more"));
+                     Catch::StartsWith(op) && Catch::EndsWith(text(": got ", dtype, ", expected float32 or float64")));
           continue;
         }
         const Values x = values_of(g["x"]);
