@@ -134,9 +134,9 @@ void with_function(const Unary& unary, F f) {
                [=](double x, double dy) { return x > a && x < b ? dy : 0; });
     case UnaryOp::hardswish:
       return f([](double x) { return x * (std::isnan(x) ? x : std::fmin(std::fmax(x + 3, 0), 6) / 6); },
-               [](double x, double dy) { return x < -3   ? 0
-                                                : x <= 3 ? dy * (x / 3 + 0.5)
-                                                         : dy; });
+               [](double x, double dy) { return x < -3  ? 0
+                                                : x > 3 ? dy
+                                                        : dy * (x / 3 + 0.5); });
     case UnaryOp::mish:
       return f([](double x) { return x * std::tanh(std::log1p(std::exp(x))); },
                [](double x, double dy) {
