@@ -82,7 +82,7 @@ Link mean() {
   const auto divide = [m = Buffers()] { array_kernels().binary(BinaryOp::div, walk, data(m.a), 1.0F, data(m.y)); };
   return {[](const Tensor& x) { return x.mean({1}, true); },
           [divide, m = Buffers()] {
-            array_kernels().sum({.outer = n, .n = 1, .inner = 1}, data(m.a), data(m.y));
+            array_kernels().reduce({ReduceOp::sum}, {.outer = n, .n = 1, .inner = 1}, data(m.a), data(m.y));
             divide();
           },
           divide};
