@@ -4,6 +4,7 @@
 /// ops each consists of. `forward` builds the graph and lets it go; `step` is forward, backward, zero_grad and a step
 /// of SGD.
 
+#include <tern/kernels/optim.hpp>
 #include <tern/tern.hpp>
 
 #include <benchmark/benchmark.h>
@@ -81,7 +82,7 @@ Link mean() {
   const auto divide = [m = Buffers()] { array_kernels().binary(BinaryOp::div, walk, data(m.a), 1.0F, data(m.y)); };
   return {[](const Tensor& x) { return x.mean({1}, true); },
           [divide, m = Buffers()] {
-            array_kernels().sum({.outer = n, .n = 1, .inner = 1}, data(m.a), data(m.y));
+            array_kernels().reduce({ReduceOp::sum}, {.outer = n, .n = 1, .inner = 1}, data(m.a), data(m.y));
             divide();
           },
           divide};
@@ -182,8 +183,8 @@ void step(State& state, const Chain& chain, const tern::Shape& shape) {
   for (const Link& link : chain) params.insert(params.end(), link.params.begin(), link.params.end());
   tern::SGD optimizer(params, {.lr = 1e-9});
   const Tensor gradient = tern::ones(shape);
-  std::vector<SgdParam<float>> updates;
-  for (const Tensor& p : params) updates.push_back({p.numel(), data(p), data(p), nullptr, false});
+  std::vector<OptimizerParam<float>> updates;
+  for (const Tensor& p : params) updates.push_back({p.numel(), data(p), data(p), {}});
   measure(
       state, chain.size(),
       [&] {
@@ -195,7 +196,7 @@ void step(State& state, const Chain& chain, const tern::Shape& shape) {
       [&] {
         for (const Link& link : chain) link.forward();
         for (const Link& link : chain) link.backward();
-        kernels().sgd_step({1e-9, 0, 0, 0, false}, updates);
+        kernels().optimizer_step({.op = OptimizerOp::sgd, .lr = 1e-9}, updates);
       });
   state.counters["recorded"] = recorded(chain, params[0]);
 }

@@ -1,5 +1,6 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
+#include <tern/core/checkpoint.hpp>
 #include <tern/core/cuda.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/graph_access.hpp>
@@ -8,7 +9,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <forward_list>
 #include <functional>
+#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -17,20 +20,98 @@ namespace tern {
 namespace {
 
 thread_local bool recording = true;
+thread_local bool anomaly = false;
+thread_local std::string current_place;
 std::atomic<std::uint64_t> next_sequence{0};
 
-/// Every op that `root` depends on and that leads to a leaf, the latest first: each comes after all that use its
-/// output.
-std::vector<std::shared_ptr<Node>> reachable(const std::shared_ptr<Node>& root) {
-  std::vector<std::shared_ptr<Node>> order{root};
-  std::unordered_set<const Node*> seen{root.get()};
+/// The op whose gradient is being computed on this thread in a pass with create_graph, and what it has unpacked.
+struct BeingRecorded {
+  const std::shared_ptr<Node>& node;
+  std::forward_list<Tensor> unpacked = {};
+  bool depends = false;  ///< on something that requires grad
+};
+thread_local BeingRecorded* being_recorded = nullptr;
+
+/// x, which that op saved, with its place in the graph.
+const Tensor& on_graph(const Tensor& x, const void* id) {
+  const Node& node = *being_recorded->node;
+  const auto result_of = [&x](const std::shared_ptr<Node>& maker, Node::Output* output) -> const Tensor& {
+    being_recorded->depends = true;
+    being_recorded->unpacked.push_front(x.detach());
+    GraphAccess::set_node(being_recorded->unpacked.front(), maker, output);
+    return being_recorded->unpacked.front();
+  };
+  for (const Node::Input& input : node.inputs) {
+    if (input.id != id) continue;
+    if (input.node) return result_of(input.node, input.output);
+    if (!input.leaf.defined()) return x;
+    being_recorded->depends = true;
+    return input.leaf;
+  }
+  if (node.output.storage == id) return result_of(being_recorded->node, &being_recorded->node->output);
+  for (Node::Output& output : being_recorded->node->others) {
+    if (output.storage == id) return result_of(being_recorded->node, &output);
+  }
+  check(
+      !is_floating(x.dtype()),
+      "backward: the gradient of '{}' needs a tensor of shape {} that is neither its input nor its output, expected no "
+      "create_graph",
+      node.name, x.shape());
+  return x;
+}
+
+/// The gradients that a pass begins with: tensors, and those by them.
+using Roots = std::vector<std::pair<Tensor, Tensor>>;
+/// The gradients that a pass is asked for, by GraphAccess::id().
+using Wanted = std::unordered_map<const void*, Tensor>;
+
+/// Every op recorded as number `least` or later that the roots depend on and that leads to a leaf, the latest first:
+/// each comes after all that use its output.
+std::vector<std::shared_ptr<Node>> reachable(const Roots& roots, std::uint64_t least) {
+  static std::atomic<std::uint64_t> passes{0};
+  const std::uint64_t pass = ++passes;
+  std::vector<std::shared_ptr<Node>> order;
+  const auto find = [&](const std::shared_ptr<Node>& node) {
+    if (std::exchange(node->found, pass) != pass) order.push_back(node);
+  };
+  for (const auto& [root, gradient] : roots) {
+    if (!root.is_leaf()) find(root.grad_node());
+  }
   for (std::size_t i = 0; i < order.size(); ++i) {
     for (const Node::Input& input : order[i]->inputs) {
-      if (input.node && seen.insert(input.node.get()).second) order.push_back(input.node);
+      if (input.node && input.node->sequence >= least) find(input.node);
     }
   }
   std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
   return order;
+}
+
+/// Those of the ops, latest first, that lead to something that is wanted.
+std::unordered_set<const Node*> leading(const std::vector<std::shared_ptr<Node>>& order, const Wanted& wanted) {
+  std::unordered_set<const Node*> lead;
+  for (auto node = order.rbegin(); node != order.rend(); ++node) {
+    const auto leads = [&](const Node::Input& input) {
+      return wanted.contains(input.id) || (input.node && lead.contains(input.node.get()));
+    };
+    if (std::any_of((*node)->inputs.begin(), (*node)->inputs.end(), leads)) lead.insert(node->get());
+  }
+  return lead;
+}
+
+void add_to(Tensor& sum, Tensor gradient) { sum = sum.defined() ? sum + gradient : std::move(gradient); }
+
+/// What hooks make of a gradient.
+Tensor hooked(const Hooks& hooks, Tensor gradient) {
+  const auto all = hooks.by_number;  // each may remove itself
+  for (const auto& [number, hook] : all) {
+    Tensor other = hook(gradient);
+    if (!other.defined()) continue;
+    check(other.shape() == gradient.shape() && other.dtype() == gradient.dtype() && other.device() == gradient.device(),
+          "register_hook: a hook returned {} {} on {}, expected {} {} on {}", other.dtype(), other.shape(),
+          other.device(), gradient.dtype(), gradient.shape(), gradient.device());
+    gradient = std::move(other);
+  }
+  return gradient;
 }
 
 /// Throws unless g, which the node gives for its input i, is as that input is.
@@ -40,8 +121,40 @@ void check_gradient(const Node& node, std::size_t i, const Tensor& g, const Shap
         g.device(), i, dtype, shape, device);
 }
 
-/// What a backward pass adds to gradients, queued so that all can be added at once, by one kernel for those of one dtype
-/// on one device. Only run() changes anything, and that asks for no memory: prepare() has.
+/// Throws unless what an op gives in a pass with create_graph is recorded: then each of its gradients depends on that
+/// by its outputs. Where that itself does not require grad, the function is asked once more, with one that does.
+void check_recorded(const BeingRecorded& op, const BackwardOfAll& function, std::span<const Tensor> gradients,
+                    const Grads& grads) {
+  const auto requires_grad = [](const Tensor& g) { return g.requires_grad(); };
+  const auto all_recorded = [&](const Grads& some) {
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      const Node::Input& input = op.node->inputs[i];
+      if (some[i].defined() && (input.node || input.leaf.defined()) && !some[i].requires_grad()) return false;
+    }
+    return true;
+  };
+  bool ok = all_recorded(grads);
+  if (!ok && !std::all_of(gradients.begin(), gradients.end(), requires_grad)) {
+    if (!op.depends && std::none_of(gradients.begin(), gradients.end(), requires_grad)) return;
+    std::vector<Tensor> others;
+    for (const Tensor& g : gradients) others.push_back(g.requires_grad() ? g : g.detach().set_requires_grad());
+    ok = all_recorded(function(others));
+  }
+  check(ok, "backward: the gradient of '{}' is not recorded, expected no create_graph", op.node->name);
+}
+
+/// Throws where a gradient has NaN.
+void check_anomaly(const Node& node, const Grads& grads) {
+  const NoGradGuard no_grad;
+  for (std::size_t i = 0; i < grads.size(); ++i) {
+    if (!grads[i].defined() || sum(ne(grads[i], grads[i])).item<std::int64_t>() == 0) continue;
+    fail("backward of '{}': NaN in the gradient for input {} of shape {}{}{}", node.name, i, grads[i].shape(),
+         node.place && !node.place->empty() ? ", which was called by " : "", node.place ? *node.place : "");
+  }
+}
+
+/// What a backward pass adds to gradients, queued so that all can be added at once, by one kernel for those of one
+/// dtype on one device. Only run() changes anything, and that asks for no memory: prepare() has.
 class Additions {
  public:
   /// sum += gradient. Each sum's are added in the order they come in.
@@ -99,12 +212,45 @@ class Additions {
 class LeafGradients {
  public:
   void add(const Tensor& leaf, Tensor gradient) {
+    if (!recording && !GraphAccess::leaf_hooks(leaf)) return queue(leaf, std::move(gradient));
+    const auto [at, is_first] = place_of_.try_emplace(GraphAccess::id(leaf), complete_.size());
+    if (is_first) complete_.emplace_back(leaf, Tensor());
+    add_to(complete_[at->second].second, std::move(gradient));
+  }
+
+  /// Gives them what they get.
+  void finish() {
+    for (auto& [leaf, gradient] : complete_) {
+      if (const auto& hooks = GraphAccess::leaf_hooks(leaf)) gradient = hooked(*hooks, std::move(gradient));
+      if (!recording) {
+        queue(leaf, std::move(gradient));
+      } else {
+        const Tensor before = leaf.grad();
+        first_.emplace_back(leaf, before.defined() ? before + gradient : GraphAccess::own(std::move(gradient)));
+      }
+    }
+    additions_.prepare();
+    additions_.run();
+    for (const auto& [sum, gradient] : copied_) {
+      copy_into(sum, gradient);
+      gradient.storage()->bump_version();
+    }
+    for (const auto& [leaf, gradient] : first_) leaf.set_grad(gradient);
+  }
+
+ private:
+  /// To be added by kernels, without recording.
+  void queue(const Tensor& leaf, Tensor gradient) {
     const auto [at, is_first] = sum_of_.try_emplace(GraphAccess::id(leaf), Tensor());
     Tensor& sum = at->second;
     if (!is_first) return additions_.push(sum, std::move(gradient));
     const Tensor before = leaf.grad();
     if (!before.defined()) {
       sum = GraphAccess::own(std::move(gradient));
+      first_.emplace_back(leaf, sum);
+    } else if (before.requires_grad()) {
+      sum = before.clone();
+      additions_.push(sum, std::move(gradient));
       first_.emplace_back(leaf, sum);
     } else if (before.is_contiguous()) {
       sum = before;
@@ -116,57 +262,182 @@ class LeafGradients {
     }
   }
 
-  /// Gives them what they get.
-  void finish() {
-    additions_.prepare();
-    additions_.run();
-    for (const auto& [sum, gradient] : copied_) {
-      copy_into(sum, gradient);
-      gradient.storage()->bump_version();
-    }
-    for (const auto& [leaf, gradient] : first_) leaf.set_grad(gradient);
-  }
-
- private:
-  std::unordered_map<const void*, Tensor> sum_of_;  ///< by leaf
+  std::unordered_map<const void*, std::size_t> place_of_;
+  std::vector<std::pair<Tensor, Tensor>> complete_;  ///< leaves whose gradient is to be complete before it is added
+  std::unordered_map<const void*, Tensor> sum_of_;   ///< by leaf
   Additions additions_;
-  std::vector<std::pair<Tensor, Tensor>> first_;   ///< leaves without a gradient before, and theirs
+  std::vector<std::pair<Tensor, Tensor>> first_;   ///< leaves that get another array, and that
   std::vector<std::pair<Tensor, Tensor>> copied_;  ///< sums, and gradients that are not contiguous
 };
 
-}  // namespace
+/// A backward pass from the roots: to all leaves or, where that is given, to what is wanted.
+void run_pass(const Roots& roots, Wanted* wanted, std::uint64_t least, bool retain_graph, bool create_graph) {
+  const SetGradEnabled mode(create_graph);
+  const std::vector<std::shared_ptr<Node>> order = reachable(roots, least);
+  const auto lead = wanted ? leading(order, *wanted) : std::unordered_set<const Node*>();
+  const auto runs = [&](const std::shared_ptr<Node>& node) { return !wanted || lead.contains(node.get()); };
+  for (const auto& node : order) {
+    check(node->backward != nullptr || !runs(node),
+          "backward: the graph of '{}' was freed by an earlier backward, expected retain_graph = true there",
+          node->name);
+  }
+  // What an error in between would leave behind.
+  struct Cleanup {
+    const std::vector<std::shared_ptr<Node>>& nodes;
+    BeingRecorded* before = std::exchange(being_recorded, nullptr);
+    ~Cleanup() {
+      being_recorded = before;
+      for (const auto& node : nodes) {
+        node->output.gradient = {};
+        for (Node::Output& output : node->others) output.gradient = {};
+      }
+    }
+  } cleanup{order};
 
-bool grad_enabled() { return recording; }
+  LeafGradients leaves;
+  const auto reach_leaf = [&](const Tensor& leaf, Tensor gradient) {
+    if (!wanted) return leaves.add(leaf, std::move(gradient));
+    if (const auto at = wanted->find(GraphAccess::id(leaf)); at != wanted->end()) {
+      add_to(at->second, std::move(gradient));
+    }
+  };
+  /// The gradient by an output, complete.
+  const auto taken = [&](Node::Output& output) {
+    Tensor gradient = std::exchange(output.gradient, {});
+    if (!gradient.defined()) return gradient;
+    if (output.hooks) {
+      gradient = hooked(*output.hooks, std::move(gradient));
+      const Tensor y = output.hooks->retained && !wanted ? output.hooks->retained() : Tensor();
+      if (y.defined()) leaves.add(y, gradient);
+    }
+    if (wanted) {
+      if (const auto at = wanted->find(&output); at != wanted->end()) at->second = gradient;
+    }
+    return gradient;
+  };
 
-NoGradGuard::NoGradGuard() : before_(recording) { recording = false; }
-NoGradGuard::~NoGradGuard() { recording = before_; }
-
-const Tensor& Saved::operator*() const {
-  if (!x_.defined()) return x_;
-  check(x_.storage()->version() == version_,
-        "backward: a tensor of shape {} that the gradient needs was changed in place (version {}, saved at {})",
-        x_.shape(), x_.storage()->version(), version_);
-  return x_;
+  for (const auto& [root, gradient] : roots) {
+    if (root.is_leaf()) {
+      reach_leaf(root, gradient);
+    } else {
+      add_to(GraphAccess::output(root)->gradient, gradient);
+    }
+  }
+  std::vector<Tensor> gradients;  // by the outputs of the op whose turn it is
+  const auto is_defined = [](const Tensor& g) { return g.defined(); };
+  for (const auto& node : order) {
+    gradients.clear();
+    gradients.push_back(taken(node->output));
+    for (Node::Output& output : node->others) gradients.push_back(taken(output));
+    if (!runs(node)) continue;
+    BackwardOfAll function = retain_graph || create_graph ? node->backward : std::exchange(node->backward, nullptr);
+    if (std::none_of(gradients.begin(), gradients.end(), is_defined)) continue;
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      const Node::Output& output = i == 0 ? node->output : node->others[i - 1];
+      if (gradients[i].defined()) continue;
+      gradients[i] = zeros(output.shape, {.dtype = output.dtype, .device = output.device});
+    }
+    BeingRecorded recorded{node};
+    if (create_graph) being_recorded = &recorded;
+    Grads grads = function(gradients);
+    check(grads.size() == node->inputs.size(), "backward of '{}': {} gradients for {} inputs", node->name, grads.size(),
+          node->inputs.size());
+    if (create_graph) check_recorded(recorded, function, gradients, grads);
+    being_recorded = nullptr;
+    if (anomaly) check_anomaly(*node, grads);
+    function = nullptr;  // and what it saved
+    gradients.clear();   // which a leaf may then keep, where an op has handed it on
+    for (std::size_t i = 0; i < grads.size(); ++i) {
+      const Node::Input& input = node->inputs[i];
+      if (!grads[i].defined()) continue;
+      if (input.leaf.defined()) {
+        check_gradient(*node, i, grads[i], input.leaf.shape(), input.leaf.dtype(), input.leaf.device());
+        reach_leaf(input.leaf, std::move(grads[i]));
+      } else if (input.node && input.node->sequence >= least) {
+        check_gradient(*node, i, grads[i], input.output->shape, input.output->dtype, input.output->device);
+        add_to(input.output->gradient, std::move(grads[i]));
+      }
+    }
+  }
+  leaves.finish();
 }
 
-Tensor Saved::reuse() const { return GraphAccess::is_alone(x_) && !cuda::is_capturing() ? x_ : empty_like(x_); }
+/// Throws unless a pass may begin at y with that gradient, undefined for 1. Returns it.
+Tensor first_gradient(const char* who, const Tensor& y, const Tensor& gradient) {
+  check(y.requires_grad(), "{}: a tensor of shape {} that was computed from nothing that requires grad", who,
+        y.shape());
+  if (!gradient.defined()) {
+    check(y.numel() == 1, "{}: tensor of shape {}, expected one element or a gradient of that shape", who, y.shape());
+    return GraphAccess::unit_like(y);
+  }
+  check(gradient.shape() == y.shape() && gradient.dtype() == y.dtype() && gradient.device() == y.device(),
+        "{}: gradient of shape {}, {} on {}, expected {}, {} on {}", who, gradient.shape(), gradient.dtype(),
+        gradient.device(), y.shape(), y.dtype(), y.device());
+  return gradient;
+}
 
-Node::Node(const char* op, std::uint64_t number, std::span<const Tensor> from, const Tensor& output, Backward function)
-    : name(op),
-      sequence(number),
-      output_shape(output.shape()),
-      output_dtype(output.dtype()),
-      output_device(output.device()),
-      backward(std::move(function)) {
+}  // namespace
+
+bool is_grad_enabled() { return recording; }
+
+SetGradEnabled::SetGradEnabled(bool mode) : before_(std::exchange(recording, mode)) {}
+SetGradEnabled::~SetGradEnabled() { recording = before_; }
+
+AnomalyGuard::AnomalyGuard() : before_(std::exchange(anomaly, true)) {}
+AnomalyGuard::~AnomalyGuard() { anomaly = before_; }
+bool AnomalyGuard::is_alive() { return anomaly; }
+std::string AnomalyGuard::set_place(std::string place) { return std::exchange(current_place, std::move(place)); }
+
+Saved::Saved(const Tensor& x) {
+  if (!x.defined()) return;
+  id_ = GraphAccess::id(x);
+  version_ = x.storage()->version();
+  if (Checkpoint* const checkpoint = Checkpoint::current()) {
+    number_ = static_cast<std::uint32_t>(checkpoint->save(x));
+    checkpoint_ = checkpoint->shared_from_this();
+  } else {
+    x_ = x.detach();
+  }
+}
+
+const Tensor& Saved::value() const {
+  const Tensor& x = checkpoint_ ? checkpoint_->saved(number_) : x_;
+  if (!x.defined()) return x;
+  check(x.storage()->version() == version_,
+        "backward: a tensor of shape {} that the gradient needs was changed in place (version {}, saved at {})",
+        x.shape(), x.storage()->version(), version_);
+  return x;
+}
+
+const Tensor& Saved::operator*() const {
+  const Tensor& x = value();
+  return being_recorded && x.defined() ? on_graph(x, id_) : x;
+}
+
+Tensor Saved::reuse() const {
+  if (checkpoint_) return empty_like(checkpoint_->saved(number_));
+  return GraphAccess::is_alone(x_) && !cuda::is_capturing() ? x_ : empty_like(x_);
+}
+
+namespace {
+
+Node::Output output_of(const Tensor& y) { return {y.shape(), y.dtype(), y.device(), {}, {}, y.storage().get()}; }
+
+}  // namespace
+
+Node::Node(const char* op, std::uint64_t number, std::span<const Tensor> from, std::span<const Tensor> outputs,
+           BackwardOfAll function)
+    : name(op), sequence(number), output(output_of(outputs[0])), backward(std::move(function)) {
   inputs.reserve(from.size());
   for (const Tensor& x : from) {
-    if (!x.defined() || !x.requires_grad())
-      inputs.push_back({});
-    else if (x.is_leaf())
-      inputs.push_back({nullptr, x});
-    else
-      inputs.push_back({x.grad_node(), {}});
+    if (!x.defined() || x.is_leaf()) {
+      inputs.push_back({nullptr, nullptr, x.defined() && x.requires_grad() ? x : Tensor(), GraphAccess::id(x)});
+    } else {
+      inputs.push_back({x.grad_node(), GraphAccess::output(x), {}, GraphAccess::id(x)});
+    }
   }
+  for (const Tensor& y : outputs.subspan(1)) others.push_back(output_of(y));
+  if (anomaly) place = std::make_unique<std::string>(current_place);
 }
 
 /// Lets the inputs' nodes go. Those that nobody else holds become the first ones of the list `dying`.
@@ -197,77 +468,109 @@ bool records(std::span<const Tensor> inputs) {
          std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return x.defined() && x.requires_grad(); });
 }
 
-Tensor record(const char* name, std::span<const Tensor> inputs, Tensor y, Backward backward) {
-  if (!records(inputs)) return y;
-  check(is_floating(y.dtype()), "record '{}': output of {}, expected float32 or float64", name, y.dtype());
+void record_all(const char* name, std::span<const Tensor> inputs, std::span<const Tensor> outputs,
+                BackwardOfAll backward) {
+  check(!outputs.empty(), "record '{}': no outputs, expected one or more", name);
+  for (const Tensor& y : outputs) {
+    check(is_floating(y.dtype()), "record '{}': output of {}, expected float32 or float64", name, y.dtype());
+    for (const Tensor& x : inputs) {
+      check(!x.is_same(y), "record '{}': the output of shape {} is an input, expected a new tensor", name, y.shape());
+    }
+  }
+  const auto node = std::make_shared<Node>(name, next_sequence++, inputs, outputs, std::move(backward));
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    GraphAccess::set_node(outputs[i], node, i == 0 ? &node->output : &node->others[i - 1]);
+  }
+}
+
+Grads composed_gradients(const Tensor& g, const std::vector<Tensor>& inputs,
+                         const std::function<Tensor(const std::vector<Tensor>&)>& composition) {
+  // Through views, so that what is an input twice gets the gradient of each.
+  std::vector<Tensor> views, needed;
   for (const Tensor& x : inputs) {
-    check(!x.is_same(y), "record '{}': the output of shape {} is an input, expected a new tensor", name, y.shape());
+    const bool needs = x.defined() && x.requires_grad();
+    views.push_back(needs ? x.view(x.shape()) : x);
+    if (needs) needed.push_back(views.back());
   }
-  GraphAccess::set_node(y, std::make_shared<Node>(name, next_sequence++, inputs, y, std::move(backward)));
-  return y;
+  const std::vector<Tensor> gradients =
+      grad({composition(views)}, needed, {.grad_outputs = {g}, .create_graph = true, .allow_unused = true});
+  Grads grads{std::vector<Tensor>()};
+  std::size_t next = 0;
+  for (const Tensor& x : inputs) {
+    grads.push_back(x.defined() && x.requires_grad() ? gradients[next++] : Tensor());
+  }
+  return grads;
 }
 
-void Tensor::backward(bool retain_graph) const {
-  check(numel() == 1, "backward: tensor of shape {}, expected one element or a gradient of that shape", shape());
-  backward(GraphAccess::unit_like(*this), retain_graph);
+void Tensor::backward(bool retain_graph, bool create_graph) const {
+  run_pass({{*this, first_gradient("backward", *this, {})}}, nullptr, 0, retain_graph, create_graph);
 }
 
-void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
-  check(requires_grad(), "backward: a tensor of shape {} that was computed from nothing that requires grad", shape());
+void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {
   check(gradient.defined(), "backward: gradient is undefined, expected a tensor");
-  check(gradient.shape() == shape() && gradient.dtype() == dtype() && gradient.device() == device(),
-        "backward: gradient of shape {}, {} on {}, expected {}, {} on {}", gradient.shape(), gradient.dtype(),
-        gradient.device(), shape(), dtype(), device());
-  NoGradGuard no_grad;
-  if (is_leaf()) {
-    if (grad().defined()) {
-      grad().add_(gradient);
-    } else {
-      set_grad(GraphAccess::own(gradient));
-    }
-    return;
-  }
+  run_pass({{*this, first_gradient("backward", *this, gradient)}}, nullptr, 0, retain_graph, create_graph);
+}
 
-  const std::vector<std::shared_ptr<Node>> order = reachable(grad_node());
-  for (const auto& node : order) {
-    check(node->backward != nullptr,
-          "backward: the graph of '{}' was freed by an earlier backward, expected retain_graph = true there",
-          node->name);
+std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
+                         const GradOptions& options) {
+  check(options.grad_outputs.size() <= outputs.size(), "grad: {} grad_outputs for {} outputs, expected no more",
+        options.grad_outputs.size(), outputs.size());
+  Roots roots;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const Tensor given = i < options.grad_outputs.size() ? options.grad_outputs[i] : Tensor();
+    roots.emplace_back(outputs[i], first_gradient("grad", outputs[i], given));
   }
-  // What an error in between would leave behind.
-  struct Cleanup {
-    const std::vector<std::shared_ptr<Node>>& nodes;
-    ~Cleanup() {
-      for (const auto& node : nodes) node->gradient = {};
-    }
-  } cleanup{order};
+  Wanted wanted;
+  std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    check_defined("grad", "an input", inputs[i]);
+    check(inputs[i].requires_grad(), "grad: input {} of shape {}, expected one that requires grad", i,
+          inputs[i].shape());
+    wanted.try_emplace(GraphAccess::id(inputs[i]));
+    least = std::min(least, inputs[i].is_leaf() ? 0 : inputs[i].grad_node()->sequence);
+  }
+  run_pass(roots, &wanted, least, options.retain_graph, options.create_graph);
 
-  LeafGradients leaves;
-  grad_node()->gradient = gradient;
-  for (const auto& node : order) {
-    Tensor output_gradient = std::exchange(node->gradient, {});
-    Backward function = retain_graph ? node->backward : std::exchange(node->backward, nullptr);
-    if (!output_gradient.defined()) continue;
-    Grads grads = function(output_gradient);
-    function = nullptr;    // and what it saved
-    output_gradient = {};  // which a leaf may then keep, where an op has handed it on
-    check(grads.size() == node->inputs.size(), "backward of '{}': {} gradients for {} inputs", node->name, grads.size(),
-          node->inputs.size());
-    for (std::size_t i = 0; i < grads.size(); ++i) {
-      const Node::Input& input = node->inputs[i];
-      if (!grads[i].defined()) continue;
-      if (input.leaf.defined()) {
-        check_gradient(*node, i, grads[i], input.leaf.shape(), input.leaf.dtype(), input.leaf.device());
-        leaves.add(input.leaf, std::move(grads[i]));
-      } else if (input.node) {
-        check_gradient(*node, i, grads[i], input.node->output_shape, input.node->output_dtype,
-                       input.node->output_device);
-        Tensor& sum = input.node->gradient;
-        sum = sum.defined() ? sum + grads[i] : std::move(grads[i]);
-      }
-    }
+  const SetGradEnabled mode(options.create_graph);
+  std::vector<Tensor> gradients;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Tensor g = wanted.at(GraphAccess::id(inputs[i]));
+    check(g.defined() || options.allow_unused,
+          "grad: no output was computed from input {} of shape {}, expected allow_unused", i, inputs[i].shape());
+    // What shows elements several times could not be changed in place.
+    gradients.push_back(!g.defined() || (g.is_contiguous() && !g.storage()->is_unit()) ? g : g.clone());
   }
-  leaves.finish();
+  return gradients;
+}
+
+// Hooks
+
+void RemovableHandle::remove() const {
+  if (const std::shared_ptr<Hooks> hooks = hooks_.lock()) hooks->by_number.erase(number_);
+}
+
+namespace {
+
+std::shared_ptr<Hooks> hooks_of(const char* who, const Tensor& x) {
+  check_defined(who, "the tensor", x);
+  check(x.requires_grad(), "{}: a tensor of shape {}, expected one that requires grad", who, x.shape());
+  std::shared_ptr<Hooks>& hooks = x.is_leaf() ? GraphAccess::leaf_hooks(x) : GraphAccess::output(x)->hooks;
+  if (!hooks) hooks = std::make_shared<Hooks>();
+  return hooks;
+}
+
+}  // namespace
+
+RemovableHandle Tensor::add_hook(std::function<Tensor(const Tensor&)> hook) const {
+  const std::shared_ptr<Hooks> hooks = hooks_of("register_hook", *this);
+  const std::uint64_t number = hooks->next++;
+  hooks->by_number.emplace(number, std::move(hook));
+  return {hooks, number};
+}
+
+void Tensor::retain_grad() const {
+  const std::shared_ptr<Hooks> hooks = hooks_of("retain_grad", *this);
+  if (!is_leaf()) hooks->retained = GraphAccess::weak(*this);
 }
 
 }  // namespace tern

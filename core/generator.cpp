@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -93,6 +94,16 @@ void normal_(const Tensor& x, double mean, double std, Generator& generator) {
   generator.advance(4 * pairs);
 }
 
+const Tensor& Tensor::uniform_(double low, double high) const {
+  tern::uniform_(*this, low, high);
+  return *this;
+}
+
+const Tensor& Tensor::normal_(double mean, double std) const {
+  tern::normal_(*this, mean, std);
+  return *this;
+}
+
 Tensor rand(const Shape& shape, const TensorOptions& options, Generator& generator) {
   const Tensor x = empty(shape, {.dtype = options.dtype, .device = options.device});
   uniform_(x, 0, 1, generator);
@@ -105,6 +116,16 @@ Tensor randn(const Shape& shape, const TensorOptions& options, Generator& genera
   return options.requires_grad ? x.set_requires_grad() : x;
 }
 
+Tensor rand_like(const Tensor& x, Generator& generator) {
+  check_floating("rand_like", x);
+  return rand(x.shape(), {.dtype = x.dtype(), .device = x.device()}, generator);
+}
+
+Tensor randn_like(const Tensor& x, Generator& generator) {
+  check_floating("randn_like", x);
+  return randn(x.shape(), {.dtype = x.dtype(), .device = x.device()}, generator);
+}
+
 Tensor randperm(std::int64_t n, Generator& generator) {
   check(n >= 0, "randperm: {} elements, expected 0 or more", n);
   const Tensor order = arange(n);
@@ -113,6 +134,84 @@ Tensor randperm(std::int64_t n, Generator& generator) {
     std::swap(values[i], values[generator.below(static_cast<std::uint64_t>(i) + 1)]);
   }
   return order;
+}
+
+Tensor randperm(std::int64_t n, const TensorOptions& options, Generator& generator) {
+  return randperm(n, generator).to(options.dtype).to(options.device);
+}
+
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& options,
+               Generator& generator) {
+  check(low < high, "randint: from {} to {}, expected the lower first", low, high);
+  const Tensor x = empty(shape, {.dtype = DType::int64});
+  const std::uint64_t first = static_cast<std::uint64_t>(low), bound = static_cast<std::uint64_t>(high) - first;
+  std::int64_t* const values = x.data<std::int64_t>();
+  for (std::int64_t i = 0; i < x.numel(); ++i) values[i] = static_cast<std::int64_t>(first + generator.below(bound));
+  return x.to(options.dtype).to(options.device);
+}
+
+Tensor bernoulli(const Tensor& x, Generator& generator) {
+  check_floating("bernoulli", x);
+  const std::vector<double> p = x.to_vector<double>();
+  std::vector<std::uint8_t> ones;
+  const kernels::PhiloxState state = generator.state();
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    check(0 <= p[i] && p[i] <= 1, "bernoulli: a probability of {}, expected 0 to 1", p[i]);
+    ones.push_back(uniform53(state, i) < p[i]);
+  }
+  generator.advance(2 * p.size());
+  return tensor(ones, x.device()).to(x.dtype()).reshape(x.shape());
+}
+
+Tensor multinomial(const Tensor& x, std::int64_t num_samples, bool replacement, Generator& generator) {
+  check_floating("multinomial", x);
+  check(x.dim() == 1 || x.dim() == 2, "multinomial: shape {}, expected one or two dimensions", x.shape());
+  check(num_samples >= 1, "multinomial: {} samples, expected 1 or more", num_samples);
+  const std::size_t m = static_cast<std::size_t>(x.shape().back()), k = static_cast<std::size_t>(num_samples);
+  const std::size_t rows = x.dim() == 2 ? static_cast<std::size_t>(x.shape()[0]) : 1;
+  const std::vector<double> weights = x.to_vector<double>();
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::size_t positive = 0;
+    double sum = 0;
+    for (std::size_t i = 0; i < m; ++i) {
+      const double weight = weights[row * m + i];
+      check(weight >= 0, "multinomial: a weight of {}, expected 0 or more", weight);
+      positive += weight > 0;
+      sum += weight;
+    }
+    check(std::isfinite(sum), "multinomial: weights whose sum is {}, expected a finite one", sum);
+    check(positive >= (replacement ? 1 : k), "multinomial: {} samples of {} weights that are not 0, expected no more",
+          num_samples, positive);
+  }
+  std::vector<std::int64_t> places;
+  const kernels::PhiloxState state = generator.state();
+  std::vector<double> sums(m);
+  std::vector<std::pair<double, std::int64_t>> keys(m);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const double* const weight = weights.data() + row * m;
+    if (replacement) {
+      std::partial_sum(weight, weight + m, sums.begin());
+      for (std::size_t i = 0; i < k; ++i) {
+        const auto at = std::upper_bound(sums.begin(), sums.end(), uniform53(state, row * k + i) * sums.back());
+        // Rounded up to the sum of all, a draw is of the last that counts.
+        const auto last = std::lower_bound(sums.begin(), sums.end(), sums.back());
+        places.push_back(std::min(at, last) - sums.begin());
+      }
+    } else {
+      // The k smallest of -log(u) / weight. Efraimidis, Spirakis, "Weighted random sampling with a reservoir", 2006.
+      for (std::size_t i = 0; i < m; ++i) {
+        const double waits = -std::log1p(-uniform53(state, row * m + i)) / weight[i];
+        constexpr double most = std::numeric_limits<double>::max(), never = std::numeric_limits<double>::infinity();
+        keys[i] = {weight[i] > 0 ? std::min(waits, most) : never, static_cast<std::int64_t>(i)};
+      }
+      std::partial_sort(keys.begin(), keys.begin() + num_samples, keys.end());
+      for (std::size_t i = 0; i < k; ++i) places.push_back(keys[i].second);
+    }
+  }
+  generator.advance(2 * rows * (replacement ? k : m));
+  Shape shape = x.shape();
+  shape[shape.size() - 1] = num_samples;
+  return tensor(places, x.device()).reshape(shape);
 }
 
 }  // namespace tern

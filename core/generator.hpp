@@ -48,10 +48,23 @@ void manual_seed(std::uint64_t seed);
 
 /// Uniform in [0, 1), floating dtypes.
 Tensor rand(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
+Tensor rand_like(const Tensor& x, Generator& generator = default_generator());
 /// Standard normal, floating dtypes.
 Tensor randn(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
+Tensor randn_like(const Tensor& x, Generator& generator = default_generator());
 /// A random order of 0 ... n - 1, int64.
 Tensor randperm(std::int64_t n, Generator& generator = default_generator());
+Tensor randperm(std::int64_t n, const TensorOptions& options, Generator& generator = default_generator());
+/// Whole numbers in [low, high), int64 unless the options say otherwise.
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
+               const TensorOptions& options = {.dtype = DType::int64}, Generator& generator = default_generator());
+/// 1 with the probability that x is at its place, else 0, in x's dtype.
+Tensor bernoulli(const Tensor& x, Generator& generator = default_generator());
+/// num_samples places along the last dimension of x [m] or [rows, m], int64, each with a probability in proportion to
+/// x, without replacement none twice. Throws Error where x is negative or not finite, or has not so many that are not
+/// 0.
+Tensor multinomial(const Tensor& x, std::int64_t num_samples, bool replacement = false,
+                   Generator& generator = default_generator());
 /// Fills with uniform numbers in [low, high), or normal ones, in place.
 void uniform_(const Tensor& x, double low, double high, Generator& generator = default_generator());
 void normal_(const Tensor& x, double mean, double std, Generator& generator = default_generator());

@@ -2,6 +2,7 @@
 #include <tern/core/shape.hpp>
 
 #include <algorithm>
+#include <ostream>
 
 namespace tern {
 
@@ -37,6 +38,8 @@ std::int64_t Shape::numel() const {
 }
 
 std::string Shape::str() const { return fmt::format("[{}]", fmt::join(begin(), end(), ", ")); }
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.str(); }
 
 Shape dense_strides(const Shape& shape) {
   Shape strides = shape;

@@ -3,8 +3,10 @@
 #include <tern/kernels/backend.hpp>
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <span>
 #include <string>
 
@@ -17,6 +19,9 @@ class Shape {
 
   constexpr Shape() = default;
   Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
+  /// One number alone: zeros(3), x.sum(0), x.reshape(-1).
+  template <std::integral T>
+  Shape(T dim) : Shape({static_cast<std::int64_t>(dim)}) {}
   /// Throws Error for more than 8.
   explicit Shape(std::span<const std::int64_t> dims);
 
@@ -42,6 +47,8 @@ class Shape {
   std::array<std::int64_t, max_dims> dims_{};
   int size_ = 0;
 };
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape);  ///< as str()
 
 /// The strides, in elements, of dense row-major memory.
 Shape dense_strides(const Shape& shape);

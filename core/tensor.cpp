@@ -25,7 +25,9 @@ struct Tensor::Impl {
   DType dtype = DType::float32;
   bool requires_grad = false;
   std::shared_ptr<Node> node;
+  Node::Output* output = nullptr;  ///< which of the node's
   Tensor grad;
+  std::shared_ptr<Hooks> hooks;  ///< a leaf's
 };
 
 const Tensor::Impl& Tensor::impl() const {
@@ -106,7 +108,16 @@ Tensor Tensor::as_strided(const Shape& shape, const Shape& strides, std::int64_t
   return Tensor(std::move(view));
 }
 
-Tensor Tensor::detach() const { return as_strided(shape(), strides(), storage_offset()); }
+Tensor Tensor::detach() const {
+  const Impl& from = impl();
+  auto same = std::make_shared<Impl>();
+  same->storage = from.storage;
+  same->shape = from.shape;
+  same->strides = from.strides;
+  same->offset = from.offset;
+  same->dtype = from.dtype;
+  return Tensor(std::move(same));
+}
 
 // Autograd
 
@@ -129,7 +140,25 @@ void Tensor::set_grad(const Tensor& grad) const {
 
 const std::shared_ptr<Node>& Tensor::grad_node() const { return impl().node; }
 
-void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node) { y.impl_->node = std::move(node); }
+void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node, Node::Output* at) {
+  y.impl_->node = std::move(node);
+  y.impl_->output = at;
+}
+
+Node::Output* GraphAccess::output(const Tensor& y) { return y.impl().output; }
+
+std::shared_ptr<Hooks>& GraphAccess::leaf_hooks(const Tensor& x) { return x.impl_->hooks; }
+
+std::function<Tensor()> GraphAccess::weak(const Tensor& x) {
+  return [impl = std::weak_ptr<Tensor::Impl>(x.impl_)] { return Tensor(impl.lock()); };
+}
+
+const void* GraphAccess::id(const Tensor& x) {
+  if (!x.defined()) return nullptr;
+  if (x.impl_->node) return x.impl_->output;
+  if (x.impl_->requires_grad) return x.impl_.get();
+  return x.impl_->storage.get();
+}
 
 void GraphAccess::set_data(const std::vector<std::pair<Tensor, Tensor>>& all) {
   std::vector<Tensor> grads;
@@ -180,7 +209,7 @@ namespace {
 void check_target(const char* op, const Tensor& self, const Tensor& other) {
   check_defined(op, "the tensor to be changed", self);
   check_defined(op, "the other tensor", other);
-  check(!grad_enabled() || !(self.requires_grad() || other.requires_grad()),
+  check(!is_grad_enabled() || !(self.requires_grad() || other.requires_grad()),
         "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
   check(!self.storage()->is_unit(), "{}: in-place on the gradient that backward begins with, expected a clone", op);
   for (int d = 0; d < self.dim(); ++d) {
@@ -213,29 +242,82 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
   return self;
 }
 
+const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tensor& self, Scalar number) {
+  check_target(name, self, self);
+  check(can_hold(self.dtype(), number), "{}: {} into {}, which cannot hold it", name, number, self.dtype());
+  const Tensor y = self.is_contiguous() ? self : empty_like(self);
+  binary_into(op, self, number, y);
+  if (!y.is_same(self)) copy_into(y, self);
+  self.storage()->bump_version();
+  return self;
+}
+
+/// Puts f(self), of self's shape, in its place.
+template <class F>
+const Tensor& unary_in_place(const char* name, const Tensor& self, F f) {
+  check_target(name, self, self);
+  NoGradGuard no_grad;
+  const Tensor y = f(self);
+  check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());
+  return self.copy_(y);
+}
+
+Tensor scaled(const Tensor& x, Scalar alpha) { return alpha.to<double>() == 1 ? x : x * alpha; }
+
+void check_quotient(const Tensor& self) {
+  check_defined("div_", "the tensor to be changed", self);
+  check(is_floating(self.dtype()), "div_: tensor of {}, expected float32 or float64", self.dtype());
+}
+
 }  // namespace
 
 const Tensor& Tensor::add_(const Tensor& other, Scalar alpha) const {
-  return binary_in_place("add_", kernels::BinaryOp::add, *this, alpha.to<double>() == 1 ? other : other * alpha);
+  return binary_in_place("add_", kernels::BinaryOp::add, *this, scaled(other, alpha));
 }
-const Tensor& Tensor::sub_(const Tensor& other) const {
-  return binary_in_place("sub_", kernels::BinaryOp::sub, *this, other);
+const Tensor& Tensor::sub_(const Tensor& other, Scalar alpha) const {
+  return binary_in_place("sub_", kernels::BinaryOp::sub, *this, scaled(other, alpha));
 }
 const Tensor& Tensor::mul_(const Tensor& other) const {
   return binary_in_place("mul_", kernels::BinaryOp::mul, *this, other);
 }
-const Tensor& Tensor::mul_(Scalar factor) const {
-  check_target("mul_", *this, *this);
-  check(can_hold(dtype(), factor), "mul_: {} into {}, which cannot hold it", factor, dtype());
-  const Tensor y = is_contiguous() ? *this : empty_like(*this);
-  binary_into(kernels::BinaryOp::mul, *this, factor, y);
-  if (!y.is_same(*this)) copy_into(y, *this);
-  storage()->bump_version();
-  return *this;
-}
 const Tensor& Tensor::div_(const Tensor& other) const {
-  check(is_floating(dtype()), "div_: tensor of {}, expected float32 or float64", dtype());
+  check_quotient(*this);
   return binary_in_place("div_", kernels::BinaryOp::div, *this, other);
+}
+const Tensor& Tensor::add_(Scalar number) const {
+  return binary_in_place("add_", kernels::BinaryOp::add, *this, number);
+}
+const Tensor& Tensor::sub_(Scalar number) const {
+  return binary_in_place("sub_", kernels::BinaryOp::sub, *this, number);
+}
+const Tensor& Tensor::mul_(Scalar factor) const {
+  return binary_in_place("mul_", kernels::BinaryOp::mul, *this, factor);
+}
+const Tensor& Tensor::div_(Scalar number) const {
+  check_quotient(*this);
+  return binary_in_place("div_", kernels::BinaryOp::div, *this, number);
+}
+const Tensor& Tensor::clamp_(std::optional<Scalar> min, std::optional<Scalar> max) const {
+  return unary_in_place("clamp_", *this, [&](const Tensor& x) { return tern::clamp(x, min, max); });
+}
+const Tensor& Tensor::masked_fill_(const Tensor& mask, Scalar value) const {
+  return unary_in_place("masked_fill_", *this, [&](const Tensor& x) {
+    const Tensor y = tern::masked_fill(x, mask, value);
+    check(y.shape() == x.shape(), "masked_fill_: mask {} does not broadcast to {}", mask.shape(), x.shape());
+    return y;
+  });
+}
+const Tensor& Tensor::exp_() const {
+  return unary_in_place("exp_", *this, [](const Tensor& x) { return tern::exp(x); });
+}
+const Tensor& Tensor::pow_(double exponent) const {
+  return unary_in_place("pow_", *this, [&](const Tensor& x) { return tern::pow(x, exponent); });
+}
+const Tensor& Tensor::relu_() const {
+  return unary_in_place("relu_", *this, [](const Tensor& x) { return tern::relu(x); });
+}
+const Tensor& Tensor::sqrt_() const {
+  return unary_in_place("sqrt_", *this, [](const Tensor& x) { return tern::sqrt(x); });
 }
 
 const Tensor& Tensor::fill_(Scalar value) const {
@@ -324,11 +406,16 @@ template Tensor tensor(const std::vector<std::uint8_t>&, Device);
 
 // The ops as members
 
+Tensor Tensor::add(const Tensor& other, Scalar alpha) const { return tern::add(*this, scaled(other, alpha)); }
+Tensor Tensor::sub(const Tensor& other, Scalar alpha) const { return tern::sub(*this, scaled(other, alpha)); }
+Tensor Tensor::mul(const Tensor& other) const { return tern::mul(*this, other); }
+Tensor Tensor::div(const Tensor& other) const { return tern::div(*this, other); }
 Tensor Tensor::neg() const { return tern::neg(*this); }
 Tensor Tensor::exp() const { return tern::exp(*this); }
 Tensor Tensor::log() const { return tern::log(*this); }
 Tensor Tensor::sqrt() const { return tern::sqrt(*this); }
 Tensor Tensor::pow(double exponent) const { return tern::pow(*this, exponent); }
+Tensor Tensor::pow(const Tensor& exponent) const { return tern::pow(*this, exponent); }
 Tensor Tensor::tanh() const { return tern::tanh(*this); }
 Tensor Tensor::relu() const { return tern::relu(*this); }
 Tensor Tensor::sigmoid() const { return tern::sigmoid(*this); }
@@ -352,9 +439,84 @@ Tensor Tensor::sum() const { return tern::sum(*this); }
 Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return tern::sum(*this, dims, keepdim); }
 Tensor Tensor::mean() const { return tern::mean(*this); }
 Tensor Tensor::mean(const Shape& dims, bool keepdim) const { return tern::mean(*this, dims, keepdim); }
+Tensor Tensor::prod() const { return tern::prod(*this); }
+Tensor Tensor::prod(std::int64_t dim, bool keepdim) const { return tern::prod(*this, dim, keepdim); }
+Tensor Tensor::var(const Shape& dims, double correction, bool keepdim) const {
+  return tern::var(*this, dims, correction, keepdim);
+}
+Tensor Tensor::std(const Shape& dims, double correction, bool keepdim) const {
+  return tern::std(*this, dims, correction, keepdim);
+}
+Tensor Tensor::norm(double p, const Shape& dims, bool keepdim) const { return tern::norm(*this, p, dims, keepdim); }
+Tensor Tensor::logsumexp(const Shape& dims, bool keepdim) const { return tern::logsumexp(*this, dims, keepdim); }
+Tensor Tensor::all(const Shape& dims, bool keepdim) const { return tern::all(*this, dims, keepdim); }
+Tensor Tensor::any(const Shape& dims, bool keepdim) const { return tern::any(*this, dims, keepdim); }
+Tensor Tensor::cumsum(std::int64_t dim) const { return tern::cumsum(*this, dim); }
+Tensor Tensor::cumprod(std::int64_t dim) const { return tern::cumprod(*this, dim); }
+Tensor Tensor::min() const { return tern::min(*this); }
+MaxResult Tensor::min(std::int64_t dim, bool keepdim) const { return tern::min(*this, dim, keepdim); }
+Tensor Tensor::amax(const Shape& dims, bool keepdim) const { return tern::amax(*this, dims, keepdim); }
+Tensor Tensor::amin(const Shape& dims, bool keepdim) const { return tern::amin(*this, dims, keepdim); }
+Tensor Tensor::argmin() const { return tern::argmin(*this); }
+Tensor Tensor::argmin(std::int64_t dim, bool keepdim) const { return tern::argmin(*this, dim, keepdim); }
+SortResult Tensor::sort(std::int64_t dim, bool descending) const { return tern::sort(*this, dim, descending); }
+Tensor Tensor::argsort(std::int64_t dim, bool descending) const { return tern::argsort(*this, dim, descending); }
+SortResult Tensor::topk(std::int64_t k, std::int64_t dim, bool largest) const {
+  return tern::topk(*this, k, dim, largest);
+}
+Tensor Tensor::mm(const Tensor& other) const { return tern::mm(*this, other); }
+Tensor Tensor::bmm(const Tensor& other) const { return tern::bmm(*this, other); }
+Tensor Tensor::mv(const Tensor& other) const { return tern::mv(*this, other); }
+Tensor Tensor::dot(const Tensor& other) const { return tern::dot(*this, other); }
+Tensor Tensor::isnan() const { return tern::isnan(*this); }
+Tensor Tensor::isinf() const { return tern::isinf(*this); }
+Tensor Tensor::isfinite() const { return tern::isfinite(*this); }
+Tensor Tensor::where(const Tensor& condition, const Tensor& other) const {
+  return tern::where(condition, *this, other);
+}
+Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const { return tern::masked_fill(*this, mask, value); }
+Tensor Tensor::masked_select(const Tensor& mask) const { return tern::masked_select(*this, mask); }
+Tensor Tensor::nonzero() const { return tern::nonzero(*this); }
+Tensor Tensor::index(const std::vector<TensorIndex>& indices) const { return tern::index(*this, indices); }
+Tensor Tensor::operator[](const Tensor& index) const { return tern::index(*this, {index}); }
+const Tensor& Tensor::index_put_(const std::vector<TensorIndex>& indices, const Tensor& values, bool accumulate) const {
+  return tern::index_put_(*this, indices, values, accumulate);
+}
+Tensor Tensor::gather(std::int64_t dim, const Tensor& index) const { return tern::gather(*this, dim, index); }
+Tensor Tensor::scatter(std::int64_t dim, const Tensor& index, const Tensor& src) const {
+  return tern::scatter(*this, dim, index, src);
+}
+Tensor Tensor::scatter_add(std::int64_t dim, const Tensor& index, const Tensor& src) const {
+  return tern::scatter_add(*this, dim, index, src);
+}
+Tensor Tensor::index_add(std::int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha) const {
+  return tern::index_add(*this, dim, index, source, alpha);
+}
+std::vector<Tensor> Tensor::split(std::int64_t split_size, std::int64_t dim) const {
+  return tern::split(*this, split_size, dim);
+}
+std::vector<Tensor> Tensor::split(const std::vector<std::int64_t>& sizes, std::int64_t dim) const {
+  return tern::split(*this, sizes, dim);
+}
+std::vector<Tensor> Tensor::chunk(std::int64_t chunks, std::int64_t dim) const {
+  return tern::chunk(*this, chunks, dim);
+}
+std::vector<Tensor> Tensor::unbind(std::int64_t dim) const { return tern::unbind(*this, dim); }
+Tensor Tensor::unflatten(std::int64_t dim, const Shape& sizes) const { return tern::unflatten(*this, dim, sizes); }
+Tensor Tensor::movedim(std::int64_t source, std::int64_t destination) const {
+  return tern::movedim(*this, source, destination);
+}
+Tensor Tensor::repeat(const Shape& repeats) const { return tern::repeat(*this, repeats); }
+Tensor Tensor::flip(const Shape& dims) const { return tern::flip(*this, dims); }
+Tensor Tensor::roll(const Shape& shifts, const Shape& dims) const { return tern::roll(*this, shifts, dims); }
+Tensor Tensor::tril(std::int64_t diagonal) const { return tern::tril(*this, diagonal); }
+Tensor Tensor::triu(std::int64_t diagonal) const { return tern::triu(*this, diagonal); }
 Tensor Tensor::max() const { return tern::max(*this); }
+MaxResult Tensor::max(std::int64_t dim, bool keepdim) const { return tern::max(*this, dim, keepdim); }
 Tensor Tensor::argmax() const { return tern::argmax(*this); }
 Tensor Tensor::argmax(std::int64_t dim, bool keepdim) const { return tern::argmax(*this, dim, keepdim); }
+Tensor Tensor::softmax(std::int64_t dim) const { return tern::softmax(*this, dim); }
+Tensor Tensor::log_softmax(std::int64_t dim) const { return tern::log_softmax(*this, dim); }
 Tensor Tensor::matmul(const Tensor& other) const { return tern::matmul(*this, other); }
 Tensor Tensor::eq(const Tensor& other) const { return tern::eq(*this, other); }
 Tensor Tensor::index_select(std::int64_t dim, const Tensor& index) const {

@@ -6,18 +6,28 @@
 #include <tern/kernels/error.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <iosfwd>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace tern {
 
 class Tensor;
+struct Hooks;
+struct EllipsisType;
+struct MaxResult;
 struct Node;
+struct Slice;
+struct SortResult;
+/// What may stand in x.index({...}): see index() in ops.hpp.
+using TensorIndex = std::variant<std::int64_t, Slice, Tensor, std::nullopt_t, EllipsisType>;
 
 /// A block of a device's memory, freed with its last tensor.
 class Storage {
@@ -53,6 +63,17 @@ struct TensorOptions {
   DType dtype = DType::float32;
   Device device = Device::cpu;
   bool requires_grad = false;
+};
+
+/// What register_hook returns. Letting it go leaves the hook where it is.
+class RemovableHandle {
+ public:
+  RemovableHandle(const std::shared_ptr<Hooks>& hooks, std::uint64_t number) : hooks_(hooks), number_(number) {}
+  void remove() const;  ///< the hook; without effect the second time
+
+ private:
+  std::weak_ptr<Hooks> hooks_;
+  std::uint64_t number_;
 };
 
 /// A cheap handle on an n-dimensional array: copies share the array, as in PyTorch. Views (reshape, permute, narrow,
@@ -101,12 +122,18 @@ class Tensor {
   Tensor permute(const Shape& dims) const;
   Tensor transpose(std::int64_t dim0, std::int64_t dim1) const;
   Tensor t() const;  ///< a matrix's transpose
+  Tensor T() const;  ///< all dimensions in reverse order
   Tensor narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const;
   Tensor select(std::int64_t dim, std::int64_t index) const;
   Tensor operator[](std::int64_t index) const { return select(0, index); }
+  Tensor operator[](const Tensor& index) const;  ///< what a mask or int64 places choose of the first dimensions: a copy
+  Tensor squeeze() const;                        ///< every dimension of size 1 goes
   Tensor squeeze(std::int64_t dim) const;
   Tensor unsqueeze(std::int64_t dim) const;
   Tensor expand(const Shape& shape) const;  ///< sizes of 1 stretch; -1 keeps a size
+  Tensor reshape_as(const Tensor& other) const { return reshape(other.shape()); }
+  Tensor view_as(const Tensor& other) const { return view(other.shape()); }
+  Tensor expand_as(const Tensor& other) const { return expand(other.shape()); }
 
   Tensor contiguous() const;
   Tensor clone() const;
@@ -115,24 +142,45 @@ class Tensor {
   /// Towards zero from floats to integers: the nearest there is where those are too small, 0 from NaN. Modulo 256 from
   /// int64 to uint8.
   Tensor to(DType dtype) const;
+  Tensor cpu() const { return to(Device::cpu); }
+  Tensor cuda() const { return to(Device::cuda); }
 
   // In place. Under grad mode they refuse tensors that require grad: wrap them in a NoGradGuard. An expanded tensor is
-  // refused too, as its elements are there once but shown several times.
+  // refused too, as its elements are there once but shown several times. +=, -=, *= and /= are the same.
   const Tensor& add_(const Tensor& other, Scalar alpha = 1) const;  ///< this += alpha * other
-  const Tensor& sub_(const Tensor& other) const;
+  const Tensor& add_(Scalar number) const;
+  const Tensor& sub_(const Tensor& other, Scalar alpha = 1) const;
+  const Tensor& sub_(Scalar number) const;
   const Tensor& mul_(const Tensor& other) const;
   const Tensor& mul_(Scalar factor) const;
   const Tensor& div_(const Tensor& other) const;
+  const Tensor& div_(Scalar number) const;
+  const Tensor& clamp_(std::optional<Scalar> min, std::optional<Scalar> max = {}) const;
+  const Tensor& exp_() const;
+  const Tensor& masked_fill_(const Tensor& mask, Scalar value) const;
+  const Tensor& pow_(double exponent) const;
+  const Tensor& relu_() const;
+  const Tensor& sqrt_() const;
+  const Tensor& index_put_(const std::vector<TensorIndex>& indices, const Tensor& values,
+                           bool accumulate = false) const;
+  // With numbers from default_generator().
+  const Tensor& uniform_(double low = 0, double high = 1) const;
+  const Tensor& normal_(double mean = 0, double std = 1) const;
   const Tensor& fill_(Scalar value) const;
   const Tensor& zero_() const { return fill_(0); }
   const Tensor& copy_(const Tensor& source) const;  ///< from any device and dtype, broadcasting
 
   // The same functions stand free in ops.hpp, with their comments.
+  Tensor add(const Tensor& other, Scalar alpha = 1) const;  ///< this + alpha * other
+  Tensor sub(const Tensor& other, Scalar alpha = 1) const;
+  Tensor mul(const Tensor& other) const;
+  Tensor div(const Tensor& other) const;
   Tensor neg() const;
   Tensor exp() const;
   Tensor log() const;
   Tensor sqrt() const;
   Tensor pow(double exponent) const;
+  Tensor pow(const Tensor& exponent) const;
   Tensor tanh() const;
   Tensor relu() const;
   Tensor sigmoid() const;
@@ -154,11 +202,60 @@ class Tensor {
   Tensor sum(const Shape& dims, bool keepdim = false) const;
   Tensor mean() const;
   Tensor mean(const Shape& dims, bool keepdim = false) const;
+  Tensor prod() const;
+  Tensor prod(std::int64_t dim, bool keepdim = false) const;
+  Tensor var(const Shape& dims = {}, double correction = 1, bool keepdim = false) const;
+  Tensor std(const Shape& dims = {}, double correction = 1, bool keepdim = false) const;
+  Tensor norm(double p = 2, const Shape& dims = {}, bool keepdim = false) const;
+  Tensor logsumexp(const Shape& dims, bool keepdim = false) const;
+  Tensor all(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor any(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor cumsum(std::int64_t dim) const;
+  Tensor cumprod(std::int64_t dim) const;
   Tensor max() const;
+  MaxResult max(std::int64_t dim, bool keepdim = false) const;
+  Tensor min() const;
+  MaxResult min(std::int64_t dim, bool keepdim = false) const;
+  Tensor amax(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor amin(const Shape& dims = {}, bool keepdim = false) const;
   Tensor argmax() const;
   Tensor argmax(std::int64_t dim, bool keepdim = false) const;
+  Tensor argmin() const;
+  Tensor argmin(std::int64_t dim, bool keepdim = false) const;
+  SortResult sort(std::int64_t dim = -1, bool descending = false) const;
+  Tensor argsort(std::int64_t dim = -1, bool descending = false) const;
+  SortResult topk(std::int64_t k, std::int64_t dim = -1, bool largest = true) const;
+  Tensor softmax(std::int64_t dim) const;
+  Tensor log_softmax(std::int64_t dim) const;
   Tensor matmul(const Tensor& other) const;
+  Tensor mm(const Tensor& other) const;
+  Tensor bmm(const Tensor& other) const;
+  Tensor mv(const Tensor& other) const;
+  Tensor dot(const Tensor& other) const;
   Tensor eq(const Tensor& other) const;
+  Tensor isnan() const;
+  Tensor isinf() const;
+  Tensor isfinite() const;
+  Tensor where(const Tensor& condition, const Tensor& other) const;  ///< this where the condition holds
+  Tensor masked_fill(const Tensor& mask, Scalar value) const;
+  Tensor masked_select(const Tensor& mask) const;
+  Tensor nonzero() const;
+  Tensor index(const std::vector<TensorIndex>& indices) const;
+  Tensor gather(std::int64_t dim, const Tensor& index) const;
+  Tensor scatter(std::int64_t dim, const Tensor& index, const Tensor& src) const;
+  Tensor scatter_add(std::int64_t dim, const Tensor& index, const Tensor& src) const;
+  Tensor index_add(std::int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha = 1) const;
+  std::vector<Tensor> split(std::int64_t split_size, std::int64_t dim = 0) const;
+  std::vector<Tensor> split(const std::vector<std::int64_t>& sizes, std::int64_t dim = 0) const;
+  std::vector<Tensor> chunk(std::int64_t chunks, std::int64_t dim = 0) const;
+  std::vector<Tensor> unbind(std::int64_t dim = 0) const;
+  Tensor unflatten(std::int64_t dim, const Shape& sizes) const;
+  Tensor movedim(std::int64_t source, std::int64_t destination) const;
+  Tensor repeat(const Shape& repeats) const;
+  Tensor flip(const Shape& dims) const;
+  Tensor roll(const Shape& shifts, const Shape& dims = {}) const;
+  Tensor tril(std::int64_t diagonal = 0) const;
+  Tensor triu(std::int64_t diagonal = 0) const;
   Tensor index_select(std::int64_t dim, const Tensor& index) const;
 
   // Autograd.
@@ -168,10 +265,28 @@ class Tensor {
   Tensor grad() const;  ///< undefined before the first backward
   void set_grad(const Tensor& grad) const;
   /// The gradient of this, a single element, by every leaf it was computed from, added to the leaves' grad().
-  /// The graph is freed on the way unless retain_graph.
-  void backward(bool retain_graph = false) const;
+  /// The graph is freed on the way unless retain_graph. With create_graph, which retains it, the gradients are computed
+  /// from what they depend on as any result is, and can be differentiated again; as a leaf's grad() then leads back to
+  /// the leaf, both stay until it is set to another. tern::grad() has no such circle.
+  void backward(bool retain_graph = false, bool create_graph = false) const;
   /// The same for any shape, with the gradient by this tensor given.
-  void backward(const Tensor& gradient, bool retain_graph = false) const;
+  void backward(const Tensor& gradient, bool retain_graph = false, bool create_graph = false) const;
+  /// Has passes from now on call `hook` with the gradient by this tensor, once it is complete: Tensor hook(const
+  /// Tensor&) returns another one for its place, or an undefined tensor for none; what it returns may also be void. A
+  /// leaf's sees what one pass adds to grad(). Hooks run in their order. Throws where nothing requires grad.
+  template <class F>
+  RemovableHandle register_hook(F hook) const {
+    if constexpr (std::is_void_v<std::invoke_result_t<F, const Tensor&>>) {
+      return add_hook([hook = std::move(hook)](const Tensor& gradient) mutable {
+        hook(gradient);
+        return Tensor();
+      });
+    } else {
+      return add_hook(std::move(hook));
+    }
+  }
+  /// Has backward() fill grad() of this result of an op as it does a leaf's. A leaf has it anyway.
+  void retain_grad() const;
   /// The recorded op that made this; null for a leaf.
   const std::shared_ptr<Node>& grad_node() const;
 
@@ -189,6 +304,7 @@ class Tensor {
   void* checked_data(DType expected) const;
   double item_double() const;
   std::int64_t item_int64() const;
+  RemovableHandle add_hook(std::function<Tensor(const Tensor&)> hook) const;
 
   std::shared_ptr<Impl> impl_;
 
@@ -208,12 +324,31 @@ Tensor ones_like(const Tensor& x);
 /// [0, 1, ..., n - 1], int64 unless the options say otherwise.
 Tensor arange(std::int64_t n, const TensorOptions& options = {.dtype = DType::int64});
 
+Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim);
+
 /// A copy of the elements, in T's dtype: [n], or reshaped: tensor(values).reshape({2, 3}).
 template <class T>
 Tensor tensor(const std::vector<T>& values, Device device = Device::cpu);
+/// Of what stands there: int64 of whole numbers, uint8 of bools. tensor({{1, 2}, {3, 4}}) is [2, 2].
 template <class T>
 Tensor tensor(std::initializer_list<T> values, Device device = Device::cpu) {
-  return tensor(std::vector<T>(values), device);
+  using Whole =
+      std::conditional_t<std::is_same_v<T, bool> || std::is_same_v<T, std::uint8_t>, std::uint8_t, std::int64_t>;
+  using Element = std::conditional_t<std::is_integral_v<T>, Whole, T>;
+  return tensor(std::vector<Element>(values.begin(), values.end()), device);
+}
+template <class T>
+Tensor tensor(std::initializer_list<std::initializer_list<T>> values, Device device = Device::cpu) {
+  std::vector<Tensor> slices;
+  for (const auto& slice : values) slices.push_back(tensor(slice, device));
+  return stack(slices, 0);
+}
+template <class T>
+Tensor tensor(std::initializer_list<std::initializer_list<std::initializer_list<T>>> values,
+              Device device = Device::cpu) {
+  std::vector<Tensor> slices;
+  for (const auto& slice : values) slices.push_back(tensor(slice, device));
+  return stack(slices, 0);
 }
 
 /// Prints as PyTorch does, with dtype and shape at the end. Beyond 1000 elements a dimension shows three at either end;

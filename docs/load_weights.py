@@ -63,7 +63,7 @@ def save(state, path):
             raise ValueError(f"save {path}: {name!r}: {x.dtype}, expected one of {' '.join(map(str, names))}")
     order = list(names)
     for name, x in sorted(state.items(), key=lambda item: (order.index(item[1].dtype), item[0])):
-        flat = x.detach().cpu().contiguous().reshape(-1)
+        flat = x.detach().cpu().clone(memory_format=torch.contiguous_format).reshape(-1)
         parts.append(flat.view(torch.uint8).numpy() if flat.numel() else b"")
         last = end + flat.numel() * flat.element_size()
         header[name] = {"dtype": names[x.dtype], "shape": list(x.shape), "data_offsets": [end, last]}

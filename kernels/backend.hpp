@@ -45,6 +45,21 @@ struct ReduceShape {
   int64_t outer = 1, n = 1, inner = 1;
 };
 
+/// What reduces n numbers x to one.
+enum class ReduceOp {
+  sum,   ///< 0 of nothing; integers wrap, here and in products
+  prod,  ///< 1 of nothing
+  norm,  ///< of floats: (sum of |x|^p)^(1 / p), for p = 0 how many are not 0, for +-infinity an extreme of |x|
+};
+struct Reduce {
+  ReduceOp op;
+  double p = 2;
+};
+enum class Extreme { max, min };
+
+/// What y[j] is of x[0] to x[j], or from x[j] on to the end.
+enum class ScanOp { sum, prod };
+
 /// a is [batch, m, k] (or [batch, k, m] when transposed), b is [batch, k, n] (or [batch, n, k]), y is [batch, m, n].
 struct MatmulShape {
   int64_t batch = 1, m = 0, n = 0, k = 0;
@@ -70,6 +85,33 @@ struct LinearShape {
   Activation activation = Activation::none;
 };
 
+/// B matrices each: q [B, L, E], k [B, S, E], v [B, S, V], y [B, L, V]. What is added to the scores, bias(b, i, j),
+/// lies at b / heads * bias_outer + b % heads * bias_inner + i * bias_row + j * bias_column.
+struct AttentionShape {
+  int64_t B = 0, L = 0, S = 0, E = 0, V = 0;
+  double scale = 1;
+  bool is_causal = false;  ///< row i takes part in columns 0 to i only
+  int64_t heads = 1, bias_outer = 0, bias_inner = 0, bias_row = 0, bias_column = 0;
+  double dropout_p = 0;
+
+  /// Draws that a row takes: whole Philox blocks.
+  int64_t row_draws() const { return (S + 3) / 4 * 4; }
+};
+
+/// What a recurrent layer does in a step.
+enum class Cell { tanh, relu, lstm, gru };
+
+/// N sequences, H numbers each.
+struct CellShape {
+  Cell cell = Cell::lstm;
+  int64_t N = 0, H = 0;
+
+  /// Sums that are made for each of the H numbers.
+  int64_t sums() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+  /// Numbers that are kept of each for the gradient.
+  int64_t kept() const { return cell == Cell::lstm || cell == Cell::gru ? 4 : 0; }
+};
+
 /// A convolution, max-pooling by windows of [R, S] side by side from the first element on, and an activation: y is
 /// [N, K, P, Q]. Windows of one element pool nothing. R * S is at most 256, and no window larger than what it pools.
 struct Conv2dMaxPool2dShape {
@@ -84,15 +126,37 @@ struct Conv2dMaxPool2dShape {
   bool is_conv2d() const { return !pools() && activation == Activation::none; }
 };
 
-/// x is [N, C, H, W], y is [N, C, P, Q]; a window is [R, S]. Padding is at most half a window.
+/// x is [N, C, H, W], y is [N, C, P, Q]; a window is of R by S elements, so far apart as the dilation says, and has at
+/// least one that is no padding. Padding is at most half a window. What each window covers says pool2d.hpp.
 struct Pool2dShape {
   int64_t N = 0, C = 0, H = 0, W = 0, R = 0, S = 0;
   int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
+  int64_t dilation_h = 1, dilation_w = 1;  ///< of averages 1
+  /// How far the last windows reach beyond the padding: PyTorch's ceil_mode.
+  int64_t beyond_h = 0, beyond_w = 0;
+  /// R and S are P and Q, and the windows share out x between them, with no stride, padding or dilation.
+  bool adaptive = false;
+  /// An average's divisor: the window's elements with those of its padding, or without, unless it is given, not 0.
+  bool count_include_pad = true;
+  int64_t divisor = 0;
 
-  int64_t P() const { return (H + 2 * pad_h - R) / stride_h + 1; }
-  int64_t Q() const { return (W + 2 * pad_w - S) / stride_w + 1; }
+  int64_t P() const { return adaptive ? R : (H + 2 * pad_h + beyond_h - dilation_h * (R - 1) - 1) / stride_h + 1; }
+  int64_t Q() const { return adaptive ? S : (W + 2 * pad_w + beyond_w - dilation_w * (S - 1) - 1) / stride_w + 1; }
+  /// Whether windows are R by S neighbours, all within x and its padding.
+  bool is_plain() const {
+    return dilation_h == 1 && dilation_w == 1 && beyond_h == 0 && beyond_w == 0 && !adaptive && divisor == 0 &&
+           (count_include_pad || (pad_h == 0 && pad_w == 0));
+  }
   /// Whether the windows lie side by side from the first element on.
-  bool side_by_side() const { return stride_h == R && stride_w == S && pad_h == 0 && pad_w == 0; }
+  bool side_by_side() const { return is_plain() && stride_h == R && stride_w == S && pad_h == 0 && pad_w == 0; }
+};
+
+/// x is [N, H, W], y is [N, P, Q], none of these 0 but N. Row p of y is at the place scale_h (p + outer) - inner in x,
+/// but not before 0, column q likewise: interpolate2d.hpp.
+struct Interpolate2dShape {
+  int64_t N = 0, H = 0, W = 0, P = 0, Q = 0;
+  bool linear = false;  ///< between the elements beside the place, else the one before it
+  double scale_h = 1, scale_w = 1, outer = 0, inner = 0;
 };
 
 /// x is [N, C, HW]: statistics run over N and HW for each of the C channels.
@@ -102,17 +166,32 @@ struct BatchNorm2dShape {
   Activation activation = Activation::none;
 };
 
+/// x is [N, groups, channels, run]: each of the N * groups rows of channels * run elements is normalised on its own, and
+/// an element's weight and bias are those of its group and channel. Layer normalisation of rows of n elements is
+/// {rows, 1, n, 1}, group normalisation of images {N, groups, C / groups, H * W}.
+struct GroupNormShape {
+  int64_t N = 0, groups = 1, channels = 0, run = 1;
+  double eps = 1e-5;
+  bool centred = true;  ///< else no mean is taken off: normalisation by the root mean square
+
+  TERN_HOST_DEVICE int64_t rows() const { return N * groups; }
+  TERN_HOST_DEVICE int64_t n() const { return channels * run; }
+};
+
 /// n elements of which each run of `group` neighbours shares one draw: 1 for dropout, H * W for dropout2d.
 struct DropoutShape {
   int64_t n = 0, group = 1;
   double p = 0.5;
 };
 
-enum class Reduction { none, mean, sum };
+/// Of a loss. batchmean, the sum over the first size, is kl_div's alone.
+enum class Reduction { none, mean, sum, batchmean };
 
-/// logits are [N, C], targets [N] are class indices in [0, C) or ignore_index.
+/// logits are [N, C], or with `of_log_probs` their log_softmax; targets [N] are class indices in [0, C) or
+/// ignore_index.
 struct CrossEntropyShape {
   int64_t N = 0, C = 0;
+  bool of_log_probs = false;
   double label_smoothing = 0;
   int64_t ignore_index = -100;
   Reduction reduction = Reduction::mean;
@@ -164,37 +243,27 @@ struct Unary {
 /// That of an activation other than none.
 Unary unary_of(Activation activation);
 
-enum class BinaryOp { add, sub, mul, div, maximum, minimum };
+/// Elementwise functions of two tensors. From pow on they are ArrayKernels' `binary` as well, but kernels of their own.
+enum class BinaryOp {
+  add,
+  sub,
+  mul,
+  div,
+  maximum,
+  minimum,
+  pow,           ///< integers: by wrapping products, and 1 / a^-b towards zero for negative b
+  atan2,         ///< the angle of (b, a)
+  hypot,         ///< sqrt(a^2 + b^2)
+  fmod,          ///< a - b trunc(a / b), with a's sign
+  remainder,     ///< a - b floor(a / b), with b's sign
+  floor_divide,  ///< floor(a / b)
+};
 enum class CompareOp { eq, ne, lt, le, gt, ge };
 
-/// One parameter of an optimiser step, updated in place. State that the settings do not use is null.
+/// A step of an optimiser, and one of the parameters that it updates: optim.hpp.
+struct OptimizerStep;
 template <class T>
-struct SgdParam {
-  int64_t n;
-  T* param;
-  const T* grad;
-  T* momentum;
-  bool momentum_is_new;  ///< the buffer holds nothing yet and becomes the gradient, as in PyTorch
-};
-
-struct SgdStep {
-  double lr, momentum, dampening, weight_decay;
-  bool nesterov;
-};
-
-template <class T>
-struct AdamWParam {
-  int64_t n;
-  T* param;
-  const T* grad;
-  T* exp_avg;
-  T* exp_avg_sq;
-};
-
-struct AdamWStep {
-  double lr, beta1, beta2, eps, weight_decay;
-  int64_t step;  ///< counted from 1
-};
+struct OptimizerParam;
 
 /// Kernels for elements of any type: float, double, std::int64_t, std::uint8_t.
 template <class T>
@@ -229,21 +298,48 @@ class ArrayKernels {
   /// y[i] = value where mask[i] is not 0, else x[i]. y may alias x.
   virtual void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) = 0;
 
-  /// y[o, i] = sum over j of x[o, j, i]. A sum of nothing is 0; integers wrap.
-  virtual void sum(const ReduceShape& r, const T* x, T* y) = 0;
+  /// y[o, i] = what f makes of the x[o, j, i] over j.
+  virtual void reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) = 0;
 
-  /// y[o, i] = the largest x[o, j, i], indices[o, i] = its first j. NaN counts as larger than any number.
+  /// y[o, i] = the largest, or smallest, x[o, j, i], indices[o, i] = its first j. NaN wins over any number.
   /// Either output may be null. r.n is at least 1.
-  virtual void max(const ReduceShape& r, const T* x, T* y, int64_t* indices) = 0;
+  virtual void extreme(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) = 0;
 
-  /// dx[o, j, i] = dy[o, i] where j == indices[o, i], else 0: the gradient of max.
-  virtual void max_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) = 0;
+  /// dx[o, j, i] = dy[o, i] where j == indices[o, i], else 0: the gradient of extreme.
+  virtual void extreme_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) = 0;
+
+  /// y[o, j, i] = what op makes of the x[o, k, i] for k up to j or, in reverse, from j on.
+  virtual void scan(ScanOp op, bool reverse, const ReduceShape& r, const T* x, T* y) = 0;
+  /// y[o, j, i] = the extreme x[o, k, i] for k up to j, indices[o, j, i] = its last k.
+  virtual void scan(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) = 0;
+
+  /// y = a where the mask is not 0, else b, over the box: a and the mask are walked by s.a and s.b, b and y lie densely in
+  /// the order of the walk. y may alias b.
+  virtual void where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) = 0;
 
   /// y[o, j, i] = x[o, index[j], i] for j in [0, count). x is [r.outer, r.n, r.inner]; indices are within [0, r.n).
   virtual void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) = 0;
 
-  /// dx[o, k, i] = sum of dy[o, j, i] over the j with index[j] == k, in rising j: the gradient of index_select.
+  /// dx[o, k, i] = sum of dy[o, j, i] over the j with index[j] == k, in rising j: the gradient of index_select. Here an
+  /// index may be -1, whose dy goes nowhere.
   virtual void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) = 0;
+
+  // With an index of its own for each element. Full is [r.outer, r.n, r.inner], picked and index are [r.outer, count,
+  // r.inner]; indices are within [0, r.n). In the latter two `full` is changed where an index says so.
+  /// picked[o, j, i] = full[o, index[o, j, i], i].
+  virtual void gather(const ReduceShape& r, int64_t count, const T* full, const int64_t* index, T* picked) = 0;
+  /// full[o, index[o, j, i], i] = picked[o, j, i]; of several j the last one.
+  virtual void scatter(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) = 0;
+  /// full[o, index[o, j, i], i] += picked[o, j, i], in an order that follows from the sizes and indices alone.
+  virtual void scatter_add(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) = 0;
+
+  /// y [rows, k] = the first k of each row of x [rows, n], sorted from the least on or, descending, from the largest,
+  /// and indices where in the row they were. Equals stay in their order. NaN is larger than any number.
+  virtual void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices) = 0;
+  /// y [rows, count] = how many of each row of x [rows, n], which is sorted, are less than v [rows, count], or, `right`,
+  /// no larger. All are before NaN.
+  virtual void searchsorted(int64_t rows, int64_t n, int64_t count, bool right, const T* x, const T* v,
+                            int64_t* y) = 0;
 };
 
 /// Kernels for float and double: all that has a gradient. `dy` is the gradient of the loss by y, `dx` by x, and so on.
@@ -257,6 +353,13 @@ class FloatKernels {
   /// dx[i] = f'(x[i]) dy[i]. v is x, or y, or any n numbers, as gradient_of (unary.hpp) says. dx may alias v, or dy.
   virtual void unary_backward(const Unary& f, int64_t n, const T* v, const T* dy, T* dx) = 0;
 
+  /// mean[o, i] = that of the x[o, j, i], var[o, i] = the sum of their squared distances from it over
+  /// n - correction, 0 at least. What is squared is near the mean, or exact.
+  virtual void var(const ReduceShape& r, double correction, const T* x, T* mean, T* var) = 0;
+  /// The gradient of ArrayKernels' scan for products: dx[o, k, i] = the sum over the j that k has a part in of dy[o, j,
+  /// i] times the product up to j without x[o, k, i]. It divides by nothing.
+  virtual void cumprod_backward(const ReduceShape& r, bool reverse, const T* x, const T* dy, T* dx) = 0;
+
   /// y = a b for each of the batch.
   virtual void matmul(const MatmulShape& s, const T* a, const T* b, T* y) = 0;
 
@@ -266,6 +369,34 @@ class FloatKernels {
   /// and then the inputs that only it needs: x goes with dw, w with dx.
   virtual void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
                                T* dbias) = 0;
+
+  /// y = p' v with p = softmax(scale q k' + bias) and, where dropout_p is not 0, p' = dropout(p): p(b, i, j) is dropped
+  /// by draw (b L + i) row_draws() + j. bias may be null. log_sum [B, L] is an output: the logarithm of what a row's
+  /// exponentials are divided by. A row whose scores are all -infinity is NaN; without columns y is 0.
+  virtual void attention(const AttentionShape& s, PhiloxState state, const T* q, const T* k, const T* v, const T* bias,
+                         T* y, T* log_sum) = 0;
+  /// The gradient, from y and log_sum as attention gave them: the scores are computed again.
+  virtual void attention_backward(const AttentionShape& s, PhiloxState state, const T* q, const T* k, const T* v,
+                                  const T* bias, const T* y, const T* log_sum, const T* dy, T* dq, T* dk, T* dv) = 0;
+
+  /// A step of N sequences. x [N, sums, H] is the input's part of the sums, r [N, sums, H] that of the state before;
+  /// before and after are the state c for lstm, else h; h is lstm's second output, else null. Products are elementwise:
+  ///   tanh, relu: after = tanh(x + r), or relu;
+  ///   lstm: i, f, g, o = the four x + r, through sigmoid, sigmoid, tanh, sigmoid; after = f before + i g,
+  ///         h = o tanh(after);
+  ///   gru: s, z = sigmoid(x + r) of the first two, n = tanh(x + s r) of the third; after = (1 - z) n + z before.
+  /// kept [N, kept, H] is for the gradient: i, f, g, o, or s, z, n and the third r. For lstm it may alias x.
+  /// Hochreiter, Schmidhuber, "Long short-term memory", 1997, with the forget gate of Gers, Schmidhuber, Cummins, 2000;
+  /// Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, with the reset gate after the
+  /// product.
+  virtual void recurrent_cell(const CellShape& s, const T* x, const T* r, const T* before, T* kept, T* after, T* h) = 0;
+  /// dx and dr [N, sums, H], which are the same but for gru: else dr is null. The gradient by the output h is dy + dh,
+  /// of which either may be null. carry [N, H] is read and written: for lstm the gradient by after, and then by before;
+  /// for gru that part of the gradient by the state that does not go through the sums, which is added to dy + dh, and
+  /// then the same by before; else it is null. before is read by lstm and gru, after by all but gru. dx may alias kept
+  /// where both are of one size.
+  virtual void recurrent_cell_backward(const CellShape& s, const T* kept, const T* before, const T* after, const T* dy,
+                                       const T* dh, T* carry, T* dx, T* dr) = 0;
 
   /// Cross-correlation with zero padding:
   /// y[n, k, p, q] = bias[k] + sum over c, r, s of w[k, c, r, s] * x[n, c', h, w'] with
@@ -290,9 +421,13 @@ class FloatKernels {
   virtual void conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* y,
                                           const uint8_t* picked, const T* dy, T* dx, T* dw, T* dbias) = 0;
 
-  /// y = the mean of each window over R * S elements, padding counted as zeros (PyTorch's count_include_pad=True).
+  /// y = the sum of each window, over its divisor.
   virtual void avg_pool2d(const Pool2dShape& s, const T* x, T* y) = 0;
   virtual void avg_pool2d_backward(const Pool2dShape& s, const T* dy, T* dx) = 0;
+
+  /// y[n, p, q] = the sum over the sources h of p, w of q of their weights' product times x[n, h, w].
+  virtual void interpolate2d(const Interpolate2dShape& s, const T* x, T* y) = 0;
+  virtual void interpolate2d_backward(const Interpolate2dShape& s, const T* dy, T* dx) = 0;
 
   /// Each group of neighbours is zeroed when uniform_from_bits(draw of the group) < p, else scaled by 1 / (1 - p).
   /// The gradient is the same kernel on dy with the same state: the mask is computed twice, never stored.
@@ -302,7 +437,8 @@ class FloatKernels {
   /// variance, invstd = 1 / sqrt(var + eps). mean and invstd [C] are outputs, kept for the gradient. Unless null, the
   /// running statistics move: running = (1 - momentum) * running + momentum * statistic, with the variance unbiased
   /// (n - 1), and num_batches [1] grows by one. weight and bias may be null, for 1 and 0, and residual [N, C, HW] for
-  /// 0. Of no elements mean and invstd are NaN, and the running statistics stay. Ioffe, Szegedy, "Batch normalization",
+  /// 0. Of no elements mean and invstd are NaN, and the running statistics stay. With num_batches a momentum may be
+  /// NaN, for 1 / num_batches as grown: the mean of all batches' statistics. Ioffe, Szegedy, "Batch normalization",
   /// 2015, algorithm 1.
   virtual void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
                             const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean,
@@ -328,6 +464,17 @@ class FloatKernels {
                                                 const T* weight, const T* mean, const T* invstd, const T* picked,
                                                 const T* y, const T* dy, T* dx, T* dweight, T* dbias) = 0;
 
+  /// y = (x - mean) * invstd * weight + bias, with the mean and the biased variance of the element's row, invstd =
+  /// 1 / sqrt(var + eps); where the shape is not centred, the mean is 0 and the variance the mean square. mean and
+  /// invstd [N * groups] are outputs, kept for the gradient in double: a mean far from 0 has digits that T lacks.
+  /// weight and bias [groups * channels] may be null, for 1 and 0. Ba, Kiros, Hinton, "Layer normalization", 2016; Wu,
+  /// He, "Group normalization", 2018; Zhang, Sennrich, "Root mean square layer normalization", 2019.
+  virtual void group_norm(const GroupNormShape& s, const T* x, const T* weight, const T* bias, double* mean,
+                          double* invstd, T* y) = 0;
+  /// Each output may be null; dx may be x.
+  virtual void group_norm_backward(const GroupNormShape& s, const T* x, const T* weight, const double* mean,
+                                   const double* invstd, const T* dy, T* dx, T* dweight, T* dbias) = 0;
+
   /// Log-softmax and negative log-likelihood in one. With e = label_smoothing and w = class weights (null for all 1):
   ///   l[n] = -(1 - e) w[t[n]] log_prob[n, t[n]] - e / C * sum over c of w[c] log_prob[n, c],  0 where t[n] is ignored;
   /// loss [N] is l for Reduction::none; loss [1] is sum(l) for sum, and sum(l) / sum(w[t[n]]) for mean.
@@ -346,7 +493,7 @@ class FloatKernels {
   // Of many arrays at once, such as a model's parameters: in one launch for up to 64.
   /// y[0] = the sum of the squares of all x; their y is not used.
   virtual void sum_of_squares(std::span<const Segment<T>> all, T* y) = 0;
-  /// y[i] = a * factor[0] * x[i].
+  /// y[i] = a * factor[0] * x[i]. y may alias x.
   virtual void scale_all(std::span<const Segment<T>> all, double a, const T* factor) = 0;
   /// y[i] += x[i].
   virtual void add_all(std::span<const Segment<T>> all) = 0;
@@ -354,15 +501,10 @@ class FloatKernels {
   virtual void lerp_all(std::span<const Segment<T>> all, double weight,
                         const StepNumbers<T>* numbers = nullptr) = 0;
 
-  /// One step of all parameters at once, as torch.optim.SGD: g += weight_decay * p; m = momentum * m + (1 - dampening)
-  /// * g; p -= lr * (nesterov ? g + momentum * m : m). Gradients are left as they are. Unless null, the first of
-  /// `numbers` is the learning rate.
-  virtual void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params,
-                        const StepNumbers<T>* numbers = nullptr) = 0;
-  /// One step of all parameters at once, as torch.optim.AdamW. Unless null, `numbers` are the learning rate and the two
-  /// corrections 1 - beta^step. Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
-  virtual void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params,
-                          const StepNumbers<T>* numbers = nullptr) = 0;
+  /// One step of all parameters at once. Gradients are left as they are. Unless null, `numbers` stand in place of the
+  /// step's own.
+  virtual void optimizer_step(const OptimizerStep& s, std::span<const OptimizerParam<T>> params,
+                              const StepNumbers<T>* numbers = nullptr) = 0;
 
   /// Ends a step: state->loss_sum += loss[0]; or, where that is not finite, diverged_at = step unless an earlier one was
   /// there. Then ++state->step.

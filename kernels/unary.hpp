@@ -38,7 +38,34 @@ enum class UnaryOp : int {
   reciprocal,
   clamp,  ///< the larger of x and a, but b where that is more than b. NaN stays NaN
   square,
+  log2,
+  log10,
+  exp2,
+  tan,
+  asin,
+  acos,
+  atan,
+  sinh,
+  cosh,
+  asinh,
+  acosh,
+  atanh,
+  erfc,
+  trunc,
+  frac,         ///< x - trunc(x)
+  hardtanh,     ///< clamp(x, a, b), whose gradient at a and b is 0
+  hardswish,    ///< x clamp(x + 3, 0, 6) / 6
+  mish,         ///< x tanh(softplus(x))
+  selu,         ///< of Klambauer et al., "Self-normalizing neural networks", 2017
+  logsigmoid,   ///< log(sigmoid(x))
+  softshrink,   ///< x moved by a towards 0, and 0 where it gets there
+  hardshrink,   ///< x, but 0 from -a to a
+  threshold,    ///< x where it is more than a, else b
+  smooth_l1,    ///< x^2 / (2 a) where |x| < a, else |x| - a / 2
 };
+
+/// selu's scale, and its alpha: with these, of normal numbers, mean and variance stay 0 and 1.
+inline constexpr double selu_scale = 1.0507009873554804934193349852946, selu_alpha = 1.6732632423543772848170429916717;
 
 /// What a function's gradient is computed from.
 enum class GradientOf { input, output, neither };
@@ -50,6 +77,8 @@ constexpr GradientOf gradient_of(UnaryOp op) {
     case UnaryOp::floor:
     case UnaryOp::ceil:
     case UnaryOp::sign:
+    case UnaryOp::trunc:
+    case UnaryOp::frac:
       return GradientOf::neither;
     case UnaryOp::exp:
     case UnaryOp::sqrt:
@@ -59,6 +88,8 @@ constexpr GradientOf gradient_of(UnaryOp op) {
     case UnaryOp::rsqrt:
     case UnaryOp::expm1:
     case UnaryOp::reciprocal:
+    case UnaryOp::exp2:
+    case UnaryOp::tan:
       return GradientOf::output;
     default:
       return GradientOf::input;

@@ -2,73 +2,9 @@
 #include <tern/core/check.hpp>
 #include <tern/core/ops/options.hpp>
 #include <tern/layers/layers.hpp>
-
-#include <cmath>
+#include <tern/layers/parameters.hpp>
 
 namespace tern {
-namespace {
-
-/// A parameter uniform in +-1 / sqrt(fan_in): what PyTorch's kaiming_uniform_(a=sqrt(5)) comes to.
-Tensor uniform_parameter(const Shape& shape, std::int64_t fan_in) {
-  const Tensor x = empty(shape);
-  const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
-  uniform_(x, -bound, bound);
-  return x.set_requires_grad();
-}
-
-std::string both(HeightWidth v) { return v.h == v.w ? fmt::format("{}", v.h) : fmt::format("({}, {})", v.h, v.w); }
-
-std::string pool_str(const char* name, HeightWidth kernel_size, const Pool2dOptions& options) {
-  std::string text = fmt::format("{}(kernel_size={}", name, both(kernel_size));
-  if (options.stride) text += ", stride=" + both(*options.stride);
-  if (options.padding.h != 0 || options.padding.w != 0) text += ", padding=" + both(options.padding);
-  return text + ")";
-}
-
-}  // namespace
-
-Conv2d::Conv2d(const Options& o) : options_(o) {
-  check_options("Conv2d", o.kernel_size, op_options());
-  check(
-      o.in_channels > 0 && o.out_channels > 0 && o.in_channels % o.groups == 0 && o.out_channels % o.groups == 0,
-      "Conv2d: {} to {} channels, {} groups, kernel {}, expected positive numbers and groups that divide both channels",
-      o.in_channels, o.out_channels, o.groups, both(o.kernel_size));
-  const Shape shape{o.out_channels, o.in_channels / o.groups, o.kernel_size.h, o.kernel_size.w};
-  const std::int64_t fan_in = shape.numel() / o.out_channels;
-  weight = uniform_parameter(shape, fan_in);
-  if (o.bias) bias = uniform_parameter({o.out_channels}, fan_in);
-}
-
-Conv2dOptions Conv2d::op_options() const {
-  return {
-      .stride = options_.stride, .padding = options_.padding, .dilation = options_.dilation, .groups = options_.groups};
-}
-
-Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, op_options()); }
-
-Tensor Conv2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation) {
-  const Call call(*this);
-  if (!has_forward_hooks()) return conv2d_max_pool2d(x, weight, bias, op_options(), kernel_size, activation);
-  const Tensor y = (*this)(x);
-  return activate(kernel_size.h == 1 && kernel_size.w == 1 ? y : tern::max_pool2d(y, kernel_size), activation);
-}
-
-Members Conv2d::members() {
-  Members m{.parameters = {{"weight", weight}}};
-  if (bias.defined()) m.parameters.emplace_back("bias", bias);
-  return m;
-}
-
-std::string Conv2d::str() const {
-  std::string text = fmt::format("Conv2d({}, {}, kernel_size={}", options_.in_channels, options_.out_channels,
-                                 both(options_.kernel_size));
-  if (options_.stride.h != 1 || options_.stride.w != 1) text += ", stride=" + both(options_.stride);
-  if (options_.padding.h != 0 || options_.padding.w != 0) text += ", padding=" + both(options_.padding);
-  if (options_.dilation.h != 1 || options_.dilation.w != 1) text += ", dilation=" + both(options_.dilation);
-  if (options_.groups != 1) text += fmt::format(", groups={}", options_.groups);
-  return text + (bias.defined() ? ")" : ", bias=False)");
-}
-
 Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool with_bias) {
   check(in_features > 0 && out_features > 0, "Linear: {} to {} features, expected positive numbers", in_features,
         out_features);
@@ -103,88 +39,11 @@ std::string Linear::str() const {
   return fmt::format("Linear({}, {}{})", weight.size(1), weight.size(0), bias.defined() ? "" : ", bias=False");
 }
 
-BatchNorm2d::BatchNorm2d(std::int64_t num_features, double eps, double momentum) : eps_(eps), momentum_(momentum) {
-  check_batch_norm("BatchNorm2d", eps, momentum);
-  check(num_features >= 0, "BatchNorm2d: {} features, expected 0 or more", num_features);
-  weight = ones({num_features}, {.requires_grad = true});
-  bias = zeros({num_features}, {.requires_grad = true});
-  running_mean = zeros({num_features});
-  running_var = ones({num_features});
-  num_batches_tracked = zeros({}, {.dtype = DType::int64});
-}
-
-BatchNorm2dOptions BatchNorm2d::options(Activation activation, const Tensor& residual) const {
-  return {.training = is_training(),
-          .momentum = momentum_,
-          .eps = eps_,
-          .activation = activation,
-          .residual = residual,
-          .num_batches_tracked = num_batches_tracked};
-}
-
-Tensor BatchNorm2d::forward(const Tensor& x) {
-  return batch_norm2d(x, running_mean, running_var, weight, bias, options(Activation::none));
-}
-
-Tensor BatchNorm2d::operator()(const Tensor& x, Activation activation, const Tensor& residual) {
-  const Call call(*this);
-  if (!has_forward_hooks()) {
-    return batch_norm2d(x, running_mean, running_var, weight, bias, options(activation, residual));
-  }
-  const Tensor y = (*this)(x);
-  return activate(residual.defined() ? y + residual : y, activation);
-}
-
-Tensor BatchNorm2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation,
-                               const Pool2dOptions& pool) {
-  const Call call(*this);
-  if (has_forward_hooks()) return activate(tern::max_pool2d((*this)(x), kernel_size, pool), activation);
-  return batch_norm2d_max_pool2d(x, running_mean, running_var, weight, bias, options(activation), kernel_size, pool);
-}
-
-Members BatchNorm2d::members() {
-  return {
-      .parameters = {{"weight", weight}, {"bias", bias}},
-      .buffers = {
-          {"running_mean", running_mean}, {"running_var", running_var}, {"num_batches_tracked", num_batches_tracked}}};
-}
-
 Dropout::Dropout(double p) : p_(p) { check_probability("Dropout", p); }
 Dropout2d::Dropout2d(double p) : p_(p) { check_probability("Dropout2d", p); }
 
-MaxPool2d::MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options)
-    : kernel_size_(kernel_size), options_(options) {
-  check_options("MaxPool2d", kernel_size, options);
-}
-
-AvgPool2d::AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options)
-    : kernel_size_(kernel_size), options_(options) {
-  check_options("AvgPool2d", kernel_size, options);
-}
-
-CrossEntropyLoss::CrossEntropyLoss(const CrossEntropyOptions& options) : options_(options) {
-  check_options("CrossEntropyLoss", options);
-}
-
-std::string BatchNorm2d::str() const { return fmt::format("BatchNorm2d({})", weight.size(0)); }
 std::string Dropout::str() const { return fmt::format("Dropout(p={})", p_); }
 std::string Dropout2d::str() const { return fmt::format("Dropout2d(p={})", p_); }
-std::string MaxPool2d::str() const { return pool_str("MaxPool2d", kernel_size_, options_); }
-std::string AvgPool2d::str() const { return pool_str("AvgPool2d", kernel_size_, options_); }
 std::string Flatten::str() const { return fmt::format("Flatten({}, {})", start_dim_, end_dim_); }
-
-Tensor Sequential::forward(const Tensor& x) {
-  Tensor y = x;
-  for (const auto& layer : layers_) y = (*layer)(y);
-  return y;
-}
-
-Members Sequential::members() {
-  Members m;
-  for (std::size_t i = 0; i < layers_.size(); ++i) m.modules.emplace_back(std::to_string(i), layers_[i].get());
-  return m;
-}
-
-std::string Sequential::str() const { return fmt::format("Sequential({} layers)", layers_.size()); }
 
 }  // namespace tern

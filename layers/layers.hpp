@@ -1,45 +1,14 @@
 #pragma once
 
 #include <tern/core/ops.hpp>
-#include <tern/layers/module.hpp>
-
-#include <memory>
-#include <type_traits>
+#include <tern/layers/containers.hpp>
+#include <tern/layers/normalization.hpp>
+#include <tern/layers/spatial.hpp>
 
 /// PyTorch's layers under their names, with its defaults and its initialisation: weights and biases start uniform in
 /// +-1 / sqrt(fan_in), drawn from default_generator().
 
 namespace tern {
-
-/// [N, in_channels, H, W] -> [N, out_channels, P, Q]. Parameters weight [out, in / groups, R, S] and bias [out].
-class Conv2d : public Module {
- public:
-  struct Options {
-    std::int64_t in_channels, out_channels;
-    HeightWidth kernel_size;
-    HeightWidth stride = 1, padding = 0, dilation = 1;
-    std::int64_t groups = 1;
-    bool bias = true;
-  };
-  explicit Conv2d(const Options& options);
-
-  using Module::operator();
-  /// activate((*this)(x), activation), in one op unless a hook is to see what lies between.
-  Tensor operator()(const Tensor& x, Activation activation) { return max_pool2d(x, 1, activation); }
-  /// activate(max_pool2d((*this)(x), kernel_size), activation), likewise (conv2d_max_pool2d). A kernel_size of 1 pools
-  /// nothing.
-  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none);
-  Tensor forward(const Tensor& x) override;
-  Members members() override;
-  std::string str() const override;
-
-  Tensor weight, bias;
-
- private:
-  Conv2dOptions op_options() const;
-
-  Options options_;
-};
 
 /// [..., in_features] -> [..., out_features]. Parameters weight [out, in] and bias [out].
 class Linear : public Module {
@@ -54,31 +23,6 @@ class Linear : public Module {
   std::string str() const override;
 
   Tensor weight, bias;
-};
-
-/// Parameters weight and bias [C]; buffers running_mean, running_var [C] and num_batches_tracked.
-class BatchNorm2d : public Module {
- public:
-  /// Throws Error for a negative number of features or eps, and for numbers that are not finite.
-  explicit BatchNorm2d(std::int64_t num_features, double eps = 1e-5, double momentum = 0.1);
-
-  Tensor forward(const Tensor& x) override;
-  using Module::operator();
-  /// activate((*this)(x) + residual, activation), in one op unless a hook is to see what lies between. The residual, of
-  /// x's shape, may be left out.
-  Tensor operator()(const Tensor& x, Activation activation, const Tensor& residual = {});
-  /// activate(max_pool2d((*this)(x), kernel_size, pool), activation), likewise (batch_norm2d_max_pool2d).
-  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none,
-                    const Pool2dOptions& pool = {});
-  Members members() override;
-  std::string str() const override;
-
-  Tensor weight, bias, running_mean, running_var, num_batches_tracked;
-
- private:
-  BatchNorm2dOptions options(Activation activation, const Tensor& residual = {}) const;
-
-  double eps_, momentum_;
 };
 
 /// Zeroes elements with probability p in training.
@@ -103,28 +47,6 @@ class Dropout2d : public Module {
 
  private:
   double p_;
-};
-
-class MaxPool2d : public Module {
- public:
-  explicit MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
-  Tensor forward(const Tensor& x) override { return max_pool2d(x, kernel_size_, options_); }
-  std::string str() const override;
-
- private:
-  HeightWidth kernel_size_;
-  Pool2dOptions options_;
-};
-
-class AvgPool2d : public Module {
- public:
-  explicit AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
-  Tensor forward(const Tensor& x) override { return avg_pool2d(x, kernel_size_, options_); }
-  std::string str() const override;
-
- private:
-  HeightWidth kernel_size_;
-  Pool2dOptions options_;
 };
 
 class Tanh : public Module {
@@ -154,48 +76,6 @@ class Flatten : public Module {
 
  private:
   std::int64_t start_dim_, end_dim_;
-};
-
-/// Layers in a row, named "0", "1", ...: Sequential(Conv2d({...}), Tanh(), MaxPool2d(2), Flatten(), Linear(512, 2)).
-class Sequential : public Module {
- public:
-  template <class... Layers>
-  requires(std::is_base_of_v<Module, Layers>&&...) explicit Sequential(Layers... layers) {
-    (append(std::move(layers)), ...);
-  }
-
-  template <class Layer>
-  requires std::is_base_of_v<Module, Layer>
-  void append(Layer layer) { layers_.push_back(std::make_shared<Layer>(std::move(layer))); }
-
-  Tensor forward(const Tensor& x) override;
-  Members members() override;
-  std::string str() const override;
-
- private:
-  std::vector<std::shared_ptr<Module>> layers_;
-};
-
-/// logits [N, C], target int64 [N].
-class CrossEntropyLoss {
- public:
-  explicit CrossEntropyLoss(const CrossEntropyOptions& options = {});
-  Tensor operator()(const Tensor& logits, const Tensor& target) const {
-    return cross_entropy(logits, target, options_);
-  }
-
- private:
-  CrossEntropyOptions options_;
-};
-
-/// Both of one shape.
-class MSELoss {
- public:
-  explicit MSELoss(Reduction reduction = Reduction::mean) : reduction_(reduction) {}
-  Tensor operator()(const Tensor& x, const Tensor& target) const { return mse_loss(x, target, reduction_); }
-
- private:
-  Reduction reduction_;
 };
 
 }  // namespace tern

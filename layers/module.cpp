@@ -3,8 +3,13 @@
 #include <tern/core/graph_access.hpp>
 #include <tern/layers/module.hpp>
 
+#include <cxxabi.h>
+
 #include <algorithm>
+#include <cstdlib>
+#include <ostream>
 #include <set>
+#include <typeinfo>
 #include <utility>
 
 namespace tern {
@@ -18,8 +23,8 @@ void check_members(const Module& module, const Members& members) {
           "members of {}: '{}', expected names that are all different, not empty and without dots", module.str(), name);
     check(there, "members of {}: {} '{}' is {}", module.str(), what, name, what[0] == 'l' ? "null" : "undefined");
   };
-  for (const auto& [name, x] : members.parameters) check_name(name, "parameter", x.defined());
-  for (const auto& [name, x] : members.buffers) check_name(name, "buffer", x.defined());
+  for (const auto& [name, x, place] : members.parameters) check_name(name, "parameter", x.defined());
+  for (const auto& [name, x, place] : members.buffers) check_name(name, "buffer", x.defined());
   for (const auto& [name, child] : members.modules) check_name(name, "layer", child != nullptr);
 }
 
@@ -62,7 +67,7 @@ Module::Call::Call(Module& module) : before_(outermost) {
     check_members(module, own);
     const StateDict all = outermost->state_dict();
     for (const auto* tensors : {&own.parameters, &own.buffers}) {
-      for (const auto& [name, x] : *tensors) {
+      for (const auto& [name, x, place] : *tensors) {
         const bool found = std::any_of(all.begin(), all.end(),
                                        [&wanted = x](const auto& other) { return other.second.is_same(wanted); });
         if (!found) fail_left_out(module, "whose tensors");
@@ -71,9 +76,19 @@ Module::Call::Call(Module& module) : before_(outermost) {
     module.tensors_.yes.store(true, std::memory_order_relaxed);
   }
   if (!outermost) outermost = &module;
+  if (AnomalyGuard::is_alive()) {
+    std::string place = module.str();
+    for (const auto& [name, other] : outermost->named_modules()) {
+      if (other == &module && !name.empty()) place = name + ": " + place;
+    }
+    place_before_ = AnomalyGuard::set_place(std::move(place));
+  }
 }
 
-Module::Call::~Call() { outermost = before_; }
+Module::Call::~Call() {
+  outermost = before_;
+  if (place_before_) AnomalyGuard::set_place(std::move(*place_before_));
+}
 
 bool Module::is_training() const {
   if (outermost && outermost->training_ != training_ && !itself_.yes.load(std::memory_order_relaxed)) {
@@ -85,21 +100,56 @@ bool Module::is_training() const {
   return training_;
 }
 
+Tensor Module::forward(const Tensor&) {
+  fail("{}: it has no forward() of one tensor, expected a call with the arguments of its operator()", str());
+}
+
 Tensor Module::operator()(const Tensor& x) {
-  Tensor y;
-  {
-    const Call call(*this);
-    y = forward(x);
-  }
+  return call([&] { return forward(x); });
+}
+
+Tensor Module::operator()(const Tensor& x) const {
+  check(!training_, "{}: a const module in training mode, expected one that was switched by eval()", str());
+  return const_cast<Module&>(*this)(x);  // which in evaluation changes nothing
+}
+
+void Module::run_hooks(const Tensor& y) {
   const Outermost outside(nullptr);  // a hook may call what it likes
   for (const ForwardHook& hook : forward_hooks_) hook(*this, y);
-  return y;
 }
+
+std::string Module::str() const {
+  int status = 0;
+  char* const text = abi::__cxa_demangle(typeid(*this).name(), nullptr, nullptr, &status);
+  std::string name = text ? text : "Module";
+  std::free(text);
+  name = name.substr(0, name.find('<'));
+  const std::size_t scope = name.rfind("::");
+  return scope == std::string::npos ? name : name.substr(scope + 2);
+}
+
+std::string Module::repr() const {
+  const std::string own = str();
+  const auto children = const_cast<Module&>(*this).named_children();  // which names them, and no more
+  if (children.empty()) return own.find('(') == std::string::npos ? own + "()" : own;
+  std::string text = own.substr(0, own.find('(')) + "(\n";
+  for (const auto& [name, child] : children) {
+    text += "  (" + name + "): ";
+    for (const char c : child->repr()) {
+      text += c;
+      if (c == '\n') text += "  ";
+    }
+    text += '\n';
+  }
+  return text + ")";
+}
+
+std::ostream& operator<<(std::ostream& out, const Module& module) { return out << module.repr(); }
 
 std::vector<std::pair<std::string, Tensor>> Module::named_parameters() {
   std::vector<std::pair<std::string, Tensor>> all;
   walk(*this, "", [&](const std::string& prefix, const Members& members) {
-    for (const auto& [name, x] : members.parameters) {
+    for (const auto& [name, x, place] : members.parameters) {
       const bool known =
           std::any_of(all.begin(), all.end(), [&own = x](const auto& other) { return other.second.is_same(own); });
       if (!known) all.emplace_back(prefix + name, x);
@@ -111,7 +161,7 @@ std::vector<std::pair<std::string, Tensor>> Module::named_parameters() {
 std::vector<std::pair<std::string, Tensor>> Module::named_buffers() {
   std::vector<std::pair<std::string, Tensor>> all;
   walk(*this, "", [&](const std::string& prefix, const Members& members) {
-    for (const auto& [name, x] : members.buffers) all.emplace_back(prefix + name, x);
+    for (const auto& [name, x, place] : members.buffers) all.emplace_back(prefix + name, x);
   });
   return all;
 }
@@ -136,11 +186,28 @@ std::int64_t Module::num_parameters() {
   return n;
 }
 
+std::vector<std::pair<std::string, Module*>> Module::named_children() {
+  const Members own = members();
+  check_members(*this, own);
+  return own.modules;
+}
+
+std::vector<Module*> Module::children() {
+  std::vector<Module*> all;
+  for (const auto& [name, child] : named_children()) all.push_back(child);
+  return all;
+}
+
+void Module::apply(const std::function<void(Module&)>& f) {
+  for (Module* child : children()) child->apply(f);
+  f(*this);
+}
+
 StateDict Module::state_dict() {
   StateDict state;
   walk(*this, "", [&](const std::string& prefix, const Members& members) {
-    for (const auto& [name, x] : members.parameters) state.emplace(prefix + name, x);
-    for (const auto& [name, x] : members.buffers) state.emplace(prefix + name, x);
+    for (const auto& [name, x, place] : members.parameters) state.emplace(prefix + name, x);
+    for (const auto& [name, x, place] : members.buffers) state.emplace(prefix + name, x);
   });
   return state;
 }
@@ -202,6 +269,31 @@ void Module::to(DType dtype) {
 
 void Module::zero_grad() {
   for (const Tensor& x : parameters()) x.set_grad({});
+}
+
+void Module::requires_grad_(bool requires_grad) {
+  for (const Tensor& x : parameters()) x.set_requires_grad(requires_grad);
+}
+
+void Module::unshare() {
+  std::vector<std::pair<Tensor, Tensor>> copies;
+  std::vector<std::pair<Tensor*, Tensor>> changed;
+  walk(*this, "", [&](const std::string& prefix, const Members& members) {
+    for (const auto* tensors : {&members.parameters, &members.buffers}) {
+      for (const auto& [name, x, place] : *tensors) {
+        check(place, "clone: members() gives '{}{}' as a temporary, expected the module's own", prefix, name);
+        auto copy = std::find_if(copies.begin(), copies.end(),
+                                 [&own = x](const auto& pair) { return pair.first.is_same(own); });
+        if (copy == copies.end()) {
+          copies.emplace_back(x, x.detach().clone());
+          copy = copies.end() - 1;
+          if (x.requires_grad()) copy->second.set_requires_grad();
+        }
+        changed.emplace_back(place, copy->second);
+      }
+    }
+  });
+  for (const auto& [place, x] : changed) *place = x;
 }
 
 }  // namespace tern

@@ -4,8 +4,12 @@
 
 #include <atomic>
 #include <functional>
+#include <iosfwd>
 #include <map>
+#include <optional>
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -16,10 +20,21 @@ class Module;
 /// Tensors by the names that PyTorch's state_dict gives them: "conv1.weight", "bn1.running_mean".
 using StateDict = std::map<std::string, Tensor>;
 
-/// What a module is made of, by name and in order. The names are all different, not empty and without dots.
+/// A module's tensor by name, and where the module keeps it: what clone() sets anew. Of a temporary it knows no place.
+struct NamedTensor {
+  NamedTensor(std::string n, const Tensor& x) : name(std::move(n)), tensor(x), place(const_cast<Tensor*>(&x)) {}
+  NamedTensor(std::string n, Tensor&& x) : name(std::move(n)), tensor(std::move(x)) {}
+
+  std::string name;
+  Tensor tensor;
+  Tensor* place = nullptr;
+};
+
+/// What a module is made of, by name and in order. The names are all different, not empty and without dots. A parameter
+/// is any tensor that is listed as one and requires grad: PyTorch's nn.Parameter needs no type of its own.
 struct Members {
-  std::vector<std::pair<std::string, Tensor>> parameters = {};  ///< learned
-  std::vector<std::pair<std::string, Tensor>> buffers = {};     ///< saved with them, but not learned
+  std::vector<NamedTensor> parameters = {};  ///< learned
+  std::vector<NamedTensor> buffers = {};     ///< saved with them, but not learned
   std::vector<std::pair<std::string, Module*>> modules = {};
 };
 
@@ -39,15 +54,25 @@ struct Members {
 /// first call of the model: operator() throws where a layer's tensors, or a mode that differs from the model's, are not
 /// to be found by members() of the outermost module that is being called on this thread.
 ///
-/// Copies share their tensors, as copies of a Tensor do. Any number of threads may call a module in evaluation mode;
-/// training, to(), load_state_dict() and changes of mode want it alone. These change nothing where they throw.
+/// A module of other arguments, or of other results than one tensor, has no forward() but an operator() of its own:
+///
+///   tern::Tensor operator()(const tern::Tensor& a, const tern::Tensor& b) {
+///     return call([&] { return fc(a) * b; });
+///   }
+///
+/// Copies share their tensors, as copies of a Tensor do; clone() does not. Any number of threads may call a module in
+/// evaluation mode; training, to(), load_state_dict() and changes of mode want it alone. These change nothing where
+/// they throw.
 class Module {
  public:
   virtual ~Module() = default;
 
-  virtual Tensor forward(const Tensor& x) = 0;
+  /// Throws Error unless it is overridden.
+  virtual Tensor forward(const Tensor& x);
   /// forward, and then the hooks.
   Tensor operator()(const Tensor& x);
+  /// A module that cannot be changed predicts. Throws Error in training mode.
+  Tensor operator()(const Tensor& x) const;
 
   using ForwardHook = std::function<void(Module& module, const Tensor& output)>;
   /// `hook` sees the output of each call from now on: for tables of shapes, statistics of activations.
@@ -58,8 +83,10 @@ class Module {
   /// The module's own tensors and layers, without those of its layers. What walks it throws Error for a name twice,
   /// empty or with a dot, and for an undefined tensor or a null layer.
   virtual Members members() { return {}; }
-  /// For tables: "Conv2d(3, 16, kernel_size=3)".
-  virtual std::string str() const { return "Module"; }
+  /// For tables: "Conv2d(3, 16, kernel_size=3)". Unless it is overridden, the name of the class.
+  virtual std::string str() const;
+  /// That of the module and all its layers, each on a line under its name, as PyTorch prints them.
+  std::string repr() const;
 
   // Of the module and all its layers, depth first, names joined with dots. A parameter that is found under several
   // names is one parameter, under the first.
@@ -68,6 +95,11 @@ class Module {
   std::vector<std::pair<std::string, Module*>> named_modules();
   std::vector<Tensor> parameters();
   std::int64_t num_parameters();
+  /// The module's own layers, without those of its layers.
+  std::vector<std::pair<std::string, Module*>> named_children();
+  std::vector<Module*> children();
+  /// f of all layers, each after those in it, and then of the module: to initialise weights.
+  void apply(const std::function<void(Module& module)>& f);
 
   /// Handles on all parameters and buffers under all their names, not copies.
   StateDict state_dict();
@@ -89,6 +121,11 @@ class Module {
   void to(Device device);
   void to(DType dtype);  ///< floating tensors only
   void zero_grad();
+  /// Whether the parameters require grad: without it they are frozen.
+  void requires_grad_(bool requires_grad = true);
+  /// What clone() is made of: gives a copy tensors of its own, of the same values. What it has under two names stays
+  /// one tensor. Throws Error for a tensor whose place is not known.
+  void unshare();
 
  protected:
   /// What operator() holds while it runs forward(). A function that stands for operator() holds one, too.
@@ -102,9 +139,36 @@ class Module {
 
    private:
     Module* before_;
+    std::optional<std::string> place_before_;  ///< of an AnomalyGuard that is alive
   };
 
+  /// f(), as a call of this module, and then the hooks, which see its result where that is a tensor, of a pair or tuple
+  /// the first, and else an undefined tensor: what the operator() of a module of other arguments or results is.
+  template <class F>
+  auto call(F f) {
+    const auto run = [&] {
+      const Call call(*this);
+      return f();
+    };
+    auto y = run();
+    run_hooks(first_tensor(y));
+    return y;
+  }
+
  private:
+  friend class WatchedLayers;
+
+  static Tensor first_tensor(const Tensor& y) { return y; }
+  template <class Y>
+  static Tensor first_tensor(const Y& y) {
+    if constexpr (requires { std::get<0>(y); }) {
+      return first_tensor(std::get<0>(y));
+    } else {
+      return {};
+    }
+  }
+  void run_hooks(const Tensor& y);
+
   /// Whether something has been found once; a copy has to look for itself.
   struct Found {
     Found() = default;
@@ -118,5 +182,15 @@ class Module {
   Found tensors_;         ///< in the members of a module that called this one
   mutable Found itself_;  ///< likewise
 };
+
+/// A copy that shares no tensor of members() with the module: PyTorch's copy.deepcopy. Gradients are not copied.
+template <class M>
+requires std::is_base_of_v<Module, M> M clone(const M& module) {
+  M copy(module);
+  copy.unshare();
+  return copy;
+}
+
+std::ostream& operator<<(std::ostream& out, const Module& module);
 
 }  // namespace tern

@@ -54,6 +54,7 @@ void GraphedStep::run() {
   check_alike("GraphedStep", loss, optimizer_.params()[0]);
   optimizer_.zero_grad();
   loss.backward();
+  if (options_.before_update) options_.before_update();
   table_.loss = loss.detach();
   std::function<void()> average;
   if (options_.average) average = options_.average->prepared(&table_, table_.numbers.size(1) - 1);

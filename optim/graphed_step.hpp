@@ -2,7 +2,7 @@
 
 #include <tern/core/cuda.hpp>
 #include <tern/optim/averaged_model.hpp>
-#include <tern/optim/optimizer.hpp>
+#include <tern/optim/schedules.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -15,6 +15,8 @@ namespace tern {
 struct GraphedStepOptions {
   LRScheduler* schedule = nullptr;   ///< set to each step's number before it
   AveragedModel* average = nullptr;  ///< updated after each step
+  /// Called between backward() and the optimiser's step, of which it becomes a part: [&] { clip_grad_norm_(...); }.
+  std::function<void()> before_update = {};
 };
 
 /// Training steps without the host in between: loss, backward, the optimiser's step at its scheduled learning rate, the
@@ -37,9 +39,10 @@ struct GraphedStepOptions {
 ///
 /// A step whose loss is not finite changes no parameter, nor does any after it, until begin().
 ///
-/// The loss function must have the device do the same each time: what cuda::Graph says of numbers and branches holds for
-/// it. What differs from step to step it reads from memory: `number`, the step's within the run, or tensors that the
-/// caller writes to before each step. After train(), eval() or a change of a number in the loss, make a new GraphedStep.
+/// The loss function must have the device do the same each time: what cuda::Graph says of numbers and branches holds
+/// for it. What differs from step to step it reads from memory: `number`, the step's within the run, or tensors that
+/// the caller writes to before each step. After train(), eval() or a change of a number in the loss, make a new
+/// GraphedStep.
 class GraphedStep {
  public:
   /// From the step's number, int64 [1] on the optimiser's device, to the loss: one element.

@@ -1,14 +1,16 @@
 #pragma once
 
 #include <tern/core/tensor.hpp>
-#include <tern/kernels/backend.hpp>
+#include <tern/kernels/optim.hpp>
 #include <tern/layers/module.hpp>
 
 #include <cstdint>
-#include <functional>
+#include <optional>
 #include <vector>
 
 namespace tern {
+
+class StateReader;
 
 /// What the steps of an epoch need that differs from one to the next, on the parameters' device: so a graph of a step
 /// can be replayed. GraphedStep makes it.
@@ -26,8 +28,9 @@ struct StepTable {
 };
 
 /// What all optimisers share. Parameters without a gradient are left alone; gradients are never changed. State follows
-/// a parameter that Module::to moves. A constructor throws Error for a parameter that it gets twice. step() and
-/// load_state_dict() change nothing where they throw; on a cuda device that takes a StepGuard. One thread at a time.
+/// a parameter that Module::to moves. Parameters come in groups, each with options of its own; a parameter that is
+/// there twice is an Error. step() and load_state_dict() change nothing where they throw; on a cuda device that takes a
+/// StepGuard. One thread at a time.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -37,152 +40,175 @@ class Optimizer {
     update(nullptr);
     count_step();
   }
-  /// Drops the gradients: the next backward sets them anew.
+  /// Drops the gradients: the next backward sets them anew. Without it they add up, over as many batches as one likes.
   void zero_grad();
   /// All groups' parameters, in order.
   const std::vector<Tensor>& params() const { return params_; }
 
   /// The learning rate of each group. set_lr throws Error unless there is one for each, finite and not below 0.
-  virtual std::vector<double> lr() const = 0;
-  virtual void set_lr(const std::vector<double>& lr) = 0;
+  std::vector<double> lr() const { return option(0); }
+  void set_lr(const std::vector<double>& lr) { set_lr_and_momentum(lr, {}); }
 
   /// What the next step depends on besides parameters and gradients: each group's options, the rates that schedules
-  /// start from, and each parameter's own. load_state_dict, like PyTorch's, puts the state's options in place of the
-  /// optimiser's. It throws Error, before anything is changed, for the state of another optimiser or of other
-  /// parameters, naming all that is wrong. States were once written with no option but the rate: of such a one it takes
-  /// what is there, and the optimiser's other options stay.
-  virtual StateDict state_dict() const = 0;
-  virtual void load_state_dict(const StateDict& state) = 0;
+  /// start from, and each parameter's own. Of SGD these are "sgd.lr" and every other number likewise, float64 [groups];
+  /// what is true or false, uint8 [groups]; "sgd.initial_lr", where a schedule was made; and "sgd.momentum.3" for
+  /// parameter 3's, from its first step on. Where steps count there is "adamw.steps", int64, of each parameter, too.
+  ///
+  /// load_state_dict, like PyTorch's, puts the state's options in place of the optimiser's. It throws Error, before
+  /// anything is changed, for the state of another optimiser or of other parameters, naming all that is wrong. States
+  /// were once written with no option but the rate: of such a one it takes what is there, and the optimiser's other
+  /// options stay. `maximize` and `amsgrad`, which a state may lack, too, are false there.
+  StateDict state_dict() const;
+  void load_state_dict(const StateDict& state);
 
   // What step() is made of, for GraphedStep.
   /// Updates the parameters, with the numbers of the table's first columns unless it is null, and counts nothing.
-  virtual void update(const StepTable* table) = 0;
+  void update(const StepTable* table);
   /// Counts a step of the parameters that have a gradient.
-  virtual void count_step() {}
-  /// The row of such a table for the step after `ahead` more, at the present learning rates.
-  virtual std::vector<double> step_numbers(std::int64_t ahead) const = 0;
+  void count_step();
+  /// The row of such a table for the step after `ahead` more, at the present options.
+  std::vector<double> step_numbers(std::int64_t ahead) const;
 
  protected:
+  /// A group's options: the numbers, of which the learning rate is the first, and then what is true or false.
+  using Values = std::vector<double>;
+
+  /// What one optimiser differs in from the others.
+  struct Kind {
+    const char *name, *prefix;                ///< "SGD", and "sgd", for the names of its state
+    std::vector<const char*> numbers, flags;  ///< the names of its options
+    std::vector<const char*> states;          ///< of what it keeps of each parameter
+    bool counts;                              ///< whether steps do
+  };
+  /// A step of it: what the kernel wants to know, which of its states the options ask for, and what these start as.
+  struct Rule {
+    kernels::OptimizerStep step;
+    bool uses[3] = {};
+    double initial = 0;
+  };
+  virtual const Kind& kind() const = 0;
+  /// Throws Error for options that are none.
+  virtual void check_options(const Values& options) const = 0;
+  /// The step-th of a parameter, the first being 1; where steps do not count, any after the first is the second.
+  virtual Rule rule(const Values& options, std::int64_t step) const = 0;
+
+  void add_group(const std::vector<Tensor>& params, Values options);
+
+ private:
+  friend class LRScheduler;
+
+  struct Group {
+    std::vector<Tensor> params;
+    Values options;
+  };
+  /// What there is of a parameter besides its value.
+  struct State {
+    Tensor of[3];
+    std::int64_t steps = 0;
+  };
+
+  std::vector<double> option(std::size_t i) const;
+  void check_groups(const std::vector<Group>& groups) const;
+  /// set_lr, and all groups' momentum or beta1. Throws Error where there is neither.
+  void set_lr_and_momentum(const std::vector<double>& lr, std::optional<double> momentum);
+  /// Options, and rates to begin with, taken from a state; checked later.
+  void take_options(StateReader& reader, std::vector<Group>& groups, std::vector<double>& initial_lr) const;
+  /// Before a step: throws where a group's parameters have parted, and lets the state follow a parameter that has
+  /// moved.
+  void gather();
+
+  std::vector<Group> groups_;
   std::vector<Tensor> params_;
+  std::vector<State> states_;  ///< of params_
   /// The groups' rates when the first schedule was made, empty before: PyTorch's initial_lr.
   std::vector<double> initial_lr_;
-
-  friend class LRScheduler;
 };
 
-struct SGDOptions {
-  double lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0;
-  bool nesterov = false;
+/// The optimiser of such options:
+///
+///   tern::AdamW optimizer(model.parameters(), {.lr = 1e-3});
+///   tern::SGD in_groups({{backbone.parameters(), {.lr = 1e-3}}, {head.parameters(), {.lr = 1e-2, .momentum = 0.9}}});
+///
+/// One more is its options here; their names, what it asks of them and what a step is in optimizer.cpp; and the
+/// kernels' part, kernels/optim.hpp.
+template <class OptionsOf>
+class OptimizerOf : public Optimizer {
+ public:
+  using Options = OptionsOf;
+  struct Group {
+    std::vector<Tensor> params;
+    Options options;
+  };
+  /// Throws Error for numbers that are not finite or, unless the options say otherwise, below 0; for a parameter twice,
+  /// and for one that is not a contiguous float32 or float64 leaf; and where those of a group differ in dtype or
+  /// device.
+  explicit OptimizerOf(const std::vector<Tensor>& params, const Options& options = {})
+      : OptimizerOf(std::vector<Group>{{params, options}}) {}
+  explicit OptimizerOf(const std::vector<Group>& groups);
+
+  void add_param_group(const Group& group);
+
+ private:
+  struct Description;
+  static const Description& description();
+  const Kind& kind() const override;
+  void check_options(const Values& options) const override;
+  Rule rule(const Values& options, std::int64_t step) const override;
 };
 
 /// Stochastic gradient descent as torch.optim.SGD: g += weight_decay * p; m = momentum * m + (1 - dampening) * g;
-/// p -= lr * (nesterov ? g + momentum * m : m). Nesterov wants momentum and no dampening. The numbers must be finite,
-/// none but the dampening below 0. The state is "sgd.lr" and each other option likewise, float64 [groups];
-/// "sgd.initial_lr", where a schedule was made; and "sgd.momentum.3" for parameter 3's m, from its first step on.
-class SGD : public Optimizer {
- public:
-  using Options = SGDOptions;
-  struct Group {
-    std::vector<Tensor> params;
-    Options options;
-  };
-  SGD(const std::vector<Tensor>& params, const Options& options) : SGD(std::vector<Group>{{params, options}}) {}
-  explicit SGD(std::vector<Group> groups);
-
-  std::vector<double> lr() const override;
-  void set_lr(const std::vector<double>& lr) override;
-  StateDict state_dict() const override;
-  void load_state_dict(const StateDict& state) override;
-  void update(const StepTable* table) override;
-  std::vector<double> step_numbers(std::int64_t ahead) const override;
-
- private:
-  std::vector<Group> groups_;
-  std::vector<Tensor> momentum_;  ///< one a parameter, in the groups' order, undefined before its first step
+/// p -= lr * (nesterov ? g + momentum * m : m). Nesterov wants momentum and no dampening, which may be below 0.
+struct SGDOptions {
+  double lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0;
+  bool nesterov = false, maximize = false;
 };
+using SGD = OptimizerOf<SGDOptions>;
 
+/// torch.optim.Adam: weight decay is part of the gradient. Betas are below 1.
+/// Kingma, Ba, "Adam: a method for stochastic optimization", 2015; amsgrad: Reddi, Kale, Kumar, "On the convergence of
+/// Adam and beyond", 2018.
+struct AdamOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+  bool amsgrad = false, maximize = false;
+};
+using Adam = OptimizerOf<AdamOptions>;
+
+/// Adam with decoupled weight decay, as torch.optim.AdamW. Betas are below 1.
+/// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
 struct AdamWOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;
+  bool amsgrad = false, maximize = false;
 };
+using AdamW = OptimizerOf<AdamWOptions>;
 
-/// Adam with decoupled weight decay, as torch.optim.AdamW.
-/// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2. The numbers must be finite, none
-/// below 0, betas below 1. The state is "adamw.lr" and the other options as SGD's; "adamw.steps", int64, of each
-/// parameter; and "adamw.exp_avg.3" and "adamw.exp_avg_sq.3" from a parameter's first step on.
-class AdamW : public Optimizer {
- public:
-  using Options = AdamWOptions;
-  struct Group {
-    std::vector<Tensor> params;
-    Options options;
-  };
-  AdamW(const std::vector<Tensor>& params, const Options& options = {})
-      : AdamW(std::vector<Group>{{params, options}}) {}
-  explicit AdamW(std::vector<Group> groups);
-
-  std::vector<double> lr() const override;
-  void set_lr(const std::vector<double>& lr) override;
-  StateDict state_dict() const override;
-  void load_state_dict(const StateDict& state) override;
-  void update(const StepTable* table) override;
-  void count_step() override;
-  std::vector<double> step_numbers(std::int64_t ahead) const override;
-
- private:
-  std::vector<Group> groups_;
-  std::vector<Tensor> exp_avg_, exp_avg_sq_;
-  std::vector<std::int64_t> steps_;  ///< of each parameter
+/// torch.optim.RMSprop. Centred, it divides by a standard deviation whose square rounding may make negative: PyTorch
+/// has NaN from there on, this takes 0.
+struct RMSpropOptions {
+  double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0;
+  bool centered = false, maximize = false;
 };
+using RMSprop = OptimizerOf<RMSpropOptions>;
 
-/// A learning rate that follows a formula of the epoch, from the optimiser's rates when its first schedule was made:
-/// the optimiser's state keeps those, so that a schedule that is made after load_state_dict goes on as the one before.
-///
-///   tern::LRScheduler schedule(optimizer, [](std::int64_t epoch, double base) { return base / (1 + epoch); });
-///
-/// step() is called after each epoch.
-class LRScheduler {
- public:
-  /// A group's rate in an epoch, the first being 0, from the rate it began with.
-  using Formula = std::function<double(std::int64_t epoch, double base)>;
-
-  /// Sets the rates of epoch 0 where they differ from those that the groups began with; as in PyTorch the others are
-  /// left as they are. The optimiser must outlive it.
-  LRScheduler(Optimizer& optimizer, Formula formula);
-  virtual ~LRScheduler() = default;
-
-  void step();
-  /// As if step() had been called that often since the start. Throws Error for an epoch below 0, and for a rate that is
-  /// not finite or below 0.
-  void set_epoch(std::int64_t epoch);
-  std::int64_t epoch() const { return epoch_; }
-
- private:
-  Optimizer& optimizer_;
-  std::vector<double> base_;
-  Formula formula_;
-  std::int64_t epoch_ = 0;
+/// torch.optim.Adagrad: the rate of a step is lr / (1 + (step - 1) * lr_decay).
+struct AdagradOptions {
+  double lr = 1e-2, lr_decay = 0, weight_decay = 0, initial_accumulator_value = 0, eps = 1e-10;
+  bool maximize = false;
 };
+using Adagrad = OptimizerOf<AdagradOptions>;
 
-/// base * gamma^(epoch / step_size), in whole steps.
-class StepLR : public LRScheduler {
- public:
-  /// Throws Error unless step_size >= 1 and gamma is finite and not below 0.
-  StepLR(Optimizer& optimizer, std::int64_t step_size, double gamma = 0.1);
+/// torch.optim.Adadelta. rho is at most 1.
+struct AdadeltaOptions {
+  double lr = 1, rho = 0.9, eps = 1e-6, weight_decay = 0;
+  bool maximize = false;
 };
+using Adadelta = OptimizerOf<AdadeltaOptions>;
 
-/// eta_min + (base - eta_min) * (1 + cos(pi * epoch / T_max)) / 2. Loshchilov, Hutter, "SGDR", 2017, equation 5.
-class CosineAnnealingLR : public LRScheduler {
- public:
-  /// Throws Error unless T_max >= 1 and eta_min is finite and not below 0.
-  CosineAnnealingLR(Optimizer& optimizer, std::int64_t T_max, double eta_min = 0);
+/// p -= lr * sign(beta1 * m + (1 - beta1) * g), m = beta2 * m + (1 - beta2) * g, with decoupled weight decay. Betas are
+/// below 1. Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2. PyTorch has none.
+struct LionOptions {
+  double lr = 1e-4, beta1 = 0.9, beta2 = 0.99, weight_decay = 0;
+  bool maximize = false;
 };
-
-/// Linear from base / warmup at 0 to base at warmup - 1, then a cosine down to 0 at T_max: for step() after each batch.
-/// The warm-up is of Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.2; the cosine as above.
-class WarmupCosineLR : public LRScheduler {
- public:
-  /// Throws Error unless 0 <= warmup < T_max.
-  WarmupCosineLR(Optimizer& optimizer, std::int64_t warmup, std::int64_t T_max);
-};
+using Lion = OptimizerOf<LionOptions>;
 
 }  // namespace tern

@@ -1,7 +1,8 @@
 #pragma once
 
 /// The elementwise functions of one tensor, a row for each and its parameters. The tests of all of them go by these
-/// rows, and so do their values by PyTorch and their list in docs/elementwise.md: golden/unary.py reads this file.
+/// rows, and so do their values by PyTorch and their place in docs/from-pytorch.md: golden/unary.py and torch/table.py
+/// read this file.
 
 #include <tern/core/ops.hpp>
 
@@ -76,6 +77,38 @@ inline const std::vector<UnaryCase>& unary_cases() {
       {"erf", {UnaryOp::erf}, [](T x) { return erf(x); }, "torch.erf(x)"},
       {"reciprocal", {UnaryOp::reciprocal}, [](T x) { return reciprocal(x); }, "torch.reciprocal(x)", 0.5, 4},
       {"square", {UnaryOp::square}, [](T x) { return square(x); }, "torch.square(x)"},
+      {"log2", {UnaryOp::log2}, [](T x) { return log2(x); }, "torch.log2(x)", 0.25, 4},
+      {"log10", {UnaryOp::log10}, [](T x) { return log10(x); }, "torch.log10(x)", 0.25, 4},
+      {"exp2", {UnaryOp::exp2}, [](T x) { return exp2(x); }, "torch.exp2(x)"},
+      {"tan", {UnaryOp::tan}, [](T x) { return tan(x); }, "torch.tan(x)", -1.25, 1.25},
+      {"asin", {UnaryOp::asin}, [](T x) { return asin(x); }, "torch.asin(x)", -0.9, 0.9},
+      {"acos", {UnaryOp::acos}, [](T x) { return acos(x); }, "torch.acos(x)", -0.9, 0.9},
+      {"atan", {UnaryOp::atan}, [](T x) { return atan(x); }, "torch.atan(x)"},
+      {"sinh", {UnaryOp::sinh}, [](T x) { return sinh(x); }, "torch.sinh(x)"},
+      {"cosh", {UnaryOp::cosh}, [](T x) { return cosh(x); }, "torch.cosh(x)"},
+      {"asinh", {UnaryOp::asinh}, [](T x) { return asinh(x); }, "torch.asinh(x)"},
+      {"acosh", {UnaryOp::acosh}, [](T x) { return acosh(x); }, "torch.acosh(x)", 1.25, 4},
+      {"atanh", {UnaryOp::atanh}, [](T x) { return atanh(x); }, "torch.atanh(x)", -0.9, 0.9},
+      {"erfc", {UnaryOp::erfc}, [](T x) { return erfc(x); }, "torch.erfc(x)"},
+      {"trunc", {UnaryOp::trunc}, [](T x) { return trunc(x); }, "torch.trunc(x)", -2, 2, {-2, -1, 0, 1, 2}},
+      {"frac", {UnaryOp::frac}, [](T x) { return frac(x); }, "torch.frac(x)", -2, 2, {-2, -1, 0, 1, 2}},
+      {"hardtanh", {UnaryOp::hardtanh, -1, 1}, [](T x) { return hardtanh(x); }, "F.hardtanh(x)", -2, 2, {-1, 1}},
+      {"hardtanh 0.5, 2", {UnaryOp::hardtanh, 0.5, 2}, [](T x) { return hardtanh(x, 0.5, 2); },
+       "F.hardtanh(x, 0.5, 2)", -4, 4, {0.5, 2}},
+      {"relu6", {UnaryOp::hardtanh, 0, 6}, [](T x) { return relu6(x); }, "F.relu6(x)", -4, 8, {0, 6}},
+      {"hardswish", {UnaryOp::hardswish}, [](T x) { return hardswish(x); }, "F.hardswish(x)", -4, 4, {-3, 3}},
+      {"mish", {UnaryOp::mish}, [](T x) { return mish(x); }, "F.mish(x)"},
+      {"selu", {UnaryOp::selu}, [](T x) { return selu(x); }, "F.selu(x)"},
+      {"logsigmoid", {UnaryOp::logsigmoid}, [](T x) { return logsigmoid(x); }, "F.logsigmoid(x)"},
+      {"softshrink", {UnaryOp::softshrink, 0.5}, [](T x) { return softshrink(x); },
+       "F.softshrink(x)", -4, 4, {-0.5, 0.5}},
+      {"hardshrink", {UnaryOp::hardshrink, 0.5}, [](T x) { return hardshrink(x); },
+       "F.hardshrink(x)", -4, 4, {-0.5, 0.5}},
+      {"threshold 0.5, -1", {UnaryOp::threshold, 0.5, -1}, [](T x) { return threshold(x, 0.5, -1); },
+       "F.threshold(x, 0.5, -1)", -4, 4, {0.5}},
+      {"smooth_l1 0.5", {UnaryOp::smooth_l1, 0.5},
+       [](T x) { return smooth_l1_loss(x, zeros_like(x), Reduction::none, 0.5); },
+       "F.smooth_l1_loss(x, torch.zeros_like(x), reduction='none', beta=0.5)", -4, 4, {-0.5, 0.5}},
       {"clamp -1, 0.5", {UnaryOp::clamp, -1, 0.5}, [](T x) { return clamp(x, -1, 0.5); },
        "torch.clamp(x, -1, 0.5)", -2, 2, {-1, 0.5}},
       {"clamp 1, 2", {UnaryOp::clamp, 1, 2}, [](T x) { return clamp(x, 1, 2); }, "torch.clamp(x, 1, 2)", -3, 3, {1, 2}},

@@ -11,7 +11,7 @@
 /// Prints one JSON object a line. --small is for the emulator, whose times say nothing: a call or two on one set, batches
 /// of 2. The exit status is 0 unless a kernel fails (1), for other arguments 2, and 77 where there is no CUDA device.
 
-#include <tern/kernels/backend.hpp>
+#include <tern/kernels/optim.hpp>
 #include <tern/kernels/cuda/graph.hpp>
 #include <tern/kernels/cuda/stream.hpp>
 #ifdef TERN_HAS_CUDNN
@@ -403,18 +403,19 @@ void add_steps(std::vector<Case>& cases) {
                      return [=, &k = b.floating(float{})] { k.lerp_all(all, 0.1); };
                    }});
   cases.push_back({"sgd_step", "Net's parameters", 0, false, [](Arguments& a, Backend& b) -> Call {
-                     std::vector<SgdParam<float>> all;
-                     for (const std::int64_t n : sizes) all.push_back({n, a.updated(n), a.floats(n), nullptr, false});
-                     const SgdStep step{.lr = 1e-6, .momentum = 0, .dampening = 0, .weight_decay = 0, .nesterov = false};
-                     return [=, &k = b.floating(float{})] { k.sgd_step(step, all); };
+                     std::vector<OptimizerParam<float>> all;
+                     for (const std::int64_t n : sizes) all.push_back({n, a.updated(n), a.floats(n), {}});
+                     const OptimizerStep step{.op = OptimizerOp::sgd, .lr = 1e-6};
+                     return [=, &k = b.floating(float{})] { k.optimizer_step(step, all); };
                    }});
   cases.push_back({"adamw_step", "Net's parameters", 0, false, [](Arguments& a, Backend& b) -> Call {
-                     std::vector<AdamWParam<float>> all;
+                     std::vector<OptimizerParam<float>> all;
                      for (const std::int64_t n : sizes)
-                       all.push_back({n, a.updated(n), a.floats(n), a.updated(n), a.updated(n)});
-                     const AdamWStep step{
-                         .lr = 1e-6, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .step = 3};
-                     return [=, &k = b.floating(float{})] { k.adamw_step(step, all); };
+                       all.push_back({n, a.updated(n), a.floats(n), {a.updated(n), a.updated(n)}});
+                     const OptimizerStep step{.op = OptimizerOp::adamw, .lr = 1e-6, .momentum = 0.9,
+                                              .correction1 = 0.271, .correction2 = 0.002997, .decay = 0.999,
+                                              .eps = 1e-8, .weight_decay = 0.01};
+                     return [=, &k = b.floating(float{})] { k.optimizer_step(step, all); };
                    }});
 }
 

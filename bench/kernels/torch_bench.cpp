@@ -7,8 +7,11 @@
 
 #include "fma_peak.hpp"
 
-#include <tern/core/tensor.hpp>
+#include <tern/core/autograd.hpp>
+#include <tern/core/ops.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+#include <tern/kernels/optim.hpp>
+#include <tern/layers/recurrent.hpp>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -17,8 +20,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <functional>
 #include <iostream>
+#include <limits>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -50,6 +56,12 @@ float* data(const at::Tensor& x) { return x.data_ptr<float>(); }
 float* data(const tern::Tensor& x) { return x.data<float>(); }
 tern::Tensor like(const at::Tensor& x) {
   return tern::empty(tern::Shape(std::span(x.sizes().data(), x.sizes().size())));
+}
+
+tern::Tensor copy(const at::Tensor& x) {
+  const tern::Tensor y = like(x);
+  std::copy_n(data(x), x.numel(), data(y));
+  return y;
 }
 
 std::string times(at::IntArrayRef sizes) {
@@ -202,6 +214,99 @@ void add_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
   cases.push_back({"max_pool2d, gradient", times({N, C, HW, HW}), 0, gradient});
 }
 
+/// What tern's op and PyTorch's make of inputs of these sizes.
+void add_op(std::vector<Case>& cases, const char* name, const std::string& shape, double flop,
+            const std::vector<std::vector<int64_t>>& sizes,
+            const std::function<tern::Tensor(const std::vector<tern::Tensor>&)>& ours,
+            const std::function<at::Tensor(const std::vector<at::Tensor>&)>& theirs) {
+  const auto make = [=] {
+    std::vector<at::Tensor> inputs;
+    std::vector<tern::Tensor> copies;
+    for (const std::vector<int64_t>& size : sizes) {
+      inputs.push_back(at::randn(size));
+      copies.push_back(like(inputs.back()));
+      std::copy_n(data(inputs.back()), inputs.back().numel(), data(copies.back()));
+    }
+    return Pair{[=] { return std::vector{ours(copies)}; }, [=] { return std::vector{theirs(inputs)}; }};
+  };
+  cases.push_back({name, shape, flop, make});
+}
+
+/// Twice as large each way, as decoders have them: by filters of `size`.
+void add_transposed(std::vector<Case>& cases, int64_t C, int64_t K, int64_t HW, int64_t size, int64_t padding) {
+  add_op(
+      cases, "conv_transpose2d",
+      std::to_string(C) + " to " + std::to_string(K) + ", " + times({HW, HW}) + ", filters " + times({size, size}),
+      2.0 * static_cast<double>(N * C * K * HW * HW * size * size), {{N, C, HW, HW}, {C, K, size, size}, {K}},
+      [=](const std::vector<tern::Tensor>& in) {
+        return tern::conv_transpose2d(in[0], in[1], in[2], {.stride = 2, .padding = padding});
+      },
+      [=](const std::vector<at::Tensor>& in) { return at::conv_transpose2d(in[0], in[1], in[2], 2, padding); });
+}
+
+/// Twice as large each way.
+void add_interpolate(std::vector<Case>& cases, int64_t C, int64_t HW) {
+  const std::vector<int64_t> to{2 * HW, 2 * HW};
+  const auto add = [&](const char* name, tern::InterpolateMode mode, const auto& theirs) {
+    add_op(
+        cases, name, times({N, C, HW, HW}), 0, {{N, C, HW, HW}},
+        [=](const std::vector<tern::Tensor>& in) {
+          return tern::interpolate(in[0], {.scale_factor = 2, .mode = mode});
+        },
+        theirs);
+  };
+  add("interpolate, nearest", tern::InterpolateMode::nearest,
+      [=](const std::vector<at::Tensor>& in) { return at::upsample_nearest2d(in[0], to); });
+  add("interpolate, bilinear", tern::InterpolateMode::bilinear,
+      [=](const std::vector<at::Tensor>& in) { return at::upsample_bilinear2d(in[0], to, false); });
+  const auto back = [&](const char* name, bool linear, const auto& theirs) {
+    const Interpolate2dShape s{.N = N * C,
+                               .H = HW,
+                               .W = HW,
+                               .P = 2 * HW,
+                               .Q = 2 * HW,
+                               .linear = linear,
+                               .scale_h = 0.5,
+                               .scale_w = 0.5,
+                               .outer = linear ? 0.5 : 0,
+                               .inner = linear ? 0.5 : 0};
+    add_op(
+        cases, name, times({N, C, HW, HW}), 0, {{N, C, 2 * HW, 2 * HW}},
+        [=](const std::vector<tern::Tensor>& in) {
+          const tern::Tensor dx = tern::empty({N, C, HW, HW});
+          kernels().interpolate2d_backward(s, data(in[0]), data(dx));
+          return dx;
+        },
+        theirs);
+  };
+  const std::vector<int64_t> from{N, C, HW, HW};
+  back("interpolate, nearest, gradient", false,
+       [=](const std::vector<at::Tensor>& in) { return at::upsample_nearest2d_backward(in[0], to, from); });
+  back("interpolate, bilinear, gradient", true,
+       [=](const std::vector<at::Tensor>& in) { return at::upsample_bilinear2d_backward(in[0], to, from, false); });
+}
+
+void add_pools(std::vector<Case>& cases, int64_t C, int64_t HW) {
+  using Ours = const std::vector<tern::Tensor>&;
+  using Theirs = const std::vector<at::Tensor>&;
+  const std::vector<std::vector<int64_t>> sizes{{N, C, HW, HW}};
+  add_op(
+      cases, "avg_pool2d", times(sizes[0]), 0, sizes, [](Ours in) { return tern::avg_pool2d(in[0], 2); },
+      [](Theirs in) { return at::avg_pool2d(in[0], 2); });
+  add_op(
+      cases, "max_pool2d, 3 x 3 by 2", times(sizes[0]), 0, sizes,
+      [](Ours in) { return tern::max_pool2d(in[0], 3, {.stride = tern::HeightWidth(2), .padding = 1}); },
+      [](Theirs in) { return at::max_pool2d(in[0], 3, 2, 1); });
+  add_op(
+      cases, "adaptive_avg_pool2d to 1 x 1", times(sizes[0]), 0, sizes,
+      [](Ours in) { return tern::adaptive_avg_pool2d(in[0], 1); },
+      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], 1); });
+  add_op(
+      cases, "adaptive_avg_pool2d to 7 x 7", times(sizes[0]), 0, sizes,
+      [](Ours in) { return tern::adaptive_avg_pool2d(in[0], 7); },
+      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], 7); });
+}
+
 /// In training.
 struct BatchNorm {
   BatchNorm(int64_t C, int64_t hw) : s{.N = N, .C = C, .HW = hw * hw}, HW(hw) {}
@@ -273,6 +378,75 @@ void add_batch_norm_max_pool(std::vector<Case>& cases, int64_t C, int64_t HW) {
   cases.push_back({"batch_norm2d_max_pool2d, tanh", times({N, C, HW, HW}), 0, make});
 }
 
+/// Layer normalisation of rows [rows, n], or where there are groups group normalisation of images [N, n, hw, hw].
+struct GroupNorm {
+  GroupNorm(int64_t rows, int64_t n, int64_t groups, int64_t hw)
+      : s{.N = rows, .groups = groups, .channels = n / groups, .run = hw * hw},
+        sizes(hw > 1 ? std::vector<int64_t>{rows, n, hw, hw} : std::vector<int64_t>{rows, n}) {}
+
+  std::tuple<at::Tensor, at::Tensor, at::Tensor> torch() const {
+    if (s.run == 1) return at::native_layer_norm(x, {s.n()}, w, b, s.eps);
+    return at::native_group_norm(x, w, b, s.N, w.numel(), s.run, s.groups, s.eps);
+  }
+
+  GroupNormShape s;
+  std::vector<int64_t> sizes;
+  at::Tensor x = at::randn(sizes), w = at::randn({sizes[1]}), b = at::randn({sizes[1]});
+};
+
+void add_group_norm(std::vector<Case>& cases, int64_t rows, int64_t n, int64_t groups = 1, int64_t hw = 1) {
+  const auto forward = [=] {
+    const GroupNorm g(rows, n, groups, hw);
+    const auto ours = [g] {
+      const tern::Tensor y = like(g.x), statistics = tern::empty({2 * g.s.rows()}, {.dtype = tern::DType::float64});
+      auto* const mean = statistics.data<double>();
+      kernels().group_norm(g.s, data(g.x), data(g.w), data(g.b), mean, mean + g.s.rows(), data(y));
+      return std::vector{y};
+    };
+    const auto theirs = [g] { return std::vector{std::get<0>(g.torch())}; };
+    return Pair{ours, theirs};
+  };
+  const auto gradient = [=] {
+    const GroupNorm g(rows, n, groups, hw);
+    const auto [y, mean, invstd] = g.torch();
+    const at::Tensor dy = at::randn_like(y), wide_mean = mean.to(at::kDouble), wide_invstd = invstd.to(at::kDouble);
+    const auto ours = [=] {
+      const tern::Tensor dx = like(g.x), dw = like(g.w), db = like(g.w);
+      kernels().group_norm_backward(g.s, data(g.x), data(g.w), wide_mean.data_ptr<double>(),
+                                    wide_invstd.data_ptr<double>(), data(dy), data(dx), data(dw), data(db));
+      return std::vector{dx, dw, db};
+    };
+    const auto theirs = [=, mean = mean, invstd = invstd] {
+      const auto [dx, dw, db] =
+          g.s.run == 1 ? at::native_layer_norm_backward(dy, g.x, {g.s.n()}, mean, invstd, g.w, g.b, {true, true, true})
+                       : at::native_group_norm_backward(dy, g.x, mean, invstd, g.w, g.s.N, g.w.numel(), g.s.run,
+                                                        g.s.groups, {true, true, true});
+      return std::vector{dx, dw, db};
+    };
+    return Pair{ours, theirs};
+  };
+  const char* const name = hw == 1 ? "layer_norm" : "group_norm";
+  const std::string shape = times(GroupNorm(rows, n, groups, hw).sizes);
+  cases.push_back({name, shape, 0, forward});
+  cases.push_back({std::string(name) + ", gradient", shape, 0, gradient});
+}
+
+/// The gradient by a table of `num` rows, `count` of which, chosen at random, were looked up.
+void add_embedding(std::vector<Case>& cases, int64_t num, int64_t dim, int64_t count) {
+  const auto gradient = [=] {
+    const at::Tensor index = at::randint(num, {count}, at::kLong), dy = at::randn({count, dim});
+    const auto ours = [=] {
+      const tern::Tensor dx = tern::empty({num, dim});
+      cpu_backend().array(float{}).index_select_backward({.n = num, .inner = dim}, count, index.data_ptr<int64_t>(),
+                                                         data(dy), data(dx));
+      return std::vector{dx};
+    };
+    const auto theirs = [=] { return std::vector{at::embedding_dense_backward(dy, index, num, -1, false)}; };
+    return Pair{ours, theirs};
+  };
+  cases.push_back({"embedding, gradient", times({count}) + " of " + times({num, dim}), 0, gradient});
+}
+
 /// The products of a layer without bias: its result, and the gradients by its input and its weight.
 void add_linear(std::vector<Case>& cases, int64_t in, int64_t out) {
   const auto add = [&](const char* kernel, const MatmulShape& s) {
@@ -335,11 +509,11 @@ void add_sgd(std::vector<Case>& cases, const char* net, const std::vector<int64_
       std::copy_n(data(params.back()), size, data(copies.back()));
     }
     const auto ours = [=] {
-      std::vector<SgdParam<float>> updates;
+      std::vector<OptimizerParam<float>> updates;
       for (std::size_t i = 0; i < copies.size(); ++i) {
-        updates.push_back({copies[i].numel(), data(copies[i]), data(grads[i]), nullptr, false});
+        updates.push_back({copies[i].numel(), data(copies[i]), data(grads[i]), {}});
       }
-      kernels().sgd_step({1e-2, 0, 0, 0, false}, updates);
+      kernels().optimizer_step({.op = OptimizerOp::sgd, .lr = 1e-2}, updates);
       return copies;
     };
     const auto theirs = [=] {
@@ -349,6 +523,89 @@ void add_sgd(std::vector<Case>& cases, const char* net, const std::vector<int64_
     return Pair{ours, theirs};
   };
   cases.push_back({"SGD", net, 0, make});
+}
+
+/// Both sides with autograd: the outputs are y and the gradients by q, k and v. PyTorch 1.13 composes it.
+void add_attention(std::vector<Case>& cases, int64_t L, bool is_causal) {
+  constexpr int64_t batch = 4, heads = 8, E = 64;
+  const auto make = [=] {
+    std::vector<at::Tensor> leaves;
+    for (int i = 0; i < 3; ++i) leaves.push_back(at::randn({batch, heads, L, E}));
+    const at::Tensor dy = at::randn({batch, heads, L, E}), mask = at::ones({L, L}).tril().logical_not();
+    const auto ours = [=] {
+      std::vector<tern::Tensor> x;
+      for (const at::Tensor& leaf : leaves) x.push_back(copy(leaf).set_requires_grad());
+      const tern::Tensor y = scaled_dot_product_attention(x[0], x[1], x[2], {}, 0, is_causal);
+      y.backward(copy(dy));
+      return std::vector{y, x[0].grad(), x[1].grad(), x[2].grad()};
+    };
+    const auto theirs = [=] {
+      const at::AutoGradMode recorded(true);
+      std::vector<at::Tensor> x;
+      for (const at::Tensor& leaf : leaves) x.push_back(leaf.clone().set_requires_grad(true));
+      at::Tensor scores = at::matmul(x[0] / std::sqrt(static_cast<double>(E)), x[1].transpose(-2, -1));
+      if (is_causal) scores = scores.masked_fill(mask, -std::numeric_limits<double>::infinity());
+      const at::Tensor y = at::matmul(at::softmax(scores, -1), x[2]);
+      y.backward(dy.clone());
+      return std::vector{y.detach(), x[0].grad(), x[1].grad(), x[2].grad()};
+    };
+    return Pair{ours, theirs};
+  };
+  const double flop = 14.0 * static_cast<double>(batch * heads * L * L * E) / (is_causal ? 2 : 1);
+  cases.push_back({is_causal ? "attention, causal, and gradient" : "attention and gradient",
+                   times({batch, heads, L, E}), flop, make});
+}
+
+/// The outputs are y, and the gradients by the input and the parameters.
+template <class Layer>
+void add_recurrent(std::vector<Case>& cases, const char* name, int64_t sums) {
+  constexpr int64_t T = 64, batch = 32, in = 128, H = 256;
+  const auto make = [=] {
+    const at::Tensor x = at::randn({T, batch, in}), dy = at::randn({T, batch, H});
+    const std::vector<at::Tensor> parameters{at::randn({sums * H, in}) / 16, at::randn({sums * H, H}) / 16,
+                                             at::randn({sums * H}) / 16, at::randn({sums * H}) / 16};
+    const auto layer = std::make_shared<Layer>(tern::RNNBase::Options{.input_size = in, .hidden_size = H});
+    {
+      const tern::NoGradGuard no_grad;
+      for (std::size_t i = 0; i < 4; ++i) layer->parameters()[i].copy_(copy(parameters[i]));
+    }
+    const auto ours = [=] {
+      layer->zero_grad();
+      const tern::Tensor input = copy(x).set_requires_grad();
+      const tern::Tensor y = (*layer)(input).output;
+      y.backward(copy(dy));
+      std::vector<tern::Tensor> all{y, input.grad()};
+      for (const tern::Tensor& p : layer->parameters()) all.push_back(p.grad());
+      return all;
+    };
+    const auto theirs = [=] {
+      const at::AutoGradMode recorded(true);
+      const at::Tensor input = x.clone().set_requires_grad(true), state = at::zeros({1, batch, H});
+      std::vector<at::Tensor> leaves;
+      for (const at::Tensor& p : parameters) leaves.push_back(p.detach().set_requires_grad(true));
+      const at::Tensor y = sums == 4
+                               ? std::get<0>(at::lstm(input, {state, state}, leaves, true, 1, 0, true, false, false))
+                               : std::get<0>(at::gru(input, state, leaves, true, 1, 0, true, false, false));
+      y.backward(dy.clone());
+      std::vector<at::Tensor> all{y.detach(), input.grad()};
+      for (const at::Tensor& p : leaves) all.push_back(p.grad());
+      return all;
+    };
+    return Pair{ours, theirs};
+  };
+  const double flop = 6.0 * static_cast<double>(T * batch * sums * H * (in + H));
+  cases.push_back(
+      {std::string(name) + " and gradient", times({T, batch, in}) + " to " + std::to_string(H), flop, make});
+}
+
+void add_batched_product(std::vector<Case>& cases, int64_t batch, int64_t m, int64_t k, int64_t n) {
+  const auto make = [=] {
+    const at::Tensor a = at::randn({batch, m, k}), b = at::randn({batch, k, n});
+    const tern::Tensor our_a = copy(a), our_b = copy(b);
+    return Pair{[=] { return std::vector{bmm(our_a, our_b)}; }, [=] { return std::vector{at::bmm(a, b)}; }};
+  };
+  cases.push_back({"bmm", times({batch, m, k}) + " by " + times({batch, k, n}),
+                   2.0 * static_cast<double>(batch * m * k * n), make});
 }
 
 std::vector<Case> all_cases() {
@@ -382,6 +639,28 @@ std::vector<Case> all_cases() {
   add_addition(cases, {N, 128, 16, 16});
   add_max_pool(cases, 64, 32);
   add_cross_entropy(cases, 10);
+  // Sequences
+  add_batched_product(cases, 32, 128, 64, 128);
+  add_batched_product(cases, 512, 16, 16, 16);
+  for (const int64_t L : {128, 512}) {
+    add_attention(cases, L, false);
+    add_attention(cases, L, true);
+  }
+  add_recurrent<tern::LSTM>(cases, "LSTM", 4);
+  add_recurrent<tern::GRU>(cases, "GRU", 3);
+  // Decoders, and other poolings
+  add_transposed(cases, 64, 32, 16, 4, 1);
+  add_transposed(cases, 128, 64, 8, 4, 1);
+  add_transposed(cases, 64, 32, 16, 2, 0);
+  add_interpolate(cases, 32, 16);
+  add_pools(cases, 64, 16);
+  // Transformers
+  add_group_norm(cases, 2048, 256);
+  add_group_norm(cases, 4096, 768);
+  add_group_norm(cases, 1024, 4096);
+  add_group_norm(cases, N, 64, 32, 32);
+  add_group_norm(cases, N, 128, 8, 16);
+  add_embedding(cases, 50'000, 512, 4096);
   return cases;
 }
 

@@ -4,6 +4,7 @@
 #include <tern/core/ops/broadcast.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 
 namespace tern {
@@ -142,6 +143,112 @@ Tensor minimum(const Tensor& x, const Tensor& z) {
         [sa = Saved(a), sb = Saved(b)](const Tensor& g) { return shares(g, *sa, *sb, gt(*sa, *sb), lt(*sa, *sb)); });
   });
 }
+
+namespace {
+
+/// The gradients by a and b, of y's shape, where `need` asks for them.
+using GradientsOfTwo = Grads (*)(const Tensor& g, const Tensor& a, const Tensor& b, bool need_a, bool need_b);
+
+Tensor function(const char* name, BinaryOp op, const Tensor& x, const Tensor& z, DType at_least, GradientsOfTwo f) {
+  return promoted(name, x, z, at_least, [&](const Tensor& a, const Tensor& b) {
+    const bool need_a = a.requires_grad(), need_b = b.requires_grad();
+    return record(name, {a, b}, binary(name, op, a, b),
+                  [f, need_a, need_b, sa = Saved(a), sb = Saved(b)](const Tensor& g) {
+                    Grads grads = f(g, *sa, *sb, need_a, need_b);
+                    if (need_a) grads[0] = sum_to(grads[0], (*sa).shape());
+                    if (need_b) grads[1] = sum_to(grads[1], (*sb).shape());
+                    return grads;
+                  });
+  });
+}
+
+/// The same with a number for b, where the gradient is y's.
+Tensor function(const char* name, BinaryOp op, const Tensor& x, Scalar b) {
+  return promoted(x, b, DType::uint8, [&](const Tensor& a) {
+    return record(name, {a}, binary(op, a, b), [](const Tensor& g) { return g; });
+  });
+}
+
+}  // namespace
+
+Tensor pow(const Tensor& x, const Tensor& exponent) {
+  return function("pow", BinaryOp::pow, x, exponent, DType::uint8,
+                  [](const Tensor& g, const Tensor& a, const Tensor& b, bool need_a, bool need_b) {
+                    Grads grads{Tensor(), Tensor()};
+                    if (need_a) {
+                      const Tensor of_a = g * (b * pow(a, b - 1));
+                      grads[0] = masked_fill(of_a, eq(b, 0).expand(of_a.shape()), 0);
+                    }
+                    if (need_b) {
+                      const Tensor of_b = g * (pow(a, b) * log(a));
+                      grads[1] = masked_fill(of_b, eq(a, 0) * ge(b, 0), 0);
+                    }
+                    return grads;
+                  });
+}
+
+Tensor atan2(const Tensor& x, const Tensor& z) {
+  return function("atan2", BinaryOp::atan2, x, z, DType::float32,
+                  [](const Tensor& g, const Tensor& a, const Tensor& b, bool need_a, bool need_b) {
+                    const Tensor by = g / (a * a + b * b);
+                    return Grads{need_a ? by * b : Tensor(), need_b ? -(by * a) : Tensor()};
+                  });
+}
+
+Tensor hypot(const Tensor& x, const Tensor& z) {
+  return function("hypot", BinaryOp::hypot, x, z, DType::float32,
+                  [](const Tensor& g, const Tensor& a, const Tensor& b, bool need_a, bool need_b) {
+                    const Tensor y = hypot(a, b);
+                    return Grads{need_a ? g * (a / y) : Tensor(), need_b ? g * (b / y) : Tensor()};
+                  });
+}
+
+Tensor fmod(const Tensor& x, const Tensor& z) {
+  return function("fmod", BinaryOp::fmod, x, z, DType::uint8,
+                  [](const Tensor& g, const Tensor& a, const Tensor& b, bool, bool need_b) {
+                    return Grads{g, need_b ? -(g * trunc(a / b)) : Tensor()};
+                  });
+}
+
+Tensor remainder(const Tensor& x, const Tensor& z) {
+  return function("remainder", BinaryOp::remainder, x, z, DType::uint8,
+                  [](const Tensor& g, const Tensor& a, const Tensor& b, bool, bool need_b) {
+                    return Grads{g, need_b ? -(g * floor_divide(a, b)) : Tensor()};
+                  });
+}
+
+Tensor floor_divide(const Tensor& x, const Tensor& z) {
+  return promoted("floor_divide", x, z, DType::uint8, [](const Tensor& a, const Tensor& b) {
+    return binary("floor_divide", BinaryOp::floor_divide, a, b);
+  });
+}
+
+Tensor pow(Scalar a, const Tensor& x) {
+  return promoted(x, a, DType::uint8, [&](const Tensor& b) {
+    const Tensor y = binary(BinaryOp::pow, a, b);
+    return record("pow", {b}, y, [a = a.to<double>(), b = Saved(b), y = Saved(y)](const Tensor& g) {
+      const Tensor of_b = g * (*y * std::log(a));
+      return a == 0 ? masked_fill(of_b, ge(*b, 0), 0) : of_b;
+    });
+  });
+}
+
+Tensor fmod(const Tensor& a, Scalar b) { return function("fmod", BinaryOp::fmod, a, b); }
+Tensor remainder(const Tensor& a, Scalar b) { return function("remainder", BinaryOp::remainder, a, b); }
+
+Tensor floor_divide(const Tensor& x, Scalar b) {
+  return promoted(x.detach(), b, DType::uint8, [&](const Tensor& a) { return binary(BinaryOp::floor_divide, a, b); });
+}
+
+Tensor lerp(const Tensor& a, const Tensor& b, double weight) {
+  return weight < 0.5 ? a + (b - a) * weight : b - (b - a) * (1 - weight);
+}
+
+Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& weight) { return a + weight * (b - a); }
+
+Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) { return x + a * b * value; }
+
+Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) { return x + a / b * value; }
 
 Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }

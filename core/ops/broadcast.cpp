@@ -60,15 +60,6 @@ void binary_into(kernels::BinaryOp op, Scalar a, const Tensor& b, const Tensor& 
   for_array(y, [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.to<T>(), b.data<T>(), y.data<T>()); });
 }
 
-Tensor masked_fill(const Tensor& in, const Tensor& in_mask, Scalar value) {
-  NoGradGuard no_grad;
-  const Tensor x = in.contiguous(), mask = in_mask.contiguous(), y = empty_like(x);
-  for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
-    k.masked_fill(x.numel(), mask.data<std::uint8_t>(), value.to<T>(), x.data<T>(), y.data<T>());
-  });
-  return y;
-}
-
 void copy_into(const Tensor& source, const Tensor& target) {
   const kernels::Strided walk = broadcast_walk(source, target, target.shape());
   for_array(target, [&]<class T>(kernels::ArrayKernels<T>& k) { k.copy(walk, source.data<T>(), target.data<T>()); });

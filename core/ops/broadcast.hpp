@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tern/core/tensor.hpp>
+#include <tern/core/ops.hpp>
 
 namespace tern {
 
@@ -16,9 +16,8 @@ void binary_into(kernels::BinaryOp op, const Tensor& a, const Tensor& b, const T
 void binary_into(kernels::BinaryOp op, const Tensor& a, Scalar b, const Tensor& y);
 void binary_into(kernels::BinaryOp op, Scalar a, const Tensor& b, const Tensor& y);
 
-/// x with `value` where mask, uint8 of x's shape, is not 0, without recording. Gradients that a comparison takes away
-/// go through this: a product with 0 would make NaN of an infinite one.
-Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
+/// g times the slope of the activation that gave y, in ops: for gradients in a pass with create_graph.
+Tensor activation_gradient(Activation activation, const Tensor& y, const Tensor& g);
 
 /// target[...] = source[...], of one shape, dtype and device, without recording.
 void copy_into(const Tensor& source, const Tensor& target);

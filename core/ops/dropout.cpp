@@ -6,10 +6,11 @@
 namespace tern {
 namespace {
 
+/// The mask is linear, and its own gradient.
 Tensor masked(const char* name, const kernels::DropoutShape& s, kernels::PhiloxState state, const Tensor& in) {
   const Tensor x = in.contiguous(), y = empty_like(x);
   for_floating(name, x, [&]<class T>(kernels::FloatKernels<T>& k) { k.dropout(s, state, x.data<T>(), y.data<T>()); });
-  return y;
+  return record(name, {x}, y, [=](const Tensor& g) { return masked(name, s, state, g); });
 }
 
 Tensor grouped_dropout(const char* name, const Tensor& x, std::int64_t group, double p, bool training,
@@ -19,8 +20,7 @@ Tensor grouped_dropout(const char* name, const Tensor& x, std::int64_t group, do
   if (!training || p == 0 || x.numel() == 0) return x;
   const kernels::DropoutShape s{.n = x.numel(), .group = group, .p = p};
   const kernels::PhiloxState state = generator.state();
-  const Tensor y =
-      record(name, {x}, masked(name, s, state, x), [=](const Tensor& g) { return masked(name, s, state, g); });
+  const Tensor y = masked(name, s, state, x);
   generator.advance(static_cast<std::uint64_t>(s.n / s.group));  // last, when nothing can fail any more
   return y;
 }
@@ -38,8 +38,10 @@ Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
 
 Tensor dropout2d(const Tensor& x, double p, bool training, Generator& generator) {
   check_defined("dropout2d", "x", x);
-  check(x.dim() == 4, "dropout2d: input {}, expected [N, C, H, W]", x.shape());
-  return grouped_dropout("dropout2d", x, x.size(2) * x.size(3), p, training, generator);
+  check(x.dim() >= 2, "dropout2d: input {}, expected [N, C, ...]", x.shape());
+  std::int64_t channel = 1;
+  for (int d = 2; d < x.dim(); ++d) channel *= x.size(d);
+  return grouped_dropout("dropout2d", x, channel, p, training, generator);
 }
 
 }  // namespace tern

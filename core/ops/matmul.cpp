@@ -1,54 +1,145 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/broadcast.hpp>
+
+#include <span>
 
 namespace tern {
 namespace {
 
-/// y[i] = op(a[i]) op(b[i]) for batches of matrices, op being transposition where asked for.
-Tensor product(const Tensor& in_a, bool trans_a, const Tensor& in_b, bool trans_b) {
-  const Tensor a = in_a.contiguous(), b = in_b.contiguous();
-  kernels::MatmulShape s;
-  s.batch = a.size(0);
-  s.m = a.size(trans_a ? 2 : 1);
-  s.k = a.size(trans_a ? 1 : 2);
-  s.n = b.size(trans_b ? 1 : 2);
-  s.trans_a = trans_a;
-  s.trans_b = trans_b;
-  const Tensor y = empty({s.batch, s.m, s.n}, {.dtype = a.dtype(), .device = a.device()});
-  for_floating("matmul", a,
-               [&]<class T>(kernels::FloatKernels<T>& k) { k.matmul(s, a.data<T>(), b.data<T>(), y.data<T>()); });
+/// A batch of matrices as a kernel takes it: dense, or dense once transposed.
+struct Matrices {
+  explicit Matrices(const Tensor& x) : dense(x) {
+    if (x.is_contiguous()) return;
+    dense = x.transpose(1, 2);
+    trans = dense.is_contiguous();
+    if (!trans) dense = x.contiguous();
+  }
+
+  Tensor dense;
+  bool trans = false;
+};
+
+/// y[i] = a[i] b[i] for batches of matrices.
+Tensor product(const Tensor& in_a, const Tensor& in_b) {
+  const Matrices a(in_a), b(in_b);
+  const kernels::MatmulShape s{.batch = in_a.size(0),
+                               .m = in_a.size(1),
+                               .n = in_b.size(2),
+                               .k = in_a.size(2),
+                               .trans_a = a.trans,
+                               .trans_b = b.trans};
+  const Tensor y = empty({s.batch, s.m, s.n}, {.dtype = in_a.dtype(), .device = in_a.device()});
+  for_floating("matmul", y, [&]<class T>(kernels::FloatKernels<T>& k) {
+    k.matmul(s, a.dense.data<T>(), b.dense.data<T>(), y.data<T>());
+  });
   return y;
 }
 
 /// a b for batches of matrices.
 Tensor recorded_product(const Tensor& a, const Tensor& b) {
   const bool need_a = a.requires_grad(), need_b = b.requires_grad();
-  return record("matmul", {a, b}, product(a, false, b, false),
+  Tensor y;
+  {
+    NoGradGuard no_grad;
+    y = product(a, b);
+  }
+  return record("matmul", {a, b}, y,
                 [need_a, need_b, a = Saved(need_b ? a : Tensor()), b = Saved(need_a ? b : Tensor())](const Tensor& g) {
                   Grads grads{Tensor(), Tensor()};
-                  if (need_a) grads[0] = product(g, false, *b, true);
-                  if (need_b) grads[1] = product(*a, true, g, false);
+                  if (need_a) grads[0] = recorded_product(g, (*b).transpose(1, 2));
+                  if (need_b) grads[1] = recorded_product((*a).transpose(1, 2), g);
                   return grads;
                 });
 }
 
+/// Throws unless both are defined, of one dtype and device, and of so many dimensions.
+void check_matrices(const char* op, const Tensor& a, const Tensor& b, int dims_a, int dims_b) {
+  check_defined(op, "a", a);
+  check_defined(op, "b", b);
+  check_alike(op, a, b);
+  check(a.dim() == dims_a && b.dim() == dims_b, "{}: shapes {} and {}, expected {} and {} dimensions", op, a.shape(),
+        b.shape(), dims_a, dims_b);
+}
+
+/// beta input + alpha product.
+Tensor scaled_sum(const char* op, const Tensor& input, const Tensor& product, Scalar beta, Scalar alpha) {
+  check_defined(op, "input", input);
+  check_alike(op, input, product);
+  check(broadcast_shapes(op, input.shape(), product.shape()) == product.shape(),
+        "{}: input {} and a product {}, expected an input that broadcasts to it", op, input.shape(), product.shape());
+  const Tensor scaled = alpha.to<double>() == 1 ? product : product * alpha;
+  if (beta.to<double>() == 0) return scaled;
+  return (beta.to<double>() == 1 ? input : input * beta) + scaled;
+}
+
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b) {
-  check_defined("matmul", "a", a);
-  check_defined("matmul", "b", b);
-  check_alike("matmul", a, b);
-  check((a.dim() == 2 || a.dim() == 3) && (b.dim() == 2 || b.dim() == 3),
-        "matmul: shapes {} and {}, expected 2 or 3 dimensions", a.shape(), b.shape());
-  check(a.size(-1) == b.size(-2), "matmul: shapes {} and {}: {} columns against {} rows", a.shape(), b.shape(),
-        a.size(-1), b.size(-2));
-  if (a.dim() == 2 && b.dim() == 2) return recorded_product(a.unsqueeze(0), b.unsqueeze(0)).squeeze(0);
-  const Tensor batch_a = a.dim() == 3 ? a : a.unsqueeze(0), batch_b = b.dim() == 3 ? b : b.unsqueeze(0);
-  const std::int64_t batch = a.dim() == 3 ? a.size(0) : b.size(0);
-  check(b.dim() == 2 || b.size(0) == batch, "matmul: shapes {} and {}: batches of {} and {}", a.shape(), b.shape(),
-        batch_a.size(0), batch_b.size(0));
-  return recorded_product(batch_a.expand({batch, -1, -1}), batch_b.expand({batch, -1, -1}));
+Tensor matmul(const Tensor& in_a, const Tensor& in_b) {
+  check_defined("matmul", "a", in_a);
+  check_defined("matmul", "b", in_b);
+  check_alike("matmul", in_a, in_b);
+  check(in_a.dim() > 0 && in_b.dim() > 0, "matmul: shapes {} and {}, expected one dimension or more", in_a.shape(),
+        in_b.shape());
+  const Tensor a = in_a.dim() == 1 ? in_a.unsqueeze(0) : in_a, b = in_b.dim() == 1 ? in_b.unsqueeze(1) : in_b;
+  const std::int64_t m = a.size(-2), k = a.size(-1), n = b.size(-1);
+  check(b.size(-2) == k, "matmul: shapes {} and {}: {} columns against {} rows", in_a.shape(), in_b.shape(), k,
+        b.size(-2));
+  const auto before_matrix = [](const Tensor& x) { return Shape(std::span(x.shape().begin(), x.shape().end() - 2)); };
+  const auto with = [](Shape shape, std::initializer_list<std::int64_t> sizes) {
+    for (const std::int64_t size : sizes) shape.push_back(size);
+    return shape;
+  };
+  const Shape batch_b = before_matrix(b), batch = broadcast_shapes("matmul", before_matrix(a), batch_b);
+  const std::int64_t count = batch.numel();
+  Tensor y;
+  if (batch_b.numel() == 1) {  // one matrix on the right: all rows on the left are one matrix
+    y = recorded_product(a.reshape({1, count * m, k}), b.reshape({1, k, n}));
+  } else {
+    y = recorded_product(a.expand(with(batch, {m, k})).reshape({count, m, k}),
+                         b.expand(with(batch, {k, n})).reshape({count, k, n}));
+  }
+  Shape shape = batch;
+  if (in_a.dim() > 1) shape.push_back(m);
+  if (in_b.dim() > 1) shape.push_back(n);
+  return y.reshape(shape);
+}
+
+Tensor mm(const Tensor& a, const Tensor& b) {
+  check_matrices("mm", a, b, 2, 2);
+  return matmul(a, b);
+}
+
+Tensor bmm(const Tensor& a, const Tensor& b) {
+  check_matrices("bmm", a, b, 3, 3);
+  check(a.size(0) == b.size(0), "bmm: shapes {} and {}, expected one batch", a.shape(), b.shape());
+  return matmul(a, b);
+}
+
+Tensor mv(const Tensor& a, const Tensor& b) {
+  check_matrices("mv", a, b, 2, 1);
+  return matmul(a, b);
+}
+
+Tensor dot(const Tensor& a, const Tensor& b) {
+  check_matrices("dot", a, b, 1, 1);
+  return matmul(a, b);
+}
+
+Tensor outer(const Tensor& a, const Tensor& b) {
+  check_defined("outer", "a", a);
+  check_defined("outer", "b", b);
+  check(a.dim() == 1 && b.dim() == 1, "outer: shapes {} and {}, expected vectors", a.shape(), b.shape());
+  return a.unsqueeze(1) * b;
+}
+
+Tensor addmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  return scaled_sum("addmm", input, mm(a, b), beta, alpha);
+}
+
+Tensor baddbmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  return scaled_sum("baddbmm", input, bmm(a, b), beta, alpha);
 }
 
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Activation activation) {
@@ -75,6 +166,12 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Act
   return record("linear", {x, w, b}, y,
                 [=, x_shape = x.shape(), x = Saved(need_w ? x : Tensor()), w = Saved(need_x ? w : Tensor()),
                  y = Saved(activation != Activation::none ? y : Tensor())](const Tensor& gradient) {
+                  if (is_grad_enabled()) {
+                    const Tensor dz = activation_gradient(s.activation, *y, gradient).reshape({s.rows, s.out});
+                    return Grads{need_x ? matmul(dz, *w).reshape(x_shape) : Tensor(),
+                                 need_w ? matmul(dz.t(), (*x).reshape({s.rows, s.in})) : Tensor(),
+                                 need_b ? dz.sum({0}) : Tensor()};
+                  }
                   const Tensor g = gradient.contiguous();
                   const TensorOptions like{.dtype = g.dtype(), .device = g.device()};
                   Grads grads{need_x ? empty(x_shape, like) : Tensor(), need_w ? empty({out, in}, like) : Tensor(),

@@ -122,6 +122,25 @@ Tensor Tensor::t() const {
   return transpose(0, 1);
 }
 
+Tensor Tensor::T() const {
+  Shape dims;
+  for (int d = dim() - 1; d >= 0; --d) dims.push_back(d);
+  return permute(dims);
+}
+
+namespace {
+
+/// A tensor of that shape with x where narrow() would show it, else zeros: the gradient of narrow.
+Tensor widened(const Tensor& x, const Shape& shape, int dim, std::int64_t start) {
+  const Tensor y = zeros(shape, {.dtype = x.dtype(), .device = x.device()});
+  const std::int64_t length = x.shape()[dim];
+  copy_into(x, y.narrow(dim, start, length));
+  return record("narrow_backward", {x}, y,
+                [dim, start, length](const Tensor& g) { return g.narrow(dim, start, length); });
+}
+
+}  // namespace
+
 Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length) const {
   const int d = existing_dim("narrow", dim, this->dim());
   check(start >= 0 && length >= 0 && start <= shape()[d] - length,
@@ -132,11 +151,7 @@ Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length)
   // What has no elements lies where it did: there may be nothing where it would begin.
   const std::int64_t begin = part.numel() == 0 ? 0 : start * strides()[d];
   return record("narrow", {*this}, as_strided(part, strides(), storage_offset() + begin),
-                [from = shape(), d, start, length](const Tensor& g) {
-                  const Tensor dx = zeros(from, {.dtype = g.dtype(), .device = g.device()});
-                  copy_into(g, dx.narrow(d, start, length));
-                  return dx;
-                });
+                [from = shape(), d, start](const Tensor& g) { return widened(g, from, d, start); });
 }
 
 Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
@@ -144,6 +159,16 @@ Tensor Tensor::select(std::int64_t dim, std::int64_t index) const {
   check(-shape()[d] <= index && index < shape()[d], "select: index {} of dimension {} of shape {}, expected {} to {}",
         index, d, shape(), -shape()[d], shape()[d] - 1);
   return narrow(d, index < 0 ? index + shape()[d] : index, 1).squeeze(d);
+}
+
+Tensor Tensor::squeeze() const {
+  Shape shape, strides;
+  for (int d = 0; d < dim(); ++d) {
+    if (this->shape()[d] == 1) continue;
+    shape.push_back(this->shape()[d]);
+    strides.push_back(this->strides()[d]);
+  }
+  return shape.size() == dim() ? *this : viewed("squeeze", *this, shape, strides);
 }
 
 Tensor Tensor::squeeze(std::int64_t dim) const {

@@ -1,7 +1,8 @@
 #include <birds_vs_planes/commands.hpp>
 #include <birds_vs_planes/console.hpp>
-#include <birds_vs_planes/layer_table.hpp>
 #include <birds_vs_planes/saved_model.hpp>
+
+#include <tern/layers/summary.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -16,17 +17,17 @@ void info(const Options& options) {
       options.load ? load_model(options.model, *options.load) : fresh_model(options.model.value_or("net"));
   const tern::Tensor x = tern::zeros({1, 3, 32, 32});
   const std::int64_t parameters = model.module->num_parameters();
-  const std::vector<LayerRow> rows = layer_rows(std::move(model.module), x);
+  const std::vector<tern::LayerRow> rows = layer_rows(*model.module, [&] { (*model.module)(x); });
 
   console.result("model: {}", model.name);
   for (const auto& [key, value] : model.metadata) {
     if (key != "model") console.result("{}: {}", key, value);
   }
-  const std::string table = layer_table(rows, x.shape());
+  const std::string table = layer_table(rows, x.shape(), parameters);
   console.drawing(table.substr(0, table.size() - 1));
 
   json layers = json::array();
-  for (const LayerRow& row : rows) {
+  for (const tern::LayerRow& row : rows) {
     json output = json::array();
     for (int i = 0; i < row.output.size(); ++i) output.push_back(row.output[i]);
     layers.push_back({{"name", row.name},

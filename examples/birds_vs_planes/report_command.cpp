@@ -12,6 +12,7 @@
 #include <tern/core/check.hpp>
 #include <tern/core/file.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/layers/summary.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -43,7 +44,8 @@ json curves(const std::string& file) {
 
 json layers(const Options& options) {
   json all = json::array();
-  for (const LayerRow& row : layer_rows(load_model(options.model, *options.load).module, tern::zeros({1, 3, 32, 32}))) {
+  const std::unique_ptr<tern::Module> model = load_model(options.model, *options.load).module;
+  for (const tern::LayerRow& row : tern::layer_rows(*model, [&] { (*model)(tern::zeros({1, 3, 32, 32})); })) {
     all.push_back({{"name", row.name.substr(row.name.rfind('.') + 1)},
                    {"depth", std::count(row.name.begin(), row.name.end(), '.')},
                    {"kind", row.kind},

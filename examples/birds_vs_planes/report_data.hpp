@@ -1,7 +1,6 @@
 #pragma once
 
 #include <birds_vs_planes/history.hpp>
-#include <birds_vs_planes/layer_table.hpp>
 #include <birds_vs_planes/saved_model.hpp>
 
 #include <tern/core/device.hpp>

@@ -8,6 +8,7 @@
 
 #include <tern/kernels/backend.hpp>
 #include <tern/kernels/error.hpp>
+#include <tern/kernels/optim.hpp>
 #ifdef TERN_CUDA_EMULATED
 #include <tern/kernels/cuda/emulator/emulator.hpp>
 #endif
@@ -182,6 +183,25 @@ void add_pools(std::vector<Case>& cases, Numbers& numbers, int64_t C, int64_t si
       [=](auto& c) { c.kernels().avg_pool2d_backward(s, c.in(dy), c.out(n_x)); });
 }
 
+/// Twice as large each way.
+void add_interpolate(std::vector<Case>& cases, Numbers& numbers) {
+  const Interpolate2dShape s{.N = batch * 16,
+                             .H = 16,
+                             .W = 16,
+                             .P = 32,
+                             .Q = 32,
+                             .linear = true,
+                             .scale_h = 0.5,
+                             .scale_w = 0.5,
+                             .outer = 0.5,
+                             .inner = 0.5};
+  const int64_t n_x = s.N * s.H * s.W, n_y = s.N * s.P * s.Q;
+  const std::vector<float> x = numbers.floats(n_x), dy = numbers.floats(n_y);
+  add(cases, "interpolate2d, linear", [=](auto& c) { c.kernels().interpolate2d(s, c.in(x), c.out(n_y)); });
+  add(cases, "interpolate2d_backward, linear",
+      [=](auto& c) { c.kernels().interpolate2d_backward(s, c.in(dy), c.out(n_x)); });
+}
+
 void add_elementwise(std::vector<Case>& cases, Numbers& numbers) {
   const int64_t n = batch * 16 * 32 * 32;
   const std::vector<float> x = numbers.floats(n), dy = numbers.floats(n);
@@ -257,6 +277,31 @@ void add_batch_norm2d(std::vector<Case>& cases, Numbers& numbers) {
   });
 }
 
+/// Forward, and from its statistics the gradient.
+void add_group_norm(std::vector<Case>& cases, Numbers& numbers, const char* name, const GroupNormShape& s) {
+  const int64_t n = s.rows() * s.n(), C = s.groups * s.channels;
+  const std::vector<float> x = numbers.floats(n), dy = numbers.floats(n), weight = numbers.floats(C),
+                           bias = numbers.floats(C);
+  add(cases, name, [=](auto& c) {
+    double *mean = c.template out<double>(s.rows()), *invstd = c.template out<double>(s.rows());
+    const auto *in = c.in(x), *w = c.in(weight);
+    c.kernels().group_norm(s, in, w, c.in(bias), mean, invstd, c.out(n));
+    c.kernels().group_norm_backward(s, in, w, mean, invstd, c.in(dy), c.out(n), c.out(C), c.out(C));
+  });
+}
+
+/// What a step looks up of a table, and the gradient by it.
+void add_embedding(std::vector<Case>& cases, Numbers& numbers) {
+  const ReduceShape table{.n = 5000, .inner = 128};
+  const int64_t count = 2048;
+  const std::vector<float> x = numbers.floats(table.n * table.inner), dy = numbers.floats(count * table.inner);
+  const std::vector<int64_t> index = numbers.indices(count, table.n);
+  add(cases, "embedding and its gradient", [=](auto& c) {
+    c.array_kernels().index_select(table, count, c.in(x), c.in(index), c.out(count * table.inner));
+    c.array_kernels().index_select_backward(table, count, c.in(index), c.in(dy), c.out(table.n * table.inner));
+  });
+}
+
 /// tanh(x w^T + bias), its gradients, and the loss.
 void add_linear(std::vector<Case>& cases, Numbers& numbers) {
   const int64_t in = 512, out = 32, classes = 2;
@@ -277,8 +322,43 @@ void add_linear(std::vector<Case>& cases, Numbers& numbers) {
     c.kernels().cross_entropy(s, c.in(logits), c.in(target), nullptr, c.out(1), c.out(batch * classes));
   });
   add(cases, "max, argmax", [=](auto& c) {
-    c.array_kernels().max({batch, classes, 1}, c.in(logits), c.out(batch), c.template out<int64_t>(batch));
+    c.array_kernels().extreme(Extreme::max, {batch, classes, 1}, c.in(logits), c.out(batch),
+                              c.template out<int64_t>(batch));
   });
+}
+
+/// Between the products of a small transformer and of a recurrent layer, and those of the former.
+void add_sequences(std::vector<Case>& cases, Numbers& numbers) {
+  const AttentionShape s{.B = 16, .L = 64, .S = 64, .E = 32, .V = 32, .scale = 0.1, .dropout_p = 0.1};
+  const int64_t n = s.B * s.L * s.E, rows = s.B * s.L;
+  const std::vector<float> q = numbers.floats(n), k = numbers.floats(n), v = numbers.floats(n), y = numbers.floats(n),
+                           dy = numbers.floats(n), log_sum = numbers.floats(rows, 4, 5);
+  add(cases, "attention", [=](auto& c) {
+    c.kernels().attention(s, {1, 2}, c.in(q), c.in(k), c.in(v), nullptr, c.out(n), c.out(rows));
+  });
+  add(cases, "attention_backward", [=](auto& c) {
+    c.kernels().attention_backward(s, {1, 2}, c.in(q), c.in(k), c.in(v), nullptr, c.in(y), c.in(log_sum), c.in(dy),
+                                   c.out(n), c.out(n), c.out(n));
+  });
+  for (const Cell cell : {Cell::lstm, Cell::gru, Cell::tanh}) {
+    const CellShape step{.cell = cell, .N = batch, .H = 128};
+    const int64_t states = step.N * step.H, sums = states * step.sums(), kept = states * step.kept();
+    const bool is_lstm = cell == Cell::lstm, is_gru = cell == Cell::gru;
+    const std::vector<float> x = numbers.floats(sums), r = numbers.floats(sums), before = numbers.floats(states),
+                             was = numbers.floats(kept, 0, 1), g = numbers.floats(states);
+    add(cases,
+        is_lstm  ? "recurrent_cell, lstm"
+        : is_gru ? "recurrent_cell, gru"
+                 : "recurrent_cell, tanh",
+        [=](auto& c) {
+          c.kernels().recurrent_cell(step, c.in(x), c.in(r), c.in(before), kept > 0 ? c.out(kept) : nullptr,
+                                     c.out(states), is_lstm ? c.out(states) : nullptr);
+        });
+    add(cases, "its gradient", [=](auto& c) {
+      c.kernels().recurrent_cell_backward(step, c.in(was), c.in(before), c.in(before), c.in(g), c.in(g),
+                                          kept > 0 ? c.inout(g) : nullptr, c.out(sums), is_gru ? c.out(sums) : nullptr);
+    });
+  }
 }
 
 /// All parameters of the first model in one step.
@@ -291,19 +371,27 @@ void add_steps(std::vector<Case>& cases, Numbers& numbers) {
     second.push_back(numbers.floats(n, 0.1F, 1));
   }
   add(cases, "sgd_step", [=]<class Real>(Call<Real>& c) {
-    std::vector<SgdParam<Real>> all;
+    std::vector<OptimizerParam<Real>> all;
     for (std::size_t i = 0; i < params.size(); ++i)
-      all.push_back(
-          {static_cast<int64_t>(params[i].size()), c.inout(params[i]), c.in(grads[i]), c.inout(first[i]), false});
-    c.kernels().sgd_step({.lr = 0.01, .momentum = 0.9, .dampening = 0, .weight_decay = 0.001, .nesterov = false}, all);
+      all.push_back({static_cast<int64_t>(params[i].size()), c.inout(params[i]), c.in(grads[i]), {c.inout(first[i])}});
+    c.kernels().optimizer_step({.op = OptimizerOp::sgd, .lr = 0.01, .momentum = 0.9, .weight_decay = 0.001}, all);
   });
   add(cases, "adamw_step", [=]<class Real>(Call<Real>& c) {
-    std::vector<AdamWParam<Real>> all;
+    std::vector<OptimizerParam<Real>> all;
     for (std::size_t i = 0; i < params.size(); ++i)
-      all.push_back({static_cast<int64_t>(params[i].size()), c.inout(params[i]), c.in(grads[i]), c.inout(first[i]),
-                     c.inout(second[i])});
-    c.kernels().adamw_step({.lr = 0.001, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .step = 3},
-                           all);
+      all.push_back({static_cast<int64_t>(params[i].size()),
+                     c.inout(params[i]),
+                     c.in(grads[i]),
+                     {c.inout(first[i]), c.inout(second[i])}});
+    c.kernels().optimizer_step({.op = OptimizerOp::adamw,
+                                .lr = 0.001,
+                                .momentum = 0.9,
+                                .correction1 = 0.271,
+                                .correction2 = 0.002997,
+                                .decay = 0.999,
+                                .eps = 1e-8,
+                                .weight_decay = 0.01},
+                               all);
   });
 }
 
@@ -350,10 +438,15 @@ int main(int argc, char** argv) {
   add_conv2d_max_pool2d(cases, numbers, 16, 16, 8);
   add_pools(cases, numbers, 16, 32);
   add_pools(cases, numbers, 8, 16);
+  add_interpolate(cases, numbers);
   add_elementwise(cases, numbers);
   add_image_batch(cases, numbers);
   add_batch_norm2d(cases, numbers);
+  add_group_norm(cases, numbers, "layer_norm and its gradient", {.N = 1024, .channels = 768});
+  add_group_norm(cases, numbers, "group_norm and its gradient", {.N = 64, .groups = 8, .channels = 4, .run = 256});
+  add_embedding(cases, numbers);
   add_linear(cases, numbers);
+  add_sequences(cases, numbers);
   add_steps(cases, numbers);
 
   int wrong = 0;

@@ -8,6 +8,9 @@
 /// variances", 1979: a mean far from zero costs no digits. Nor does it in the results, which are computed in float: the
 /// mean is taken off in two parts. Planes whose squares no float can hold are summed in double.
 ///
+/// A matrix [N, C], whose planes are of one element, goes by strips of columns, and then by rows: a thread finds the
+/// mean of a few vectors of columns, and then the squares around it, from the cache.
+///
 /// Where windows of 2 x 2 are pooled, the first pass picks their largest elements as well, of a plane in the cache, or
 /// the smallest where the weight is negative: their normalised values are the largest, and x need not be read again.
 /// Which element of a window was picked could only be wrong where rounding makes equal what is not, so the pass keeps
@@ -16,6 +19,7 @@
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
+#include <tern/kernels/cpu/moments.hpp>
 #include <tern/kernels/cpu/pool2d_plane.hpp>
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
@@ -31,21 +35,9 @@
 #define TERN_KERNELS_CPU_BATCH_NORM2D
 namespace tern::kernels {
 
-/// Of some elements x: their mean and the sum of squares around it; and the least difference between a window's element
-/// and a larger one after it.
-struct Moments {
-  double mean = 0, squares = 0;
-  float gap = std::numeric_limits<float>::infinity();
-};
-
 /// The sums of dy and of dy * xhat, with xhat = (x - mean) * invstd.
 struct Slope {
   double dy = 0, product = 0;
-};
-
-/// y = (x - mean) * gain + shift.
-struct Normalization {
-  double mean, gain, shift;
 };
 
 /// The gradient by y = activation(...). y is null where there is none.
@@ -69,102 +61,12 @@ struct InputGradient {
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <tern/kernels/cpu/moments-inl.hpp>
+
 HWY_BEFORE_NAMESPACE();
 namespace tern::kernels {
 namespace HWY_NAMESPACE {
 namespace {
-
-namespace hn = hwy::HWY_NAMESPACE;
-
-using D32 = hn::ScalableTag<float>;
-using D1 = hn::CappedTag<float, 1>;
-
-constexpr int64_t block = 1024;  // elements that are summed in float
-constexpr int unroll = 4;        // covers the latency of an addition
-
-struct Sums {
-  double first, second;
-};
-
-/// Two sums, of several accumulators each.
-template <class D>
-struct TwoSums {
-  hn::Vec<D> first[unroll], second[unroll];
-
-  HWY_INLINE TwoSums() {
-    for (int u = 0; u < unroll; ++u) first[u] = second[u] = hn::Zero(D());
-  }
-  static HWY_INLINE double total(const hn::Vec<D>* v) {
-    return static_cast<double>(hn::GetLane(hn::SumOfLanes(D(), hn::Add(hn::Add(v[0], v[1]), hn::Add(v[2], v[3])))));
-  }
-};
-
-/// The two sums over i in [0, n), n up to a block, that f(d, i, first, second) adds to, as many elements from i on as d
-/// has lanes.
-template <class F>
-HWY_INLINE Sums sum_two(int64_t n, const F& f) {
-  const D32 d;
-  const D1 d1;
-  const int64_t lanes = hn::Lanes(d);
-  TwoSums<D32> sums;
-  TwoSums<D1> rest;
-  int64_t i = 0;
-  for (; i + unroll * lanes <= n; i += unroll * lanes) {
-    for (int u = 0; u < unroll; ++u) f(d, i + u * lanes, sums.first[u], sums.second[u]);
-  }
-  for (; i + lanes <= n; i += lanes) f(d, i, sums.first[0], sums.second[0]);
-  for (; i < n; ++i) f(d1, i, rest.first[0], rest.second[0]);
-  return {sums.total(sums.first) + rest.total(rest.first), sums.total(sums.second) + rest.total(rest.second)};
-}
-
-/// A point to sum squares around, near the mean of n elements unless they begin far from it.
-HWY_INLINE float origin_of(int64_t n, const float* x) {
-  const D32 d;
-  const int64_t lanes = hn::Lanes(d);
-  return n < lanes ? x[0] : hn::GetLane(hn::SumOfLanes(d, hn::LoadU(d, x))) / static_cast<float>(lanes);
-}
-
-/// Whether the sums of n times v and v * v, v = x - origin, tell that the mean of x lies so far from the origin that
-/// squares around it would be a difference of much larger ones: then the origin becomes that mean.
-HWY_INLINE bool move_origin(float& origin, int64_t n, const Sums& sums) {
-  const double delta = sums.first / static_cast<double>(n);
-  if (!(delta * sums.first > 0.75 * sums.second)) return false;
-  origin += static_cast<float>(delta);
-  return true;
-}
-
-/// Adds to the moments of `before` elements those of n more, from the sums of v and v * v with v = x - origin.
-HWY_INLINE void join(Moments& total, int64_t before, int64_t n, double origin, const Sums& sums) {
-  const double size = static_cast<double>(n), all = static_cast<double>(before + n);
-  const double delta = origin + sums.first / size - total.mean;
-  total.mean += delta * (size / all);
-  total.squares += sums.second - sums.first * sums.first / size;
-  total.squares += delta * delta * (static_cast<double>(before) * (size / all));
-}
-
-/// The sums of v and v * v over n elements, with v = x - origin.
-HWY_INLINE Sums sums_around(float origin, int64_t n, const float* x) {
-  return sum_two(n, [=](auto d, int64_t i, auto& sum, auto& squares) HWY_ATTR {
-    const auto v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, origin));
-    sum = hn::Add(sum, v);
-    squares = hn::MulAdd(v, v, squares);
-  });
-}
-
-/// The moments of n >= 1 elements.
-Moments moments(int64_t n, const float* x) {
-  Moments total;
-  for (int64_t begin = 0; begin < n; begin += block) {
-    const int64_t size = std::min(n - begin, block);
-    const float* const from = x + begin;
-    float origin = origin_of(size, from);
-    for (int64_t i = 0; i < size; i += 16) prefetch(from + n + i);  // the next plane
-    Sums sums = sums_around(origin, size, from);
-    if (move_origin(origin, size, sums)) sums = sums_around(origin, size, from);
-    join(total, begin, size, origin, sums);
-  }
-  return total;
-}
 
 /// The windows [0, Q) of two rows that fill whole vectors, of which it returns the number: picks their largest
 /// elements, or with a sign of -0 the smallest, the first of equals.
@@ -249,33 +151,6 @@ Slope slopes(int64_t n, const float* x, float mean, float invstd, const OutputGr
     });
   });
   return {sums.first, sums.second};
-}
-
-/// y[i] = f(d, i) for i in [0, n), as many at a time as d has lanes.
-template <class F>
-HWY_INLINE void fill(int64_t n, float* y, const F& f) {
-  const D32 d;
-  const int64_t lanes = hn::Lanes(d);
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(f(d, i), d, y + i);
-  const D1 d1;
-  for (; i < n; ++i) hn::StoreU(f(d1, i), d1, y + i);
-}
-
-/// Normalization in float: the mean in two parts.
-struct Rounded {
-  float high, low, gain, shift;
-
-  explicit Rounded(const Normalization& of)
-      : high(static_cast<float>(of.mean)),
-        low(static_cast<float>(of.mean - high)),
-        gain(static_cast<float>(of.gain)),
-        shift(static_cast<float>(of.shift)) {}
-};
-template <class D>
-HWY_INLINE hn::Vec<D> normalized(D d, const Rounded& of, hn::Vec<D> x) {
-  const auto v = hn::Sub(hn::Sub(x, hn::Set(d, of.high)), hn::Set(d, of.low));
-  return hn::MulAdd(v, hn::Set(d, of.gain), hn::Set(d, of.shift));
 }
 
 /// y = (x - mean) * gain + shift + residual, which may be null.
@@ -456,6 +331,110 @@ void input_gradient_2x2(const Pool2dShape& s, const InputGradient& of, const flo
   });
 }
 
+// Planes of one element: x is a matrix [N, C], and vectors lie across its columns.
+
+constexpr int strip = 4;  // vectors of columns that go down together
+constexpr std::size_t strip_lanes = strip * hn::MaxLanes(D32());
+
+/// Calls f(how many vectors as a constant, d, c) for the columns [begin, end).
+template <class F>
+HWY_INLINE void for_columns(int64_t begin, int64_t end, const F& f) {
+  const D32 d;
+  const int64_t lanes = hn::Lanes(d);
+  int64_t c = begin;
+  for (; c + strip * lanes <= end; c += strip * lanes) f(std::integral_constant<int, strip>(), d, c);
+  for (; c + lanes <= end; c += lanes) f(std::integral_constant<int, 1>(), d, c);
+  for (; c < end; ++c) f(std::integral_constant<int, 1>(), D1(), c);
+}
+
+/// The sums down N rows that f(i, u, first, second) adds to, for vector u of a strip.
+template <int vectors, class D, class F>
+HWY_INLINE void sum_columns(D d, int64_t N, double* first, double* second, const F& f) {
+  const int64_t lanes = hn::Lanes(d);
+  std::fill_n(first, vectors * lanes, 0.0);
+  std::fill_n(second, vectors * lanes, 0.0);
+  for (int64_t begin = 0; begin < N; begin += block) {
+    hn::Vec<D> a[vectors], b[vectors];
+    for (int u = 0; u < vectors; ++u) a[u] = b[u] = hn::Zero(d);
+    for (int64_t i = begin; i < std::min(N, begin + block); ++i) {
+      for (int u = 0; u < vectors; ++u) f(i, u, a[u], b[u]);
+    }
+    for (int u = 0; u < vectors; ++u) {
+      float of_a[hn::MaxLanes(D())], of_b[hn::MaxLanes(D())];
+      hn::StoreU(a[u], d, of_a);
+      hn::StoreU(b[u], d, of_b);
+      for (int64_t l = 0; l < lanes; ++l) {
+        first[u * lanes + l] += of_a[l];
+        second[u * lanes + l] += of_b[l];
+      }
+    }
+  }
+}
+
+/// The moments of the columns [begin, end), around the mean as a first pass finds it. x is read from the cache then.
+void column_moments(int64_t N, int64_t C, int64_t begin, int64_t end, const float* x, Moments* of) {
+  for_columns(begin, end, [=](auto vectors, auto d, int64_t c) HWY_ATTR {
+    const int64_t lanes = hn::Lanes(d);
+    double first[strip_lanes], second[strip_lanes];
+    float near[strip_lanes];
+    sum_columns<vectors>(d, N, first, second, [=](int64_t i, int u, auto& a, auto&) HWY_ATTR {
+      a = hn::Add(a, hn::LoadU(d, x + i * C + c + u * lanes));
+    });
+    for (int64_t k = 0; k < vectors * lanes; ++k) near[k] = static_cast<float>(first[k] / static_cast<double>(N));
+    sum_columns<vectors>(d, N, first, second, [=, &near](int64_t i, int u, auto& a, auto& b) HWY_ATTR {
+      const auto v = hn::Sub(hn::LoadU(d, x + i * C + c + u * lanes), hn::LoadU(d, near + u * lanes));
+      a = hn::Add(a, v);
+      b = hn::MulAdd(v, v, b);
+    });
+    for (int64_t k = 0; k < vectors * lanes; ++k) {
+      const double rest = first[k] / static_cast<double>(N);
+      of[c + k] = {.mean = near[k] + rest, .squares = second[k] - rest * first[k]};
+    }
+  });
+}
+
+/// The sums of dy and of dy * xhat of the columns [begin, end); and unless null, dresidual = dy.
+void column_slopes(int64_t N, int64_t C, int64_t begin, int64_t end, const float* x, const float* mean,
+                   const float* invstd, const OutputGradient& from_y, float* dresidual, Slope* of) {
+  with_activation(from_y.activation, [&](auto activation) HWY_ATTR {
+    const OutputGradient dy{activation, from_y.y, from_y.dy};
+    for_columns(begin, end, [=](auto vectors, auto d, int64_t c) HWY_ATTR {
+      const int64_t lanes = hn::Lanes(d);
+      double first[strip_lanes], second[strip_lanes];
+      sum_columns<vectors>(d, N, first, second, [=](int64_t i, int u, auto& a, auto& b) HWY_ATTR {
+        const int64_t of_column = c + u * lanes, at = i * C + of_column;
+        const auto g = gradient_at(d, dy, at);
+        if (dresidual) hn::StoreU(g, d, dresidual + at);
+        const auto v = hn::Sub(hn::LoadU(d, x + at), hn::LoadU(d, mean + of_column));
+        a = hn::Add(a, g);
+        b = hn::MulAdd(g, hn::Mul(v, hn::LoadU(d, invstd + of_column)), b);
+      });
+      for (int64_t k = 0; k < vectors * lanes; ++k) of[c + k] = {.dy = first[k], .product = second[k]};
+    });
+  });
+}
+
+/// One row: y = (x - high - low) * gain + shift + residual, which may be null. of is [4, C], in that order.
+void normalize_row(int64_t C, const float* of, const float* x, const float* residual, float* y) {
+  fill(C, y, [=](auto d, int64_t c) HWY_ATTR {
+    const auto at = [=](int64_t row) HWY_ATTR { return hn::LoadU(d, of + row * C + c); };
+    const auto v = hn::MulAdd(hn::Sub(hn::Sub(hn::LoadU(d, x + c), at(0)), at(1)), at(2), at(3));
+    return residual ? hn::Add(v, hn::LoadU(d, residual + c)) : v;
+  });
+}
+
+/// One row of input_gradient, whose mean, slope, shift and gain are of [4, C]. dx may be x.
+void input_gradient_row(int64_t C, const float* of, const float* x, const OutputGradient& from_y, float* dx) {
+  with_activation(from_y.activation, [&](auto activation) HWY_ATTR {
+    const OutputGradient dy{activation, from_y.y, from_y.dy};
+    fill(C, dx, [=](auto d, int64_t c) HWY_ATTR {
+      const auto at = [=](int64_t row) HWY_ATTR { return hn::LoadU(d, of + row * C + c); };
+      const auto rest = hn::MulAdd(hn::Sub(hn::LoadU(d, x + c), at(0)), at(1), at(2));
+      return hn::Mul(hn::Add(gradient_at(d, dy, c), rest), at(3));
+    });
+  });
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace tern::kernels
@@ -472,6 +451,10 @@ HWY_EXPORT(normalize_and_pick_2x2);
 HWY_EXPORT(largest_magnitude);
 HWY_EXPORT(input_gradient);
 HWY_EXPORT(input_gradient_2x2);
+HWY_EXPORT(column_moments);
+HWY_EXPORT(column_slopes);
+HWY_EXPORT(normalize_row);
+HWY_EXPORT(input_gradient_row);
 
 namespace {
 
@@ -492,13 +475,19 @@ void for_each_block(const BatchNorm2dShape& s, int64_t plane, const F& f) {
   for (int64_t at = 0; at < s.HW; at += block) f(plane * s.HW + at, std::min(block, s.HW - at));
 }
 
-/// The moments of a plane whose squares no float can hold, or that has elements that are not finite.
-Moments wide_moments(int64_t n, const float* x) {
-  Moments total{.gap = 0};
-  for (int64_t i = 0; i < n; ++i) total.mean += x[i];
-  total.mean /= static_cast<double>(n);
-  for (int64_t i = 0; i < n; ++i) total.squares += (x[i] - total.mean) * (x[i] - total.mean);
-  return total;
+/// Calls f(begin, end) for the columns of a matrix [N, C].
+template <class F>
+void for_each_strip(const BatchNorm2dShape& s, const F& f) {
+  constexpr int64_t columns = 64;  // a whole strip of any vectors
+  parallel_for(s.C, columns * std::max<int64_t>(1, (1 << 15) / (columns * s.N)), f);
+}
+
+/// Calls f(where it lies) for its rows.
+template <class F>
+void for_each_row(const BatchNorm2dShape& s, const F& f) {
+  parallel_for(s.N, std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, s.C)), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i * s.C);
+  });
 }
 
 /// What batch_norm2d says of mean, invstd, the running statistics and num_batches, from the moments of all planes; `of`
@@ -507,6 +496,8 @@ void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments*
                       const float* bias, float* running_mean, float* running_var, int64_t* num_batches, float* mean,
                       float* invstd, Normalization* of) {
   const double count = static_cast<double>(s.N * s.HW);
+  if (num_batches) ++*num_batches;
+  if (std::isnan(momentum)) momentum = 1 / static_cast<double>(*num_batches);
   for (int64_t c = 0; c < s.C; ++c) {
     double sum = 0, squares = 0;
     for (int64_t n = 0; n < s.N; ++n) sum += plane_moments[n * s.C + c].mean;
@@ -524,7 +515,6 @@ void batch_statistics(const BatchNorm2dShape& s, double momentum, const Moments*
       running_var[c] = static_cast<float>((1 - momentum) * running_var[c] + momentum * (squares / (count - 1)));
     }
   }
-  if (num_batches) ++*num_batches;
 }
 
 /// y = activation(y), of a few elements.
@@ -535,6 +525,20 @@ void activate(CpuFloat32& kernels, Activation activation, int64_t n, float* y) {
 /// y = activation(x normalised, plus residual).
 void normalize_all(CpuFloat32& kernels, const BatchNorm2dShape& s, const Normalization* of, const float* x,
                    const float* residual, float* y) {
+  if (s.HW == 1) {
+    const auto normalize_a_row = HWY_DYNAMIC_DISPATCH(normalize_row);
+    const Scratch<float> rounded(4 * s.C);
+    for (int64_t c = 0; c < s.C; ++c) {
+      rounded[c] = static_cast<float>(of[c].mean);
+      rounded[s.C + c] = static_cast<float>(of[c].mean - rounded[c]);
+      rounded[2 * s.C + c] = static_cast<float>(of[c].gain);
+      rounded[3 * s.C + c] = static_cast<float>(of[c].shift);
+    }
+    return for_each_row(s, [&](int64_t at) {
+      normalize_a_row(s.C, rounded.data(), x + at, residual ? residual + at : nullptr, y + at);
+      activate(kernels, s.activation, s.C, y + at);
+    });
+  }
   const auto normalize_block = HWY_DYNAMIC_DISPATCH(normalize);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
     for_each_block(s, plane, [&](int64_t at, int64_t n) {
@@ -548,23 +552,31 @@ void normalize_all(CpuFloat32& kernels, const BatchNorm2dShape& s, const Normali
 /// unless null, gets dy from before the activation.
 void channel_slopes(const BatchNorm2dShape& s, const float* x, const float* mean, const float* invstd,
                     const OutputGradient& dy, float* dweight, float* dbias, float* dresidual, Slope* total) {
-  const auto slopes_of = HWY_DYNAMIC_DISPATCH(slopes);
-  Scratch<Slope> plane_slope(s.N * s.C);
-  for_each_plane(s, [&](int64_t plane, int64_t c) {
-    Slope sum;
-    for_each_block(s, plane, [&](int64_t at, int64_t n) {
-      const Slope more = slopes_of(n, x + at, mean[c], invstd[c], dy.from(at), dresidual ? dresidual + at : nullptr);
-      sum.dy += more.dy;
-      sum.product += more.product;
+  if (s.HW == 1 && s.N > 0) {
+    const auto slopes_of = HWY_DYNAMIC_DISPATCH(column_slopes);
+    for_each_strip(
+        s, [&](int64_t begin, int64_t end) { slopes_of(s.N, s.C, begin, end, x, mean, invstd, dy, dresidual, total); });
+  } else {
+    const auto slopes_of = HWY_DYNAMIC_DISPATCH(slopes);
+    Scratch<Slope> plane_slope(s.N * s.C);
+    for_each_plane(s, [&](int64_t plane, int64_t c) {
+      Slope sum;
+      for_each_block(s, plane, [&](int64_t at, int64_t n) {
+        const Slope more = slopes_of(n, x + at, mean[c], invstd[c], dy.from(at), dresidual ? dresidual + at : nullptr);
+        sum.dy += more.dy;
+        sum.product += more.product;
+      });
+      plane_slope[plane] = sum;
     });
-    plane_slope[plane] = sum;
-  });
-  for (int64_t c = 0; c < s.C; ++c) {
-    total[c] = {};
-    for (int64_t n = 0; n < s.N; ++n) {
-      total[c].dy += plane_slope[n * s.C + c].dy;
-      total[c].product += plane_slope[n * s.C + c].product;
+    for (int64_t c = 0; c < s.C; ++c) {
+      total[c] = {};
+      for (int64_t n = 0; n < s.N; ++n) {
+        total[c].dy += plane_slope[n * s.C + c].dy;
+        total[c].product += plane_slope[n * s.C + c].product;
+      }
     }
+  }
+  for (int64_t c = 0; c < s.C; ++c) {
     if (dweight) dweight[c] = static_cast<float>(total[c].product);
     if (dbias) dbias[c] = static_cast<float>(total[c].dy);
   }
@@ -585,10 +597,11 @@ InputGradient input_gradient_of(int64_t count, float mean, float invstd, double 
 /// dx = the sum of dy over the windows that picked the element, in one plane.
 void spread(const Pool2dShape& s, const float* x, const float* picked, const float* dy, float* dx) {
   std::fill_n(dx, s.H * s.W, 0.0f);
-  for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
-    for (int64_t h = h0; h < h1; ++h) {
-      const float *const row = x + h * s.W, *const at = std::find(row + w0, row + w1, picked[window]);
-      if (at == row + w1) continue;
+  for_each_window(s, [&](int64_t window, const PoolWindow<int64_t>& rows, const PoolWindow<int64_t>& columns) {
+    for (int64_t h = rows.begin; h < rows.end; ++h) {
+      const float *const row = x + h * s.W, *const end = row + columns.end;
+      const float* const at = std::find(row + columns.begin, end, picked[window]);
+      if (at == end) continue;
       dx[at - x] += dy[window];
       return;
     }
@@ -622,16 +635,28 @@ void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const 
     return ReferenceFloat<float>::batch_norm2d(s, momentum, x, weight, bias, residual, running_mean, running_var,
                                                num_batches, mean, invstd, y);
   }
-  const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
-  Scratch<Moments> plane_moments(s.N * s.C);
+  // The moments of a matrix's columns are as of one image that has them for planes.
+  const BatchNorm2dShape of_moments = s.HW == 1 ? BatchNorm2dShape{1, s.C, s.N, s.eps} : s;
+  Scratch<Moments> plane_moments(of_moments.N * s.C);
   Scratch<Normalization> of(s.C);
-  for_each_plane(s, [&](int64_t plane, int64_t) {
-    const float* const in = x + plane * s.HW;
-    plane_moments[plane] = moments_of(s.HW, in);
-    if (!std::isfinite(plane_moments[plane].squares)) plane_moments[plane] = wide_moments(s.HW, in);
-  });
-  batch_statistics(s, momentum, plane_moments.data(), weight, bias, running_mean, running_var, num_batches, mean,
-                   invstd, of.data());
+  if (s.HW == 1) {
+    const auto moments_of = HWY_DYNAMIC_DISPATCH(column_moments);
+    for_each_strip(s, [&](int64_t begin, int64_t end) {
+      moments_of(s.N, s.C, begin, end, x, plane_moments.data());
+      for (int64_t c = begin; c < end; ++c) {
+        if (!std::isfinite(plane_moments[c].squares)) plane_moments[c] = wide_moments(s.N, x + c, s.C);
+      }
+    });
+  } else {
+    const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
+    for_each_plane(s, [&](int64_t plane, int64_t) {
+      const float* const in = x + plane * s.HW;
+      plane_moments[plane] = moments_of(s.HW, in);
+      if (!std::isfinite(plane_moments[plane].squares)) plane_moments[plane] = wide_moments(s.HW, in);
+    });
+  }
+  batch_statistics(of_moments, momentum, plane_moments.data(), weight, bias, running_mean, running_var, num_batches,
+                   mean, invstd, of.data());
   normalize_all(*this, s, of.data(), x, residual, y);
 }
 
@@ -654,11 +679,25 @@ void CpuFloat32::batch_norm2d_backward(const BatchNorm2dShape& s, bool training,
   const OutputGradient from_y{s.activation, y, dy};
   channel_slopes(s, x, mean, invstd, from_y, dweight, dbias, dresidual, total.data());
   if (!dx) return;
+  const OutputGradient g = dresidual ? OutputGradient{Activation::none, nullptr, dresidual} : from_y;
+  const auto gradient_of_channel = [&](int64_t c) {
+    return input_gradient_of(s.N * s.HW, mean[c], invstd[c], weight ? weight[c] : 1, training ? total[c] : Slope{});
+  };
+  if (s.HW == 1) {
+    const auto gradient_of_row = HWY_DYNAMIC_DISPATCH(input_gradient_row);
+    const Scratch<float> all(4 * s.C);
+    for (int64_t c = 0; c < s.C; ++c) {
+      const InputGradient of = gradient_of_channel(c);
+      all[c] = of.mean;
+      all[s.C + c] = of.slope;
+      all[2 * s.C + c] = of.shift;
+      all[3 * s.C + c] = of.gain;
+    }
+    return for_each_row(s, [&](int64_t at) { gradient_of_row(s.C, all.data(), x + at, g.from(at), dx + at); });
+  }
   const auto gradient_of_block = HWY_DYNAMIC_DISPATCH(input_gradient);
   for_each_plane(s, [&](int64_t plane, int64_t c) {
-    const InputGradient of =
-        input_gradient_of(s.N * s.HW, mean[c], invstd[c], weight ? weight[c] : 1, training ? total[c] : Slope{});
-    const OutputGradient g = dresidual ? OutputGradient{Activation::none, nullptr, dresidual} : from_y;
+    const InputGradient of = gradient_of_channel(c);
     for_each_block(s, plane, [&](int64_t at, int64_t n) { gradient_of_block(n, of, x + at, g.from(at), dx + at); });
   });
 }

@@ -17,8 +17,17 @@ class CpuArray : public ReferenceArray<T> {
   using ReferenceArray<T>::binary;  // those with a number come back to the one below
   void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) override;
   void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
-  void sum(const ReduceShape& r, const T* x, T* y) override;
+  void where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) override;
+  void reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) override;
+  void extreme(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
+  void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) override;
+
+  // gather.cpp
+  void gather(const ReduceShape& r, int64_t count, const T* full, const int64_t* index, T* picked) override;
+  void scatter(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+  void scatter_add(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+  void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices) override;
 };
 
 class CpuFloat32 : public ReferenceFloat<float> {
@@ -27,11 +36,27 @@ class CpuFloat32 : public ReferenceFloat<float> {
   void unary(const Unary& f, int64_t n, const float* x, float* y) override;
   void unary_backward(const Unary& f, int64_t n, const float* v, const float* dy, float* dx) override;
 
+  // array.cpp
+  void var(const ReduceShape& r, double correction, const float* x, float* mean, float* var) override;
+
   // matmul.cpp
   void matmul(const MatmulShape& s, const float* a, const float* b, float* y) override;
   void linear(const LinearShape& s, const float* x, const float* w, const float* bias, float* y) override;
   void linear_backward(const LinearShape& s, const float* x, const float* w, const float* y, const float* dy, float* dx,
                        float* dw, float* dbias) override;
+
+  // attention.cpp
+  void attention(const AttentionShape& s, PhiloxState state, const float* q, const float* k, const float* v,
+                 const float* bias, float* y, float* log_sum) override;
+  void attention_backward(const AttentionShape& s, PhiloxState state, const float* q, const float* k, const float* v,
+                          const float* bias, const float* y, const float* log_sum, const float* dy, float* dq,
+                          float* dk, float* dv) override;
+
+  // recurrent.cpp
+  void recurrent_cell(const CellShape& s, const float* x, const float* r, const float* before, float* kept,
+                      float* after, float* h) override;
+  void recurrent_cell_backward(const CellShape& s, const float* kept, const float* before, const float* after,
+                               const float* dy, const float* dh, float* carry, float* dx, float* dr) override;
 
   // conv2d.cpp
   void conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) override;
@@ -47,6 +72,10 @@ class CpuFloat32 : public ReferenceFloat<float> {
   void max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const float* dy, float* dx) override;
   void avg_pool2d(const Pool2dShape& s, const float* x, float* y) override;
   void avg_pool2d_backward(const Pool2dShape& s, const float* dy, float* dx) override;
+
+  // interpolate2d.cpp
+  void interpolate2d(const Interpolate2dShape& s, const float* x, float* y) override;
+  void interpolate2d_backward(const Interpolate2dShape& s, const float* dy, float* dx) override;
 
   // batch_norm2d.cpp
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight, const float* bias,
@@ -66,6 +95,12 @@ class CpuFloat32 : public ReferenceFloat<float> {
                                         const float* picked, const float* y, const float* dy, float* dx, float* dweight,
                                         float* dbias) override;
 
+  // group_norm.cpp
+  void group_norm(const GroupNormShape& s, const float* x, const float* weight, const float* bias, double* mean,
+                  double* invstd, float* y) override;
+  void group_norm_backward(const GroupNormShape& s, const float* x, const float* weight, const double* mean,
+                           const double* invstd, const float* dy, float* dx, float* dweight, float* dbias) override;
+
   // dropout.cpp
   void dropout(const DropoutShape& s, PhiloxState state, const float* x, float* y) override;
 
@@ -79,9 +114,8 @@ class CpuFloat32 : public ReferenceFloat<float> {
   void scale_all(std::span<const Segment<float>> all, double a, const float* factor) override;
   void add_all(std::span<const Segment<float>> all) override;
   void lerp_all(std::span<const Segment<float>> all, double weight, const StepNumbers<float>* numbers) override;
-  void sgd_step(const SgdStep& s, std::span<const SgdParam<float>> params, const StepNumbers<float>* numbers) override;
-  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<float>> params,
-                  const StepNumbers<float>* numbers) override;
+  void optimizer_step(const OptimizerStep& s, std::span<const OptimizerParam<float>> params,
+                      const StepNumbers<float>* numbers) override;
 };
 
 class CpuBackend : public ReferenceBackend {

@@ -1,7 +1,8 @@
 /// Matrix products by OpenBLAS on one thread each: 2 m n k FLOP, m k + k n + m n elements moved. A large product is cut
-/// into blocks of y, 256 x 256 at most, which the threads share: the blocks follow from the shape alone, so that every
-/// element is summed in the same order for any number of threads. linear has the bias in a block before the product is
-/// added to it, where a product alone would write zeros, and the activation in it while it is in the cache.
+/// into blocks of y, 256 x 256 at most and half of that where there are few rows, which the threads share: the blocks
+/// follow from the shape alone, so that every element is summed in the same order for any number of threads. linear has
+/// the bias in a block before the product is added to it, where a product alone would write zeros, and the activation
+/// in it while it is in the cache.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
@@ -37,7 +38,7 @@ template <class Begin, class End>
 void multiply(const MatmulShape& s, const float* a, const float* b, float beta, float* y, const Begin& begin_block,
               const End& end_block) {
   const int64_t lda = s.trans_a ? s.m : s.k, ldb = s.trans_b ? s.k : s.n;
-  const Blocks rows = cut(s.m, 256), columns = cut(s.n, 256);
+  const Blocks rows = cut(s.m, 256), columns = cut(s.n, s.batch * rows.count == 1 ? 128 : 256);
   const int64_t per_product = rows.count * columns.count;
   const int64_t flop_per_block = 2 * rows.size * columns.size * std::max<int64_t>(1, s.k);
   const int64_t grain = std::max<int64_t>(1, (1 << 20) / flop_per_block);
@@ -99,7 +100,7 @@ void CpuFloat32::linear_backward(const LinearShape& s, const float* x, const flo
   const Scratch<float> scratch(s.activation == Activation::none ? 0 : n);
   if (s.activation != Activation::none) unary_backward(unary_of(s.activation), n, y, dy, scratch.data());
   const float* const g = s.activation == Activation::none ? dy : scratch.data();
-  if (dbias) CpuArray<float>().sum({.outer = 1, .n = s.rows, .inner = s.out}, g, dbias);
+  if (dbias) CpuArray<float>().reduce({ReduceOp::sum}, {.outer = 1, .n = s.rows, .inner = s.out}, g, dbias);
   if (dx) matmul({.m = s.rows, .n = s.in, .k = s.out}, g, w, dx);
   if (dw) matmul({.m = s.out, .n = s.in, .k = s.rows, .trans_a = true}, g, x, dw);
 }

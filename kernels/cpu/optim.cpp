@@ -1,9 +1,10 @@
-/// What runs over a model's parameters: optimiser steps, averages, sums. Per element SGD reads and writes 8 to 20
-/// bytes, AdamW 28, for a few operations each. Parameters are taken one after the other, the threads share the elements
-/// of large ones.
+/// What runs over a model's parameters: optimiser steps, averages, sums. Per element SGD reads and writes 12 or
+/// 20 bytes, AdamW 28, for a few operations each. Parameters are taken one after the other, the threads share the
+/// elements of large ones.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+#include <tern/kernels/optim.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -57,55 +58,117 @@ void CpuFloat32::lerp_all(std::span<const Segment<float>> all, double weight, co
   }
 }
 
-void CpuFloat32::sgd_step(const SgdStep& s, std::span<const SgdParam<float>> params,
-                          const StepNumbers<float>* numbers) {
-  if (numbers && numbers->stopped()) return;
-  const float lr = static_cast<float>(numbers ? numbers->at(0) : s.lr), momentum = static_cast<float>(s.momentum);
-  const float damped = static_cast<float>(1 - s.dampening), decay = static_cast<float>(s.weight_decay);
-  for (const SgdParam<float>& p : params) {
+namespace {
+
+/// f(param, gradient, those states ...) for each element of each parameter.
+template <int... states, class F>
+void update_all(std::span<const OptimizerParam<float>> params, F f) {
+  for (const OptimizerParam<float>& p : params) {
     parallel_for(p.n, piece, [&](int64_t begin, int64_t end) {
-      float *param = p.param, *m = p.momentum;
-      const float* grad = p.grad;
-      if (s.momentum == 0) {
+      const auto update = [&](float* param, const float* grad, auto*... state) {
 #pragma omp simd
-        for (int64_t i = begin; i < end; ++i) param[i] -= lr * (grad[i] + decay * param[i]);
-        return;
-      }
-      const float keep = p.momentum_is_new ? 0 : momentum, take = p.momentum_is_new ? 1 : damped;
-      if (p.momentum_is_new) std::fill(m + begin, m + end, 0.0f);
-      const float of_grad = s.nesterov ? 1 : 0, of_momentum = s.nesterov ? momentum : 1;
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i) {
-        const float g = grad[i] + decay * param[i];
-        m[i] = keep * m[i] + take * g;
-        param[i] -= lr * (of_grad * g + of_momentum * m[i]);
-      }
+        for (int64_t i = begin; i < end; ++i) f(param[i], grad[i], state[i]...);
+      };
+      update(p.param, p.grad, p.state[states]...);
     });
   }
 }
 
-void CpuFloat32::adamw_step(const AdamWStep& s, std::span<const AdamWParam<float>> params,
-                            const StepNumbers<float>* numbers) {
+}  // namespace
+
+void CpuFloat32::optimizer_step(const OptimizerStep& step, std::span<const OptimizerParam<float>> params,
+                                const StepNumbers<float>* numbers) {
   if (numbers && numbers->stopped()) return;
-  const float beta1 = static_cast<float>(s.beta1), beta2 = static_cast<float>(s.beta2);
-  const float rest1 = static_cast<float>(1 - s.beta1), rest2 = static_cast<float>(1 - s.beta2);
-  const double lr = numbers ? numbers->at(0) : s.lr;
-  const double correction1 = numbers ? numbers->at(1) : 1 - std::pow(s.beta1, s.step);
-  const double correction2 = numbers ? numbers->at(2) : 1 - std::pow(s.beta2, s.step);
-  const float step = static_cast<float>(lr / correction1), root = static_cast<float>(1 / std::sqrt(correction2));
-  const float eps = static_cast<float>(s.eps), kept = static_cast<float>(1 - lr * s.weight_decay);
-  for (const AdamWParam<float>& p : params) {
-    parallel_for(p.n, piece, [&](int64_t begin, int64_t end) {
-      float *param = p.param, *m = p.exp_avg, *v = p.exp_avg_sq;
-      const float* grad = p.grad;
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i) {
-        const float g = grad[i];
-        m[i] = beta1 * m[i] + rest1 * g;
-        v[i] = beta2 * v[i] + rest2 * g * g;
-        param[i] = kept * param[i] - step * m[i] / (std::sqrt(v[i]) * root + eps);
+  const OptimizerStep s = step.with(numbers);
+  const float lr = static_cast<float>(s.lr), eps = static_cast<float>(s.eps), sign = s.maximize ? -1 : 1;
+  const float momentum = static_cast<float>(s.momentum), rest1 = static_cast<float>(1 - s.momentum);
+  const float decay = static_cast<float>(s.decay), rest2 = static_cast<float>(1 - s.decay);
+  const float weight_decay = static_cast<float>(s.weight_decay), kept = static_cast<float>(1 - s.lr * s.weight_decay);
+  const auto decayed = [=](float p, float g) { return weight_decay != 0 ? sign * g + weight_decay * p : sign * g; };
+  bool state[3];  // whether there is one, which parameters without elements do not tell
+  for (int k = 0; k < 3; ++k) {
+    state[k] = std::any_of(params.begin(), params.end(), [k](const auto& p) { return p.state[k] != nullptr; });
+  }
+  switch (s.op) {
+    case OptimizerOp::sgd: {
+      if (!state[0]) {
+        update_all<>(params, [=](float& p, float g) { p -= lr * decayed(p, g); });
+        break;
       }
-    });
+      const float of_grad = s.nesterov ? 1 : 0, of_momentum = s.nesterov ? momentum : 1;
+      update_all<0>(params, [=](float& p, float grad, float& m) {
+        const float g = decayed(p, grad);
+        m = momentum * m + rest2 * g;
+        p -= lr * (of_grad * g + of_momentum * m);
+      });
+      break;
+    }
+    case OptimizerOp::adam:
+    case OptimizerOp::adamw: {
+      const bool coupled = s.op == OptimizerOp::adam;
+      const float by = static_cast<float>(s.lr / s.correction1), keep = coupled ? 1 : kept;
+      const float root = static_cast<float>(1 / std::sqrt(s.correction2));
+      const auto update = [=](float& p, float grad, float& m, float& v, auto... largest) {
+        const float g = coupled ? decayed(p, grad) : sign * grad;
+        m = momentum * m + rest1 * g;
+        v = decay * v + rest2 * g * g;
+        float w = v;
+        ((w = *largest = w <= *largest ? *largest : w), ...);
+        p = keep * p - by * m / (std::sqrt(w) * root + eps);
+      };
+      if (state[2]) {
+        update_all<0, 1, 2>(params, [=](float& p, float g, float& m, float& v, float& w) { update(p, g, m, v, &w); });
+      } else {
+        update_all<0, 1>(params, update);
+      }
+      break;
+    }
+    case OptimizerOp::rmsprop: {
+      const auto direction = [=](float g, float& v, auto... mean) {
+        v = decay * v + rest2 * g * g;
+        float w = v;
+        ((*mean = decay * *mean + rest2 * g, w -= *mean * *mean, w = w < 0 ? 0 : w), ...);
+        return g / (std::sqrt(w) + eps);
+      };
+      const auto move = [=](float& p, float u, float& m) { p -= lr * (m = momentum * m + u); };
+      if (state[1] && state[2]) {
+        update_all<0, 1, 2>(params, [=](float& p, float g, float& v, float& a, float& m) {
+          move(p, direction(decayed(p, g), v, &a), m);
+        });
+      } else if (state[2]) {
+        update_all<0, 2>(params,
+                         [=](float& p, float g, float& v, float& m) { move(p, direction(decayed(p, g), v), m); });
+      } else if (state[1]) {
+        update_all<0, 1>(params,
+                         [=](float& p, float g, float& v, float& a) { p -= lr * direction(decayed(p, g), v, &a); });
+      } else {
+        update_all<0>(params, [=](float& p, float g, float& v) { p -= lr * direction(decayed(p, g), v); });
+      }
+      break;
+    }
+    case OptimizerOp::adagrad:
+      update_all<0>(params, [=](float& p, float grad, float& v) {
+        const float g = decayed(p, grad);
+        v += g * g;
+        p -= lr * g / (std::sqrt(v) + eps);
+      });
+      break;
+    case OptimizerOp::adadelta:
+      update_all<0, 1>(params, [=](float& p, float grad, float& v, float& u) {
+        const float g = decayed(p, grad);
+        v = decay * v + rest2 * g * g;
+        const float d = g * std::sqrt(u + eps) / std::sqrt(v + eps);
+        u = decay * u + rest2 * d * d;
+        p -= lr * d;
+      });
+      break;
+    case OptimizerOp::lion:
+      update_all<0>(params, [=](float& p, float grad, float& m) {
+        const float g = sign * grad, u = momentum * m + rest1 * g;
+        p = kept * p - (u > 0 ? lr : u < 0 ? -lr : 0);
+        m = decay * m + rest2 * g;
+      });
+      break;
   }
 }
 

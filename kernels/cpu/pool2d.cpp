@@ -196,6 +196,8 @@ HWY_EXPORT(max_2x2_picked_backward);
 
 namespace {
 
+using Run = PoolWindow<int64_t>;
+
 /// Calls f(plane) for all planes.
 template <class F>
 void for_each_plane(const Pool2dShape& s, const F& f) {
@@ -209,10 +211,10 @@ void for_each_plane(const Pool2dShape& s, const F& f) {
 
 void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
   if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2)(s, x, y, indices);
-  for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
-    int64_t best = h0 * s.W + w0;
-    for (int64_t h = h0; h < h1; ++h) {
-      for (int64_t at = h * s.W + w0; at < h * s.W + w1; ++at) {
+  for_each_window(s, [&](int64_t window, const Run& rows, const Run& columns) {
+    int64_t best = rows.begin * s.W + columns.begin;
+    for (int64_t h = rows.begin; h < rows.end; h += s.dilation_h) {
+      for (int64_t at = h * s.W + columns.begin; at < h * s.W + columns.end; at += s.dilation_w) {
         if (x[at] > x[best] || (x[at] != x[at] && x[best] == x[best])) best = at;
       }
     }
@@ -223,8 +225,8 @@ void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, int64_t* i
 
 void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, uint8_t* picked) {
   if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2_picked)(s, x, y, picked);
-  for_each_window(s, [&](int64_t window, int64_t h0, int64_t, int64_t w0, int64_t) {
-    const float* const first = x + h0 * s.W + w0;
+  for_each_window(s, [&](int64_t window, const Run& rows, const Run& columns) {
+    const float* const first = x + rows.begin * s.W + columns.begin;
     float largest = *first;
     int64_t best = 0;
     for (int64_t place = 0, r = 0; r < s.R; ++r) {
@@ -243,9 +245,9 @@ void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, uint8_t* p
 void max_pool2d_plane_backward(const Pool2dShape& s, const uint8_t* picked, const float* dy, float* dx) {
   if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2_picked_backward)(s, picked, dy, dx);
   std::fill_n(dx, s.H * s.W, 0.0f);
-  for_each_window(s, [&](int64_t window, int64_t h0, int64_t, int64_t w0, int64_t) {
+  for_each_window(s, [&](int64_t window, const Run& rows, const Run& columns) {
     const int64_t place = picked[window];
-    dx[(h0 + place / s.S) * s.W + w0 + place % s.S] = dy[window];
+    dx[(rows.begin + place / s.S) * s.W + columns.begin + place % s.S] = dy[window];
   });
 }
 
@@ -272,12 +274,12 @@ void CpuFloat32::max_pool2d_backward(const Pool2dShape& s, const int64_t* indice
 void CpuFloat32::avg_pool2d(const Pool2dShape& s, const float* x, float* y) {
   const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
   for_each_plane(s, [&](int64_t plane) {
-    for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
+    for_each_window(s, [&](int64_t window, const Run& rows, const Run& columns) {
       double total = 0;
-      for (int64_t h = h0; h < h1; ++h) {
-        for (int64_t w = w0; w < w1; ++w) total += x[plane * HW + h * s.W + w];
+      for (int64_t h = rows.begin; h < rows.end; ++h) {
+        for (int64_t w = columns.begin; w < columns.end; ++w) total += x[plane * HW + h * s.W + w];
       }
-      y[plane * PQ + window] = static_cast<float>(total / static_cast<double>(s.R * s.S));
+      y[plane * PQ + window] = static_cast<float>(total / static_cast<double>(divisor_of(s.divisor, rows, columns)));
     });
   });
 }
@@ -287,10 +289,10 @@ void CpuFloat32::avg_pool2d_backward(const Pool2dShape& s, const float* dy, floa
   for_each_plane(s, [&](int64_t plane) {
     float* out = dx + plane * HW;
     std::fill_n(out, HW, 0.0f);
-    for_each_window(s, [&](int64_t window, int64_t h0, int64_t h1, int64_t w0, int64_t w1) {
-      const float g = dy[plane * PQ + window] / static_cast<float>(s.R * s.S);
-      for (int64_t h = h0; h < h1; ++h) {
-        for (int64_t w = w0; w < w1; ++w) out[h * s.W + w] += g;
+    for_each_window(s, [&](int64_t window, const Run& rows, const Run& columns) {
+      const float g = dy[plane * PQ + window] / static_cast<float>(divisor_of(s.divisor, rows, columns));
+      for (int64_t h = rows.begin; h < rows.end; ++h) {
+        for (int64_t w = columns.begin; w < columns.end; ++w) out[h * s.W + w] += g;
       }
     });
   });

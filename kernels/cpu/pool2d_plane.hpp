@@ -1,8 +1,6 @@
 #pragma once
 
-#include <tern/kernels/backend.hpp>
-
-#include <algorithm>
+#include <tern/kernels/pool2d.hpp>
 
 /// Max-pooling of one plane [H, W], which whole tensors are made of.
 
@@ -22,16 +20,13 @@ inline bool is_2x2(const Pool2dShape& s) {
   return s.R == 2 && s.S == 2 && s.side_by_side() && s.H * s.W < (int64_t{1} << 31);
 }
 
-/// Calls f(window, h0, h1, w0, w1) for each window of a plane: the rows and columns of it that are not padding.
+/// Calls f(window, its rows, its columns) for each window of a plane.
 template <class F>
 void for_each_window(const Pool2dShape& s, const F& f) {
-  const int64_t P = s.P(), Q = s.Q();
-  for (int64_t p = 0; p < P; ++p) {
-    const int64_t top = p * s.stride_h - s.pad_h, h0 = std::max<int64_t>(0, top), h1 = std::min(s.H, top + s.R);
-    for (int64_t q = 0; q < Q; ++q) {
-      const int64_t left = q * s.stride_w - s.pad_w;
-      f(p * Q + q, h0, h1, std::max<int64_t>(0, left), std::min(s.W, left + s.S));
-    }
+  const PoolAxis<int64_t> rows = rows_of(s), columns = columns_of(s);
+  for (int64_t p = 0; p < rows.out; ++p) {
+    const PoolWindow<int64_t> of = rows.window(p);
+    for (int64_t q = 0; q < columns.out; ++q) f(p * columns.out + q, of, columns.window(q));
   }
 }
 

@@ -28,6 +28,7 @@
 
 #include <cmath>
 #include <type_traits>
+#include <utility>
 
 namespace tern::kernels {
 namespace {
@@ -72,13 +73,15 @@ struct Moments {
   double mean, squares;
 };
 
-/// of_runs [C, runs] is for the blocks to tell each other; finished [C] are counters.
+/// of_runs [C, runs] is for the blocks to tell each other; finished [C] are counters. Unless null, momentum is 1 /
+/// *averaged.
 template <class T>
 __global__ void __launch_bounds__(block_size, 4)
     moments(Runs runs, double eps, double momentum, const T* __restrict__ x, Moments* of_runs, unsigned* finished,
             T* __restrict__ running_mean, T* __restrict__ running_var, int64_t* __restrict__ num_batches,
-            T* __restrict__ mean, T* __restrict__ invstd) {
+            const int64_t* __restrict__ averaged, T* __restrict__ mean, T* __restrict__ invstd) {
   wait_for_previous_kernels();
+  if (averaged) momentum = 1 / static_cast<double>(*averaged);
   const auto squared = [](T v) { return v * v; };
   for (int64_t work = blockIdx.x; work < runs.C * runs.count; work += gridDim.x) {
     const int64_t c = work / runs.count, run = work % runs.count;
@@ -363,10 +366,15 @@ void launch_moments(const BatchNorm2dShape& s, double momentum, const T* x, T* r
     if (num_batches) increment(num_batches);
     return;
   }
+  const int64_t* averaged = nullptr;
+  if (std::isnan(momentum)) {  // all channels are to see how many batches there are now
+    increment(num_batches);
+    averaged = std::exchange(num_batches, nullptr);
+  }
   const Runs runs(s);
   const Scratch<Moments> of_runs(s.C * runs.count);
   launch(moments<T>, grid_for(s.C * runs.count, 1), block_size, 0, current_stream(), runs, s.eps, momentum, x,
-         of_runs.data(), counters(s.C), running_mean, running_var, num_batches, mean, invstd);
+         of_runs.data(), counters(s.C), running_mean, running_var, num_batches, averaged, mean, invstd);
 }
 
 /// From the elements of x whose dy is not 0.

@@ -1,8 +1,7 @@
 /// Log-softmax, negative log-likelihood and the gradient of both in one.
 ///
 /// A warp computes one row [C] of the logits. The lanes run once over the row for its maximum and the sum of
-/// exponentials together: when the maximum rises, the sum so far is scaled to it. Milakov, Gimelshein, "Online
-/// normalizer calculation for softmax", 2018, algorithm 3. Five shuffles join the lanes, a second walk writes the
+/// exponentials together: when the maximum rises, the sum so far is scaled to it (normalizer.cuh). Five shuffles join the lanes, a second walk writes the
 /// gradient. That needs the divisor of a mean, the sum of all targets' weights: each block adds it up for itself, in
 /// one order, or for very many rows one block does so before. The last block sums what the blocks have summed of the
 /// losses, in their order. A target that is neither a class nor ignore_index makes its row NaN: the host cannot know.
@@ -12,7 +11,7 @@
 /// Losses are summed in double, so that their sum may be larger than what float can be.
 
 #include <tern/kernels/cuda/cuda.hpp>
-#include <tern/kernels/cuda/device.cuh>
+#include <tern/kernels/cuda/normalizer.cuh>
 
 #include <cmath>
 
@@ -28,29 +27,15 @@ template <class T>
 struct Settings {
   int64_t N, C, ignore_index;
   T smoothing;
-  bool mean;
+  bool mean, of_log_probs;
 
   explicit Settings(const CrossEntropyShape& s)
       : N(s.N),
         C(s.C),
         ignore_index(s.ignore_index),
         smoothing(static_cast<T>(s.label_smoothing)),
-        mean(s.reduction == Reduction::mean) {}
-};
-
-/// The largest of some numbers, and the sum of exp(x - largest) over them.
-template <class T>
-struct Normalizer {
-  T largest = -std::numeric_limits<T>::infinity(), sum = 0;
-
-  /// With (x, 1) this adds the number x.
-  __device__ void join(T other_largest, T other_sum) {
-    const T larger = other_largest > largest ? other_largest : largest;
-    // All -inf so far: the sum is none, where exp(-inf - -inf) would be NaN.
-    const T base = larger == -std::numeric_limits<T>::infinity() ? T{0} : larger;
-    sum = sum * std::exp(largest - base) + other_sum * std::exp(other_largest - base);
-    largest = larger;
-  }
+        mean(s.reduction == Reduction::mean),
+        of_log_probs(s.of_log_probs) {}
 };
 
 /// Rows whose targets' weights every block adds up for itself.
@@ -99,12 +84,9 @@ __global__ void __launch_bounds__(block_size, 3)
       l = static_cast<double>(of_all);
     } else {
       Normalizer<T> all;
-      for (int64_t c = lane; c < s.C; c += warp_threads) all.join(row[c], 1);
-      for (int lanes = warp_threads / 2; lanes > 0; lanes /= 2) {
-        const T largest = __shfl_xor_sync(all_lanes, all.largest, lanes),
-                sum = __shfl_xor_sync(all_lanes, all.sum, lanes);
-        all.join(largest, sum);
-      }
+      for (int64_t c = lane; !s.of_log_probs && c < s.C; c += warp_threads) all.join(row[c], 1);
+      all.join_warp();
+      if (s.of_log_probs) all = {0, 1};  // they are what they are
       const T log_sum = std::log(all.sum), w_t = weight ? weight[t] : T{1};
       // A loss may be too large for T where the mean is not.
       const auto log_prob = [&](int64_t c) { return static_cast<double>(row[c]) - all.largest - log_sum; };
@@ -122,7 +104,7 @@ __global__ void __launch_bounds__(block_size, 3)
         l -= s.smoothing / static_cast<double>(s.C) * warp_sum(smooth);
       }
       for (int64_t c = lane; gradient && c < s.C; c += warp_threads) {
-        const T prob = std::exp(row[c] - all.largest - log_sum);
+        const T prob = s.of_log_probs ? T{0} : std::exp(row[c] - all.largest - log_sum);
         T g = (1 - s.smoothing) * (w_t * prob - (c == t ? w_t : T{0}));
         if (s.smoothing > 0) {
           g += s.smoothing / static_cast<T>(s.C) * (sum_w * prob - (weight ? weight[c] : T{1}));

@@ -38,18 +38,32 @@ class CudaArray : public ArrayKernels<T> {
   void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) override;
   void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) override;
   void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) override;
+  void where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) override;
 
   // copy.cu
   void copy(const Strided& s, const T* a, T* b) override;
 
   // reduce.cu
-  void sum(const ReduceShape& r, const T* x, T* y) override;
-  void max(const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
-  void max_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) override;
+  void reduce(const Reduce& f, const ReduceShape& r, const T* x, T* y) override;
+  void extreme(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
+  void extreme_backward(const ReduceShape& r, const int64_t* indices, const T* dy, T* dx) override;
+
+  // scan.cu
+  void scan(ScanOp op, bool reverse, const ReduceShape& r, const T* x, T* y) override;
+  void scan(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) override;
 
   // index.cu
   void index_select(const ReduceShape& r, int64_t count, const T* x, const int64_t* index, T* y) override;
   void index_select_backward(const ReduceShape& r, int64_t count, const int64_t* index, const T* dy, T* dx) override;
+
+  // gather.cu
+  void gather(const ReduceShape& r, int64_t count, const T* full, const int64_t* index, T* picked) override;
+  void scatter(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+  void scatter_add(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
+
+  // sort.cu
+  void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices) override;
+  void searchsorted(int64_t rows, int64_t n, int64_t count, bool right, const T* x, const T* v, int64_t* y) override;
 
  private:
   int device_;
@@ -64,6 +78,12 @@ class CudaFloat : public FloatKernels<T> {
   void unary(const Unary& f, int64_t n, const T* x, T* y) override;
   void unary_backward(const Unary& f, int64_t n, const T* v, const T* dy, T* dx) override;
 
+  // reduce.cu
+  void var(const ReduceShape& r, double correction, const T* x, T* mean, T* var) override;
+
+  // scan.cu
+  void cumprod_backward(const ReduceShape& r, bool reverse, const T* x, const T* dy, T* dx) override;
+
   // matmul.cu
   void matmul(const MatmulShape& s, const T* a, const T* b, T* y) override;
 
@@ -71,6 +91,17 @@ class CudaFloat : public FloatKernels<T> {
   void linear(const LinearShape& s, const T* x, const T* w, const T* bias, T* y) override;
   void linear_backward(const LinearShape& s, const T* x, const T* w, const T* y, const T* dy, T* dx, T* dw,
                        T* dbias) override;
+
+  // attention.cu
+  void attention(const AttentionShape& s, PhiloxState state, const T* q, const T* k, const T* v, const T* bias, T* y,
+                 T* log_sum) override;
+  void attention_backward(const AttentionShape& s, PhiloxState state, const T* q, const T* k, const T* v, const T* bias,
+                          const T* y, const T* log_sum, const T* dy, T* dq, T* dk, T* dv) override;
+
+  // recurrent.cu
+  void recurrent_cell(const CellShape& s, const T* x, const T* r, const T* before, T* kept, T* after, T* h) override;
+  void recurrent_cell_backward(const CellShape& s, const T* kept, const T* before, const T* after, const T* dy,
+                               const T* dh, T* carry, T* dx, T* dr) override;
 
   // conv2d.cu
   void conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) override;
@@ -86,6 +117,10 @@ class CudaFloat : public FloatKernels<T> {
   void max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const T* dy, T* dx) override;
   void avg_pool2d(const Pool2dShape& s, const T* x, T* y) override;
   void avg_pool2d_backward(const Pool2dShape& s, const T* dy, T* dx) override;
+
+  // interpolate2d.cu
+  void interpolate2d(const Interpolate2dShape& s, const T* x, T* y) override;
+  void interpolate2d_backward(const Interpolate2dShape& s, const T* dy, T* dx) override;
 
   // dropout.cu
   void dropout(const DropoutShape& s, PhiloxState state, const T* x, T* y) override;
@@ -106,6 +141,12 @@ class CudaFloat : public FloatKernels<T> {
                                         const T* mean, const T* invstd, const T* picked, const T* y, const T* dy, T* dx,
                                         T* dweight, T* dbias) override;
 
+  // group_norm.cu
+  void group_norm(const GroupNormShape& s, const T* x, const T* weight, const T* bias, double* mean, double* invstd,
+                  T* y) override;
+  void group_norm_backward(const GroupNormShape& s, const T* x, const T* weight, const double* mean,
+                           const double* invstd, const T* dy, T* dx, T* dweight, T* dbias) override;
+
   // cross_entropy.cu
   void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight, T* loss,
                      T* dlogits) override;
@@ -121,8 +162,8 @@ class CudaFloat : public FloatKernels<T> {
                    const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) override;
 
   // optim.cu
-  void sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepNumbers<T>* numbers) override;
-  void adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params, const StepNumbers<T>* numbers) override;
+  void optimizer_step(const OptimizerStep& s, std::span<const OptimizerParam<T>> params,
+                      const StepNumbers<T>* numbers) override;
   void end_step(const T* loss, StepState* state) override;
 
  private:

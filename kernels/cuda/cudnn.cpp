@@ -8,6 +8,7 @@
 
 #include <array>
 #include <climits>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <string>
@@ -101,9 +102,9 @@ bool fits(std::initializer_list<int64_t> elements) {
 bool fits(const Conv2dShape& s) {
   return fits({s.N * s.C * s.H * s.W, s.N * s.K * s.P() * s.Q(), s.K * s.C * s.R * s.S});
 }
-/// Larger batches than these cuDNN's pooling and batch normalisation do not support.
+/// Larger batches than these cuDNN's pooling and batch normalisation do not support, nor other windows.
 bool fits(const Pool2dShape& s) {
-  return s.N <= 65535 && fits({s.N * s.C * s.H * s.W, s.N * s.C * s.P() * s.Q()});
+  return s.is_plain() && s.N <= 65535 && fits({s.N * s.C * s.H * s.W, s.N * s.C * s.P() * s.Q()});
 }
 bool fits(const BatchNorm2dShape& s) { return s.N <= 131070 && fits({s.N * s.C * s.HW}); }
 
@@ -245,7 +246,7 @@ class CudnnFloat : public CudaFloat<T> {
   void batch_norm2d(const BatchNorm2dShape& s, double momentum, const T* x, const T* weight, const T* bias,
                     const T* residual, T* running_mean, T* running_var, int64_t* num_batches, T* mean, T* invstd,
                     T* y) override {
-    if (!weight || !bias || residual || s.activation != Activation::none || !fits(s))
+    if (!weight || !bias || residual || s.activation != Activation::none || std::isnan(momentum) || !fits(s))
       return Base::batch_norm2d(s, momentum, x, weight, bias, residual, running_mean, running_var, num_batches, mean,
                                 invstd, y);
     const DeviceGuard guard(device_);

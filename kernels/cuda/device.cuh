@@ -125,5 +125,8 @@ Draws draws_from(PhiloxState state);
 /// CudaArray<T>::sum on the current device: kernels that sum in two stages end with it. reduce.cu
 template <class T>
 void sum(const ReduceShape& r, const T* x, T* y);
+/// CudaArray<T>::sort on the current device. sort.cu
+template <class T>
+void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices);
 
 }  // namespace tern::kernels::cuda

@@ -55,8 +55,32 @@ struct Binary {
         return a > b || a != a ? a : b;
       case BinaryOp::minimum:
         return a < b || a != a ? a : b;
+      default:
+        return T{};
     }
-    return T{};
+  }
+};
+
+/// From pow on: apart, as they would take up registers that addition has no use for.
+struct Function {
+  BinaryOp op;
+
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    if constexpr (std::is_integral_v<T>) {
+      return op == BinaryOp::pow            ? integer_power(a, b)
+             : op == BinaryOp::floor_divide ? floor_quotient(a, b)
+                                            : remainder_of(a, b, op == BinaryOp::remainder);
+    } else {
+      if (op == BinaryOp::pow) return std::pow(a, b);
+      if (op == BinaryOp::atan2) return std::atan2(a, b);
+      if (op == BinaryOp::hypot) return std::hypot(a, b);
+      const T rest = std::fmod(a, b);
+      const bool below = rest != 0 && (rest < 0) != (b < 0);  // the multiple of b towards 0 is not the floor
+      if (op == BinaryOp::fmod) return rest;
+      if (op == BinaryOp::remainder) return below ? rest + b : rest;
+      return b == 0 ? a / b : std::rint((a - rest) / b - (below ? 1 : 0));
+    }
   }
 };
 
@@ -84,13 +108,20 @@ struct Compare {
 };
 
 /// With a number for one operand.
-template <class T>
+template <class F, class T>
 struct BinaryWith {
-  BinaryOp op;
+  F f;
   T number;
   bool number_is_first;
-  __device__ T operator()(T x) const { return number_is_first ? Binary{op}(number, x) : Binary{op}(x, number); }
+  __device__ T operator()(T x) const { return number_is_first ? f(number, x) : f(x, number); }
 };
+
+/// Calls f with the operation.
+template <class F>
+void with_operation(BinaryOp op, F f) {
+  if (op < BinaryOp::pow) return f(Binary{op});
+  f(Function{op});
+}
 
 template <class T>
 struct CompareWith {
@@ -153,6 +184,22 @@ void map_box(const Strided& s, const int64_t* strides, F f, const T* x, Y* y) {
   });
 }
 
+template <class T>
+struct Where {
+  __device__ T operator()(T a, uint8_t mask, T b) const { return mask ? a : b; }
+};
+
+template <class I, class T>
+__global__ void __launch_bounds__(block_size, 4)
+    where_strided(I n, const __grid_constant__ Walk<I> walk, const T* a, const uint8_t* mask, const T* b, T* y) {
+  wait_for_previous_kernels();
+  for (I i = grid_thread<I>(); i < n; i += grid_threads<I>()) {
+    I in_a, in_mask;
+    walk.locate(i, in_a, in_mask);
+    y[i] = mask[in_mask] ? a[in_a] : b[i];
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -188,19 +235,19 @@ void CudaArray<T>::cast(int64_t n, const T* x, uint8_t* y) {
 template <class T>
 void CudaArray<T>::binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) {
   const DeviceGuard guard(device_);
-  map_box(s, Binary{op}, a, b, y);
+  with_operation(op, [&](auto f) { map_box(s, f, a, b, y); });
 }
 
 template <class T>
 void CudaArray<T>::binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) {
   const DeviceGuard guard(device_);
-  map_box(s, s.a, BinaryWith<T>{op, b, false}, a, y);
+  with_operation(op, [&](auto f) { map_box(s, s.a, BinaryWith<decltype(f), T>{f, b, false}, a, y); });
 }
 
 template <class T>
 void CudaArray<T>::binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) {
   const DeviceGuard guard(device_);
-  map_box(s, s.b, BinaryWith<T>{op, a, true}, b, y);
+  with_operation(op, [&](auto f) { map_box(s, s.b, BinaryWith<decltype(f), T>{f, a, true}, b, y); });
 }
 
 template <class T>
@@ -221,6 +268,18 @@ void CudaArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T*
   map_dense(n, MaskedFill<T>{value}, y, mask, x);
 }
 
+template <class T>
+void CudaArray<T>::where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) {
+  const DeviceGuard guard(device_);
+  const int64_t n = s.numel();
+  if (n == 0) return;
+  const Strided walk = simplified(s);
+  if (is_dense(walk)) return map_dense(n, Where<T>{}, y, a, mask, b);
+  with_index(reach(walk), [&]<class I>(I) {
+    launch(where_strided<I, T>, grid_for(n), block_size, 0, current_stream(), n, Walk<I>(walk), a, mask, b, y);
+  });
+}
+
 template void CudaArray<float>::fill(int64_t, float, float*);
 template void CudaArray<float>::cast(int64_t, const float*, float*);
 template void CudaArray<float>::cast(int64_t, const float*, double*);
@@ -232,6 +291,7 @@ template void CudaArray<float>::binary(BinaryOp, const Strided&, float, const fl
 template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, const float*, uint8_t*);
 template void CudaArray<float>::compare(CompareOp, const Strided&, const float*, float, uint8_t*);
 template void CudaArray<float>::masked_fill(int64_t, const uint8_t*, float, const float*, float*);
+template void CudaArray<float>::where(const Strided&, const float*, const uint8_t*, const float*, float*);
 template void CudaArray<double>::fill(int64_t, double, double*);
 template void CudaArray<double>::cast(int64_t, const double*, float*);
 template void CudaArray<double>::cast(int64_t, const double*, double*);
@@ -243,6 +303,7 @@ template void CudaArray<double>::binary(BinaryOp, const Strided&, double, const 
 template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, const double*, uint8_t*);
 template void CudaArray<double>::compare(CompareOp, const Strided&, const double*, double, uint8_t*);
 template void CudaArray<double>::masked_fill(int64_t, const uint8_t*, double, const double*, double*);
+template void CudaArray<double>::where(const Strided&, const double*, const uint8_t*, const double*, double*);
 template void CudaArray<int64_t>::fill(int64_t, int64_t, int64_t*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, float*);
 template void CudaArray<int64_t>::cast(int64_t, const int64_t*, double*);
@@ -254,6 +315,7 @@ template void CudaArray<int64_t>::binary(BinaryOp, const Strided&, int64_t, cons
 template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, const int64_t*, uint8_t*);
 template void CudaArray<int64_t>::compare(CompareOp, const Strided&, const int64_t*, int64_t, uint8_t*);
 template void CudaArray<int64_t>::masked_fill(int64_t, const uint8_t*, int64_t, const int64_t*, int64_t*);
+template void CudaArray<int64_t>::where(const Strided&, const int64_t*, const uint8_t*, const int64_t*, int64_t*);
 template void CudaArray<uint8_t>::fill(int64_t, uint8_t, uint8_t*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, float*);
 template void CudaArray<uint8_t>::cast(int64_t, const uint8_t*, double*);
@@ -265,5 +327,6 @@ template void CudaArray<uint8_t>::binary(BinaryOp, const Strided&, uint8_t, cons
 template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, const uint8_t*, uint8_t*);
 template void CudaArray<uint8_t>::compare(CompareOp, const Strided&, const uint8_t*, uint8_t, uint8_t*);
 template void CudaArray<uint8_t>::masked_fill(int64_t, const uint8_t*, uint8_t, const uint8_t*, uint8_t*);
+template void CudaArray<uint8_t>::where(const Strided&, const uint8_t*, const uint8_t*, const uint8_t*, uint8_t*);
 
 }  // namespace tern::kernels

@@ -1,10 +1,12 @@
-/// One step of SGD or AdamW, of all parameters of a model in one launch as segments.cuh has it, and the end of a step.
+/// One step of an optimiser, of all parameters of a model in one launch as segments.cuh has it, and the end of a step.
 ///
-/// Bytes an element of type T: sgd param twice, grad once, and with momentum that twice: 3 or 5; adamw 7. Arithmetic: 2
-/// to 15 operations. The limit is bandwidth, for small models the launch.
+/// Bytes an element of type T: param twice, grad once and each state twice: sgd 3, or with momentum 5; adagrad and lion
+/// 5; adam, adamw and adadelta 7, or 9 with amsgrad; rmsprop 5 to 9. Arithmetic: 2 to 15 operations. The limit is
+/// bandwidth, for small models the launch.
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/segments.cuh>
+#include <tern/kernels/optim.hpp>
 
 #include <cmath>
 
@@ -13,69 +15,84 @@ namespace {
 
 using namespace cuda;
 
+/// A step's numbers, as its elements want them.
 template <class T>
-struct Sgd {
-  T lr, momentum, one_minus_dampening, weight_decay;
-  bool nesterov;
-  StepNumbers<T> numbers;  ///< its state is null for none
+struct Numbers {
+  T lr, momentum, one_minus_momentum, decay, one_minus_decay, eps, weight_decay, keep, correction1, correction2;
+  bool nesterov, maximize;
 
-  Sgd(const SgdStep& s, const StepNumbers<T>* n)
+  __host__ __device__ explicit Numbers(const OptimizerStep& s)
       : lr(static_cast<T>(s.lr)),
         momentum(static_cast<T>(s.momentum)),
-        one_minus_dampening(static_cast<T>(1 - s.dampening)),
+        one_minus_momentum(static_cast<T>(1 - s.momentum)),
+        decay(static_cast<T>(s.decay)),
+        one_minus_decay(static_cast<T>(1 - s.decay)),
+        eps(static_cast<T>(s.eps)),
         weight_decay(static_cast<T>(s.weight_decay)),
+        keep(static_cast<T>(1 - s.lr * s.weight_decay)),
+        correction1(static_cast<T>(s.correction1)),
+        correction2(static_cast<T>(s.correction2)),
         nesterov(s.nesterov),
-        numbers(n ? *n : StepNumbers<T>{}) {}
-
-  __device__ bool begin() {
-    if (!numbers.state) return true;
-    lr = static_cast<T>(numbers.at(0));
-    return !numbers.stopped();
-  }
-  __device__ void operator()(const SgdParam<T>& p, int64_t i) const {
-    T g = p.grad[i] + weight_decay * p.param[i];
-    if (momentum != 0) {
-      const T m = p.momentum_is_new ? g : momentum * p.momentum[i] + one_minus_dampening * g;
-      p.momentum[i] = m;
-      g = nesterov ? g + momentum * m : m;
-    }
-    p.param[i] -= lr * g;
-  }
+        maximize(s.maximize) {}
 };
 
-template <class T>
-struct AdamW {
-  T lr, beta1, beta2, one_minus_beta1, one_minus_beta2, eps, keep, correction1, correction2;
-  double weight_decay;
-  StepNumbers<T> numbers;
+template <class T, OptimizerOp op>
+struct Update {
+  OptimizerStep step;
+  StepNumbers<T> numbers;  ///< its state is null for none
+  Numbers<T> c;
 
-  AdamW(const AdamWStep& s, const StepNumbers<T>* n)
-      : lr(static_cast<T>(s.lr)),
-        beta1(static_cast<T>(s.beta1)),
-        beta2(static_cast<T>(s.beta2)),
-        one_minus_beta1(static_cast<T>(1 - s.beta1)),
-        one_minus_beta2(static_cast<T>(1 - s.beta2)),
-        eps(static_cast<T>(s.eps)),
-        keep(static_cast<T>(1 - s.lr * s.weight_decay)),
-        correction1(static_cast<T>(1 - std::pow(s.beta1, s.step))),
-        correction2(static_cast<T>(1 - std::pow(s.beta2, s.step))),
-        weight_decay(s.weight_decay),
-        numbers(n ? *n : StepNumbers<T>{}) {}
+  Update(const OptimizerStep& s, const StepNumbers<T>* n) : step(s), numbers(n ? *n : StepNumbers<T>{}), c(s) {}
 
   __device__ bool begin() {
     if (!numbers.state) return true;
-    lr = static_cast<T>(numbers.at(0));
-    keep = static_cast<T>(1 - numbers.at(0) * weight_decay);
-    correction1 = static_cast<T>(numbers.at(1));
-    correction2 = static_cast<T>(numbers.at(2));
+    c = Numbers<T>(step.with(&numbers));
     return !numbers.stopped();
   }
-  __device__ void operator()(const AdamWParam<T>& p, int64_t i) const {
-    const T g = p.grad[i];
-    const T m = beta1 * p.exp_avg[i] + one_minus_beta1 * g, v = beta2 * p.exp_avg_sq[i] + one_minus_beta2 * g * g;
-    p.exp_avg[i] = m;
-    p.exp_avg_sq[i] = v;
-    p.param[i] = p.param[i] * keep - lr * (m / correction1 / (std::sqrt(v / correction2) + eps));
+  __device__ T mean(T keep, T take, T& state, T x) const { return state = keep * state + take * x; }
+  __device__ void operator()(const OptimizerParam<T>& all, int64_t i) const {
+    constexpr bool decoupled = op == OptimizerOp::adamw || op == OptimizerOp::lion;
+    T p = all.param[i], g = c.maximize ? -all.grad[i] : all.grad[i];
+    if (!decoupled && c.weight_decay != 0) g += c.weight_decay * p;
+    if (decoupled) p *= c.keep;
+    if constexpr (op == OptimizerOp::sgd) {
+      if (all.state[0]) {
+        const T m = mean(c.momentum, c.one_minus_decay, all.state[0][i], g);
+        g = c.nesterov ? g + c.momentum * m : m;
+      }
+      p -= c.lr * g;
+    } else if constexpr (op == OptimizerOp::adam || op == OptimizerOp::adamw) {
+      const T m = mean(c.momentum, c.one_minus_momentum, all.state[0][i], g);
+      T v = mean(c.decay, c.one_minus_decay, all.state[1][i], g * g);
+      if (all.state[2]) {
+        const T w = all.state[2][i];
+        all.state[2][i] = v = v <= w ? w : v;
+      }
+      p -= c.lr * (m / c.correction1 / (std::sqrt(v / c.correction2) + c.eps));
+    } else if constexpr (op == OptimizerOp::rmsprop) {
+      T v = mean(c.decay, c.one_minus_decay, all.state[0][i], g * g);
+      if (all.state[1]) {
+        const T a = mean(c.decay, c.one_minus_decay, all.state[1][i], g);
+        v -= a * a;
+        if (v < 0) v = 0;
+      }
+      T u = g / (std::sqrt(v) + c.eps);
+      if (all.state[2]) u = mean(c.momentum, 1, all.state[2][i], u);
+      p -= c.lr * u;
+    } else if constexpr (op == OptimizerOp::adagrad) {
+      const T v = mean(1, 1, all.state[0][i], g * g);
+      p -= c.lr * g / (std::sqrt(v) + c.eps);
+    } else if constexpr (op == OptimizerOp::adadelta) {
+      const T v = mean(c.decay, c.one_minus_decay, all.state[0][i], g * g);
+      const T d = g * std::sqrt(all.state[1][i] + c.eps) / std::sqrt(v + c.eps);
+      mean(c.decay, c.one_minus_decay, all.state[1][i], d * d);
+      p -= c.lr * d;
+    } else if constexpr (op == OptimizerOp::lion) {
+      const T u = c.momentum * all.state[0][i] + c.one_minus_momentum * g;
+      p -= u > 0 ? c.lr : u < 0 ? -c.lr : 0;
+      mean(c.decay, c.one_minus_decay, all.state[0][i], g);
+    }
+    all.param[i] = p;
   }
 };
 
@@ -93,16 +110,25 @@ __global__ void __launch_bounds__(1) finish_step(const T* __restrict__ loss, Ste
 }  // namespace
 
 template <class T>
-void CudaFloat<T>::sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepNumbers<T>* numbers) {
+void CudaFloat<T>::optimizer_step(const OptimizerStep& s, std::span<const OptimizerParam<T>> params,
+                                  const StepNumbers<T>* numbers) {
   const DeviceGuard guard(device_);
-  launch_change(Sgd<T>(s, numbers), params);
-}
-
-template <class T>
-void CudaFloat<T>::adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params,
-                              const StepNumbers<T>* numbers) {
-  const DeviceGuard guard(device_);
-  launch_change(AdamW<T>(s, numbers), params);
+  switch (s.op) {
+    case OptimizerOp::sgd:
+      return launch_change(Update<T, OptimizerOp::sgd>(s, numbers), params);
+    case OptimizerOp::adam:
+      return launch_change(Update<T, OptimizerOp::adam>(s, numbers), params);
+    case OptimizerOp::adamw:
+      return launch_change(Update<T, OptimizerOp::adamw>(s, numbers), params);
+    case OptimizerOp::rmsprop:
+      return launch_change(Update<T, OptimizerOp::rmsprop>(s, numbers), params);
+    case OptimizerOp::adagrad:
+      return launch_change(Update<T, OptimizerOp::adagrad>(s, numbers), params);
+    case OptimizerOp::adadelta:
+      return launch_change(Update<T, OptimizerOp::adadelta>(s, numbers), params);
+    case OptimizerOp::lion:
+      return launch_change(Update<T, OptimizerOp::lion>(s, numbers), params);
+  }
 }
 
 template <class T>
@@ -111,14 +137,11 @@ void CudaFloat<T>::end_step(const T* loss, StepState* state) {
   launch(finish_step<T>, 1, 1, 0, current_stream(), loss, state);
 }
 
-template void CudaFloat<float>::sgd_step(const SgdStep&, std::span<const SgdParam<float>>, const StepNumbers<float>*);
-template void CudaFloat<float>::adamw_step(const AdamWStep&, std::span<const AdamWParam<float>>,
-                                           const StepNumbers<float>*);
+template void CudaFloat<float>::optimizer_step(const OptimizerStep&, std::span<const OptimizerParam<float>>,
+                                               const StepNumbers<float>*);
 template void CudaFloat<float>::end_step(const float*, StepState*);
-template void CudaFloat<double>::sgd_step(const SgdStep&, std::span<const SgdParam<double>>,
-                                          const StepNumbers<double>*);
-template void CudaFloat<double>::adamw_step(const AdamWStep&, std::span<const AdamWParam<double>>,
-                                            const StepNumbers<double>*);
+template void CudaFloat<double>::optimizer_step(const OptimizerStep&, std::span<const OptimizerParam<double>>,
+                                                const StepNumbers<double>*);
 template void CudaFloat<double>::end_step(const double*, StepState*);
 
 }  // namespace tern::kernels

@@ -215,6 +215,160 @@ struct Square {
   __device__ T operator()(T x, T dy) const { return 2 * dy * x; }
 };
 
+template <class T>
+struct Log2 {
+  __device__ T operator()(T x) const { return std::log2(x); }
+  __device__ T operator()(T x, T dy) const { return dy / (x * std::numbers::ln2_v<T>); }
+};
+
+template <class T>
+struct Log10 {
+  __device__ T operator()(T x) const { return std::log10(x); }
+  __device__ T operator()(T x, T dy) const { return dy / (x * std::numbers::ln10_v<T>); }
+};
+
+template <class T>
+struct Exp2 {
+  __device__ T operator()(T x) const { return std::exp2(x); }
+  __device__ T operator()(T y, T dy) const { return dy * y * std::numbers::ln2_v<T>; }
+};
+
+template <class T>
+struct Tan {
+  __device__ T operator()(T x) const { return std::tan(x); }
+  __device__ T operator()(T y, T dy) const { return dy * (1 + y * y); }
+};
+
+template <class T>
+struct Asin {
+  __device__ T operator()(T x) const { return std::asin(x); }
+  __device__ T operator()(T x, T dy) const { return dy / std::sqrt(1 - x * x); }
+};
+
+template <class T>
+struct Acos {
+  __device__ T operator()(T x) const { return std::acos(x); }
+  __device__ T operator()(T x, T dy) const { return -dy / std::sqrt(1 - x * x); }
+};
+
+template <class T>
+struct Atan {
+  __device__ T operator()(T x) const { return std::atan(x); }
+  __device__ T operator()(T x, T dy) const { return dy / (x * x + 1); }
+};
+
+template <class T>
+struct Sinh {
+  __device__ T operator()(T x) const { return std::sinh(x); }
+  __device__ T operator()(T x, T dy) const { return dy * std::cosh(x); }
+};
+
+template <class T>
+struct Cosh {
+  __device__ T operator()(T x) const { return std::cosh(x); }
+  __device__ T operator()(T x, T dy) const { return dy * std::sinh(x); }
+};
+
+template <class T>
+struct Asinh {
+  __device__ T operator()(T x) const { return std::asinh(x); }
+  __device__ T operator()(T x, T dy) const { return dy / std::sqrt(x * x + 1); }
+};
+
+template <class T>
+struct Acosh {
+  __device__ T operator()(T x) const { return std::acosh(x); }
+  __device__ T operator()(T x, T dy) const { return dy / std::sqrt(x * x - 1); }
+};
+
+template <class T>
+struct Atanh {
+  __device__ T operator()(T x) const { return std::atanh(x); }
+  __device__ T operator()(T x, T dy) const { return dy / (1 - x * x); }
+};
+
+template <class T>
+struct Erfc {
+  __device__ T operator()(T x) const { return std::erfc(x); }
+  __device__ T operator()(T x, T dy) const { return -dy * (2 * std::numbers::inv_sqrtpi_v<T>)*std::exp(-x * x); }
+};
+
+template <class T>
+struct Trunc {
+  __device__ T operator()(T x) const { return std::trunc(x); }
+  __device__ T operator()(T, T) const { return 0; }
+};
+
+template <class T>
+struct Frac {
+  __device__ T operator()(T x) const { return x - std::trunc(x); }
+  __device__ T operator()(T, T dy) const { return dy; }
+};
+
+template <class T>
+struct Hardtanh {
+  T min, max;
+  __device__ T operator()(T x) const { return Clamp<T>{min, max}(x); }
+  __device__ T operator()(T x, T dy) const { return x > min && x < max ? dy : T{0}; }
+};
+
+template <class T>
+struct Hardswish {
+  __device__ T operator()(T x) const { return x * (Clamp<T>{0, 6}(x + 3) / 6); }
+  __device__ T operator()(T x, T dy) const { return x < -3 ? T{0} : x > 3 ? dy : dy * (x / 3 + T(0.5)); }
+};
+
+template <class T>
+struct Mish {
+  __device__ T operator()(T x) const { return x * std::tanh(std::log1p(std::exp(x))); }
+  __device__ T operator()(T x, T dy) const {
+    const T t = std::tanh(std::log1p(std::exp(x)));
+    return dy * (t + x / (1 + std::exp(-x)) * (1 - t * t));
+  }
+};
+
+template <class T>
+struct Selu {
+  static constexpr T scale = static_cast<T>(selu_scale), alpha = static_cast<T>(selu_alpha);
+
+  __device__ T operator()(T x) const { return scale * (x > 0 ? x : alpha * std::expm1(x)); }
+  __device__ T operator()(T x, T dy) const { return scale * dy * (x > 0 ? T{1} : alpha * std::exp(x)); }
+};
+
+template <class T>
+struct Logsigmoid {
+  __device__ T operator()(T x) const { return (x < 0 || x != x ? x : T{0}) - std::log1p(std::exp(-std::abs(x))); }
+  __device__ T operator()(T x, T dy) const { return dy / (1 + std::exp(x)); }
+};
+
+template <class T>
+struct Softshrink {
+  T by;
+  __device__ T operator()(T x) const { return x > by ? x - by : x < -by ? x + by : T{0}; }
+  __device__ T operator()(T x, T dy) const { return x < -by || x > by ? dy : T{0}; }
+};
+
+template <class T>
+struct Hardshrink {
+  T reach;
+  __device__ T operator()(T x) const { return x >= -reach && x <= reach ? T{0} : x; }
+  __device__ T operator()(T x, T dy) const { return x < -reach || x > reach ? dy : T{0}; }
+};
+
+template <class T>
+struct Threshold {
+  T threshold, value;
+  __device__ T operator()(T x) const { return x <= threshold ? value : x; }
+  __device__ T operator()(T x, T dy) const { return x <= threshold ? T{0} : dy; }
+};
+
+template <class T>
+struct SmoothL1 {
+  T beta;
+  __device__ T operator()(T x) const { return std::abs(x) < beta ? x * x / (2 * beta) : std::abs(x) - beta / 2; }
+  __device__ T operator()(T x, T dy) const { return x <= -beta ? -dy : x >= beta ? dy : x / beta * dy; }
+};
+
 /// Calls f with the function.
 template <class T, class F>
 void with_function(const Unary& unary, F f) {
@@ -276,6 +430,54 @@ void with_function(const Unary& unary, F f) {
       return f(Reciprocal<T>{});
     case UnaryOp::square:
       return f(Square<T>{});
+    case UnaryOp::log2:
+      return f(Log2<T>{});
+    case UnaryOp::log10:
+      return f(Log10<T>{});
+    case UnaryOp::exp2:
+      return f(Exp2<T>{});
+    case UnaryOp::tan:
+      return f(Tan<T>{});
+    case UnaryOp::asin:
+      return f(Asin<T>{});
+    case UnaryOp::acos:
+      return f(Acos<T>{});
+    case UnaryOp::atan:
+      return f(Atan<T>{});
+    case UnaryOp::sinh:
+      return f(Sinh<T>{});
+    case UnaryOp::cosh:
+      return f(Cosh<T>{});
+    case UnaryOp::asinh:
+      return f(Asinh<T>{});
+    case UnaryOp::acosh:
+      return f(Acosh<T>{});
+    case UnaryOp::atanh:
+      return f(Atanh<T>{});
+    case UnaryOp::erfc:
+      return f(Erfc<T>{});
+    case UnaryOp::trunc:
+      return f(Trunc<T>{});
+    case UnaryOp::frac:
+      return f(Frac<T>{});
+    case UnaryOp::hardtanh:
+      return f(Hardtanh<T>{a, b});
+    case UnaryOp::hardswish:
+      return f(Hardswish<T>{});
+    case UnaryOp::mish:
+      return f(Mish<T>{});
+    case UnaryOp::selu:
+      return f(Selu<T>{});
+    case UnaryOp::logsigmoid:
+      return f(Logsigmoid<T>{});
+    case UnaryOp::softshrink:
+      return f(Softshrink<T>{a});
+    case UnaryOp::hardshrink:
+      return f(Hardshrink<T>{a});
+    case UnaryOp::threshold:
+      return f(Threshold<T>{a, b});
+    case UnaryOp::smooth_l1:
+      return f(SmoothL1<T>{a});
   }
 }
 

@@ -38,6 +38,8 @@ void ReferenceFloat<T>::batch_norm2d(const BatchNorm2dShape& s, double momentum,
                                      const T* bias, const T* residual, T* running_mean, T* running_var,
                                      int64_t* num_batches, T* mean, T* invstd, T* y) {
   const double count = static_cast<double>(s.N * s.HW);
+  if (num_batches) ++*num_batches;
+  if (std::isnan(momentum)) momentum = 1 / static_cast<double>(*num_batches);
   for (int64_t c = 0; c < s.C; ++c) {
     double sum = 0, squares = 0;
     for_each_in_channel(s, c, [&](int64_t i) { sum += x[i]; });
@@ -54,7 +56,6 @@ void ReferenceFloat<T>::batch_norm2d(const BatchNorm2dShape& s, double momentum,
       running_var[c] = static_cast<T>((1 - momentum) * running_var[c] + momentum * (squares / (count - 1)));
     }
   }
-  if (num_batches) ++*num_batches;
   add_and_activate(*this, s.N * s.C * s.HW, s.activation, residual, y);
 }
 
@@ -120,7 +121,7 @@ void ReferenceFloat<T>::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, A
                                                          T* dbias) {
   std::vector<int64_t> indices(s.N * s.C * s.P() * s.Q(), -1);
   const std::vector<T> g = before_activation(*this, static_cast<int64_t>(indices.size()), activation, y, dy);
-  for_each_window_element(s, [&](int64_t window, int64_t plane, int64_t at) {
+  for_each_window_element(s, [&](int64_t window, int64_t plane, int64_t at, int64_t) {
     const T v = x[plane * s.H * s.W + at], wanted = picked[window];
     if (indices[window] < 0 && (v == wanted || (v != v && wanted != wanted))) indices[window] = at;
   });

@@ -28,6 +28,10 @@ void ReferenceFloat<T>::cross_entropy(const CrossEntropyShape& s, const T* logit
     if (t != s.ignore_index) {
       for (int64_t c = 0; c < s.C; ++c) largest = std::max<double>(largest, z[c]);
       for (int64_t c = 0; c < s.C; ++c) sum += prob[c] = std::exp(z[c] - largest);
+      if (s.of_log_probs) {  // they are what they are, and no other has a part in one's gradient
+        largest = 0, sum = 1;
+        std::fill(prob.begin(), prob.end(), 0.0);
+      }
       const double log_sum = std::log(sum);
       l = -(1 - e) * weight_of(t) * (z[t] - largest - log_sum);
       double smooth = 0;

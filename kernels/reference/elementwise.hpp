@@ -25,8 +25,36 @@ void walk(const Strided& s, F f) {
   }
 }
 
+/// In double from pow on; atan2 and hypot are of floats.
+template <class T>
+T function_value(BinaryOp op, T a, T b) {
+  if constexpr (std::is_integral_v<T>) {
+    return op == BinaryOp::pow            ? integer_power(a, b)
+           : op == BinaryOp::floor_divide ? floor_quotient(a, b)
+                                          : remainder_of(a, b, op == BinaryOp::remainder);
+  } else {
+    const double x = a, z = b, rest = std::fmod(x, z), multiple = (x - rest) / z;
+    const bool below = rest != 0 && (rest < 0) != (z < 0);  // the multiple towards 0 is not the floor
+    switch (op) {
+      case BinaryOp::pow:
+        return static_cast<T>(std::pow(x, z));
+      case BinaryOp::atan2:
+        return static_cast<T>(std::atan2(x, z));
+      case BinaryOp::hypot:
+        return static_cast<T>(std::hypot(x, z));
+      case BinaryOp::fmod:
+        return static_cast<T>(rest);
+      case BinaryOp::remainder:
+        return static_cast<T>(below ? rest + z : rest);
+      default:
+        return static_cast<T>(z == 0 ? x / z : std::nearbyint(multiple - (below ? 1 : 0)));
+    }
+  }
+}
+
 template <class T>
 T binary_value(BinaryOp op, T a, T b) {
+  if (op >= BinaryOp::pow) return function_value(op, a, b);
   if constexpr (std::is_floating_point_v<T>) {
     if ((op == BinaryOp::maximum || op == BinaryOp::minimum) && (std::isnan(a) || std::isnan(b))) return a + b;
   } else {
@@ -45,8 +73,9 @@ T binary_value(BinaryOp op, T a, T b) {
       return std::max(a, b);
     case BinaryOp::minimum:
       return std::min(a, b);
+    default:
+      return T{};
   }
-  return T{};
 }
 
 template <class T>
@@ -132,6 +161,11 @@ void ReferenceArray<T>::compare(CompareOp op, const Strided& s, const T* a, cons
 template <class T>
 void ReferenceArray<T>::masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = mask[i] ? value : x[i];
+}
+
+template <class T>
+void ReferenceArray<T>::where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) {
+  walk(s, [&](int64_t i, int64_t at_a, int64_t at_mask) { y[i] = mask[at_mask] ? a[at_a] : b[i]; });
 }
 
 }  // namespace tern::kernels

@@ -23,7 +23,7 @@ void ReferenceArray<T>::index_select_backward(const ReduceShape& r, int64_t coun
   std::vector<Accumulator<T>> total(r.outer * r.n * r.inner);
   for (int64_t o = 0; o < r.outer; ++o) {
     for (int64_t j = 0; j < count; ++j) {
-      for (int64_t i = 0; i < r.inner; ++i) {
+      for (int64_t i = 0; index[j] >= 0 && i < r.inner; ++i) {
         total[(o * r.n + index[j]) * r.inner + i] += dy[(o * count + j) * r.inner + i];
       }
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tern/kernels/optim.hpp>
 #include <tern/kernels/reference/reference.hpp>
 
 #include <cmath>
@@ -7,38 +8,79 @@
 namespace tern::kernels {
 
 template <class T>
-void ReferenceFloat<T>::sgd_step(const SgdStep& s, std::span<const SgdParam<T>> params, const StepNumbers<T>* numbers) {
+void ReferenceFloat<T>::optimizer_step(const OptimizerStep& step, std::span<const OptimizerParam<T>> params,
+                                       const StepNumbers<T>* numbers) {
   if (numbers && numbers->stopped()) return;
-  const double lr = numbers ? numbers->at(0) : s.lr;
-  for (const SgdParam<T>& p : params) {
-    for (int64_t i = 0; i < p.n; ++i) {
-      double g = p.grad[i] + s.weight_decay * p.param[i];
-      if (s.momentum != 0) {
-        const double m = p.momentum_is_new ? g : s.momentum * p.momentum[i] + (1 - s.dampening) * g;
-        p.momentum[i] = static_cast<T>(m);
-        g = s.nesterov ? g + s.momentum * m : m;
+  const OptimizerStep s = step.with(numbers);
+  const bool decoupled = s.op == OptimizerOp::adamw || s.op == OptimizerOp::lion;
+  /// Of a number of the state: the mean so far and what is new.
+  const auto mean = [](double keep, T& state, double x) {
+    const double y = keep * state + (1 - keep) * x;
+    state = static_cast<T>(y);
+    return y;
+  };
+  for (const OptimizerParam<T>& all : params) {
+    T* const(&state)[3] = all.state;
+    for (int64_t i = 0; i < all.n; ++i) {
+      double p = all.param[i], g = s.maximize ? -all.grad[i] : all.grad[i];
+      if (s.weight_decay != 0 && !decoupled) g += s.weight_decay * p;
+      if (decoupled) p *= 1 - s.lr * s.weight_decay;
+      switch (s.op) {
+        case OptimizerOp::sgd:
+          if (state[0]) {
+            const double m = s.momentum * state[0][i] + (1 - s.decay) * g;
+            state[0][i] = static_cast<T>(m);
+            g = s.nesterov ? g + s.momentum * m : m;
+          }
+          p -= s.lr * g;
+          break;
+        case OptimizerOp::adam:
+        case OptimizerOp::adamw: {
+          const double m = mean(s.momentum, state[0][i], g);
+          double v = mean(s.decay, state[1][i], g * g);
+          if (state[2]) {
+            if (v <= state[2][i]) v = state[2][i];
+            state[2][i] = static_cast<T>(v);
+          }
+          p -= s.lr * (m / s.correction1 / (std::sqrt(v / s.correction2) + s.eps));
+          break;
+        }
+        case OptimizerOp::rmsprop: {
+          double v = mean(s.decay, state[0][i], g * g);
+          if (state[1]) {
+            const double a = mean(s.decay, state[1][i], g);
+            v -= a * a;
+            if (v < 0) v = 0;
+          }
+          double u = g / (std::sqrt(v) + s.eps);
+          if (state[2]) {
+            u += s.momentum * state[2][i];
+            state[2][i] = static_cast<T>(u);
+          }
+          p -= s.lr * u;
+          break;
+        }
+        case OptimizerOp::adagrad: {
+          const double v = state[0][i] + g * g;
+          state[0][i] = static_cast<T>(v);
+          p -= s.lr * g / (std::sqrt(v) + s.eps);
+          break;
+        }
+        case OptimizerOp::adadelta: {
+          const double v = mean(s.decay, state[0][i], g * g);
+          const double d = g * std::sqrt(state[1][i] + s.eps) / std::sqrt(v + s.eps);
+          mean(s.decay, state[1][i], d * d);
+          p -= s.lr * d;
+          break;
+        }
+        case OptimizerOp::lion: {
+          const double u = s.momentum * state[0][i] + (1 - s.momentum) * g;
+          p -= s.lr * ((u > 0) - (u < 0));
+          mean(s.decay, state[0][i], g);
+          break;
+        }
       }
-      p.param[i] = static_cast<T>(p.param[i] - lr * g);
-    }
-  }
-}
-
-template <class T>
-void ReferenceFloat<T>::adamw_step(const AdamWStep& s, std::span<const AdamWParam<T>> params,
-                                   const StepNumbers<T>* numbers) {
-  if (numbers && numbers->stopped()) return;
-  const double lr = numbers ? numbers->at(0) : s.lr;
-  const double correction1 = numbers ? numbers->at(1) : 1 - std::pow(s.beta1, s.step);
-  const double correction2 = numbers ? numbers->at(2) : 1 - std::pow(s.beta2, s.step);
-  for (const AdamWParam<T>& p : params) {
-    for (int64_t i = 0; i < p.n; ++i) {
-      const double g = p.grad[i];
-      const double m = s.beta1 * p.exp_avg[i] + (1 - s.beta1) * g;
-      const double v = s.beta2 * p.exp_avg_sq[i] + (1 - s.beta2) * g * g;
-      p.exp_avg[i] = static_cast<T>(m);
-      p.exp_avg_sq[i] = static_cast<T>(v);
-      const double step = m / correction1 / (std::sqrt(v / correction2) + s.eps);
-      p.param[i] = static_cast<T>(p.param[i] * (1 - lr * s.weight_decay) - lr * step);
+      all.param[i] = static_cast<T>(p);
     }
   }
 }

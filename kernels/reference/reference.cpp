@@ -1,18 +1,24 @@
 #include <tern/kernels/error.hpp>
+#include <tern/kernels/reference/attention.hpp>
 #include <tern/kernels/reference/batch_norm2d.hpp>
 #include <tern/kernels/reference/conv2d.hpp>
 #include <tern/kernels/reference/cross_entropy.hpp>
 #include <tern/kernels/reference/dropout.hpp>
 #include <tern/kernels/reference/elementwise.hpp>
+#include <tern/kernels/reference/gather.hpp>
+#include <tern/kernels/reference/group_norm.hpp>
 #include <tern/kernels/reference/image_batch.hpp>
 #include <tern/kernels/reference/index.hpp>
+#include <tern/kernels/reference/interpolate2d.hpp>
 #include <tern/kernels/reference/linear.hpp>
 #include <tern/kernels/reference/matmul.hpp>
 #include <tern/kernels/reference/optim.hpp>
 #include <tern/kernels/reference/pool2d.hpp>
+#include <tern/kernels/reference/recurrent.hpp>
 #include <tern/kernels/reference/reduce.hpp>
 #include <tern/kernels/reference/reference.hpp>
 #include <tern/kernels/reference/segments.hpp>
+#include <tern/kernels/reference/sort.hpp>
 #include <tern/kernels/reference/unary.hpp>
 
 #include <cstring>

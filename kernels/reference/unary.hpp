@@ -97,6 +97,73 @@ void with_function(const Unary& unary, F f) {
                [=](double x, double dy) { return x >= a && x <= b ? dy : 0; });
     case UnaryOp::square:
       return f([](double x) { return x * x; }, [](double x, double dy) { return 2 * dy * x; });
+    case UnaryOp::log2:
+      return f([](double x) { return std::log2(x); }, [](double x, double dy) { return dy / (x * std::numbers::ln2); });
+    case UnaryOp::log10:
+      return f([](double x) { return std::log10(x); },
+               [](double x, double dy) { return dy / (x * std::numbers::ln10); });
+    case UnaryOp::exp2:
+      return f([](double x) { return std::exp2(x); }, [](double y, double dy) { return dy * y * std::numbers::ln2; });
+    case UnaryOp::tan:
+      return f([](double x) { return std::tan(x); }, [](double y, double dy) { return dy * (1 + y * y); });
+    case UnaryOp::asin:
+      return f([](double x) { return std::asin(x); }, [](double x, double dy) { return dy / std::sqrt(1 - x * x); });
+    case UnaryOp::acos:
+      return f([](double x) { return std::acos(x); }, [](double x, double dy) { return -dy / std::sqrt(1 - x * x); });
+    case UnaryOp::atan:
+      return f([](double x) { return std::atan(x); }, [](double x, double dy) { return dy / (x * x + 1); });
+    case UnaryOp::sinh:
+      return f([](double x) { return std::sinh(x); }, [](double x, double dy) { return dy * std::cosh(x); });
+    case UnaryOp::cosh:
+      return f([](double x) { return std::cosh(x); }, [](double x, double dy) { return dy * std::sinh(x); });
+    case UnaryOp::asinh:
+      return f([](double x) { return std::asinh(x); }, [](double x, double dy) { return dy / std::sqrt(x * x + 1); });
+    case UnaryOp::acosh:
+      return f([](double x) { return std::acosh(x); }, [](double x, double dy) { return dy / std::sqrt(x * x - 1); });
+    case UnaryOp::atanh:
+      return f([](double x) { return std::atanh(x); }, [](double x, double dy) { return dy / (1 - x * x); });
+    case UnaryOp::erfc:
+      return f([](double x) { return std::erfc(x); },
+               [](double x, double dy) { return -dy * 2 * std::numbers::inv_sqrtpi * std::exp(-x * x); });
+    case UnaryOp::trunc:
+      return f([](double x) { return std::trunc(x); }, [](double, double) { return 0; });
+    case UnaryOp::frac:
+      return f([](double x) { return x - std::trunc(x); }, [](double, double dy) { return dy; });
+    case UnaryOp::hardtanh:
+      return f([=](double x) { return std::isnan(x) ? x : std::fmin(std::fmax(x, a), b); },
+               [=](double x, double dy) { return x > a && x < b ? dy : 0; });
+    case UnaryOp::hardswish:
+      return f([](double x) { return x * (std::isnan(x) ? x : std::fmin(std::fmax(x + 3, 0), 6) / 6); },
+               [](double x, double dy) { return x < -3  ? 0
+                                                : x > 3 ? dy
+                                                        : dy * (x / 3 + 0.5); });
+    case UnaryOp::mish:
+      return f([](double x) { return x * std::tanh(std::log1p(std::exp(x))); },
+               [](double x, double dy) {
+                 const double t = std::tanh(std::log1p(std::exp(x)));
+                 return dy * (t + x / (1 + std::exp(-x)) * (1 - t * t));
+               });
+    case UnaryOp::selu:
+      return f([](double x) { return selu_scale * (x > 0 ? x : selu_alpha * std::expm1(x)); },
+               [](double x, double dy) { return selu_scale * dy * (x > 0 ? 1 : selu_alpha * std::exp(x)); });
+    case UnaryOp::logsigmoid:
+      return f([](double x) { return std::fmin(x, 0) - std::log1p(std::exp(-std::abs(x))); },
+               [](double x, double dy) { return dy / (1 + std::exp(x)); });
+    case UnaryOp::softshrink:
+      return f([=](double x) { return x > a    ? x - a
+                                      : x < -a ? x + a
+                                               : 0; },
+               [=](double x, double dy) { return x < -a || x > a ? dy : 0; });
+    case UnaryOp::hardshrink:
+      return f([=](double x) { return x >= -a && x <= a ? 0 : x; },
+               [=](double x, double dy) { return x < -a || x > a ? dy : 0; });
+    case UnaryOp::threshold:
+      return f([=](double x) { return x <= a ? b : x; }, [=](double x, double dy) { return x <= a ? 0 : dy; });
+    case UnaryOp::smooth_l1:
+      return f([=](double x) { return std::abs(x) < a ? x * x / (2 * a) : std::abs(x) - a / 2; },
+               [=](double x, double dy) { return x <= -a  ? -dy
+                                                 : x >= a ? dy
+                                                          : x / a * dy; });
   }
 }
 

@@ -3,6 +3,9 @@
 #include "failing.hpp"
 #include "training.hpp"
 
+#include <tern/core/checkpoint.hpp>
+#include <tern/core/generator.hpp>
+#include <tern/core/ops.hpp>
 #include <tern/data/data_loader.hpp>
 #include <tern/data/image_batches.hpp>
 #include <tern/data/synthetic.hpp>
@@ -130,6 +133,36 @@ TEST_CASE("backward that fails for want of memory leaves gradients that were the
     CHECK(gradients(*training) == expected);
   });
   report("a backward pass that adds to gradients", counts);
+  CHECK(counts.errors > 50);
+}
+
+TEST_CASE("a recorded pass through a checkpoint that fails for want of memory can be done again") {
+  const Tensor points = tensor({0.5, -1.0, 2.0, 0.25, 1.0, -0.5}).view({2, 3});
+  const auto step = [&](const Tensor& w) {
+    manual_seed(1);
+    const Tensor x = points.clone().set_requires_grad();
+    const Tensor y = checkpoint([&w](const Tensor& in) { return dropout(linear(in, w, {}, Activation::tanh)); }, x);
+    const Tensor slope = grad({y.sum()}, {x}, {.create_graph = true})[0];
+    (square(slope).sum() + y.sum()).backward();
+  };
+  const auto passes = [&](int n) {
+    const Tensor w = tensor({0.5, 0.25, -1.0, 0.75, 1.5, -0.5}).view({2, 3}).clone().set_requires_grad();
+    for (int i = 0; i < n; ++i) step(w);
+    return w;
+  };
+  const auto gradient = [](const Tensor& w) { return w.grad().to_vector<double>(); };
+  const auto old = gradient(passes(1)), expected = gradient(passes(2));
+  REQUIRE(old != expected);
+  const Counts counts = fail_each([&](const AllocationFault& fault, const Attempt& attempt) {
+    const Tensor w = passes(1);
+    const bool failed = attempt(fault, [&] { step(w); });
+    CHECK(is_grad_enabled());
+    CHECK(Checkpoint::current() == nullptr);
+    CHECK(gradient(w) == (failed ? old : expected));
+    if (failed) step(w);
+    CHECK(gradient(w) == expected);
+  });
+  report("a recorded pass through a checkpoint", counts);
   CHECK(counts.errors > 50);
 }
 

@@ -86,6 +86,17 @@ TEST_CASE("an undefined tensor is named by every op that gets it", "[arguments]"
   add("max_pool2d", "x", [&] { max_pool2d(none, 2); });
   add("max_pool2d", "x", [&] { max_pool2d_with_indices(none, 2); });
   add("avg_pool2d", "x", [&] { avg_pool2d(none, 2); });
+  add("conv_transpose2d", "x", [&] { conv_transpose2d(none, w); });
+  add("conv_transpose2d", "weight", [&] { conv_transpose2d(images, none); });
+  add("conv1d", "x", [&] { conv1d(none, w); });
+  add("conv_transpose1d", "weight", [&] { conv_transpose1d(images, none); });
+  add("max_pool1d", "x", [&] { max_pool1d(none, 2); });
+  add("avg_pool1d", "x", [&] { avg_pool1d(none, 2); });
+  add("adaptive_avg_pool2d", "x", [&] { adaptive_avg_pool2d(none, 2); });
+  add("adaptive_max_pool2d", "x", [&] { adaptive_max_pool2d(none, 2); });
+  add("interpolate", "x", [&] { interpolate(none, {.size = 2}); });
+  add("pixel_shuffle", "x", [&] { pixel_shuffle(none, 2); });
+  add("pixel_unshuffle", "x", [&] { pixel_unshuffle(none, 2); });
   add("dropout", "x", [&] { dropout(none); });
   add("dropout2d", "x", [&] { dropout2d(none); });
   add("batch_norm2d", "x", [&] { batch_norm2d(none, c, c); });

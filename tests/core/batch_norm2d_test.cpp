@@ -161,6 +161,63 @@ TEST_CASE("batch norm of no elements answers, as PyTorch does", "[batch_norm2d]"
   }
 }
 
+TEST_CASE("batch_norm of any shape is that of its images", "[batch_norm2d]") {
+  for (const Device device : devices()) {
+    for_each_case(20, [&](Random& random) {
+      Shape shape{random.integer(2, 4), random.integer(1, 3)};
+      for (std::int64_t d = random.integer(0, 3); d > 0; --d) shape.push_back(random.integer(1, 4));
+      Shape images{shape[0], shape[1], shape.numel() / (shape[0] * shape[1]), 1};
+      const std::uint64_t seed = random.integer(0, 1'000'000);
+      const bool training = random.chance(0.5);
+      INFO(device << ", " << shape << ", training " << training);
+      Random first(seed, 0), second(seed, 0);
+      const Inputs one(first, shape, DType::float32, device), other(second, images, DType::float32, device);
+      const Tensor dy = random_tensor(random, shape, DType::float32, device);
+      const Tensor y = batch_norm(one.x, one.running_mean, one.running_var, one.weight, one.bias,
+                                  one.options(training, Activation::relu, true));
+      const Tensor want = batch_norm2d(other.x, other.running_mean, other.running_var, other.weight, other.bias,
+                                       other.options(training, Activation::relu, true));
+      CHECK(y.shape() == shape);
+      check_results(other.results(want, dy.reshape(images)), one.results(y, dy), 0);
+    });
+  }
+}
+
+TEST_CASE("batch norm without a momentum has the mean of all batches' statistics", "[batch_norm2d]") {
+  for (const Device device : devices()) {
+    for_each_case(10, [&](Random& random) {
+      const std::int64_t C = random.integer(1, 40);
+      const bool pools = random.chance(0.5);
+      INFO(device << ", " << C << " channels, pooled " << pools);
+      const TensorOptions like{.dtype = DType::float64, .device = device};
+      const Tensor mean = zeros({C}, like), var = ones({C}, like), count = zeros({}, {DType::int64, device});
+      std::vector<double> means(C), vars(C);
+      for (int batch = 1; batch <= 3; ++batch) {
+        const Tensor x = random_tensor(random, {2, C, 2, 3}, DType::float64, device);
+        const BatchNorm2dOptions options{.training = true, .momentum = {}, .num_batches_tracked = count};
+        if (pools) {
+          batch_norm2d_max_pool2d(x, mean, var, {}, {}, options, 2);
+        } else {
+          batch_norm2d(x, mean, var, {}, {}, options);
+        }
+        const Dense values(x);
+        for (std::int64_t c = 0; c < C; ++c) {
+          double sum = 0, squares = 0;
+          for_each_index({2, 1, 2, 3}, [&](const Shape& i) { sum += values[{i[0], c, i[2], i[3]}]; });
+          for_each_index({2, 1, 2, 3}, [&](const Shape& i) {
+            squares += std::pow(values[{i[0], c, i[2], i[3]}] - sum / 12, 2);
+          });
+          means[c] += (sum / 12 - means[c]) / batch;
+          vars[c] += (squares / 11 - vars[c]) / batch;
+          CHECK(mean.to_vector<double>()[c] == Approx(means[c]).margin(1e-12));
+          CHECK(var.to_vector<double>()[c] == Approx(vars[c]));
+        }
+        CHECK(count.item<std::int64_t>() == batch);
+      }
+    });
+  }
+}
+
 TEST_CASE("what batch norm refuses", "[batch_norm2d]") {
   const Tensor x = zeros({2, 3, 2, 2});
   const auto error = [&](const BatchNorm2dOptions& options) {
@@ -177,6 +234,13 @@ TEST_CASE("what batch norm refuses", "[batch_norm2d]") {
   CHECK(message_of([] {
           batch_norm2d(zeros({1, 3, 1, 1}), {}, {}, {}, {}, {.training = true});
         }) == "batch_norm2d: input [1, 3, 1, 1] has one value a channel, expected more in training");
+  CHECK(message_of([] {
+          batch_norm(zeros({1, 3}), {}, {}, {}, {}, {.training = true});
+        }) == "batch_norm: input [1, 3] has one value a channel, expected more in training");
+  CHECK(message_of([] { batch_norm(zeros({3}), {}, {}, {}, {}, {.training = true}); }) ==
+        "batch_norm: input [3], expected [N, C, ...] of two to five dimensions");
+  CHECK(message_of([&] { batch_norm2d(x, zeros({3}), zeros({3}), {}, {}, {.training = true, .momentum = {}}); }) ==
+        "batch_norm2d: no momentum and no num_batches_tracked, expected one of them");
   CHECK(message_of([&] { batch_norm2d_max_pool2d(x, {}, {}, {}, {}, {.training = true, .residual = x}, 2); }) ==
         "batch_norm2d_max_pool2d: given a residual, expected none");
 }

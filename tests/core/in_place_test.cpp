@@ -1,5 +1,6 @@
 #include "support.hpp"
 
+#include <tern/core/autograd.hpp>
 #include <tern/core/ops.hpp>
 
 #include <cmath>
@@ -124,6 +125,24 @@ TEST_CASE("in-place ops keep the target's dtype", "[in_place]") {
   }
 }
 
+TEST_CASE("in-place functions write through views, and are seen by what was saved", "[in_place]") {
+  for (const Device device : devices()) {
+    const Tensor x = tensor({{1.0, 4.0}, {9.0, -16.0}}, device);
+    x.t()[0].sqrt_();
+    x[1] *= 2;
+    x.t()[1].relu_().add_(0.5);
+    CHECK(x.to_vector<double>() == std::vector<double>{1, 4.5, 6, 0.5});
+    const Tensor w = ones(2, {.device = device, .requires_grad = true}), y = w * 3, z = y * y;
+    {
+      const NoGradGuard no_grad;
+      y.exp_();
+    }
+    CHECK_THROWS_AS(z.sum().backward(), Error);
+    CHECK_THROWS_AS(w += 1, Error);
+    CHECK_THROWS_AS(w.clamp_(0, 1), Error);
+  }
+}
+
 TEST_CASE("what an in-place op refuses leaves the target as it is", "[in_place]") {
   const Tensor x = tensor({1.0f, 2.0f, 3.0f}), n = arange(3), bytes = n.to(DType::uint8);
   const std::uint32_t version = x.storage()->version();
@@ -138,6 +157,11 @@ TEST_CASE("what an in-place op refuses leaves the target as it is", "[in_place]"
         "sub_: tensors on cpu and reference, expected one device");
   CHECK(message_of([&] { n.add_(n, 0.5); }) == "add_: float32 into int64, which cannot hold it");
   CHECK(message_of([&] { n.mul_(0.5); }) == "mul_: 0.5 into int64, which cannot hold it");
+  CHECK(message_of([&] { n += 0.5; }) == "add_: 0.5 into int64, which cannot hold it");
+  CHECK(message_of([&] { bytes -= -1; }) == "sub_: -1 into uint8, which cannot hold it");
+  CHECK(message_of([&] { n /= 2; }) == "div_: tensor of int64, expected float32 or float64");
+  CHECK(message_of([&] { n.clamp_(0.5); }) == "clamp_: float32 into int64, which cannot hold it");
+  CHECK(message_of([&] { n.sqrt_(); }) == "sqrt_: float32 into int64, which cannot hold it");
   CHECK(message_of([&] { n.fill_(0.5); }) == "fill_: 0.5 into int64, which cannot hold it");
   CHECK(message_of([&] { bytes.fill_(256); }) == "fill_: 256 into uint8, which cannot hold it");
   CHECK(message_of([&] { bytes.fill_(-1); }) == "fill_: -1 into uint8, which cannot hold it");

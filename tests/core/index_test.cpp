@@ -50,7 +50,6 @@ TEST_CASE("cat and stack", "[index]") {
   CHECK(message_of([] {
           cat({zeros({2, 3}), zeros({3})});
         }) == "cat: shapes [2, 3] and [3], expected one number of dimensions");
-  CHECK(message_of([] { cat({zeros({2}), arange(2)}); }) == "cat: tensors of float32 and int64, expected one dtype");
   CHECK(message_of([] { cat({zeros({2})}, 1); }) == "cat: dimension 1 of a tensor with 1 dimensions, expected -1 to 0");
   CHECK(message_of([] { stack({zeros({2}), zeros({3})}); }) == "stack: shapes [2] and [3], expected one");
 }
@@ -155,11 +154,11 @@ TEST_CASE("matmul and linear", "[matmul]") {
           matmul(zeros({2, 3}), zeros({2, 3}));
         }) == "matmul: shapes [2, 3] and [2, 3]: 3 columns against 2 rows");
   CHECK(message_of([] {
-          matmul(zeros({2}), zeros({2, 3}));
-        }) == "matmul: shapes [2] and [2, 3], expected 2 or 3 dimensions");
+          matmul(zeros({}), zeros({2, 3}));
+        }) == "matmul: shapes [] and [2, 3], expected one dimension or more");
   CHECK(message_of([] {
           matmul(zeros({2, 3, 4}), zeros({3, 4, 5}));
-        }) == "matmul: shapes [2, 3, 4] and [3, 4, 5]: batches of 2 and 3");
+        }) == "matmul: shapes [2] and [3] do not broadcast: 2 against 3");
   CHECK(message_of([] {
           matmul(zeros({2, 2}), zeros({2, 2}, {.dtype = DType::float64}));
         }) == "matmul: tensors of float32 and float64, expected one dtype");

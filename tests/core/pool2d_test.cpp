@@ -18,7 +18,10 @@ TEST_CASE("pooling wants elements, and windows that fit", "[pool2d]") {
           op + ": padding [2, 2] for kernel [3, 3], expected at most half of it");
     CHECK(error({1, 1, 4, 4}, 2, {.stride = HeightWidth(0)}) ==
           op + ": kernel [2, 2], stride [0, 0], expected 1 or more");
-    CHECK(error({1, 4, 4}, 2) == op + ": input [1, 4, 4], expected [N, C, H, W]");
+    CHECK(error({4, 4}, 2) == op + ": input [4, 4], expected [N, C, H, W] or [C, H, W]");
+    CHECK(pool(zeros({3, 4, 4}), 2, {}).shape() == Shape{3, 2, 2});
+    CHECK(error({1, 1, 4, 4}, 2, {.dilation = 0}) ==
+          op + (op == "max_pool2d" ? ": dilation [0, 0], expected 1 or more" : ": dilation [0, 0], expected 1"));
     CHECK(pool(zeros({0, 3, 4, 4}), 2, {}).shape() == Shape{0, 3, 2, 2});
     CHECK(error({2, 0, 4, 4}, 2) == op + ": input [2, 0, 4, 4] without channels, expected at least one");
   }

@@ -169,7 +169,7 @@ TEST_CASE("max takes the first of equals, and NaN before anything", "[reduce]") 
         }) == "max: dimension 1 of shape [2, 0] is empty, expected at least one element");
   CHECK(max(zeros({2, 0}), 0).values.shape() == Shape{0});
   CHECK(message_of([] { argmax(zeros({0})); }) ==
-        "max: dimension 0 of shape [0] is empty, expected at least one element");
+        "argmax: dimension 0 of shape [0] is empty, expected at least one element");
 }
 
 TEST_CASE("the largest of all share the gradient, along a dimension the first takes it", "[reduce]") {
@@ -191,6 +191,57 @@ TEST_CASE("the largest of all share the gradient, along a dimension the first ta
     CHECK(gradient({1, 3, 3, 2}, [](const Tensor& x) { return max(x, 0).values; }) == Values{0, 1, 0, 0});
   }
   CHECK(message_of([] { max(zeros({0, 3})); }) == "max: shape [0, 3] has no elements, expected at least one");
+}
+
+TEST_CASE("min is max of the negatives", "[reduce]") {
+  for (const Device device : devices()) {
+    for_each_case(20, [&](Random& random) {
+      const Shape shape = random_shape(random, 1, 4, 4);
+      std::vector<double> few = random.ties<double>(shape.numel());
+      if (random.chance(0.5)) random.spoil(few);
+      const Tensor x = tensor(few, device).reshape(shape);
+      const std::int64_t d = random.integer(-shape.size(), shape.size() - 1);
+      CAPTURE(shape, d, device);
+      check_equal(min(x), -max(-x));
+      check_equal(min(x, d).values, -max(-x, d).values);
+      check_equal(min(x, d).indices, max(-x, d).indices);
+      check_equal(argmin(x, d, true), argmax(-x, d, true));
+      check_equal(amin(x, Shape{d}, true), -amax(-x, Shape{d}, true));
+      check_equal(cummin(x, d).values, -cummax(-x, d).values);
+      check_equal(cummin(x, d).indices, cummax(-x, d).indices);
+    });
+  }
+}
+
+TEST_CASE("a variance far from 0 keeps its digits", "[reduce]") {
+  for (const Device device : devices()) {
+    CAPTURE(device);
+    // Floats are 8 apart there. By hand: mean 1e8 + 8, squares 64 + 0 + 64 + 0.
+    const Tensor x = tensor({1e8f, 1e8f + 8, 1e8f + 16, 1e8f + 8}, device);
+    const VarMean both = var_mean(x);
+    CHECK(both.mean.item() == 1e8 + 8);
+    CHECK(both.var.item() == Approx(128.0 / 3));
+    CHECK(std(x, {}, 0).item() == Approx(std::sqrt(32.0)));
+    CHECK(var(tensor({1e8, 1e8 + 0.25, 1e8 + 0.5}, device)).item() == Approx(0.0625));
+    CHECK(std::isnan(var(tensor({3.0}, device)).item()));
+    CHECK(var(tensor({3.0}, device), {}, 0).item() == 0);
+    CHECK(std::isnan(var(zeros({0}, {.device = device})).item()));
+  }
+}
+
+TEST_CASE("reductions say what they cannot reduce", "[reduce]") {
+  CHECK(message_of([] { min(zeros({0})); }) == "min: shape [0] has no elements, expected at least one");
+  CHECK(message_of([] {
+          amax(zeros({2, 0}), Shape{1});
+        }) == "amax: shape [2, 0] has no elements, expected at least one");
+  CHECK(amin(zeros({2, 0}), Shape{0}).shape() == Shape{0});
+  CHECK(message_of([] { norm(zeros({0}), infinity); }) ==
+        "norm: shape [0] has no elements, expected at least one for p = inf");
+  CHECK(message_of([] { norm(zeros({2}, {.dtype = DType::int64})); }) ==
+        "norm: got int64, expected float32 or float64");
+  CHECK(message_of([] { var(zeros({2}, {.dtype = DType::int64})); }) == "var: got int64, expected float32 or float64");
+  CHECK(message_of([] { prod(zeros({2}), 1); }).find("prod: ") == 0);
+  CHECK(message_of([] { cumsum(Tensor(), 0); }) == "cumsum: x is undefined, expected a tensor");
 }
 
 TEST_CASE("softmax of nothing is nothing", "[reduce]") {

@@ -17,7 +17,6 @@
 
 namespace tern {
 
-inline std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.str(); }
 inline std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name_of(dtype); }
 inline std::ostream& operator<<(std::ostream& out, Device device) { return out << device.str(); }
 

@@ -20,6 +20,15 @@ constexpr std::int64_t huge = std::int64_t{1} << 62;
 
 }  // namespace
 
+TEST_CASE("a tensor is made of what stands in nested braces", "[tensor]") {
+  const Tensor whole = tensor({{1, 2, 3}, {4, 5, 6}}), cube = tensor({{{0.5f}, {1.5f}}});
+  CHECK(whole.dtype() == DType::int64);
+  CHECK(text(whole.shape(), cube.shape()) == "[2, 3][1, 2, 1]");
+  CHECK(cube.dtype() == DType::float32);
+  CHECK(tensor({std::uint8_t{255}}).dtype() == DType::uint8);
+  CHECK(message_of([] { tensor({{1, 2}, {3}}); }) == "stack: shapes [2] and [1], expected one");
+}
+
 TEST_CASE("Shape", "[shape]") {
   const Shape none, one{7}, three{2, 3, 4};
   CHECK(none.empty());

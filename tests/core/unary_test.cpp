@@ -89,8 +89,8 @@ TEST_CASE("elementwise functions take integers as PyTorch does", "[unary]") {
         const json& g = golden().at(c.name)["integers"][std::string(name_of(dtype))];
         if (g.is_null()) {
           const std::string op = c.name.substr(0, c.name.find(' '));
-          CHECK(message_of([&] { c.function(zeros({3}, {.dtype = dtype, .device = device})); }) ==
-                text(op, ": got ", dtype, ", expected float32 or float64"));
+          CHECK_THAT(message_of([&] { c.function(zeros({3}, {.dtype = dtype, .device = device})); }),
+                     Catch::StartsWith(op) && Catch::EndsWith(text(": got ", dtype, ", expected float32 or float64")));
           continue;
         }
         const Values x = values_of(g["x"]);
@@ -129,7 +129,7 @@ TEST_CASE("elementwise functions of views, of nothing and of one number", "[unar
 }
 
 TEST_CASE("every elementwise function has a row, and stands in the list", "[unary]") {
-  const std::string header = read("kernels/unary.hpp"), list = read("docs/elementwise.md");
+  const std::string header = read("kernels/unary.hpp"), list = read("docs/from-pytorch.md");
   const std::size_t begin = header.find("enum class UnaryOp");
   const std::string names = std::regex_replace(header.substr(begin, header.find("};", begin) - begin),
                                                std::regex("///<[^\n]*"), "");
@@ -138,7 +138,8 @@ TEST_CASE("every elementwise function has a row, and stands in the list", "[unar
   for (const UnaryCase& c : unary_cases()) {
     tested.insert(c.kernel.op);
     INFO(c.name);
-    CHECK(list.find("| `" + c.name.substr(0, c.name.find(' ')) + "(x") != std::string::npos);
+    const std::string call = "| `" + c.name.substr(0, c.name.find(' '));
+    CHECK((list.find(call + "(a") != std::string::npos || list.find(call + "_loss(a") != std::string::npos));
   }
   CHECK(std::distance(std::sregex_iterator(names.begin(), names.end(), enumerator), {}) ==
         static_cast<std::ptrdiff_t>(tested.size()));

@@ -4,6 +4,7 @@
 #include "device_buffer.hpp"
 
 #include <tern/kernels/cuda/cuda.hpp>
+#include <tern/kernels/optim.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -78,7 +79,7 @@ TEST_CASE("a sum of floats is as good as a pairwise one") {
   const DeviceBuffer<float> x(std::vector<float>(n, 0.1f)), y(1);
   for (const ReduceShape& r : {ReduceShape{1, n, 1}, ReduceShape{1, n / 2, 2}}) {
     const DeviceBuffer<float> sums(static_cast<std::size_t>(r.inner));
-    cuda_backend(0).array(float{}).sum(r, x.data(), sums.data());
+    cuda_backend(0).array(float{}).reduce({ReduceOp::sum}, r, x.data(), sums.data());
     for (const float v : sums.download()) {
       CHECK(std::abs(v / (static_cast<double>(r.n) * 0.1f) - 1) < 20 * 0x1p-24);
     }
@@ -104,8 +105,8 @@ TEST_CASE("a step of training can be captured, and replayed gives the same") {
     kernels.batch_norm2d_backward(norm, true, y.data(), nullptr, mean.data(), invstd.data(), nullptr, dz.data(),
                                   dy.data(), nullptr, nullptr, nullptr);
     kernels.conv2d_backward_weight(conv, x.data(), dy.data(), dw.data(), dbias.data());
-    const SgdParam<float> param{4 * 27, w.data(), dw.data(), nullptr, false};
-    kernels.sgd_step({.lr = 0.1, .momentum = 0, .dampening = 0, .weight_decay = 0, .nesterov = false}, {&param, 1});
+    const OptimizerParam<float> param{4 * 27, w.data(), dw.data(), {}};
+    kernels.optimizer_step({.op = OptimizerOp::sgd, .lr = 0.1}, {&param, 1});
   };
   const std::vector<float> start = w.download();
   step();

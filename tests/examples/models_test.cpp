@@ -1,10 +1,10 @@
-#include <birds_vs_planes/layer_table.hpp>
 #include <birds_vs_planes/models.hpp>
 #include <birds_vs_planes/normalized.hpp>
 #include <birds_vs_planes/residual_models.hpp>
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/generator.hpp>
+#include <tern/layers/summary.hpp>
 
 #include <catch2/catch.hpp>
 #include <random.hpp>
@@ -190,15 +190,21 @@ TEST_CASE("a normalised model is the model of the normalised image, and saves wh
 }
 
 TEST_CASE("the table of layers names each layer, its kind, its output, its parameters and its work") {
-  const Shape input{1, 3, 32, 32};
-  CHECK(birds_vs_planes::layer_table(birds_vs_planes::layer_rows(make_model("dropout"), zeros(input)), input) ==
-        "layer          kind                                      output           parameters  mult-adds\n"
-        "conv1          Conv2d(3, 32, kernel_size=3, padding=1)   [1, 32, 32, 32]         896    884,736\n"
-        "conv1_dropout  Dropout2d(p=0.4)                          [1, 32, 16, 16]           0          0\n"
-        "conv2          Conv2d(32, 16, kernel_size=3, padding=1)  [1, 16, 16, 16]       4,624  1,179,648\n"
-        "conv2_dropout  Dropout2d(p=0.4)                          [1, 16, 8, 8]             0          0\n"
-        "fc1            Linear(1024, 32)                          [1, 32]              32,800     32,768\n"
-        "fc2            Linear(32, 2)                             [1, 2]                   66         64\n"
+  CHECK(summary(*make_model("dropout"), zeros({1, 3, 32, 32})) ==
+        "layer          kind                                                               output           parameters "
+        " mult-adds\n"
+        "conv1          Conv2d(3, 32, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))   [1, 32, 32, 32]         896 "
+        "   884,736\n"
+        "conv1_dropout  Dropout2d(p=0.4)                                                   [1, 32, 16, 16]           0 "
+        "         0\n"
+        "conv2          Conv2d(32, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))  [1, 16, 16, 16]       4,624 "
+        " 1,179,648\n"
+        "conv2_dropout  Dropout2d(p=0.4)                                                   [1, 16, 8, 8]             0 "
+        "         0\n"
+        "fc1            Linear(1024, 32)                                                   [1, 32]              32,800 "
+        "    32,768\n"
+        "fc2            Linear(32, 2)                                                      [1, 2]                   66 "
+        "        64\n"
         "\n"
         "parameters: 38,386\n"
         "mult-adds: 2,097,216\n"
@@ -206,7 +212,8 @@ TEST_CASE("the table of layers names each layer, its kind, its output, its param
 }
 
 TEST_CASE("a layer's row counts what is in it, and stands before it") {
-  const auto rows = birds_vs_planes::layer_rows(make_model("resdeep"), zeros({1, 3, 32, 32}));
+  const auto model = make_model("resdeep");
+  const auto rows = layer_rows(*model, [&] { (*model)(zeros({1, 3, 32, 32})); });
   REQUIRE(rows.size() == 34);  // conv1, resblocks, 10 blocks of a convolution and a normalisation, fc1, fc2
   CHECK(rows[1].name == "resblocks");
   CHECK(rows[1].kind == "Sequential");

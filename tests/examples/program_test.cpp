@@ -215,11 +215,16 @@ TEST_CASE("info shows the file's metadata and layers") {
         "epochs: 5\n"
         "format: pt\n"
         "seed: 1\n"
-        "layer  kind                                     output           parameters  mult-adds\n"
-        "conv1  Conv2d(3, 16, kernel_size=3, padding=1)  [1, 16, 32, 32]         448    442,368\n"
-        "conv2  Conv2d(16, 8, kernel_size=3, padding=1)  [1, 8, 16, 16]        1,160    294,912\n"
-        "fc1    Linear(512, 32)                          [1, 32]              16,416     16,384\n"
-        "fc2    Linear(32, 2)                            [1, 2]                   66         64\n"
+        "layer  kind                                                              output           parameters  "
+        "mult-adds\n"
+        "conv1  Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))  [1, 16, 32, 32]         448    "
+        "442,368\n"
+        "conv2  Conv2d(16, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))  [1, 8, 16, 16]        1,160    "
+        "294,912\n"
+        "fc1    Linear(512, 32)                                                   [1, 32]              16,416     "
+        "16,384\n"
+        "fc2    Linear(32, 2)                                                     [1, 2]                   66         "
+        "64\n"
         "\n"
         "parameters: 18,090\n"
         "mult-adds: 753,728\n"
@@ -307,7 +312,7 @@ TEST_CASE("saved models carry PyTorch's names and say what they are") {
   const Outcome info = run_program({"info", "--load", saved, "--model", "batchnorm"});
   check_success(info);
   CHECK_THAT(info.out,
-             Catch::StartsWith("model: batchnorm\n") && Catch::Contains("\nconv2_batchnorm  BatchNorm2d(16)"));
+             Catch::StartsWith("model: batchnorm\n") && Catch::Contains("\nconv2_batchnorm  BatchNorm2d(16, "));
 
   // The weights to start from: an epoch more, and the count of batches goes on.
   check_success(run_program({"train", "--data", "synthetic", "--load", saved, "--epochs", "1", "--batch-size", "1000",

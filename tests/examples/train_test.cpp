@@ -312,6 +312,6 @@ TEST_CASE("accuracy counts in evaluation mode, with or without the last batch") 
     CHECK(a.value() == static_cast<double>(correct) / static_cast<double>(counted));
     CHECK_FALSE(model.was_training);
     CHECK(model.is_training());
-    CHECK(grad_enabled());
+    CHECK(is_grad_enabled());
   });
 }

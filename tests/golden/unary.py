@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What PyTorch makes of the functions in tests/unary_cases.hpp: writes unary.json, and the list docs/elementwise.md.
+"""What PyTorch makes of the functions in tests/unary_cases.hpp: writes unary.json, and docs/from-pytorch.md anew.
 
 Run with PyTorch 1.13 or later: python3 unary.py. A line of the file is one row's: values in double, where a function may
 turn or overflow and at random places, and their gradient; and the same of integers, where PyTorch takes them. The random
@@ -10,13 +10,14 @@ import json
 import math
 import pathlib
 import re
+import subprocess
+import sys
 import zlib
 
 import torch
 import torch.nn.functional as F
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
-DOCS = TESTS.parent / "docs" / "elementwise.md"
 NUMBER = r"(-?[\d.e-]+)"
 ROW = re.compile(r'\{"([^"]+)",\s+\{UnaryOp::(\w+)[^}]*\},\s+\[\]\(T x\) \{ return (.*?); \},\s+"([^"]+)"'
                  rf"(?:,\s+{NUMBER},\s+{NUMBER})?")
@@ -52,8 +53,7 @@ def main():
     rows = ROW.findall((TESTS / "unary_cases.hpp").read_text())
     lines = [json.dumps(case(name, torch_, float(low or -4), float(high or 4))) for name, _, _, torch_, low, high in rows]
     pathlib.Path(__file__).with_suffix(".json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
-    begin = DOCS.read_text().split("| --- | --- |\n")[0]
-    DOCS.write_text(begin + "| --- | --- |\n" + "".join(f"| `{ours}` | `{torch_}` |\n" for _, _, ours, torch_, _, _ in rows))
+    subprocess.run([sys.executable, TESTS / "torch" / "table.py"], check=True)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,10 @@ inline constexpr Tolerance each{};
 inline constexpr Tolerance whole{.whole = true};
 inline constexpr Tolerance whole_or_one{.whole = true, .floor = 1};
 
+/// The error that a result in T may have.
+template <class T>
+inline constexpr double error_of = std::is_same_v<T, float> ? 1e-5 : 1e-12;
+
 /// One line on where and how `got` is not `want`, empty if it is.
 std::string first_mismatch(const Output& want, const Output& got, const Tolerance* tolerance);
 
@@ -80,13 +84,14 @@ class Arrays {
 
   /// An array that begins with these values, or with garbage where they are null.
   template <class T>
-  T* place(const std::string& name, const Dims& dims, const T* values, bool is_output) {
+  T* place(const std::string& name, const Dims& dims, const T* values, bool is_output,
+           double relative = error_of<T>) {
     Output output{.name = name,
                   .dims = dims,
                   .values = {},
                   .round = [](long double v) -> long double { return static_cast<T>(v); },
                   .exact = !std::is_floating_point_v<T>,
-                  .relative = std::is_same_v<T, float> ? 1e-5 : 1e-12,
+                  .relative = relative,
                   .tiny = std::is_floating_point_v<T> ? static_cast<double>(std::numeric_limits<T>::min()) : 0};
     const auto read = [](const std::byte* from) -> long double {
       T v;
@@ -156,6 +161,11 @@ class Run {
   template <class T = Real>
   T* out(const std::string& name, const Dims& dims) {
     return arrays_.place<T>(name, dims, nullptr, true);
+  }
+
+  /// Numbers that are double, with the error that Real has.
+  double* out_double(const std::string& name, const Dims& dims) {
+    return arrays_.place<double>(name, dims, nullptr, true, error_of<Real>);
   }
 
   std::vector<Output> finish() { return arrays_.finish(); }

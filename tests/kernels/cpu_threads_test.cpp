@@ -2,6 +2,7 @@
 
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/kernels/error.hpp>
+#include <tern/kernels/optim.hpp>
 
 #include <sched.h>
 #include <sys/wait.h>
@@ -317,7 +318,10 @@ TEST_CASE("sums are the same for any number of threads", "[cpu]") {
     if (r.outer * r.n * r.inner > 2'000'000) return;
     CAPTURE(r);
     const auto x = random.values<float>(r.outer * r.n * r.inner);
-    check_same_bits({r.outer * r.inner}, [&](Outputs& out) { array().sum(r, x.data(), out[0].data()); });
+    check_same_bits({r.outer * r.inner, r.outer * r.inner, r.outer * r.inner}, [&](Outputs& out) {
+      array().reduce({ReduceOp::sum}, r, x.data(), out[0].data());
+      floating().var(r, 1, x.data(), out[1].data(), out[2].data());
+    });
   });
 }
 
@@ -338,6 +342,28 @@ TEST_CASE("batch norm is the same for any number of threads", "[cpu]") {
                               nullptr, out[2].data(), out[3].data(), out[4].data());
       floating().batch_norm2d_backward(s, true, x.data(), w.data(), out[2].data(), out[3].data(), out[4].data(),
                                        dy.data(), out[5].data(), out[6].data(), out[7].data(), out[8].data());
+    });
+  });
+}
+
+TEST_CASE("group norm and a table's gradient are the same for any number of threads", "[cpu]") {
+  for_each_case(8, [](Random& random) {
+    GroupNormShape s = random_group_norm(random);
+    s.N = random.integer(1, 700);
+    if (s.rows() * s.n() > 1'000'000) return;
+    CAPTURE(s);
+    const std::int64_t n = s.rows() * s.n(), C = s.groups * s.channels;
+    const auto x = random.values<float>(n), dy = random.values<float>(n), w = random.values<float>(C);
+    check_same_bits({n, n, C, C}, [&](Outputs& out) {
+      std::vector<double> mean(s.rows()), invstd(s.rows());
+      floating().group_norm(s, x.data(), w.data(), w.data(), mean.data(), invstd.data(), out[0].data());
+      floating().group_norm_backward(s, x.data(), w.data(), mean.data(), invstd.data(), dy.data(), out[1].data(),
+                                     out[2].data(), out[3].data());
+    });
+    const ReduceShape table{.n = 500, .inner = s.n()};
+    const auto index = random.indices(s.rows(), table.n);
+    check_same_bits({table.n * table.inner}, [&](Outputs& out) {
+      array().index_select_backward(table, s.rows(), index.data(), dy.data(), out[0].data());
     });
   });
 }
@@ -393,15 +419,21 @@ TEST_CASE("elementwise kernels, pooling and optimisers are the same for any numb
     floating().max_pool2d_backward(s, indices.data(), y.data(), out[1].data());
   });
 
-  check_same_bits({n, n, n, n, n}, [&](Outputs& out) {
-    out = {x, state, x, state, state};
-    const SgdParam<float> sgd{n, out[0].data(), y.data(), out[1].data(), false};
-    const AdamWParam<float> adamw{n, out[2].data(), y.data(), out[3].data(), out[4].data()};
-    floating().sgd_step({.lr = 0.1, .momentum = 0.9, .dampening = 0, .weight_decay = 0.01, .nesterov = true},
-                        std::span(&sgd, 1));
-    floating().adamw_step({.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.01, .step = 3},
-                          std::span(&adamw, 1));
-  });
+  for (int op = 0; op <= static_cast<int>(OptimizerOp::lion); ++op) {
+    check_same_bits({n, n, n, n}, [&](Outputs& out) {
+      out = {x, state, state, state};
+      const OptimizerParam<float> param{n, out[0].data(), y.data(), {out[1].data(), out[2].data(), out[3].data()}};
+      floating().optimizer_step({.op = static_cast<OptimizerOp>(op),
+                                 .lr = 0.1,
+                                 .momentum = 0.9,
+                                 .correction1 = 0.7,
+                                 .correction2 = 0.03,
+                                 .decay = 0.99,
+                                 .eps = 1e-8,
+                                 .weight_decay = 0.01},
+                                std::span(&param, 1));
+    });
+  }
 }
 
 }  // namespace tern::test

@@ -3,6 +3,8 @@
 
 #include <tern/kernels/reference/reference.hpp>
 
+#include <cmath>
+
 namespace tern::test {
 
 TEMPLATE_TEST_CASE("fill", "[elementwise]", float, double, int64_t, uint8_t) {
@@ -98,6 +100,57 @@ TEMPLATE_TEST_CASE("binary", "[elementwise]", float, double, int64_t, uint8_t) {
       });
     }
   });
+}
+
+constexpr auto functions = {BinaryOp::pow,  BinaryOp::atan2,     BinaryOp::hypot,
+                            BinaryOp::fmod, BinaryOp::remainder, BinaryOp::floor_divide};
+constexpr auto integer_functions = {BinaryOp::pow, BinaryOp::fmod, BinaryOp::remainder, BinaryOp::floor_divide};
+
+TEMPLATE_TEST_CASE("functions of two tensors", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(100, [](Random& random) {
+    const Box box = random_box(random, true);
+    std::vector<T> a = random.values<T>(box.n_a),
+                   b = random.chance(0.5) ? random.values<T>(box.n_b) : random.ties<T>(box.n_b);
+    if (random.chance(0.3)) random.spoil(a);
+    if (random.chance(0.3)) random.spoil(b);
+    const std::vector<T> number = random.ties<T>(1);
+    const BinaryOp op = std::is_integral_v<T> ? random.pick(integer_functions) : random.pick(functions);
+    CAPTURE(op, box.s, number[0]);
+    check_close<T>(random, {.floor = 1e-30}, [&](auto& run) {
+      run.array().binary(op, box.s, run.in(a), run.in(b), run.out("y", box.dims()));
+      run.array().binary(op, box.s, run.in(a), number[0], run.out("a op number", box.dims()));
+      run.array().binary(op, box.s, number[0], run.in(b), run.out("number op b", box.dims()));
+    });
+  });
+}
+
+TEST_CASE("functions of integers", "[elementwise]") {
+  constexpr int64_t least = INT64_MIN;
+  const auto value = [](BinaryOp op, auto a, decltype(a) b) {
+    decltype(a) y = 0;
+    ReferenceArray<decltype(a)>().binary(op, {}, &a, &b, &y);
+    return y;
+  };
+  for (const int64_t a : {-9, -7, -1, 0, 1, 6, 7}) {
+    for (const int64_t b : {-7, -3, -1, 1, 2, 9}) {
+      CAPTURE(a, b);
+      const auto floor = static_cast<int64_t>(std::floor(static_cast<double>(a) / static_cast<double>(b)));
+      CHECK(value(BinaryOp::floor_divide, a, b) == floor);
+      CHECK(value(BinaryOp::remainder, a, b) == a - b * floor);
+      CHECK(value(BinaryOp::fmod, a, b) == a % b);
+      CHECK(value(BinaryOp::pow, a, b) == (a == 0 && b < 0 ? 0 : static_cast<int64_t>(std::pow(a, b))));
+    }
+  }
+  CHECK(value(BinaryOp::remainder, least, int64_t{-1}) == 0);
+  CHECK(value(BinaryOp::fmod, least, int64_t{-1}) == 0);
+  CHECK(value(BinaryOp::remainder, int64_t{5}, int64_t{0}) == 0);
+  CHECK(value(BinaryOp::floor_divide, int64_t{5}, int64_t{0}) == 0);
+  CHECK(value(BinaryOp::pow, int64_t{3}, int64_t{41}) == -420491770248316829);
+  CHECK(value(BinaryOp::pow, uint8_t{2}, uint8_t{9}) == 0);
+  CHECK(value(BinaryOp::pow, uint8_t{3}, uint8_t{5}) == 243);
+  CHECK(value(BinaryOp::remainder, uint8_t{250}, uint8_t{7}) == 5);
+  CHECK(value(BinaryOp::fmod, uint8_t{250}, uint8_t{255}) == 250);
 }
 
 TEST_CASE("int64 wraps, and divides by anything", "[elementwise]") {
@@ -211,6 +264,22 @@ TEMPLATE_TEST_CASE("masked_fill", "[elementwise]", float, double, int64_t, uint8
       run.array().masked_fill(n, run.in(mask), value[0], run.in(x), run.out("y", {n}));
       auto* y = run.inout("y, which is x", {n}, x);
       run.array().masked_fill(n, run.in(mask), value[0], y, y);
+    });
+  });
+}
+
+TEMPLATE_TEST_CASE("where", "[elementwise]", float, double, int64_t, uint8_t) {
+  using T = TestType;
+  for_each_case(60, [](Random& random) {
+    const Box box = random_box(random, true);
+    std::vector<T> a = random.values<T>(box.n_a), b = random.values<T>(box.s.numel());
+    random.spoil(a), random.spoil(b);
+    const std::vector<uint8_t> mask = random.between<uint8_t>(box.n_b, 0, 3);
+    CAPTURE(box.s);
+    check_exact<T>(random, [&](auto& run) {
+      run.array().where(box.s, run.in(a), run.in(mask), run.in(b), run.out("y", box.dims()));
+      auto* y = run.inout("y, which is b", box.dims(), b);
+      run.array().where(box.s, run.in(a), run.in(mask), y, y);
     });
   });
 }

@@ -1,5 +1,6 @@
 /// The reference in double against what PyTorch computes, as golden/make_golden.py wrote it down.
 
+#include <tern/kernels/optim.hpp>
 #include <tern/kernels/reference/reference.hpp>
 
 #include <catch2/catch.hpp>
@@ -206,18 +207,25 @@ TEST_CASE("matmul is PyTorch's", "[golden]") {
 
 TEST_CASE("sgd_step is PyTorch's", "[golden]") {
   for (const json& c : golden("sgd")) {
-    const SgdStep s{c["lr"], c["momentum"], c["dampening"], c["weight_decay"], c["nesterov"]};
-    CAPTURE(s.lr, s.momentum, s.dampening, s.weight_decay, s.nesterov);
+    OptimizerStep s{.op = OptimizerOp::sgd,
+                    .lr = c["lr"],
+                    .momentum = c["momentum"],
+                    .weight_decay = c["weight_decay"],
+                    .nesterov = c["nesterov"]};
+    CAPTURE(c["lr"], c["momentum"], c["dampening"], c["weight_decay"], c["nesterov"]);
     std::vector<Values> params = c["start"], momenta;
-    for (const Values& p : params) momenta.emplace_back(p.size(), NAN);
+    for (const Values& p : params) momenta.emplace_back(p.size());
     for (std::size_t step = 0; step < c["grads"].size(); ++step) {
       const std::vector<Values> grads = c["grads"][step];
-      std::vector<SgdParam<double>> list;
+      std::vector<OptimizerParam<double>> list;
       for (std::size_t i = 0; i < params.size(); ++i) {
-        list.push_back({static_cast<int64_t>(params[i].size()), params[i].data(), grads[i].data(),
-                        s.momentum != 0 ? momenta[i].data() : nullptr, step == 0});
+        list.push_back({static_cast<int64_t>(params[i].size()),
+                        params[i].data(),
+                        grads[i].data(),
+                        {s.momentum != 0 ? momenta[i].data() : nullptr}});
       }
-      reference().sgd_step(s, list, nullptr);
+      reference().optimizer_step(s, list, nullptr);
+      s.decay = c["dampening"];  // from the second step on
       for (std::size_t i = 0; i < params.size(); ++i)
         check_values({{"param", c["after"][step][i]}}, "param", params[i]);
     }
@@ -226,8 +234,14 @@ TEST_CASE("sgd_step is PyTorch's", "[golden]") {
 
 TEST_CASE("adamw_step is PyTorch's", "[golden]") {
   for (const json& c : golden("adamw")) {
-    AdamWStep s{c["lr"], c["betas"][0], c["betas"][1], c["eps"], c["weight_decay"], 0};
-    CAPTURE(s.lr, s.beta1, s.beta2, s.eps, s.weight_decay);
+    OptimizerStep s{.op = OptimizerOp::adamw,
+                    .lr = c["lr"],
+                    .momentum = c["betas"][0],
+                    .decay = c["betas"][1],
+                    .eps = c["eps"],
+                    .weight_decay = c["weight_decay"]};
+    CAPTURE(s.lr, s.momentum, s.decay, s.eps, s.weight_decay);
+    std::size_t steps = 0;
     std::vector<Values> params = c["start"], exp_avg, exp_avg_sq;
     for (const Values& p : params) {
       exp_avg.emplace_back(p.size());
@@ -235,15 +249,19 @@ TEST_CASE("adamw_step is PyTorch's", "[golden]") {
     }
     for (const json& step : c["grads"]) {
       const std::vector<Values> grads = step;
-      std::vector<AdamWParam<double>> list;
+      std::vector<OptimizerParam<double>> list;
       for (std::size_t i = 0; i < params.size(); ++i) {
-        list.push_back({static_cast<int64_t>(params[i].size()), params[i].data(), grads[i].data(), exp_avg[i].data(),
-                        exp_avg_sq[i].data()});
+        list.push_back({static_cast<int64_t>(params[i].size()),
+                        params[i].data(),
+                        grads[i].data(),
+                        {exp_avg[i].data(), exp_avg_sq[i].data()}});
       }
-      ++s.step;
-      reference().adamw_step(s, list, nullptr);
+      ++steps;
+      s.correction1 = 1 - std::pow(s.momentum, static_cast<double>(steps));
+      s.correction2 = 1 - std::pow(s.decay, static_cast<double>(steps));
+      reference().optimizer_step(s, list, nullptr);
       for (std::size_t i = 0; i < params.size(); ++i) {
-        check_values({{"param", c["after"][s.step - 1][i]}}, "param", params[i]);
+        check_values({{"param", c["after"][steps - 1][i]}}, "param", params[i]);
       }
     }
   }

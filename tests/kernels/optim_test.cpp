@@ -1,6 +1,8 @@
 #include "arrays.hpp"
 #include "check.hpp"
 
+#include <tern/kernels/optim.hpp>
+
 #include <cmath>
 #include <limits>
 
@@ -34,68 +36,79 @@ struct RandomNumbers {
   }
 };
 
-TEMPLATE_TEST_CASE("sgd_step", "[optim]", float, double) {
+TEMPLATE_TEST_CASE("optimizer_step", "[optim]", float, double) {
   using T = TestType;
-  for_each_case(40, [](Random& random) {
-    const SgdStep s{.lr = random.pick({0.1, 1e-3}),
-                    .momentum = random.pick({0.0, 0.9, 0.5}),
-                    .dampening = random.pick({0.0, 0.3}),
-                    .weight_decay = random.pick({0.0, 0.1}),
-                    .nesterov = random.chance(0.5)};
+  for_each_case(150, [](Random& random) {
+    const OptimizerStep s{.op = static_cast<OptimizerOp>(random.integer(0, static_cast<int>(OptimizerOp::lion))),
+                          .lr = random.pick({0.1, 1e-3}),
+                          .momentum = random.pick({0.9, 0.5}),
+                          .correction1 = random.pick({1.0, 0.1}),
+                          .correction2 = random.pick({1.0, 0.001}),
+                          .decay = random.pick({0.1, 0.999, 0.5}),
+                          .eps = random.pick({1e-8, 1e-3}),
+                          .weight_decay = random.pick({0.0, 0.01, 0.5}),
+                          .nesterov = random.chance(0.5),
+                          .maximize = random.chance(0.3)};
+    bool has[3] = {};
+    switch (s.op) {
+      case OptimizerOp::sgd:
+        has[0] = random.chance(0.7);
+        break;
+      case OptimizerOp::adam:
+      case OptimizerOp::adamw:
+        has[0] = has[1] = true;
+        has[2] = random.chance(0.5);
+        break;
+      case OptimizerOp::rmsprop:
+        has[0] = true;
+        has[1] = random.chance(0.5);
+        has[2] = random.chance(0.5);
+        break;
+      case OptimizerOp::adadelta:
+        has[1] = true;
+        [[fallthrough]];
+      case OptimizerOp::adagrad:
+      case OptimizerOp::lion:
+        has[0] = true;
+        break;
+    }
+    // A mean of gradients is near 0, means of squares are not, nor what rmsprop takes the square of the mean from.
+    const bool squares[3] = {s.op >= OptimizerOp::rmsprop && s.op != OptimizerOp::lion, s.op != OptimizerOp::rmsprop,
+                             s.op != OptimizerOp::rmsprop};
     const std::vector<std::vector<T>> params = random_arrays<T>(random);
-    std::vector<std::vector<T>> grads, momenta;
-    std::vector<bool> is_new;
+    std::vector<std::vector<T>> grads, states[3];
     for (const auto& p : params) {
       grads.push_back(random.values<T>(p.size()));
-      momenta.push_back(random.values<T>(p.size()));
-      is_new.push_back(random.chance(0.3));
-      if (is_new.back()) random.spoil(momenta.back());
+      for (int k = 0; k < 3; ++k) {
+        states[k].push_back(squares[k] ? random.between<T>(p.size(), k == 0 ? 4 : 0.01, 8)
+                                       : random.between<T>(p.size(), -1, 1));
+      }
     }
-    const RandomNumbers<T> numbers(random, {random.pick({0.03, 1e-2})});
-    CAPTURE(s.lr, s.momentum, s.dampening, s.weight_decay, s.nesterov, params.size(), numbers.given, numbers.stopped);
+    if (s.op == OptimizerOp::lion) {  // what is rounded must not decide about a sign
+      for (std::size_t i = 0; i < params.size(); ++i) {
+        for (std::size_t j = 0; j < params[i].size(); ++j) {
+          T &m = states[0][i][j], &g = grads[i][j];
+          if (std::abs(m) < 0.1) m = g = 0;
+          g = std::copysign(g, s.maximize ? -m : m);
+        }
+      }
+    }
+    const RandomNumbers<T> numbers(random, {0.02, 0.75, 0.3, 0.01});
+    CAPTURE(static_cast<int>(s.op), s.lr, s.momentum, s.correction1, s.correction2, s.decay, s.eps, s.weight_decay,
+            s.nesterov, s.maximize, has[0], has[1], has[2], params.size(), numbers.given, numbers.stopped);
     check_close<T>(random, whole, [&]<class Real>(Run<Real>& run) {
-      std::vector<SgdParam<Real>> list;
+      std::vector<OptimizerParam<Real>> list;
       for (std::size_t i = 0; i < params.size(); ++i) {
         const int64_t n = static_cast<int64_t>(params[i].size());
-        Real* param = run.inout("param " + std::to_string(i), {n}, params[i]);
-        Real* momentum = s.momentum != 0 ? run.inout("momentum " + std::to_string(i), {n}, momenta[i]) : nullptr;
-        list.push_back({n, param, run.in(grads[i]), momentum, is_new[i]});
+        OptimizerParam<Real> p{n, run.inout("param " + std::to_string(i), {n}, params[i]), run.in(grads[i]), {}};
+        for (int k = 0; k < 3; ++k) {
+          if (has[k])
+            p.state[k] = run.inout("state " + std::to_string(k) + " of " + std::to_string(i), {n}, states[k][i]);
+        }
+        list.push_back(p);
       }
       const StepNumbers<Real> of_step = numbers.in(run);
-      run.floating().sgd_step(s, list, numbers.given ? &of_step : nullptr);
-    });
-  });
-}
-
-TEMPLATE_TEST_CASE("adamw_step", "[optim]", float, double) {
-  using T = TestType;
-  for_each_case(40, [](Random& random) {
-    const AdamWStep s{.lr = random.pick({0.1, 1e-3}),
-                      .beta1 = random.pick({0.9, 0.5}),
-                      .beta2 = random.pick({0.999, 0.9}),
-                      .eps = random.pick({1e-8, 1e-3}),
-                      .weight_decay = random.pick({0.0, 0.01, 0.5}),
-                      .step = random.pick<int64_t>({1, 2, 10, 100'000})};
-    const std::vector<std::vector<T>> params = random_arrays<T>(random);
-    std::vector<std::vector<T>> grads, exp_avg, exp_avg_sq;
-    for (const auto& p : params) {
-      grads.push_back(random.values<T>(p.size()));
-      exp_avg.push_back(random.values<T>(p.size()));
-      exp_avg_sq.push_back(random.between<T>(p.size(), 0.01, 4));
-    }
-    const RandomNumbers<T> numbers(random, {0.02, 1 - std::pow(s.beta1, 7), 1 - std::pow(s.beta2, 7)});
-    CAPTURE(s.lr, s.beta1, s.beta2, s.eps, s.weight_decay, s.step, params.size(), numbers.given, numbers.stopped);
-    check_close<T>(random, whole, [&]<class Real>(Run<Real>& run) {
-      std::vector<AdamWParam<Real>> list;
-      for (std::size_t i = 0; i < params.size(); ++i) {
-        const int64_t n = static_cast<int64_t>(params[i].size());
-        Real* param = run.inout("param " + std::to_string(i), {n}, params[i]);
-        Real* m = run.inout("exp_avg " + std::to_string(i), {n}, exp_avg[i]);
-        Real* v = run.inout("exp_avg_sq " + std::to_string(i), {n}, exp_avg_sq[i]);
-        list.push_back({n, param, run.in(grads[i]), m, v});
-      }
-      const StepNumbers<Real> of_step = numbers.in(run);
-      run.floating().adamw_step(s, list, numbers.given ? &of_step : nullptr);
+      run.floating().optimizer_step(s, list, numbers.given ? &of_step : nullptr);
     });
   });
 }

@@ -46,12 +46,25 @@ inline std::ostream& operator<<(std::ostream& out, const Conv2dMaxPool2dShape& s
 
 inline std::ostream& operator<<(std::ostream& out, const Pool2dShape& s) {
   return out << "x [" << s.N << ", " << s.C << ", " << s.H << ", " << s.W << "], window [" << s.R << ", " << s.S
-             << "], stride " << s.stride_h << " " << s.stride_w << ", pad " << s.pad_h << " " << s.pad_w;
+             << "], stride " << s.stride_h << " " << s.stride_w << ", pad " << s.pad_h << " " << s.pad_w
+             << ", dilation " << s.dilation_h << " " << s.dilation_w << ", beyond " << s.beyond_h << " " << s.beyond_w
+             << ", adaptive " << s.adaptive << ", count_include_pad " << s.count_include_pad << ", divisor "
+             << s.divisor;
+}
+
+inline std::ostream& operator<<(std::ostream& out, const Interpolate2dShape& s) {
+  return out << "x [" << s.N << ", " << s.H << ", " << s.W << "], y [" << s.P << ", " << s.Q << "], linear " << s.linear
+             << ", scale " << s.scale_h << " " << s.scale_w << ", outer " << s.outer << ", inner " << s.inner;
 }
 
 inline std::ostream& operator<<(std::ostream& out, const BatchNorm2dShape& s) {
   return out << "x [" << s.N << ", " << s.C << ", " << s.HW << "], eps " << s.eps << ", activation "
              << static_cast<int>(s.activation);
+}
+
+inline std::ostream& operator<<(std::ostream& out, const GroupNormShape& s) {
+  return out << "x [" << s.N << ", " << s.groups << ", " << s.channels << ", " << s.run << "], eps " << s.eps
+             << (s.centred ? "" : ", not centred");
 }
 
 inline std::ostream& operator<<(std::ostream& out, const DropoutShape& s) {
@@ -65,7 +78,8 @@ inline std::ostream& operator<<(std::ostream& out, const ImageBatchShape& s) {
 
 inline std::ostream& operator<<(std::ostream& out, const CrossEntropyShape& s) {
   return out << "logits [" << s.N << ", " << s.C << "], label_smoothing " << s.label_smoothing << ", ignore_index "
-             << s.ignore_index << ", reduction " << static_cast<int>(s.reduction);
+             << s.ignore_index << ", reduction " << static_cast<int>(s.reduction)
+             << (s.of_log_probs ? ", of log probabilities" : "");
 }
 
 }  // namespace tern::kernels
@@ -228,6 +242,48 @@ inline Pool2dShape random_pool2d(Random& random) {
   return s;
 }
 
+/// Windows as only max_pool2d and avg_pool2d take them: with a dilation, beyond the padding, or sharing out x.
+inline Pool2dShape random_other_pool2d(Random& random, bool average) {
+  Pool2dShape s = random_pool2d(random);
+  if (random.chance(0.3)) {
+    s = {.N = s.N, .C = s.C, .H = s.H, .W = s.W, .R = random.integer(0, 9), .S = random.integer(1, 9)};
+    s.adaptive = true;
+    return s;
+  }
+  const auto axis = [&](int64_t& size, int64_t kernel, int64_t stride, int64_t pad, int64_t& dilation,
+                        int64_t& beyond) {
+    dilation = average || kernel == 1 ? 1 : random.integer(1, 3);
+    if (pad > 0) size = std::max(size, dilation);
+    const int64_t room = size + 2 * pad - dilation * (kernel - 1) - 1;
+    int64_t windows = room < 0 ? 1 : room / stride + 1;
+    if (random.chance(0.7) && windows * stride < size + pad) ++windows;
+    beyond = std::max<int64_t>(0, (windows - 1) * stride - room);
+  };
+  axis(s.H, s.R, s.stride_h, s.pad_h, s.dilation_h, s.beyond_h);
+  axis(s.W, s.S, s.stride_w, s.pad_w, s.dilation_w, s.beyond_w);
+  s.count_include_pad = random.chance(0.5);
+  if (average && random.chance(0.3)) s.divisor = random.pick<int64_t>({-3, 1, 7});
+  return s;
+}
+
+/// Both modes; scales of the sizes, of corners, or others that lead no further than the last element.
+inline Interpolate2dShape random_interpolate2d(Random& random) {
+  const auto size = [&] { return random.chance(0.2) ? 1 : random.integer(1, random.chance(0.1) ? 60 : 14); };
+  Interpolate2dShape s{.N = random.integer(0, 5), .H = size(), .W = size(), .P = size(), .Q = size()};
+  s.linear = random.chance(0.6);
+  const bool corners = s.linear && random.chance(0.4);
+  s.outer = corners ? 0 : s.linear || random.chance(0.5) ? 0.5 : 0;
+  s.inner = s.linear && !corners ? 0.5 : 0;
+  const double shrink = corners ? 1 : random.pick({1.0, 1.0, 0.8});
+  const auto scale = [&](int64_t in, int64_t out) {
+    if (!corners) return shrink * static_cast<double>(in) / static_cast<double>(out);
+    return out > 1 ? static_cast<double>(in - 1) / static_cast<double>(out - 1) : 0;
+  };
+  s.scale_h = scale(s.H, s.P);
+  s.scale_w = scale(s.W, s.Q);
+  return s;
+}
+
 /// At least two elements for each channel, so that the unbiased variance exists.
 inline BatchNorm2dShape random_batch_norm2d(Random& random) {
   BatchNorm2dShape s;
@@ -241,10 +297,29 @@ inline BatchNorm2dShape random_batch_norm2d(Random& random) {
   return s;
 }
 
+/// Rows of one weight an element, short and long, or of channels; of two elements at least.
+inline GroupNormShape random_group_norm(Random& random) {
+  GroupNormShape s{.N = random.chance(0.1) ? 0 : random.integer(1, 9)};
+  if (random.chance(0.5)) {
+    s.channels = random.chance(0.5) ? 4 * random.integer(1, 60) : random.integer(2, 300);
+    if (random.chance(0.1)) s.channels = random.pick<int64_t>({1024, 1025, 2500, 7000, 13'001});
+    if (random.chance(0.1)) s.N = random.integer(100, 300);
+    if (random.chance(0.2)) s.groups = random.integer(2, 3);
+  } else {
+    s.groups = random.integer(1, 4);
+    s.channels = random.integer(1, 4);
+    s.run = random.pick<int64_t>({2, 3, 4, 9, 16, 49, 64, 256, 1500});
+  }
+  s.eps = random.pick({1e-5, 1e-3, 0.1});
+  s.centred = random.chance(0.7);
+  return s;
+}
+
 inline CrossEntropyShape random_cross_entropy(Random& random) {
   CrossEntropyShape s;
   s.N = random.chance(0.1) ? random.integer(0, 1) : random.integer(1, random.chance(0.1) ? 3'000 : 70);
   s.C = random.chance(0.2) ? random.integer(1, 2) : random.integer(1, random.chance(0.2) ? 300 : 20);
+  s.of_log_probs = random.chance(0.3);
   s.label_smoothing = random.pick({0.0, 0.0, 0.1, 0.5, 1.0});
   s.ignore_index = random.chance(0.5) ? -100 : random.integer(0, s.C - 1);
   s.reduction = random.pick({Reduction::none, Reduction::mean, Reduction::sum});

@@ -4,7 +4,7 @@
 #include <tern/core/check.hpp>
 #include <tern/layers/layers.hpp>
 #include <tern/optim/averaged_model.hpp>
-#include <tern/optim/optimizer.hpp>
+#include <tern/optim/schedules.hpp>
 
 #include <catch2/catch.hpp>
 #include <random.hpp>

@@ -1,7 +1,9 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/cuda.hpp>
 #include <tern/core/generator.hpp>
+#include <tern/layers/embedding.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/optim/clip.hpp>
 #include <tern/optim/graphed_step.hpp>
 
 #include <catch2/catch.hpp>
@@ -26,8 +28,8 @@ Batch random_batch(Random& random, std::int64_t n) {
   return {tensor(random.values<float>(n * 3 * 32 * 32)).reshape({n, 3, 32, 32}), tensor(random.indices(n, 2))};
 }
 
-/// What a training leaves behind: the sum of its losses, parameters, buffers, gradients, averages, the optimiser's state
-/// and where the random numbers stand.
+/// What a training leaves behind: the sum of its losses, parameters, buffers, gradients, averages, the optimiser's
+/// state and where the random numbers stand.
 struct Trained {
   std::vector<std::vector<double>> values;
   std::uint64_t offset;
@@ -52,8 +54,8 @@ std::vector<Device> devices() {
   return list;
 }
 
-/// Steps of a Net with batch normalisation and dropout, at a learning rate that falls, with a moving average, in two
-/// runs, from the same start each time: `graphed` or one after the other.
+/// Steps of a Net with batch normalisation and dropout, at a learning rate that falls, with a moving average and
+/// clipped gradients, in two runs, from the same start each time: `graphed` or one after the other.
 template <class MakeOptimizer>
 Trained train(const std::vector<Batch>& batches, Device device, bool graphed, MakeOptimizer make_optimizer) {
   manual_seed(5);
@@ -62,13 +64,13 @@ Trained train(const std::vector<Batch>& batches, Device device, bool graphed, Ma
   const auto optimizer = make_optimizer(net.parameters());
   AveragedModel average(net, 0.9);
   StepLR schedule(*optimizer, 2, 0.5);
+  const auto clip = [&] { clip_grad_norm_(net.parameters(), 0.5); };
   const std::int64_t half = std::ssize(batches) / 2;
   double loss_sum = 0;
   if (graphed) {
     const Tensor input = empty_like(batches[0].input.to(device)), target = empty_like(batches[0].target.to(device));
-    GraphedStep step(
-        *optimizer, [&](const Tensor&) { return cross_entropy(net(input), target); },
-        {.schedule = &schedule, .average = &average});
+    GraphedStep step(*optimizer, [&](const Tensor&) { return cross_entropy(net(input), target); },
+                     {.schedule = &schedule, .average = &average, .before_update = clip});
     for (const std::int64_t first : {std::int64_t{0}, half}) {
       step.begin(first, first == 0 ? half : std::ssize(batches) - half);
       for (std::int64_t i = first; i < (first == 0 ? half : std::ssize(batches)); ++i) {
@@ -86,6 +88,7 @@ Trained train(const std::vector<Batch>& batches, Device device, bool graphed, Ma
       const Tensor loss = cross_entropy(net(batches[i].input.to(device)), batches[i].target.to(device));
       optimizer->zero_grad();
       loss.backward();
+      clip();
       optimizer->step();
       average.update();
       if (i == half) loss_sum = std::exchange(of_run, 0);
@@ -124,6 +127,51 @@ TEST_CASE("GraphedStep: replayed steps are the steps themselves, bit by bit, wit
 TEST_CASE("GraphedStep: replayed steps are the steps themselves, bit by bit, with AdamW") {
   check_graphed(
       [](const std::vector<Tensor>& params) { return std::make_unique<AdamW>(params, AdamWOptions{.lr = 0.01}); });
+}
+
+TEST_CASE("GraphedStep: every optimiser's replayed steps are the steps themselves, its momentum cycling") {
+  const auto check_small = [](auto make_optimizer) {
+    for (const Device device : devices()) {
+      std::vector<std::vector<double>> ends;
+      for (const bool graphed : {false, true}) {
+        const Tensor w = tensor({1.0, -2.0, 0.5}, device).set_requires_grad();
+        const auto optimizer = make_optimizer(std::vector<Tensor>{w});
+        using O = std::remove_reference_t<decltype(*optimizer)>;
+        constexpr bool cycles = !std::is_same_v<O, Adagrad> && !std::is_same_v<O, Adadelta>;
+        OneCycleLR schedule(*optimizer, {.max_lr = {0.1}, .total_steps = 8, .cycle_momentum = cycles});
+        const auto loss = [&] { return (w * w * w - w).sum(); };
+        if (graphed) {
+          GraphedStep step(*optimizer, [&](const Tensor&) { return loss(); }, {.schedule = &schedule});
+          step.begin(0, 8);
+          for (int i = 0; i < 8; ++i) step();
+        } else {
+          for (int i = 0; i < 8; ++i) {
+            schedule.set_epoch(i);
+            optimizer->zero_grad();
+            loss().backward();
+            optimizer->step();
+          }
+        }
+        std::vector<double> end = w.to_vector<double>();
+        for (const auto& [name, x] : optimizer->state_dict()) {
+          for (const double v : x.template to_vector<double>()) end.push_back(v);
+        }
+        ends.push_back(end);
+      }
+      INFO("device " << device.str());
+      CHECK(ends[0] == ends[1]);
+      CHECK(ends[0][0] != 1);
+    }
+  };
+  using Params = std::vector<Tensor>;
+  check_small([](const Params& p) { return std::make_unique<SGD>(p, SGDOptions{.momentum = 0.9, .nesterov = true}); });
+  check_small(
+      [](const Params& p) { return std::make_unique<Adam>(p, AdamOptions{.weight_decay = 0.1, .amsgrad = true}); });
+  check_small(
+      [](const Params& p) { return std::make_unique<RMSprop>(p, RMSpropOptions{.momentum = 0.5, .centered = true}); });
+  check_small([](const Params& p) { return std::make_unique<Adagrad>(p, AdagradOptions{.lr_decay = 0.1}); });
+  check_small([](const Params& p) { return std::make_unique<Adadelta>(p); });
+  check_small([](const Params& p) { return std::make_unique<Lion>(p, LionOptions{.weight_decay = 0.1}); });
 }
 
 TEST_CASE("GraphedStep: a loss that is not finite changes nothing, nor does any step after it, and is noted") {
@@ -234,6 +282,33 @@ TEST_CASE("a whole training step waits for nothing: it can be recorded as a grap
       if (graphed) graph.emplace(step);
       for (int i = 1; i < steps; ++i) graphed ? graph->replay() : step();
       results.push_back(trained(net, total.item()));
+    }
+    CHECK(results[0] == results[1]);
+  });
+}
+
+TEST_CASE("a graph counts the batches of batch norm without a momentum", "[cuda]") {
+  for_each_case(1, [](Random& random) {
+    const Tensor index = tensor<std::int64_t>({0, 3, 1, 3, 2, 0}).to(Device::cuda);
+    const Tensor wanted = tensor(random.values<float>(6 * 8)).reshape({6, 8}).to(Device::cuda);
+    std::vector<Trained> results;
+    for (const bool graphed : {false, true}) {
+      manual_seed(6);
+      Sequential model(Embedding(4, 8, 2), BatchNorm1d(8, 1e-5, {}), LayerNorm(8));
+      model.to(Device::cuda);
+      SGD optimizer(model.parameters(), {.lr = 0.05});
+      const auto step = [&] {
+        const Tensor loss = mse_loss(model(index), wanted);
+        optimizer.zero_grad();
+        loss.backward();
+        optimizer.step();
+      };
+      step();
+      std::optional<cuda::Graph> graph;
+      if (graphed) graph.emplace(step);
+      for (int i = 1; i < 4; ++i) graphed ? graph->replay() : step();
+      results.push_back(trained(model, 0));
+      CHECK(model.state_dict().at("1.num_batches_tracked").item() == 4);
     }
     CHECK(results[0] == results[1]);
   });

@@ -3,7 +3,8 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/safetensors.hpp>
-#include <tern/optim/optimizer.hpp>
+#include <tern/optim/clip.hpp>
+#include <tern/optim/schedules.hpp>
 
 #include <folders.hpp>
 #include <nlohmann/json.hpp>
@@ -384,6 +385,136 @@ TEST_CASE("a state brings every option back", "[optim]") {
     AdamW second({parameter()});
     check(whole, second);
   }
+}
+
+TEST_CASE("Lion is its paper's algorithm 2", "[optim]") {
+  // By hand, from p = 1, m = 0: u = 0.9 m + 0.1 g, p = 0.99 p - 0.1 sign(u), m = 0.99 m + 0.01 g.
+  for (const Device device : devices()) {
+    const Tensor p = tensor({1.0}, device).set_requires_grad();
+    Lion lion({p}, {.lr = 0.1, .weight_decay = 0.1});
+    const std::pair<double, double> steps[] = {{0.5, 0.89}, {-0.03, 0.7811}, {-0.5, 0.873289}, {0, 0.96455611}};
+    for (const auto& [g, want] : steps) {
+      p.set_grad(full({1}, g, {.dtype = DType::float64, .device = device}));
+      lion.step();
+      CHECK(p.item() == Approx(want).epsilon(1e-14));
+    }
+    CHECK(lion.state_dict().at("lion.exp_avg.0").item() == Approx(-0.000392535).epsilon(1e-10));
+  }
+}
+
+TEST_CASE("a state from before amsgrad and maximize were options has neither", "[optim]") {
+  const Tensor p = parameter();
+  p.set_grad(ones_like(p));
+  AdamW before({p});
+  before.step();
+  StateDict state = copied(before.state_dict());
+  state.erase("adamw.amsgrad");
+  state.erase("adamw.maximize");
+  AdamW adamw({p}, {.amsgrad = true, .maximize = true});
+  adamw.load_state_dict(state);
+  CHECK(adamw.state_dict().at("adamw.amsgrad").item() == 0);
+  CHECK(adamw.state_dict().at("adamw.maximize").item() == 0);
+  RMSprop rmsprop({p});
+  StateDict of_rmsprop = copied(rmsprop.state_dict());
+  of_rmsprop.erase("rmsprop.centered");
+  CHECK(message_of([&] { rmsprop.load_state_dict(of_rmsprop); }) == "RMSprop: the state has no 'rmsprop.centered'");
+}
+
+TEST_CASE("gradients add up over batches until zero_grad, and a step takes their sum", "[optim]") {
+  const Tensor whole = parameter({1, 2, 3}), parts = parameter({1, 2, 3});
+  Adam one({whole}), two({parts});
+  const Tensor x = tensor({1.0, -1.0, 2.0}), y = tensor({0.5, 3.0, -2.0});
+  for (int step = 0; step < 3; ++step) {
+    one.zero_grad();
+    two.zero_grad();
+    ((whole * x).sum() + (whole * y).sum()).backward();
+    (parts * x).sum().backward();
+    (parts * y).sum().backward();
+    one.step();
+    two.step();
+    CHECK(parts.to_vector<double>() == whole.to_vector<double>());
+  }
+}
+
+TEST_CASE("a group that is added has its own options, rate and schedule", "[optim]") {
+  const Tensor p = parameter(), q = parameter();
+  Adam adam({p}, {.lr = 0.1});
+  ExponentialLR first(adam, 0.5);
+  adam.add_param_group({{q}, {.lr = 0.01}});
+  CHECK(adam.lr() == std::vector<double>{0.1, 0.01});
+  CHECK(message_of([&] {
+          adam.add_param_group({{p}, {}});
+        }) == "Adam: a parameter of shape [2] twice, expected each once");
+  CHECK_THROWS_AS(adam.add_param_group({{parameter()}, {.lr = -1}}), Error);
+  CHECK(adam.params().size() == 2);
+  CHECK(message_of([&] { first.step(); }) == "Adam: 1 learning rates for 2 groups");
+  ExponentialLR second(adam, 0.5);
+  second.step();
+  CHECK(adam.lr() == std::vector<double>{0.05, 0.005});
+  Adam other({Adam::Group{{p}, {}}, Adam::Group{{q}, {}}});
+  other.load_state_dict(adam.state_dict());
+  CHECK(other.lr() == adam.lr());
+}
+
+TEST_CASE("clip_grad_norm_ and clip_grad_value_", "[optim]") {
+  for (const Device device : devices()) {
+    const Tensor p = tensor({1.0, 2.0, 3.0, 4.0, 5.0, 6.0}, device).reshape({2, 3}).set_requires_grad();
+    const Tensor none = tensor({1.0}, device).set_requires_grad();
+    CHECK(clip_grad_norm_({none}, 1).item() == 0);
+    p.set_grad(tensor({1.0, 4.0, 2.0, 5.0, 3.0, 6.0}, device).reshape({3, 2}).t());  // not dense
+    CHECK(clip_grad_norm_({p, none}, 100).item() == Approx(std::sqrt(91.0)));
+    CHECK(p.grad().to_vector<double>() == std::vector<double>{1, 2, 3, 4, 5, 6});
+    clip_grad_norm_({p, none}, 1);
+    CHECK(sum_of_squares({p.grad()}).item() == Approx(1).epsilon(1e-5));
+    CHECK_FALSE(none.grad().defined());
+    clip_grad_value_({p, none}, 0.25);
+    CHECK(max(p.grad()).item() == 0.25);
+    p.set_grad(full({2, 3}, std::numeric_limits<double>::infinity(), {.dtype = DType::float64, .device = device}));
+    CHECK(message_of([&] { clip_grad_norm_({p}, 1, 2, true); }) ==
+          "clip_grad_norm_: a norm of inf, expected a finite one");
+    CHECK(std::isinf(p.grad().to_vector<double>()[0]));
+  }
+  CHECK_THROWS_AS(clip_grad_norm_({parameter()}, 1, 0), Error);
+  CHECK_THROWS_AS(clip_grad_norm_({Tensor()}, 1), Error);
+  CHECK_THROWS_AS(clip_grad_value_({parameter()}, -1), Error);
+}
+
+TEST_CASE("what schedules refuse", "[optim]") {
+  SGD sgd({parameter()}, {.lr = 0.1});
+  Adagrad adagrad({parameter()});
+  CHECK_THROWS_AS(ConstantLR(sgd, 1.5), Error);
+  CHECK_THROWS_AS(LinearLR(sgd, 0), Error);
+  CHECK_THROWS_AS(LinearLR(sgd, 0.5, 1, 0), Error);
+  CHECK_THROWS_AS(PolynomialLR(sgd, 0), Error);
+  CHECK_THROWS_AS(ExponentialLR(sgd, -1), Error);
+  CHECK_THROWS_AS(MultiStepLR(sgd, {1}, NAN), Error);
+  CHECK_THROWS_AS(CosineAnnealingWarmRestarts(sgd, 0), Error);
+  CHECK_THROWS_AS(OneCycleLR(sgd, {.max_lr = {0.1}, .total_steps = 0}), Error);
+  CHECK_THROWS_AS(OneCycleLR(sgd, {.max_lr = {}, .total_steps = 5}), Error);
+  CHECK_THROWS_AS(OneCycleLR(sgd, {.max_lr = {0.1, 0.2}, .total_steps = 5}), Error);
+  CHECK(message_of([&] { OneCycleLR(adagrad, {.max_lr = {0.1}, .total_steps = 5}); }) ==
+        "Adagrad: it has no momentum that a schedule could change");
+  CHECK_THROWS_AS(LambdaLR(sgd, LambdaLR::Factor()), Error);
+  CHECK_THROWS_AS(ReduceLROnPlateau(sgd, {.factor = 1}), Error);
+  const ExponentialLR decay(sgd, 0.5), of_other(adagrad, 0.5);
+  CHECK_THROWS_AS(SequentialLR(sgd, {&decay}, {3}), Error);
+  CHECK_THROWS_AS(SequentialLR(sgd, {&decay, &decay, &decay}, {3, 2}), Error);
+  CHECK_THROWS_AS(SequentialLR(sgd, {&decay, &of_other}, {3}), Error);
+  CHECK(sgd.lr() == std::vector<double>{0.1});
+  OneCycleLR cycle(sgd, {.max_lr = {0.1}, .total_steps = 2});
+  cycle.set_epoch(2);
+  CHECK(message_of([&] { cycle.step(); }) == "OneCycleLR: step 3 of 2");
+  const StateDict state = cycle.state_dict();
+  StateDict bad = state;
+  bad["base_lrs"] = tensor({-1.0});
+  CHECK_THROWS_AS(cycle.load_state_dict(bad), Error);
+  bad = state;
+  bad["last_epoch"] = tensor<std::int64_t>({3});
+  CHECK_THROWS_AS(cycle.load_state_dict(bad), Error);
+  CHECK(cycle.epoch() == 2);
+  CosineAnnealingWarmRestarts far(sgd, 3, 1'000'000'007);
+  far.set_epoch(INT64_MAX);
+  CHECK(std::isfinite(sgd.lr()[0]));
 }
 
 TEST_CASE("a state that was written with the rates as its only option leaves the others as they are", "[optim]") {

@@ -110,7 +110,7 @@ TEST_CASE("each thread has its own mode of recording and its own generator", "[t
     std::optional<NoGradGuard> no_grad;
     if (i % 2 == 0) no_grad.emplace();
     found[static_cast<std::size_t>(i)] = draw(i);
-    if (grad_enabled() != (i % 2 == 1)) found.clear();
+    if (is_grad_enabled() != (i % 2 == 1)) found.clear();
   });
   CHECK(found == expected);
 }

@@ -7,10 +7,12 @@ message of what it threw.
 import json
 import math
 import pathlib
+import re
 import sys
 import warnings
 
 import torch
+import torch.utils.data
 from torch import nn, optim
 from torch.nn import functional as F, init, utils
 from torch.optim import lr_scheduler
@@ -34,11 +36,25 @@ def with_state(module, **state):
     return module
 
 
-def stepped(make, gradients, *parameters):
-    """The parameters after a step by each gradient factor: the gradient of the parameter p is factor * cos(p)."""
+def filled(module, like):
+    """The module in like's dtype, in evaluation, with 0.5 sin(0.7 j + i) for element j of its i-th parameter."""
+    module = module.to(like.dtype).eval()
+    with torch.no_grad():
+        for i, p in enumerate(module.parameters()):
+            p.copy_((torch.arange(p.numel(), dtype=torch.float64) * 0.7 + i).sin().reshape(p.shape) * 0.5)
+    return module
+
+
+def parameter_gradients(module, call):
+    """The gradients of the sum of what call(module) gives by the module's parameters."""
+    return list(torch.autograd.grad(call(module).sum(), list(module.parameters())))
+
+
+def stepped(make, factors, *parameters):
+    """The parameters after a step by each factor: the gradient of the parameter p is factor * cos(p)."""
     parameters = [nn.Parameter(p.detach().clone()) for p in parameters]
     optimizer = make(parameters)
-    for factor in gradients:
+    for factor in factors:
         for p in parameters:
             p.grad = factor * p.detach().cos()
         optimizer.step()
@@ -55,6 +71,15 @@ def rates(make_schedule, steps, lr=0.5, make=lambda p, lr: optim.SGD(p, lr=lr)):
         optimizer.step()
         schedule.step()
     return result + [optimizer.param_groups[0]["lr"]]
+
+
+def small():
+    return nn.Sequential(nn.Linear(3, 2), nn.Sequential(nn.BatchNorm2d(2), nn.Tanh()))
+
+
+def listed(named):
+    """The names and shapes of these, a line each."""
+    return "".join(f"{name} {list(x.shape)}\n" for name, x in named)
 
 
 def tensors_of(y):
@@ -88,7 +113,7 @@ CODE = {}
 
 def function(python):
     if python not in CODE:
-        text = python if "return" in python else "return " + python
+        text = python if re.search(r"\breturn\b", python) else "return " + python
         lines = text.strip("\n").split("\n")
         indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
         body = "\n".join("  " + line[indent:] for line in lines)

@@ -21,6 +21,7 @@
 #include <map>
 #include <numeric>
 #include <regex>
+#include <set>
 #include <sstream>
 
 namespace tern::test {
@@ -256,9 +257,13 @@ std::string wrong(const Job& job, Device device) {
     if (!what.empty()) return text("output ", k, " ", what);
   }
   if (!options.gradient || options.check) return "";
+  bool recorded = false;
   for (std::size_t k = 0; k < y.size(); ++k) {
-    if (y[k].requires_grad()) y[k].backward(slopes(y[k], static_cast<std::int64_t>(k)), true);
+    if (!y[k].requires_grad()) continue;
+    recorded = true;
+    y[k].backward(slopes(y[k], static_cast<std::int64_t>(k)), true);
   }
+  if (!recorded) return "";
   for (std::size_t i = 0; i < x.size(); ++i) {
     const Tensor ours = x[i].grad(), &torchs = job.gradients[i];
     if (!ours.defined() && !torchs.defined()) continue;
@@ -300,8 +305,11 @@ Rows::Rows(std::initializer_list<Row> rows) : Rows(std::vector<Row>(rows)) {}
 
 Rows::Rows(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
+    static std::set<std::string> names;
+    std::string name = row.name;
+    while (!names.insert(name).second) name += ", again";
     all_rows().push_back(row);
-    Catch::AutoReg(new Invoker(all_rows().back()), {__FILE__, __LINE__}, "", {row.name, "[torch]"});
+    Catch::AutoReg(new Invoker(all_rows().back()), {__FILE__, __LINE__}, "", {name, "[torch]"});
   }
 }
 

@@ -1,7 +1,6 @@
-#include <birds_vs_planes/layer_table.hpp>
-
 #include <tern/core/autograd.hpp>
 #include <tern/layers/layers.hpp>
+#include <tern/layers/summary.hpp>
 
 #include <fmt/format.h>
 
@@ -10,26 +9,22 @@
 #include <map>
 #include <utility>
 
-namespace birds_vs_planes {
+namespace tern {
 
 namespace {
 
 /// What a layer itself multiplies and adds to give this output.
-std::int64_t own_mult_adds(tern::Module& layer, const tern::Shape& output) {
-  const auto elements = [&] {
-    std::int64_t n = 1;
-    for (int i = 0; i < output.size(); ++i) n *= output[i];
-    return n;
-  };
-  if (auto* conv = dynamic_cast<tern::Conv2d*>(&layer))
-    return elements() * (conv->weight.numel() / conv->weight.size(0));
-  if (auto* linear = dynamic_cast<tern::Linear*>(&layer)) return elements() * linear->weight.size(1);
+std::int64_t own_mult_adds(Module& layer, const Shape& output) {
+  if (auto* conv = dynamic_cast<Conv2d*>(&layer)) {
+    return output.numel() * (conv->weight.numel() / conv->weight.size(0));
+  }
+  if (auto* linear = dynamic_cast<Linear*>(&layer)) return output.numel() * linear->weight.size(1);
   return 0;
 }
 
 /// The layers of a module, each before those in it.
-std::vector<std::pair<std::string, tern::Module*>> nested(tern::Module& module, const std::string& prefix = "") {
-  std::vector<std::pair<std::string, tern::Module*>> all;
+std::vector<std::pair<std::string, Module*>> nested(Module& module, const std::string& prefix = "") {
+  std::vector<std::pair<std::string, Module*>> all;
   for (const auto& [name, layer] : module.members().modules) {
     all.emplace_back(prefix + name, layer);
     for (auto& inner : nested(*layer, prefix + name + ".")) all.push_back(std::move(inner));
@@ -49,16 +44,50 @@ std::string with_commas(std::int64_t n) {
 
 }  // namespace
 
-std::vector<LayerRow> layer_rows(std::unique_ptr<tern::Module> model, const tern::Tensor& x) {
-  const auto layers = nested(*model);
-  std::map<tern::Module*, tern::Shape> outputs;
-  for (const auto& [name, layer] : layers) {
-    layer->register_forward_hook(
-        [&outputs](tern::Module& self, const tern::Tensor& output) { outputs[&self] = output.shape(); });
+/// Watches the outputs of layers, in evaluation, while it lives.
+class WatchedLayers {
+ public:
+  WatchedLayers(Module& model, const std::vector<std::pair<std::string, Module*>>& layers) : WatchedLayers() {
+    modules_.push_back({&model, model.training_, model.forward_hooks_});
+    for (const auto& [name, layer] : layers) modules_.push_back({layer, layer->training_, layer->forward_hooks_});
+    for (const auto& [name, layer] : layers) {
+      layer->register_forward_hook([this](Module& self, const Tensor& output) {
+        if (output.defined()) outputs[&self] = output.shape();
+      });
+    }
+    model.eval();
   }
-  model->eval();
-  const tern::NoGradGuard no_grad;
-  model->forward(x);
+  ~WatchedLayers() {
+    for (Before& m : modules_) {
+      m.module->training_ = m.training;
+      m.module->forward_hooks_.swap(m.hooks);
+    }
+  }
+  WatchedLayers(const WatchedLayers&) = delete;
+  WatchedLayers& operator=(const WatchedLayers&) = delete;
+
+  std::map<Module*, Shape> outputs;
+
+ private:
+  WatchedLayers() = default;
+
+  struct Before {
+    Module* module;
+    bool training;
+    std::vector<Module::ForwardHook> hooks;
+  };
+  std::vector<Before> modules_;
+};
+
+std::vector<LayerRow> layer_rows(Module& model, const std::function<void()>& run) {
+  const auto layers = nested(model);
+  std::map<Module*, Shape> outputs;
+  {
+    WatchedLayers watched(model, layers);
+    const NoGradGuard no_grad;
+    run();
+    outputs = watched.outputs;
+  }
 
   std::vector<LayerRow> rows;
   for (const auto& [name, layer] : layers) {
@@ -77,23 +106,17 @@ std::vector<LayerRow> layer_rows(std::unique_ptr<tern::Module> model, const tern
   return rows;
 }
 
-std::string layer_table(const std::vector<LayerRow>& rows, const tern::Shape& input) {
+std::string layer_table(const std::vector<LayerRow>& rows, const Shape& input, std::int64_t parameters) {
   using Line = std::array<std::string, 5>;
   std::vector<Line> lines{{"layer", "kind", "output", "parameters", "mult-adds"}};
-  std::int64_t parameters = 0, mult_adds = 0, outputs = 0;
-  const auto numel = [](const tern::Shape& shape) {
-    std::int64_t n = 1;
-    for (int i = 0; i < shape.size(); ++i) n *= shape[i];
-    return n;
-  };
+  std::int64_t mult_adds = 0, outputs = 0;
   for (const LayerRow& row : rows) {
     const auto depth = static_cast<std::size_t>(std::count(row.name.begin(), row.name.end(), '.'));
     lines.push_back({std::string(2 * depth, ' ') + row.name.substr(row.name.rfind('.') + 1), row.kind, row.output.str(),
                      with_commas(row.parameters), with_commas(row.mult_adds)});
     if (!row.is_leaf) continue;
-    parameters += row.parameters;
     mult_adds += row.mult_adds;
-    outputs += numel(row.output);
+    outputs += row.output.numel();
   }
 
   std::array<std::size_t, 5> width{};
@@ -107,9 +130,13 @@ std::string layer_table(const std::vector<LayerRow>& rows, const tern::Shape& in
   }
   table += fmt::format("\nparameters: {}\nmult-adds: {}\n", with_commas(parameters), with_commas(mult_adds));
   table += fmt::format("memory: input {:.2f} MB, outputs {:.2f} MB, parameters {:.2f} MB\n",
-                       4e-6 * static_cast<double>(numel(input)), 4e-6 * static_cast<double>(outputs),
+                       4e-6 * static_cast<double>(input.numel()), 4e-6 * static_cast<double>(outputs),
                        4e-6 * static_cast<double>(parameters));
   return table;
 }
 
-}  // namespace birds_vs_planes
+std::string summary(Module& model, const Tensor& example) {
+  return layer_table(layer_rows(model, [&] { model(example); }), example.shape(), model.num_parameters());
+}
+
+}  // namespace tern

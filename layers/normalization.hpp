@@ -1,0 +1,143 @@
+#pragma once
+
+#include <tern/core/ops.hpp>
+#include <tern/layers/module.hpp>
+
+#include <initializer_list>
+#include <optional>
+
+/// Layers that normalise. Weights start as 1, biases as 0. A constructor throws Error for sizes below 0, groups that do
+/// not divide the channels, an eps below 0 and numbers that are not finite.
+
+namespace tern {
+
+/// What BatchNorm1d, BatchNorm2d and BatchNorm3d are. Parameters weight and bias [C], where affine; buffers
+/// running_mean, running_var [C] and num_batches_tracked, where it tracks running statistics. Without these, evaluation
+/// takes the batch's own statistics. Without a momentum, the running statistics are the mean of all batches'.
+class BatchNorm : public Module {
+ public:
+  Tensor forward(const Tensor& x) override;
+  using Module::operator();
+  /// activate((*this)(x) + residual, activation), in one op unless a hook is to see what lies between. The residual, of
+  /// x's shape, may be left out.
+  Tensor operator()(const Tensor& x, Activation activation, const Tensor& residual = {});
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight, bias, running_mean, running_var, num_batches_tracked;
+
+ protected:
+  /// `shape` is what an input is like, for messages, with so many dimensions.
+  BatchNorm(const char* name, const char* shape, int min_dims, int max_dims, std::int64_t num_features, double eps,
+            std::optional<double> momentum, bool affine, bool track_running_stats);
+  BatchNorm2dOptions options(Activation activation, const Tensor& residual = {}) const;
+
+ private:
+  Tensor normalize(const Tensor& x, const BatchNorm2dOptions& options) const;
+
+  const char *name_, *shape_;
+  int min_dims_, max_dims_;
+  std::int64_t num_features_;
+  double eps_;
+  std::optional<double> momentum_;
+};
+
+/// [N, C] or [N, C, L].
+class BatchNorm1d : public BatchNorm {
+ public:
+  explicit BatchNorm1d(std::int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
+                       bool affine = true, bool track_running_stats = true)
+      : BatchNorm("BatchNorm1d", "[N, C] or [N, C, L]", 2, 3, num_features, eps, momentum, affine,
+                  track_running_stats) {}
+};
+
+/// [N, C, H, W].
+class BatchNorm2d : public BatchNorm {
+ public:
+  explicit BatchNorm2d(std::int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
+                       bool affine = true, bool track_running_stats = true)
+      : BatchNorm("BatchNorm2d", "[N, C, H, W]", 4, 4, num_features, eps, momentum, affine, track_running_stats) {}
+
+  /// activate(max_pool2d((*this)(x), kernel_size, pool), activation), in one op unless a hook is to see what lies
+  /// between (batch_norm2d_max_pool2d).
+  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none,
+                    const Pool2dOptions& pool = {});
+};
+
+/// [N, C, D, H, W].
+class BatchNorm3d : public BatchNorm {
+ public:
+  explicit BatchNorm3d(std::int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
+                       bool affine = true, bool track_running_stats = true)
+      : BatchNorm("BatchNorm3d", "[N, C, D, H, W]", 5, 5, num_features, eps, momentum, affine, track_running_stats) {}
+};
+
+/// Over the last dimensions, whose sizes normalized_shape is. Parameters weight and bias of that shape.
+class LayerNorm : public Module {
+ public:
+  explicit LayerNorm(const Shape& normalized_shape, double eps = 1e-5, bool elementwise_affine = true,
+                     bool with_bias = true);
+  explicit LayerNorm(std::initializer_list<std::int64_t> normalized_shape, double eps = 1e-5,
+                     bool elementwise_affine = true, bool with_bias = true)
+      : LayerNorm(Shape(normalized_shape), eps, elementwise_affine, with_bias) {}
+  Tensor forward(const Tensor& x) override { return layer_norm(x, normalized_shape_, weight, bias, eps_); }
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight, bias;
+
+ private:
+  Shape normalized_shape_;
+  double eps_;
+};
+
+/// By the root mean square of the last dimensions; eps is the dtype's own unless given. Parameter weight.
+class RMSNorm : public Module {
+ public:
+  explicit RMSNorm(const Shape& normalized_shape, std::optional<double> eps = {}, bool elementwise_affine = true);
+  explicit RMSNorm(std::initializer_list<std::int64_t> normalized_shape, std::optional<double> eps = {},
+                   bool elementwise_affine = true)
+      : RMSNorm(Shape(normalized_shape), eps, elementwise_affine) {}
+  Tensor forward(const Tensor& x) override { return rms_norm(x, normalized_shape_, weight, eps_); }
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight;
+
+ private:
+  Shape normalized_shape_;
+  std::optional<double> eps_;
+};
+
+/// [N, C, ...], over groups of channels. Parameters weight and bias [C].
+class GroupNorm : public Module {
+ public:
+  GroupNorm(std::int64_t num_groups, std::int64_t num_channels, double eps = 1e-5, bool affine = true);
+  Tensor forward(const Tensor& x) override;
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight, bias;
+
+ private:
+  std::int64_t num_groups_, num_channels_;
+  double eps_;
+};
+
+/// [N, C, H, W] or [C, H, W], each channel of each image by its own statistics, in training and evaluation alike.
+/// Parameters weight and bias [C], where affine.
+class InstanceNorm2d : public Module {
+ public:
+  explicit InstanceNorm2d(std::int64_t num_features, double eps = 1e-5, bool affine = false);
+  Tensor forward(const Tensor& x) override;
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight, bias;
+
+ private:
+  std::int64_t num_features_;
+  double eps_;
+};
+
+}  // namespace tern

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <tern/core/ops/recurrent.hpp>
+#include <tern/layers/module.hpp>
+
+/// Recurrent layers under PyTorch's names. Their tensors are uniform in +-1 / sqrt(hidden_size) at first. Each has an
+/// operator() that takes the initial state, too, zero where it is not given, and returns the last. There are no packed
+/// sequences and no proj_size.
+
+namespace tern {
+
+/// What RNN, LSTM and GRU have in common: layers of cells, one after the other in time, on top of each other, and in
+/// both directions if so asked. Parameters weight_ih_l0 [sums * hidden_size, input_size], weight_hh_l0, bias_ih_l0,
+/// bias_hh_l0, those of the other direction with _reverse, and so on for l1, l2, ...
+class RNNBase : public Module {
+ public:
+  struct Options {
+    std::int64_t input_size, hidden_size, num_layers = 1;
+    bool bias = true, batch_first = false;
+    double dropout = 0;  ///< of each layer's output but the last's, in training
+    bool bidirectional = false;
+  };
+
+  /// The outputs alone.
+  Tensor forward(const Tensor& x) override;
+  Members members() override;
+  std::string str() const override;
+
+ protected:
+  /// Throws Error for sizes that are not positive and a probability that is none.
+  RNNBase(const char* name, Cell cell, const Options& options);
+
+  struct Run {
+    Tensor output, h, c;
+  };
+  Run run(const Tensor& x, const Tensor& h, const Tensor& c);
+
+ private:
+  const char* name_;
+  Cell cell_;
+  Options options_;
+  std::vector<std::pair<std::string, Tensor>> parameters_;  ///< in PyTorch's order
+};
+
+/// x [T, N, input_size], [N, T, input_size] for batch_first, or [T, input_size] -> output likewise, with hidden_size
+/// numbers for each direction. The state h is [num_layers * directions, N, hidden_size], without N for [T, input_size].
+class RNN : public RNNBase {
+ public:
+  enum class Nonlinearity { tanh, relu };
+  explicit RNN(const Options& options, Nonlinearity nonlinearity = Nonlinearity::tanh);
+
+  struct Result {
+    Tensor output, h;
+  };
+  Result operator()(const Tensor& x, const Tensor& h = {});
+};
+
+/// As RNN.
+class GRU : public RNNBase {
+ public:
+  explicit GRU(const Options& options) : RNNBase("GRU", Cell::gru, options) {}
+
+  using Result = RNN::Result;
+  Result operator()(const Tensor& x, const Tensor& h = {});
+};
+
+/// As RNN, with a state of two: auto [output, state] = lstm(x, {h, c}).
+class LSTM : public RNNBase {
+ public:
+  explicit LSTM(const Options& options) : RNNBase("LSTM", Cell::lstm, options) {}
+
+  struct State {
+    Tensor h, c;
+  };
+  struct Result {
+    Tensor output;
+    State state;
+  };
+  Result operator()(const Tensor& x, const State& state = {});
+};
+
+/// What the cells have in common: parameters weight_ih [sums * hidden_size, input_size], weight_hh, bias_ih, bias_hh.
+class RNNCellBase : public Module {
+ public:
+  Tensor forward(const Tensor& x) override;  ///< h, from a state of zeros
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight_ih, weight_hh, bias_ih, bias_hh;
+
+ protected:
+  RNNCellBase(const char* name, Cell cell, std::int64_t input_size, std::int64_t hidden_size, bool bias);
+  std::pair<Tensor, Tensor> run(const Tensor& x, const Tensor& h, const Tensor& c);
+
+ private:
+  const char* name_;
+  Cell cell_;
+};
+
+/// One step: x [N, input_size] or [input_size], and a state of h and c [N, hidden_size] or [hidden_size], to the next.
+class LSTMCell : public RNNCellBase {
+ public:
+  LSTMCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true)
+      : RNNCellBase("LSTMCell", Cell::lstm, input_size, hidden_size, bias) {}
+  LSTM::State operator()(const Tensor& x, const LSTM::State& state = {});
+};
+
+/// The same with a state of h alone.
+class GRUCell : public RNNCellBase {
+ public:
+  GRUCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true)
+      : RNNCellBase("GRUCell", Cell::gru, input_size, hidden_size, bias) {}
+  Tensor operator()(const Tensor& x, const Tensor& h = {});
+};
+
+/// As GRUCell.
+class RNNCell : public RNNCellBase {
+ public:
+  RNNCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true,
+          RNN::Nonlinearity nonlinearity = RNN::Nonlinearity::tanh);
+  Tensor operator()(const Tensor& x, const Tensor& h = {});
+};
+
+}  // namespace tern

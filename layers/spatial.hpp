@@ -1,0 +1,226 @@
+#pragma once
+
+#include <tern/core/ops.hpp>
+#include <tern/layers/module.hpp>
+
+/// Convolution, pooling and resampling. N may be left out, as in the ops.
+
+namespace tern {
+
+/// [N, in_channels, H, W] -> [N, out_channels, P, Q], padded with zeros only. Parameters weight [out, in / groups, R,
+/// S] and bias [out].
+class Conv2d : public Module {
+ public:
+  struct Options {
+    std::int64_t in_channels, out_channels;
+    HeightWidth kernel_size;
+    HeightWidth stride = 1;
+    Padding padding = 0;
+    HeightWidth dilation = 1;
+    std::int64_t groups = 1;
+    bool bias = true;
+  };
+  explicit Conv2d(const Options& options);
+
+  using Module::operator();
+  /// activate((*this)(x), activation), in one op unless a hook is to see what lies between.
+  Tensor operator()(const Tensor& x, Activation activation) { return max_pool2d(x, 1, activation); }
+  /// activate(max_pool2d((*this)(x), kernel_size), activation), likewise (conv2d_max_pool2d). A kernel_size of 1 pools
+  /// nothing.
+  Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none);
+  Tensor forward(const Tensor& x) override;
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight, bias;
+
+ private:
+  Conv2dOptions op_options() const;
+
+  Options options_;
+};
+
+/// [N, in_channels, H, W] -> [N, out_channels, P, Q]: conv_transpose2d. Parameters weight [in, out / groups, R, S] and
+/// bias [out].
+class ConvTranspose2d : public Module {
+ public:
+  struct Options {
+    std::int64_t in_channels, out_channels;
+    HeightWidth kernel_size;
+    HeightWidth stride = 1, padding = 0, output_padding = 0;
+    std::int64_t groups = 1;
+    bool bias = true;
+    HeightWidth dilation = 1;
+  };
+  explicit ConvTranspose2d(const Options& options);
+  Tensor forward(const Tensor& x) override;
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight, bias;
+
+ private:
+  ConvTranspose2dOptions op_options() const;
+
+  Options options_;
+};
+
+/// [N, in_channels, L] -> [N, out_channels, M]. Parameters weight [out, in / groups, S] and bias [out].
+class Conv1d : public Module {
+ public:
+  struct Options {
+    std::int64_t in_channels, out_channels, kernel_size;
+    std::int64_t stride = 1;
+    Padding padding = 0;
+    std::int64_t dilation = 1, groups = 1;
+    bool bias = true;
+  };
+  explicit Conv1d(const Options& options);
+  Tensor forward(const Tensor& x) override;
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight, bias;
+
+ private:
+  Options options_;
+};
+
+/// [N, in_channels, L] -> [N, out_channels, M]. Parameters weight [in, out / groups, S] and bias [out].
+class ConvTranspose1d : public Module {
+ public:
+  struct Options {
+    std::int64_t in_channels, out_channels, kernel_size;
+    std::int64_t stride = 1, padding = 0, output_padding = 0, groups = 1;
+    bool bias = true;
+    std::int64_t dilation = 1;
+  };
+  explicit ConvTranspose1d(const Options& options);
+  Tensor forward(const Tensor& x) override;
+  Members members() override;
+  std::string str() const override;
+
+  Tensor weight, bias;
+
+ private:
+  Options options_;
+};
+
+class MaxPool2d : public Module {
+ public:
+  explicit MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
+  Tensor forward(const Tensor& x) override { return max_pool2d(x, kernel_size_, options_); }
+  std::string str() const override;
+
+ private:
+  HeightWidth kernel_size_;
+  Pool2dOptions options_;
+};
+
+class AvgPool2d : public Module {
+ public:
+  explicit AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
+  Tensor forward(const Tensor& x) override { return avg_pool2d(x, kernel_size_, options_); }
+  std::string str() const override;
+
+ private:
+  HeightWidth kernel_size_;
+  Pool2dOptions options_;
+};
+
+class MaxPool1d : public Module {
+ public:
+  explicit MaxPool1d(std::int64_t kernel_size, const Pool1dOptions& options = {});
+  Tensor forward(const Tensor& x) override { return max_pool1d(x, kernel_size_, options_); }
+  std::string str() const override;
+
+ private:
+  std::int64_t kernel_size_;
+  Pool1dOptions options_;
+};
+
+class AvgPool1d : public Module {
+ public:
+  explicit AvgPool1d(std::int64_t kernel_size, const Pool1dOptions& options = {});
+  Tensor forward(const Tensor& x) override { return avg_pool1d(x, kernel_size_, options_); }
+  std::string str() const override;
+
+ private:
+  std::int64_t kernel_size_;
+  Pool1dOptions options_;
+};
+
+class AdaptiveAvgPool2d : public Module {
+ public:
+  /// Throws Error for a negative size, as those below do.
+  explicit AdaptiveAvgPool2d(OutputSize output_size);
+  Tensor forward(const Tensor& x) override { return adaptive_avg_pool2d(x, output_size_); }
+  std::string str() const override;
+
+ private:
+  OutputSize output_size_;
+};
+
+class AdaptiveMaxPool2d : public Module {
+ public:
+  explicit AdaptiveMaxPool2d(OutputSize output_size);
+  Tensor forward(const Tensor& x) override { return adaptive_max_pool2d(x, output_size_); }
+  std::string str() const override;
+
+ private:
+  OutputSize output_size_;
+};
+
+class AdaptiveAvgPool1d : public Module {
+ public:
+  explicit AdaptiveAvgPool1d(std::int64_t output_size);
+  Tensor forward(const Tensor& x) override { return adaptive_avg_pool1d(x, output_size_); }
+  std::string str() const override;
+
+ private:
+  std::int64_t output_size_;
+};
+
+class AdaptiveMaxPool1d : public Module {
+ public:
+  explicit AdaptiveMaxPool1d(std::int64_t output_size);
+  Tensor forward(const Tensor& x) override { return adaptive_max_pool1d(x, output_size_); }
+  std::string str() const override;
+
+ private:
+  std::int64_t output_size_;
+};
+
+/// interpolate.
+class Upsample : public Module {
+ public:
+  explicit Upsample(const InterpolateOptions& options);
+  Tensor forward(const Tensor& x) override { return interpolate(x, options_); }
+  std::string str() const override;
+
+ private:
+  InterpolateOptions options_;
+};
+
+class PixelShuffle : public Module {
+ public:
+  /// Throws Error for a factor below 1.
+  explicit PixelShuffle(std::int64_t upscale_factor);
+  Tensor forward(const Tensor& x) override { return pixel_shuffle(x, upscale_factor_); }
+  std::string str() const override;
+
+ private:
+  std::int64_t upscale_factor_;
+};
+
+class PixelUnshuffle : public Module {
+ public:
+  explicit PixelUnshuffle(std::int64_t downscale_factor);
+  Tensor forward(const Tensor& x) override { return pixel_unshuffle(x, downscale_factor_); }
+  std::string str() const override;
+
+ private:
+  std::int64_t downscale_factor_;
+};
+
+}  // namespace tern
