@@ -373,41 +373,38 @@ kernels::OptimizerStep adam_step(kernels::OptimizerOp op, const O& o, std::int64
           .maximize = o.maximize};
 }
 
+/// What Adam and AdamW have in common: all but what their weight decay is part of.
+template <kernels::OptimizerOp op, class Description, class Rule, class O>
+Description adam_description() {
+  static constexpr bool decoupled = op == kernels::OptimizerOp::adamw;
+  static constexpr const char* name = decoupled ? "AdamW" : "Adam";
+  return {name,
+          decoupled ? "adamw" : "adam",
+          {{"lr", &O::lr},
+           {"beta1", &O::beta1},
+           {"beta2", &O::beta2},
+           {"eps", &O::eps},
+           {"weight_decay", &O::weight_decay}},
+          {{"amsgrad", &O::amsgrad}, {"maximize", &O::maximize}},
+          {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"},
+          true,
+          [](const O& o) { check_adam(name, o); },
+          [](const O& o, std::int64_t step) -> Rule {
+            return {.step = adam_step(op, o, step), .uses = {true, true, o.amsgrad}};
+          }};
+}
+
 }  // namespace
 
 template <>
 const Adam::Description& Adam::description() {
-  using O = Options;
-  static const Description all(
-      "Adam", "adam",
-      {{"lr", &O::lr},
-       {"beta1", &O::beta1},
-       {"beta2", &O::beta2},
-       {"eps", &O::eps},
-       {"weight_decay", &O::weight_decay}},
-      {{"amsgrad", &O::amsgrad}, {"maximize", &O::maximize}}, {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, true,
-      [](const O& o) { check_adam("Adam", o); },
-      [](const O& o, std::int64_t step) -> Rule {
-        return {.step = adam_step(kernels::OptimizerOp::adam, o, step), .uses = {true, true, o.amsgrad}};
-      });
+  static const Description all = adam_description<kernels::OptimizerOp::adam, Description, Rule, Options>();
   return all;
 }
 
 template <>
 const AdamW::Description& AdamW::description() {
-  using O = Options;
-  static const Description all(
-      "AdamW", "adamw",
-      {{"lr", &O::lr},
-       {"beta1", &O::beta1},
-       {"beta2", &O::beta2},
-       {"eps", &O::eps},
-       {"weight_decay", &O::weight_decay}},
-      {{"amsgrad", &O::amsgrad}, {"maximize", &O::maximize}}, {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, true,
-      [](const O& o) { check_adam("AdamW", o); },
-      [](const O& o, std::int64_t step) -> Rule {
-        return {.step = adam_step(kernels::OptimizerOp::adamw, o, step), .uses = {true, true, o.amsgrad}};
-      });
+  static const Description all = adam_description<kernels::OptimizerOp::adamw, Description, Rule, Options>();
   return all;
 }
 
