@@ -284,7 +284,9 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
   check(broadcast_shapes(name, self.shape(), other.shape()) == self.shape(), "{}: shape {} does not broadcast to {}",
         name, other.shape(), self.shape());
   if (is_grad_enabled() && (self.requires_grad() || other.requires_grad())) {
-    return recorded_in_place(name, self, [&] { return combined(op, self, other); });
+    // A sum's gradient needs none of what was there; that of a product does.
+    const bool is_sum = op == kernels::BinaryOp::add || op == kernels::BinaryOp::sub;
+    return recorded_in_place(name, self, [&] { return combined(op, is_sum ? self : self.clone(), other); });
   }
   NoGradGuard no_grad;
   // An operand that shares this memory in another order would be read after it is written.
@@ -318,7 +320,7 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
 template <class F>
 const Tensor& unary_in_place(const char* name, const Tensor& self, F f) {
   check_target(name, self, self);
-  if (records({&self, 1})) return recorded_in_place(name, self, [&] { return f(self); });
+  if (records({&self, 1})) return recorded_in_place(name, self, [&] { return f(self.clone()); });
   NoGradGuard no_grad;
   const Tensor y = f(self);
   check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());

@@ -146,9 +146,9 @@ class Tensor {
   Tensor cpu() const { return to(Device::cpu); }
   Tensor cuda() const { return to(Device::cuda); }
 
-  // In place. Where something requires grad they are recorded: this becomes the op's result, and a gradient that needs
-  // what was there before is an Error. Refused are then leaves that require grad, which want a NoGradGuard around it, and
-  // views; other tensors that show the same memory can no longer be used in the graph. fill_, uniform_ and normal_ are
+  // In place. Where something requires grad they are recorded: this becomes the op's result, and the gradient of an
+  // earlier op that needs what was there before is an Error. Refused are then leaves that require grad, which want a
+  // NoGradGuard around it, and views; other tensors that show the same memory can no longer be used in the graph. fill_, uniform_ and normal_ are
   // not recorded. An expanded tensor is refused, as its elements are there once but shown several times. +=, -=, *= and
   // /= are the same.
   const Tensor& add_(const Tensor& other, Scalar alpha = 1) const;  ///< this += alpha * other
