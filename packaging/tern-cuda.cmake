@@ -5,7 +5,9 @@ function(tern_cuda_sources)
   if(NOT TERN_CUDA STREQUAL "EMULATE")
     return()
   endif()
-  set(options -x c++ -g -ffile-prefix-map=${PROJECT_SOURCE_DIR}/= -fno-strict-aliasing -ffp-contract=off -Wno-unknown-pragmas)
+  # Files by their place in the project. What is compiled is named relative to the folder that it is compiled in.
+  set(options -x c++ -g -ffile-prefix-map=${PROJECT_SOURCE_DIR}/= -ffile-prefix-map=${CMAKE_BINARY_DIR}=.
+    -fno-strict-aliasing -ffp-contract=off -Wno-unknown-pragmas)
   if(TERN_CUDA_CHECKED)
     # One access in the source is to be one access in the machine code.
     list(APPEND options -O1 -fsanitize=thread,alignment,bounds --param=tsan-instrument-func-entry-exit=0
