@@ -51,7 +51,7 @@ int wait_for(pid_t child) {
 
 }  // namespace
 
-std::string program() { return in_build("examples/birds_vs_planes/birds_vs_planes"); }
+std::string program() { return in_build("examples/birds_vs_planes"); }
 
 std::vector<std::string> Outcome::lines() const {
   std::vector<std::string> lines;
