@@ -4,6 +4,7 @@
 #include <tern/core/graph_access.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 #include <map>
@@ -55,6 +56,7 @@ bool Tensor::is_contiguous() const {
 
 void* Tensor::checked_data(DType expected) const {
   check(dtype() == expected, "data: tensor of {}, read as {}", dtype(), expected);
+  if (Trace* const trace = Trace::current()) trace->touch(*this);
   return static_cast<std::byte*>(impl_->storage->data()) + static_cast<std::size_t>(impl_->offset) * size_of(expected);
 }
 
@@ -70,6 +72,7 @@ std::int64_t Tensor::item_int64() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
+  if (const Trace* const trace = Trace::current()) trace->refuse("item or to_vector", *this);
   NoGradGuard no_grad;
   const Tensor dense = to(dtype_of<T>()).contiguous();
   std::vector<T> values(static_cast<std::size_t>(numel()));
@@ -116,7 +119,9 @@ Tensor Tensor::detach() const {
   same->strides = from.strides;
   same->offset = from.offset;
   same->dtype = from.dtype;
-  return Tensor(std::move(same));
+  Tensor y(std::move(same));
+  if (Trace* const trace = Trace::current()) trace->add("clone", {*this}, {y});
+  return y;
 }
 
 // Autograd
@@ -209,6 +214,10 @@ namespace {
 void check_target(const char* op, const Tensor& self, const Tensor& other) {
   check_defined(op, "the tensor to be changed", self);
   check_defined(op, "the other tensor", other);
+  if (const Trace* const trace = Trace::current()) {
+    trace->refuse(op, self);
+    trace->refuse(op, other);
+  }
   check(!is_grad_enabled() || !(self.requires_grad() || other.requires_grad()),
         "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
   check(!self.storage()->is_unit(), "{}: in-place on the gradient that backward begins with, expected a clone", op);

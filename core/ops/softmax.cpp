@@ -1,5 +1,6 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/trace.hpp>
 
 namespace tern {
 
@@ -10,6 +11,9 @@ Tensor log_softmax(const Tensor& x, std::int64_t dim) {
   check_defined("log_softmax", "x", x);
   wrap_dim("log_softmax", dim, x.dim());
   if (x.numel() == 0) return neg(x);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("log_softmax", {x}, {{"dim", dim}}, [&] { return log_softmax(x, dim); });
+  }
   const Tensor shifted = x - max(x.detach(), dim, true).values;
   return shifted - log(sum(exp(shifted), {dim}, true));
 }
@@ -18,6 +22,9 @@ Tensor softmax(const Tensor& x, std::int64_t dim) {
   check_defined("softmax", "x", x);
   wrap_dim("softmax", dim, x.dim());
   if (x.numel() == 0) return exp(x);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("softmax", {x}, {{"dim", dim}}, [&] { return softmax(x, dim); });
+  }
   const Tensor e = exp(x - max(x.detach(), dim, true).values);
   return e / sum(e, {dim}, true);
 }
