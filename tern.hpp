@@ -17,6 +17,8 @@
 #include <tern/data/image.hpp>
 #include <tern/data/image_batches.hpp>
 #include <tern/data/synthetic.hpp>
+#include <tern/interop/onnx.hpp>
+#include <tern/interop/torch.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/layers/activation.hpp>
 #include <tern/layers/attention.hpp>
