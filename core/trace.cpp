@@ -22,7 +22,11 @@ Trace::~Trace() {
 }
 
 std::vector<Trace::Op> Trace::finish() {
-  check_untouched("the end");
+  check(
+      !touched_,
+      "elements of a tensor that depends on the input are read {}{}{}, by something else than ops that can be exported",
+      touched_after_ ? "after the op '" : "before the first op", touched_after_ ? touched_after_ : "",
+      touched_after_ ? "'" : "");
   active = before_;
   return std::move(ops_);
 }
@@ -31,6 +35,11 @@ Trace* Trace::current() { return active; }
 
 Trace::Pause::Pause() : before(std::exchange(active, nullptr)) {}
 Trace::Pause::~Pause() { active = before; }
+
+bool Trace::Op::has(const char* attribute) const {
+  return std::any_of(attributes.begin(), attributes.end(),
+                     [&](const Attribute& a) { return std::string_view(a.name) == attribute; });
+}
 
 const std::variant<std::int64_t, double, Shape>& Trace::Op::value(const char* attribute) const {
   const auto found = std::find_if(attributes.begin(), attributes.end(),
@@ -43,7 +52,6 @@ bool Trace::depends(const Tensor& x) const { return x.defined() && storages_.con
 
 void Trace::add(const char* name, std::vector<Tensor> inputs, std::vector<Tensor> outputs,
                 std::vector<Attribute> attributes) {
-  check_untouched(name);
   if (std::none_of(inputs.begin(), inputs.end(), [&](const Tensor& x) { return depends(x); })) return;
   for (const Tensor& y : outputs) {
     if (!y.defined()) continue;
@@ -67,11 +75,10 @@ void Trace::check_known(const char* name, std::span<const Tensor> inputs, std::s
   check(!touched_ && !depending, "the op '{}' cannot be exported", name);
 }
 
-void Trace::check_untouched(const char* name) const {
-  check(!touched_,
-        "before '{}' something read elements of a tensor that depends on the input, expected ops that can be "
-        "exported",
-        name);
+void Trace::touch(const Tensor& x) {
+  if (touched_ || !depends(x)) return;
+  touched_ = true;
+  touched_after_ = ops_.empty() ? nullptr : ops_.back().name;
 }
 
 void check_traced(const char* name, std::span<const Tensor> inputs, std::span<const Tensor> outputs) {

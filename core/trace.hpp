@@ -38,6 +38,7 @@ class Trace {
     std::vector<Tensor> inputs, outputs;  ///< undefined where left out
     std::vector<Attribute> attributes;
 
+    bool has(const char* attribute) const;
     std::int64_t integer(const char* attribute) const { return std::get<std::int64_t>(value(attribute)); }
     double number(const char* attribute) const { return std::get<double>(value(attribute)); }
     const Shape& shape(const char* attribute) const { return std::get<Shape>(value(attribute)); }
@@ -57,7 +58,6 @@ class Trace {
   /// f(), an op of that name.
   template <class F>
   auto run(const char* name, std::vector<Tensor> inputs, std::vector<Attribute> attributes, F f) {
-    check_untouched(name);
     auto y = [&] {
       const Pause pause;
       return f();
@@ -74,13 +74,12 @@ class Trace {
   /// Throws Error where it is given by an op of this name, other than those that were traced, and depends on the
   /// inputs.
   void check_known(const char* name, std::span<const Tensor> inputs, std::span<const Tensor> outputs) const;
-  /// Notes that something reads x.
-  void touch(const Tensor& x) { touched_ = touched_ || depends(x); }
-  /// Throws Error where what depends on the inputs was read before the op of this name.
-  void check_untouched(const char* name) const;
+  /// Notes that something reads x: an op that check_known() names when it has run, or else what finish() throws for.
+  void touch(const Tensor& x);
 
   bool depends(const Tensor& x) const;  ///< on the inputs
-  /// Ends it, and returns the ops that led from the inputs to where it got. Throws Error as check_untouched().
+  /// Ends it, and returns the ops that led from the inputs to where it got. Throws Error where elements that depend on
+  /// the inputs were read by anything else.
   std::vector<Op> finish();
 
  private:
@@ -106,6 +105,7 @@ class Trace {
   std::unordered_set<const Storage*> storages_;  ///< of what depends on the inputs; ops_ and inputs_ keep them
   std::unordered_set<const void*> arrays_;       ///< that traced ops gave
   bool touched_ = false;
+  const char* touched_after_ = nullptr;  ///< which op, or null
 };
 
 }  // namespace tern

@@ -212,7 +212,7 @@ Tensor unary(const char* name, const Unary& f, const Tensor& in) {
   check_defined(name, "x", in);
   if (!is_floating(in.dtype())) return of_integers(name, f, in);
   if (Trace* const trace = Trace::current()) {
-    return trace->run("unary", {in}, {{"function", static_cast<int>(f.op)}, {"a", f.a}, {"b", f.b}},
+    return trace->run(name, {in}, {{"function", static_cast<int>(f.op)}, {"a", f.a}, {"b", f.b}},
                       [&] { return unary(name, f, in); });
   }
   const Tensor x = in.contiguous(), y = empty_like(x);

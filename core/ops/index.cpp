@@ -345,6 +345,10 @@ Tensor index_add(const Tensor& x, std::int64_t dim, const Tensor& at, const Tens
   check_defined("index_add", "x", x);
   check_defined("index_add", "index", at);
   check_defined("index_add", "source", source);
+  if (const Trace* const trace = Trace::current()) {
+    trace->refuse("index_add", x);
+    trace->refuse("index_add", source);
+  }
   const int d = wrap_dim("index_add", dim, x.dim());
   if (x.dim() == 0) return index_add(x.reshape({1}), 0, at, source.reshape({-1}), alpha).reshape({});
   check_alike("index_add", x, source);
@@ -391,6 +395,7 @@ Tensor take(const Tensor& x, const Tensor& index) {
 
 Tensor nonzero(const Tensor& x) {
   check_defined("nonzero", "x", x);
+  if (const Trace* const trace = Trace::current()) trace->refuse("nonzero", x);
   const std::vector<std::uint8_t> holds = ne(x, 0).to_vector<std::uint8_t>();
   std::vector<std::int64_t> places;
   std::int64_t count = 0;

@@ -67,6 +67,7 @@ UniqueResult runs(const Tensor& x, const std::int64_t* order, const Shape& shape
 
 UniqueResult unique_of(const char* name, const Tensor& x, bool sorted) {
   check_defined(name, "x", x);
+  if (const Trace* const trace = Trace::current()) trace->refuse(name, x);
   NoGradGuard no_grad;
   const Tensor flat = x.reshape({-1}).to(Device::cpu).contiguous();
   const SortResult by_value = sorted ? sort(flat) : SortResult{flat, {}};
@@ -145,6 +146,7 @@ Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right) {
   }
   check(fits, "searchsorted: values {} in {}, expected [n], or the same but for the last dimension", values.shape(),
         sorted.shape());
+  if (const Trace* const trace = Trace::current()) trace->refuse("searchsorted", values);
   NoGradGuard no_grad;
   const DType dtype = std::max(sorted.dtype(), values.dtype());
   const Tensor x = sorted.to(dtype).contiguous(), v = values.to(dtype).contiguous();

@@ -218,8 +218,7 @@ Value Graph::value(const Both& x) {
       initializer(name, tensor);
     }
     if (tensor.shape() == x.two.shape()) return name;
-    return node("Reshape", {name, integers({x.two.shape().begin(), x.two.shape().end()})},
-                {{"allowzero", std::int64_t{1}}});
+    return reshaped(name, {x.two, x.two});
   }
   Value v;
   const Tensor two = on_host(x.two), three = on_host(x.three);
@@ -230,7 +229,7 @@ Value Graph::value(const Both& x) {
   } else {
     check(are_one_number(two, three),
           "a constant of shape {} depends on the batch's size, expected one number, or no batch_dim", two.shape());
-    v = node("Expand", {constant(two.reshape({-1}).narrow(0, 0, 1).reshape({})), shape_of(x, false)});
+    v = node("Expand", {constant(two.reshape({-1}).narrow(0, 0, 1).reshape({})), shape_of(x)});
   }
   name(x, v);
   return v;
@@ -245,7 +244,7 @@ Value Graph::batch_size() {
   return batch_size_;
 }
 
-Value Graph::shape_of(const Both& x, bool may_infer) {
+Value Graph::sizes_of(const Both& x, bool may_infer) {
   std::vector<std::int64_t> sizes;
   int of_batch = 0;
   bool empty = false;
@@ -273,6 +272,14 @@ Value Graph::shape_of(const Both& x, bool may_infer) {
   }
   end_run();
   return parts.size() == 1 ? parts[0] : node("Concat", parts, {{"axis", std::int64_t{0}}});
+}
+
+Value Graph::reshaped(const Value& v, const Both& y) {
+  Attributes attributes;
+  for (const std::int64_t n : y.two.shape()) {
+    if (n == 0) attributes = {{"allowzero", std::int64_t{1}}};
+  }
+  return node("Reshape", {v, sizes_of(y, true)}, attributes);
 }
 
 Value Graph::mask(const Both& x) {

@@ -34,6 +34,7 @@ class Step {
   std::size_t inputs() const { return two_.inputs.size(); }
   Both input(std::size_t i) const { return {two_.inputs[i], three_.inputs[i]}; }
   Both output(std::size_t i = 0) const { return {two_.outputs[i], three_.outputs[i]}; }
+  bool is_unary() const { return two_.has("function"); }  ///< an elementwise function of one tensor
   bool has(std::size_t i) const { return i < inputs() && two_.inputs[i].defined(); }
   const Tensor& x() const { return two_.inputs[0]; }
   const Tensor& y() const { return two_.outputs[0]; }
@@ -82,8 +83,10 @@ class Graph {
   Value integers(const std::vector<std::int64_t>& values);
   /// One number of x's dtype.
   Value number(const Tensor& x, double v);
-  /// x's shape as int64 [x.dim()]; with `may_infer`, -1 may stand for one size.
-  Value shape_of(const Both& x, bool may_infer);
+  /// x's shape as int64 [x.dim()].
+  Value shape_of(const Both& x) { return sizes_of(x, false); }
+  /// v in y's shape.
+  Value reshaped(const Value& v, const Both& y);
   /// A mask, uint8 here, as ONNX's bool.
   Value mask(const Both& x);
   /// An integer tensor as int64, in which ONNX's runtimes compute; others as they are.
@@ -107,6 +110,8 @@ class Graph {
   Message type_of(const Both& x) const;
   Value initializer(const Value& name, const Tensor& x);
   Value batch_size();
+  /// With `may_infer`, -1 may stand for one of them.
+  Value sizes_of(const Both& x, bool may_infer);
 
   StateDict state_;
   std::vector<Known> known_;

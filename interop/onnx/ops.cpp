@@ -19,6 +19,8 @@ constexpr int64_t to_end = std::numeric_limits<int64_t>::max();
 
 Shape twice(const Shape& s) { return {s[0], s[1], s[0], s[1]}; }
 
+[[noreturn]] void fail_without(const Step& s) { fail("the op '{}' has no counterpart in ONNX", s.name()); }
+
 /// A dimension that counts from the front.
 int64_t wrapped(int64_t d, int dims) { return d < 0 ? d + dims : d; }
 
@@ -193,8 +195,9 @@ Value unary(Graph& g, const Step& s) {
       const Value far = one("Abs", x), near = two("Mul", two("Mul", x, x), number(0.5 / a));
       return g.node("Where", {two("Less", far, number(a)), near, two("Sub", far, number(a / 2))});
     }
+    default:
+      fail_without(s);
   }
-  fail("the op 'unary' has a function without a counterpart in ONNX");
 }
 
 Value cast(Graph& g, const Step& s) {
@@ -264,14 +267,7 @@ Value cumsum(Graph& g, const Step& s) {
 
 // Arrangements
 
-Value reshape(Graph& g, const Step& s) {
-  const Value shape = g.shape_of(s.output(), true);
-  Attributes attributes;
-  for (const int64_t n : s.y().shape()) {
-    if (n == 0) attributes = {{"allowzero", int64_t{1}}};
-  }
-  return g.node("Reshape", {g.value(s.input(0)), shape}, attributes);
-}
+Value reshape(Graph& g, const Step& s) { return g.reshaped(g.value(s.input(0)), s.output()); }
 
 Value narrow(Graph& g, const Step& s) {
   const int64_t dim = s.integer("dim"), start = s.integer("start");
@@ -447,7 +443,7 @@ Value interpolate(Graph& g, const Step& s) {
                                      static_cast<float>(s.number("factor_w"))};
     return g.node("Resize", {x, {}, g.constant(tensor(factors))}, attributes);
   }
-  return g.node("Resize", {x, {}, {}, g.shape_of(s.output(), false)}, attributes);
+  return g.node("Resize", {x, {}, {}, g.shape_of(s.output())}, attributes);
 }
 
 /// A weight or bias, or where there is none so many of the same number.
@@ -491,7 +487,7 @@ Value group_norm(Graph& g, const Step& s) {
   const TensorOptions like{.dtype = s.x().dtype()};
   Value y = g.node("InstanceNormalization", {rows, g.constant(ones({groups}, like)), g.constant(zeros({groups}, like))},
                    attributes);
-  y = g.node("Reshape", {y, g.shape_of(s.output(), true)});
+  y = g.reshaped(y, s.output());
   std::vector<int64_t> each{channels};
   each.resize(static_cast<std::size_t>(s.x().dim() - 1), 1);
   const auto of_channels = [&](std::size_t i) { return g.node("Reshape", {g.value(s.input(i)), g.integers(each)}); };
@@ -551,7 +547,6 @@ using Own = void (*)(Graph&, const Step&);
 
 /// Of one result, and of others.
 const std::map<std::string_view, Simple> simple{
-    {"unary", unary},
     {"to", cast},
     {"where", where},
     {"sum", reduction},
@@ -574,7 +569,7 @@ const std::map<std::string_view, Simple> simple{
      }},
     {"expand",
      [](Graph& g, const Step& s) {
-       return g.node("Expand", {g.value(s.input(0)), g.shape_of(s.output(), false)});
+       return g.node("Expand", {g.value(s.input(0)), g.shape_of(s.output())});
      }},
     {"narrow", narrow},
     {"slice", slice},
@@ -618,12 +613,14 @@ const std::map<std::string_view, Own> own{
 }  // namespace
 
 void add_op(Graph& graph, const Step& step) {
-  if (const auto found = simple.find(step.name()); found != simple.end()) {
+  if (step.is_unary()) {
+    give(graph, step, unary(graph, step));
+  } else if (const auto found = simple.find(step.name()); found != simple.end()) {
     give(graph, step, found->second(graph, step));
   } else if (const auto other = own.find(step.name()); other != own.end()) {
     other->second(graph, step);
   } else {
-    fail("the op '{}' has no counterpart in ONNX", step.name());
+    fail_without(step);
   }
 }
 
