@@ -27,6 +27,10 @@ std::vector<Trace::Op> Trace::finish() {
       "elements of a tensor that depends on the input are read {}{}{}, by something else than ops that can be exported",
       touched_after_ ? "after the op '" : "before the first op", touched_after_ ? touched_after_ : "",
       touched_after_ ? "'" : "");
+  for (const auto& [x, version] : constants_) {
+    check(x.storage()->version() == version,
+          "a constant of shape {} is changed in place after an op was given it, expected another tensor", x.shape());
+  }
   active = before_;
   return std::move(ops_);
 }
@@ -53,6 +57,9 @@ bool Trace::depends(const Tensor& x) const { return x.defined() && storages_.con
 void Trace::add(const char* name, std::vector<Tensor> inputs, std::vector<Tensor> outputs,
                 std::vector<Attribute> attributes) {
   if (std::none_of(inputs.begin(), inputs.end(), [&](const Tensor& x) { return depends(x); })) return;
+  for (const Tensor& x : inputs) {
+    if (x.defined() && !depends(x)) constants_.emplace_back(x, x.storage()->version());
+  }
   for (const Tensor& y : outputs) {
     if (!y.defined()) continue;
     storages_.insert(y.storage().get());

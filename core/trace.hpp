@@ -68,6 +68,15 @@ class Trace {
   /// An op that has run.
   void add(const char* name, std::vector<Tensor> inputs, std::vector<Tensor> outputs,
            std::vector<Attribute> attributes = {});
+  /// f() gives self, in place, the values of y: from then on self is what y is.
+  template <class F>
+  void replace(const Tensor& self, const Tensor& y, F f) {
+    {
+      const Pause pause;
+      f();
+    }
+    add("replace", {y}, {self});
+  }
   /// Throws Error where x depends on the inputs, in the name of what would make a constant of it, or change it in
   /// place.
   void refuse(const char* name, const Tensor& x) const;
@@ -79,7 +88,7 @@ class Trace {
 
   bool depends(const Tensor& x) const;  ///< on the inputs
   /// Ends it, and returns the ops that led from the inputs to where it got. Throws Error where elements that depend on
-  /// the inputs were read by anything else.
+  /// the inputs were read by anything else, and where a constant was changed after an op was given it.
   std::vector<Op> finish();
 
  private:
@@ -104,6 +113,7 @@ class Trace {
   std::vector<Op> ops_;
   std::unordered_set<const Storage*> storages_;  ///< of what depends on the inputs; ops_ and inputs_ keep them
   std::unordered_set<const void*> arrays_;       ///< that traced ops gave
+  std::vector<std::pair<Tensor, std::uint32_t>> constants_;  ///< that they were given, and the versions
   bool touched_ = false;
   const char* touched_after_ = nullptr;  ///< which op, or null
 };

@@ -172,6 +172,12 @@ void Graph::name(const Both& x, const Value& value, const char* why) {
   known_.push_back({x.two, x.three, value, {}, why});
 }
 
+void Graph::rename(const Both& x, const Both& y) {
+  const Value of_y = value(y);
+  by_array_.erase(GraphAccess::array(x.two));
+  name(x, of_y);
+}
+
 void Graph::name_mask(const Both& x, const Value& value) {
   if (find(x.two)) return;
   name(x, {});

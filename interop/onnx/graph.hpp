@@ -94,6 +94,7 @@ class Graph {
 
   /// Says which value a tensor is. An empty name is none: `why` is the op that has no counterpart for it.
   void name(const Both& x, const Value& value, const char* why = "");
+  void rename(const Both& x, const Both& y);          ///< x is what y is from now on
   void name_mask(const Both& x, const Value& value);  ///< that is a bool
 
   /// The size of dimension d. Throws Error where it depends on the batch in another way.

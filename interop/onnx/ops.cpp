@@ -604,11 +604,17 @@ const std::map<std::string_view, Simple> simple{
     {"rms_norm", rms_norm},
     {"recurrent", recurrent}};
 const std::map<std::string_view, Own> own{
-    {"add", binary},          {"sub", binary}, {"mul", binary},   {"div", binary},  {"maximum", binary},
-    {"minimum", binary},      {"pow", binary}, {"hypot", binary}, {"fmod", binary}, {"remainder", binary},
-    {"floor_divide", binary}, {"eq", compare}, {"ne", compare},   {"lt", compare},  {"le", compare},
-    {"gt", compare},          {"ge", compare}, {"max", extreme},  {"min", extreme}, {"topk", topk},
-    {"max_pool", max_pool}};
+    {"add", binary},          {"sub", binary},
+    {"mul", binary},          {"div", binary},
+    {"maximum", binary},      {"minimum", binary},
+    {"pow", binary},          {"hypot", binary},
+    {"fmod", binary},         {"remainder", binary},
+    {"floor_divide", binary}, {"eq", compare},
+    {"ne", compare},          {"lt", compare},
+    {"le", compare},          {"gt", compare},
+    {"ge", compare},          {"max", extreme},
+    {"min", extreme},         {"topk", topk},
+    {"max_pool", max_pool},   {"replace", [](Graph& g, const Step& s) { g.rename(s.output(), s.input(0)); }}};
 
 }  // namespace
 

@@ -192,12 +192,18 @@ TEST_CASE("what would become a constant is refused") {
   CHECK_THAT(refused([](const Tensor& x) { return full({2}, exp(x).data<float>()[0]); }),
              Contains("are read after the op 'exp'"));
   CHECK_THAT(refused([](const Tensor& x) {
-               const Tensor y = zeros({2, 3, 4});
-               y.copy_(x);
+               const Tensor y = x.clone();
+               y.narrow(1, 0, 2).add_(1);
                return y;
              }),
-             Contains("'copy_' of a tensor"));
-  CHECK_THAT(refused([](const Tensor& x) { return x.clone().add_(1); }), Contains("'add_' of a tensor"));
+             Contains("add_: in-place on a view"));
+  CHECK_THAT(refused([](const Tensor& x) { return x.clone().fill_(1); }), Contains("'fill_' of a tensor"));
+  CHECK_THAT(refused([](const Tensor& x) {
+               const Tensor constant = ones({4}), y = x * constant;
+               constant.add_(1);
+               return y;
+             }),
+             Contains("a constant of shape [4] is changed in place"));
 }
 
 TEST_CASE("ops that depend on the batch's size otherwise than by multiples are refused, unless that is fixed",

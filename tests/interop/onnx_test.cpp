@@ -345,6 +345,18 @@ TEST_CASE("exported ops", "[onnxruntime]") {
                scaled_dot_product_attention(x, x, x, ones({3, 3}).tril().to(DType::uint8));
       },
       {2, 3, 4});
+  add("in_place",
+      [](const Tensor& x) {
+        Tensor y = exp(x), sum = zeros(x.shape());
+        const Tensor before = y * 2;
+        y += x;
+        y.relu_();
+        y *= 3;
+        sum += y;
+        sum.add_(before, 0.5);
+        return sum.clamp_(-1, 4) - y;
+      },
+      {3, 4});
   const auto pair = [&](const std::string& name, const std::function<Tensor(const Tensor&, const Tensor&)>& f) {
     exported.add(
         name, none, [&](const std::vector<Tensor>& in) { return std::vector{f(in[0], in[1])}; },
