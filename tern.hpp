@@ -17,6 +17,8 @@
 #include <tern/data/image.hpp>
 #include <tern/data/image_batches.hpp>
 #include <tern/data/synthetic.hpp>
+#include <tern/interop/onnx.hpp>
+#include <tern/interop/torch.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/layers/activation.hpp>
 #include <tern/layers/attention.hpp>
@@ -27,6 +29,7 @@
 #include <tern/layers/losses.hpp>
 #include <tern/layers/normalization.hpp>
 #include <tern/layers/recurrent.hpp>
+#include <tern/layers/resnet.hpp>
 #include <tern/layers/summary.hpp>
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/clip.hpp>

@@ -163,12 +163,20 @@ bool records(std::span<const Tensor> inputs);
 void record_all(const char* name, std::span<const Tensor> inputs, std::span<const Tensor> outputs,
                 BackwardOfAll backward);
 
+/// Throws Error where a Trace lives and does not know the op that gives these.
+void check_traced(const char* name, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+
 /// Makes y, a floating tensor other than the inputs, or several in a vector or an array, the recorded output of op
 /// `name` on `inputs`; without effect where nothing needs a gradient. `backward` is a Backward, or a BackwardOfAll for
 /// several; it must keep what it needs as Saved. It is recorded itself only in a pass with create_graph. There what it
 /// returns must come from ops: where it has no such way, the pass throws.
 template <class Outputs, class F>
 Outputs record(const char* name, std::span<const Tensor> inputs, Outputs y, F backward) {
+  if constexpr (std::is_same_v<Outputs, Tensor>) {
+    check_traced(name, inputs, {&y, 1});
+  } else {
+    check_traced(name, inputs, y);
+  }
   if (!records(inputs)) return y;
   if constexpr (std::is_same_v<Outputs, Tensor>) {
     record_all(name, inputs, {&y, 1}, [backward = std::move(backward)](std::span<const Tensor> gradients) mutable {

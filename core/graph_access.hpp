@@ -30,6 +30,8 @@ struct GraphAccess {
   /// What x is to a graph, another for each tensor that is alive: which op's which output, or which leaf that requires
   /// grad; for all others their memory. Null where undefined.
   static const void* id(const Tensor& x);
+  /// The same for all handles on one array, another for each array that is alive. Null where undefined.
+  static const void* array(const Tensor& x) { return x.impl_.get(); }
   /// Ones of x's shape, dtype and device, all of them one element that is made once for each dtype and device. Nobody
   /// may write to it, and who is given it as a gradient need not multiply by it: is_unit() of its storage says so.
   static Tensor unit_like(const Tensor& x);

@@ -1,14 +1,13 @@
 #include <tern/core/check.hpp>
 #include <tern/core/safetensors.hpp>
+#include <tern/core/stored.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <iterator>
-#include <limits>
 #include <new>
 #include <optional>
 #include <set>
@@ -20,8 +19,6 @@ namespace {
 
 using json = nlohmann::json;
 
-static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
-
 constexpr std::uint64_t largest_header = 100'000'000;  // the format's own limit
 constexpr const char* metadata_key = "__metadata__";
 
@@ -29,69 +26,10 @@ constexpr const char* metadata_key = "__metadata__";
 /// what lies between two strings.
 constexpr std::uint64_t longest_string = 16 << 20, longest_between = 1 << 16;
 
-float from_half(std::uint16_t half) {  // IEEE 754's binary16
-  const std::uint32_t sign = (half & 0x8000U) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-  if (exponent == 0) return std::copysign(static_cast<float>(fraction) * 0x1p-24f, sign ? -1.0f : 1.0f);
-  return std::bit_cast<float>(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13);
-}
-
-float from_bfloat16(std::uint16_t upper) { return std::bit_cast<float>(std::uint32_t{upper} << 16); }
-
-std::uint8_t from_bool(std::uint8_t byte) { return byte != 0; }
-
-template <class Stored, class T>
-T from_integer(Stored x) {
-  return static_cast<T>(x);
-}
-
-/// Whether T can hold all n numbers at `from`, and so `to` has them.
-template <class Stored, class T, T (*convert)(Stored) = from_integer<Stored, T>>
-bool convert_all(const void* from, std::size_t n, void* to) {
-  for (std::size_t i = 0; i < n; ++i) {
-    const Stored x = static_cast<const Stored*>(from)[i];
-    if constexpr (std::is_same_v<Stored, std::uint64_t>) {
-      if (x > std::numeric_limits<std::int64_t>::max()) return false;
-    }
-    static_cast<T*>(to)[i] = convert(x);
-  }
-  return true;
-}
-
-/// A dtype of the format and what it is here. Without a `convert` the bytes are the same.
-struct Stored {
-  const char* name;
-  std::size_t bytes;
-  DType dtype;
-  bool (*convert)(const void* from, std::size_t n, void* to) = nullptr;
-};
-
-/// In the order in which the format's own writer puts them, by which each is aligned.
-constexpr Stored known[] = {{"U64", 8, DType::int64, convert_all<std::uint64_t, std::int64_t>},
-                            {"I64", 8, DType::int64},
-                            {"F64", 8, DType::float64},
-                            {"F32", 4, DType::float32},
-                            {"U32", 4, DType::int64, convert_all<std::uint32_t, std::int64_t>},
-                            {"I32", 4, DType::int64, convert_all<std::int32_t, std::int64_t>},
-                            {"BF16", 2, DType::float32, convert_all<std::uint16_t, float, from_bfloat16>},
-                            {"F16", 2, DType::float32, convert_all<std::uint16_t, float, from_half>},
-                            {"U16", 2, DType::int64, convert_all<std::uint16_t, std::int64_t>},
-                            {"I16", 2, DType::int64, convert_all<std::int16_t, std::int64_t>},
-                            {"I8", 1, DType::int64, convert_all<std::int8_t, std::int64_t>},
-                            {"U8", 1, DType::uint8},
-                            {"BOOL", 1, DType::uint8, convert_all<std::uint8_t, std::uint8_t, from_bool>}};
-
 /// How tensors of this dtype are stored.
 const Stored* stored_as(DType dtype) {
-  return std::find_if(std::begin(known), std::end(known),
-                      [&](const Stored& s) { return s.dtype == dtype && !s.convert; });
-}
-
-/// A name of the file's for a message: in quotes, without what a terminal would obey, no longer than a line.
-std::string in_quotes(const std::string& name) {
-  constexpr std::size_t longest = 100;
-  const std::string text =
-      json(name.substr(0, longest)).dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::ignore);
-  return name.size() > longest ? text + "..." : text;
+  return &*std::find_if(stored_dtypes().begin(), stored_dtypes().end(),
+                        [&](const Stored& s) { return s.dtype == dtype && !s.convert; });
 }
 
 /// A tensor's entry in the header: its elements are the bytes from first to last.
@@ -135,11 +73,10 @@ class HeaderReader {
     if (place_ == Place::metadata) {
       metadata[field_] = std::move(text);
     } else if (place_ == Place::tensor && field_ == "dtype") {
-      entry_->stored =
-          std::find_if(std::begin(known), std::end(known), [&](const Stored& s) { return text == s.name; });
-      if (entry_->stored == std::end(known)) {
+      entry_->stored = stored_by_name(text);
+      if (!entry_->stored) {
         std::string names;
-        for (const Stored& s : known) names += fmt::format("{} ", s.name);
+        for (const Stored& s : stored_dtypes()) names += fmt::format("{} ", s.name);
         fail("{}: dtype {}, expected one of {}", where(), in_quotes(text), names.substr(0, names.size() - 1));
       }
     } else {
@@ -364,27 +301,6 @@ HeaderReader read_header(const FileReader& file, std::uint64_t length, const std
   return header;
 }
 
-/// A tensor's elements, which begin at that byte of the file.
-Tensor read_tensor(const FileReader& file, std::uint64_t at, const Entry& entry, const std::string& where) {
-  const Stored& stored = *entry.stored;
-  const Tensor x = empty(entry.shape, {.dtype = stored.dtype});
-  auto* to = static_cast<char*>(x.storage()->data());
-  const std::uint64_t bytes = entry.last - entry.first;
-  if (!stored.convert) {
-    file.read(at, to, bytes);
-    return x;
-  }
-  std::vector<std::uint64_t> piece(1 << 13);
-  const std::size_t n = piece.size() * sizeof(std::uint64_t) / stored.bytes;  // elements of a piece
-  for (std::uint64_t done = 0, all = bytes / stored.bytes; done < all; done += n) {
-    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(n, all - done));
-    file.read(at + done * stored.bytes, piece.data(), count * stored.bytes);
-    const bool holds = stored.convert(piece.data(), count, to + done * size_of(stored.dtype));
-    check(holds, "{}: a number of {} beyond what int64 holds", where, stored.name);
-  }
-  return x;
-}
-
 TensorFile load(const std::filesystem::path& path) {
   const std::string what = "load " + path.string();
   const FileReader in(path, "load");
@@ -413,7 +329,7 @@ TensorFile load(const std::filesystem::path& path) {
   TensorFile file{{}, std::move(header.metadata)};
   for (const Named* entry : order) {
     const std::string where = fmt::format("{}: {}", what, in_quotes(entry->first));
-    file.tensors[entry->first] = read_tensor(in, begin + entry->second.first, entry->second, where);
+    file.tensors[entry->first] = read_stored(in, begin + entry->second.first, *entry->second.stored, entry->second.shape, where);
   }
   return file;
 }

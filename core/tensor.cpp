@@ -4,6 +4,7 @@
 #include <tern/core/graph_access.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 #include <map>
@@ -56,6 +57,7 @@ bool Tensor::is_contiguous() const {
 
 void* Tensor::checked_data(DType expected) const {
   check(dtype() == expected, "data: tensor of {}, read as {}", dtype(), expected);
+  if (Trace* const trace = Trace::current()) trace->touch(*this);
   return static_cast<std::byte*>(impl_->storage->data()) + static_cast<std::size_t>(impl_->offset) * size_of(expected);
 }
 
@@ -71,6 +73,7 @@ std::int64_t Tensor::item_int64() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
+  if (const Trace* const trace = Trace::current()) trace->refuse("item or to_vector", *this);
   NoGradGuard no_grad;
   const Tensor dense = to(dtype_of<T>()).contiguous();
   std::vector<T> values(static_cast<std::size_t>(numel()));
@@ -117,7 +120,9 @@ Tensor Tensor::detach() const {
   same->strides = from.strides;
   same->offset = from.offset;
   same->dtype = from.dtype;
-  return Tensor(std::move(same));
+  Tensor y(std::move(same));
+  if (Trace* const trace = Trace::current()) trace->add("clone", {*this}, {y});
+  return y;
 }
 
 // Autograd
@@ -228,8 +233,9 @@ void check_target(const char* op, const Tensor& self, const Tensor& other) {
   }
 }
 
-/// Throws where self has a gradient that a change would have to be recorded for.
+/// Throws where self has a gradient that a change would have to be recorded for, or is traced.
 void check_not_recorded(const char* op, const Tensor& self) {
+  if (const Trace* const trace = Trace::current()) trace->refuse(op, self);
   check(!is_grad_enabled() || !self.requires_grad(),
         "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
 }
@@ -262,6 +268,26 @@ const Tensor& recorded_in_place(const char* name, const Tensor& self, F f) {
   return self;
 }
 
+/// The trace that a change of self by what comes from other belongs to, or null.
+Trace* trace_of(const Tensor& self, const Tensor& other) {
+  Trace* const trace = Trace::current();
+  return trace && (trace->depends(self) || trace->depends(other)) ? trace : nullptr;
+}
+
+/// A traced change: self gets the values of y = f(), of its shape, and stands for y from then on.
+template <class F>
+const Tensor& traced_in_place(Trace& trace, const char* name, const Tensor& self, F f) {
+  check(self.storage().use_count() == 1,
+        "{}: in-place on a view of shape {}, or what has one, expected a tensor with memory of its own", name,
+        self.shape());
+  const Tensor y = f();
+  check(y.shape() == self.shape(), "{}: shape {} does not broadcast to {}", name, y.shape(), self.shape());
+  check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());
+  trace.replace(self, y, [&] { copy_into(y, self); });
+  self.storage()->bump_version();
+  return self;
+}
+
 /// a op b by the recorded op, where b is a tensor or a number.
 template <class B>
 Tensor combined(kernels::BinaryOp op, const Tensor& a, const B& b) {
@@ -283,6 +309,10 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
   check(other.dtype() <= self.dtype(), "{}: {} into {}, which cannot hold it", name, other.dtype(), self.dtype());
   check(broadcast_shapes(name, self.shape(), other.shape()) == self.shape(), "{}: shape {} does not broadcast to {}",
         name, other.shape(), self.shape());
+  if (Trace* const trace = trace_of(self, other)) {
+    const Tensor from = trace->depends(self) ? self : self.clone();  // a constant stays what it was
+    return traced_in_place(*trace, name, self, [&] { return combined(op, from, other); });
+  }
   if (is_grad_enabled() && (self.requires_grad() || other.requires_grad())) {
     // A sum's gradient needs none of what was there; that of a product does.
     const bool is_sum = op == kernels::BinaryOp::add || op == kernels::BinaryOp::sub;
@@ -308,6 +338,9 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
 const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tensor& self, Scalar number) {
   check_target(name, self, self);
   check(can_hold(self.dtype(), number), "{}: {} into {}, which cannot hold it", name, number, self.dtype());
+  if (Trace* const trace = trace_of(self, self)) {
+    return traced_in_place(*trace, name, self, [&] { return combined(op, self, number); });
+  }
   if (records({&self, 1})) return recorded_in_place(name, self, [&] { return combined(op, self, number); });
   const Tensor y = self.is_contiguous() ? self : empty_like(self);
   binary_into(op, self, number, y);
@@ -320,6 +353,9 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
 template <class F>
 const Tensor& unary_in_place(const char* name, const Tensor& self, F f) {
   check_target(name, self, self);
+  if (Trace* const trace = trace_of(self, self)) {
+    return traced_in_place(*trace, name, self, [&] { return f(self); });
+  }
   if (records({&self, 1})) return recorded_in_place(name, self, [&] { return f(self.clone()); });
   NoGradGuard no_grad;
   const Tensor y = f(self);
@@ -402,6 +438,9 @@ const Tensor& Tensor::copy_(const Tensor& source) const {
   check_target("copy_", *this, source);
   check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: shape {} does not broadcast to {}",
         source.shape(), shape());
+  if (Trace* const trace = trace_of(*this, source)) {
+    return traced_in_place(*trace, "copy_", *this, [&] { return source.to(dtype()).expand(shape()).clone(); });
+  }
   if (records({&source, 1})) {
     return recorded_in_place("copy_", *this, [&] { return source.to(dtype()).to(device()).expand(shape()).clone(); });
   }

@@ -3,6 +3,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/options.hpp>
+#include <tern/core/trace.hpp>
 #include <tern/layers/recurrent.hpp>
 
 #include <cmath>
@@ -26,7 +27,17 @@ Tensor input_sums(Cell cell, const Tensor& x, const Tensor& weight, const Tensor
   return linear(x, weight, bias.defined() && cell != Cell::gru ? bias + bias_hh : bias);
 }
 
-Tensor state_bias(Cell cell, const Tensor& bias_hh) { return cell == Cell::gru ? bias_hh : Tensor(); }
+/// recurrent() of a layer's weights; one op of a trace, since the step's sums are ONNX's layers', too.
+Tensor one_layer(Cell cell, const Tensor& x, const Tensor& weight_ih, const Tensor& weight_hh, const Tensor& bias_ih,
+                 const Tensor& bias_hh, const Tensor& h, const Tensor& c, bool reverse) {
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("recurrent", {x, weight_ih, weight_hh, bias_ih, bias_hh, h, c},
+                      {{"cell", static_cast<int>(cell)}, {"reverse", reverse}},
+                      [&] { return one_layer(cell, x, weight_ih, weight_hh, bias_ih, bias_hh, h, c, reverse); });
+  }
+  return recurrent(cell, input_sums(cell, x, weight_ih, bias_ih, bias_hh), weight_hh,
+                   cell == Cell::gru ? bias_hh : Tensor(), h, c, reverse);
+}
 
 /// The state given, or zeros where there is none.
 Tensor state_or_zeros(const char* who, const char* what, const Tensor& state, const Shape& shape, const Tensor& x) {
@@ -83,9 +94,8 @@ RNNBase::Run RNNBase::run(const Tensor& in, const Tensor& in_h, const Tensor& in
       const Tensor weight_ih = (next++)->second, weight_hh = (next++)->second;
       const Tensor bias_ih = o.bias ? (next++)->second : Tensor(), bias_hh = o.bias ? (next++)->second : Tensor();
       const std::int64_t i = layer * directions + direction, T = x.size(0);
-      const Tensor all =
-          recurrent(cell_, input_sums(cell_, x, weight_ih, bias_ih, bias_hh), weight_hh, state_bias(cell_, bias_hh),
-                    h.select(0, i), c.defined() ? c.select(0, i) : Tensor(), direction == 1);
+      const Tensor all = one_layer(cell_, x, weight_ih, weight_hh, bias_ih, bias_hh, h.select(0, i),
+                                   c.defined() ? c.select(0, i) : Tensor(), direction == 1);
       outputs.push_back(cell_ == Cell::lstm ? all.narrow(0, 0, T) : all);
       last_h.push_back(all.select(0, direction == 1 ? 0 : T - 1));
       if (cell_ == Cell::lstm) last_c.push_back(all.select(0, T));
@@ -155,8 +165,8 @@ std::pair<Tensor, Tensor> RNNCellBase::run(const Tensor& x, const Tensor& in_h, 
   state[x.dim() - 1] = H;
   const Tensor h = state_or_zeros(name_, "h", in_h, state, x).reshape({N, H}),
                c = cell_ == Cell::lstm ? state_or_zeros(name_, "c", in_c, state, x).reshape({N, H}) : Tensor();
-  const Tensor sums = input_sums(cell_, x.reshape({1, N, x.size(-1)}), weight_ih, bias_ih, bias_hh);
-  const Tensor all = recurrent(cell_, sums, weight_hh, state_bias(cell_, bias_hh), h, c, false);
+  const Tensor all =
+      one_layer(cell_, x.reshape({1, N, x.size(-1)}), weight_ih, weight_hh, bias_ih, bias_hh, h, c, false);
   return {all.select(0, 0).reshape(state), cell_ == Cell::lstm ? all.select(0, 1).reshape(state) : Tensor()};
 }
 

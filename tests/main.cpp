@@ -51,5 +51,7 @@ int main(int argc, char** argv) {
               "no CUDA device was found; TERN_CUDA=EMULATE runs them on the host");
   skip_unless([] { return !tern::test::python_with_torch().empty(); }, session.configData(), "torch",
               "no python3 that can import torch was found; scripts/setup test installs it");
+  skip_unless([] { return !tern::test::onnxruntime().empty(); }, session.configData(), "onnxruntime",
+              "onnxruntime for Node.js was not found; scripts/fetch_onnxruntime gets it");
   return session.run();
 }

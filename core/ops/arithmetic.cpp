@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +14,15 @@ namespace {
 using kernels::BinaryOp;
 using kernels::CompareOp;
 
+/// In the order of BinaryOp and CompareOp, for a trace.
+constexpr const char* binary_names[] = {"add", "sub",   "mul",   "div",  "maximum",   "minimum",
+                                        "pow", "atan2", "hypot", "fmod", "remainder", "floor_divide"};
+constexpr const char* compare_names[] = {"eq", "ne", "lt", "le", "gt", "ge"};
+
 Tensor binary(const char* name, BinaryOp op, const Tensor& a, const Tensor& b) {
+  if (Trace* const trace = Trace::current()) {
+    return trace->run(binary_names[static_cast<int>(op)], {a, b}, {}, [&] { return binary(name, op, a, b); });
+  }
   NoGradGuard no_grad;
   const Tensor y = empty(broadcast_shapes(name, a.shape(), b.shape()), {.dtype = a.dtype(), .device = a.device()});
   binary_into(op, a, b, y);
@@ -41,15 +50,27 @@ Tensor promoted(const Tensor& x, Scalar number, DType at_least, F f) {
   return f(x.to(std::max({x.dtype(), own, at_least})));
 }
 
+/// A number as a tensor of x's dtype.
+Tensor tensor_beside(const Tensor& x, Scalar number) {
+  return full({}, number, {.dtype = x.dtype(), .device = x.device()});
+}
+const Tensor& tensor_beside(const Tensor&, const Tensor& x) { return x; }
+
 /// Of a tensor and a number, in either order.
 template <class A, class B>
 Tensor binary(BinaryOp op, const A& a, const B& b) {
-  Tensor y;
-  if constexpr (std::is_same_v<A, Tensor>) {
-    y = empty_like(a);
-  } else {
-    y = empty_like(b);
+  const auto x = [&]() -> const Tensor& {
+    if constexpr (std::is_same_v<A, Tensor>) {
+      return a;
+    } else {
+      return b;
+    }
+  };
+  if (Trace* const trace = Trace::current()) {
+    return trace->run(binary_names[static_cast<int>(op)], {tensor_beside(x(), a), tensor_beside(x(), b)}, {},
+                      [&] { return binary(op, a, b); });
   }
+  const Tensor y = empty_like(x());
   binary_into(op, a, b, y);
   return y;
 }
@@ -57,6 +78,9 @@ Tensor binary(BinaryOp op, const A& a, const B& b) {
 Tensor compare(const char* name, CompareOp op, const Tensor& x, const Tensor& z) {
   NoGradGuard no_grad;
   return promoted(name, x, z, DType::uint8, [&](const Tensor& a, const Tensor& b) {
+    if (Trace* const trace = Trace::current()) {
+      return trace->run(name, {a, b}, {}, [&] { return compare(name, op, a, b); });
+    }
     const Tensor y = empty(broadcast_shapes(name, a.shape(), b.shape()), {.dtype = DType::uint8, .device = a.device()});
     const kernels::Strided walk = broadcast_walk(a, b, y.shape());
     for_array(a, [&]<class T>(kernels::ArrayKernels<T>& k) {
@@ -69,6 +93,10 @@ Tensor compare(const char* name, CompareOp op, const Tensor& x, const Tensor& z)
 Tensor compare(CompareOp op, const Tensor& x, Scalar number) {
   NoGradGuard no_grad;
   return promoted(x, number, DType::uint8, [&](const Tensor& a) {
+    if (Trace* const trace = Trace::current()) {
+      return trace->run(compare_names[static_cast<int>(op)], {a, tensor_beside(a, number)}, {},
+                        [&] { return compare(op, a, number); });
+    }
     const Tensor y = empty(a.shape(), {.dtype = DType::uint8, .device = a.device()});
     const kernels::Strided walk = broadcast_walk(a, a, y.shape());
     for_array(a, [&]<class T>(kernels::ArrayKernels<T>& k) {

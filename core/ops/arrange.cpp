@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -158,6 +159,10 @@ Tensor slice(const Tensor& x, std::int64_t dim, std::optional<std::int64_t> star
   const auto place = [n](std::int64_t at) { return std::clamp<std::int64_t>(at < 0 ? at + n : at, 0, n); };
   const std::int64_t from = place(start.value_or(0)), to = std::max(from, place(end.value_or(n)));
   if (step == 1) return from == 0 && to == n ? x : x.narrow(d, from, to - from);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("slice", {x}, {{"dim", d}, {"start", from}, {"end", to}, {"step", step}},
+                      [&] { return slice(x, dim, start, end, step); });
+  }
   const std::int64_t count = to > from ? (to - from - 1) / step + 1 : 0;
   return part_view("slice", x, [=](const Tensor& whole) {
     Shape shape = whole.shape(), strides = whole.strides();
@@ -405,6 +410,17 @@ Tensor pad(const Tensor& x, const std::vector<std::int64_t>& pad, PadMode mode, 
   }
   if (mode != PadMode::constant) return y.is_same(x) ? x.clone() : y;
   check(can_hold(x.dtype(), value), "pad: {} into {}, which cannot hold it", value, x.dtype());
+  if (Trace* const trace = Trace::current()) {
+    Shape before = x.shape(), after = x.shape();
+    for (int d = 0; d < x.dim(); ++d) {
+      const auto i = static_cast<std::size_t>(x.dim() - 1 - d);
+      before[d] = 2 * i < pad.size() ? pad[2 * i] : 0;
+      after[d] = 2 * i < pad.size() ? pad[2 * i + 1] : 0;
+    }
+    const Tensor number = full({}, value, {.dtype = x.dtype(), .device = x.device()});
+    return trace->run("pad", {x, number}, {{"before", before}, {"after", after}},
+                      [&] { return tern::pad(x, pad, mode, value); });
+  }
   Shape shape = x.shape();
   for (std::size_t i = 0; i < pad.size(); ++i) shape[x.dim() - 1 - static_cast<int>(i / 2)] += pad[i];
   y = full(shape, value, {.dtype = x.dtype(), .device = x.device()});

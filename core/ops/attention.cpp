@@ -4,6 +4,7 @@
 #include <tern/core/ops/attention.hpp>
 #include <tern/core/ops/broadcast.hpp>
 #include <tern/core/ops/options.hpp>
+#include <tern/core/trace.hpp>
 
 #include <cmath>
 #include <limits>
@@ -76,7 +77,7 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
           "{}: mask {}, expected one that broadcasts to {}", name, attn_mask.shape(), scores);
     bias = bias_of(attn_mask, q.dtype());
   }
-  if (need_weights || (bias.defined() && bias.requires_grad() && is_grad_enabled())) {
+  if (need_weights || Trace::current() || (bias.defined() && bias.requires_grad() && is_grad_enabled())) {
     if (is_causal) bias = causal_bias(s, q);
     return composed(q, k, v, bias, dropout_p, s.scale, generator);
   }

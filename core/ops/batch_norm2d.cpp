@@ -5,6 +5,7 @@
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
 #include <tern/core/step_guard.hpp>
+#include <tern/core/trace.hpp>
 
 #include <cmath>
 
@@ -88,11 +89,36 @@ Grads gradients_in_ops(const kernels::BatchNorm2dShape& s, bool training, const 
   return grads;
 }
 
+/// The same for a trace: one op in evaluation; by the batch's own statistics, where there are no running ones, several.
+Tensor traced(Trace& trace, const char* op, const Tensor& in, const Tensor& running_mean, const Tensor& running_var,
+              const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options) {
+  Tensor y;
+  if (options.training) {
+    check(!running_mean.defined(), "the op '{}' in training cannot be exported", op);
+    Shape others{0}, channels{in.size(1)};
+    for (int d = 2; d < in.dim(); ++d) {
+      others.push_back(d);
+      channels.push_back(1);
+    }
+    const Tensor centred = in - mean(in, others, true);
+    y = centred * rsqrt(mean(square(centred), others, true) + options.eps);
+    if (weight.defined()) y = y * weight.view(channels);
+    if (bias.defined()) y = y + bias.view(channels);
+  } else {
+    y = trace.run("batch_norm", {in, running_mean, running_var, weight, bias}, {{"eps", options.eps}},
+                  [&] { return batch_norm(in, running_mean, running_var, weight, bias, {.eps = options.eps}); });
+  }
+  return activate(options.residual.defined() ? y + options.residual : y, options.activation);
+}
+
 /// batch_norm, in the name of `op`, of x [N, C, ...].
 Tensor normalize(const char* op, const Tensor& in, const Tensor& running_mean, const Tensor& running_var,
                  const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options) {
   const bool training = options.training;
   check_input(op, in, running_mean, running_var, weight, bias, options);
+  if (Trace* const trace = Trace::current()) {
+    return traced(*trace, op, in, running_mean, running_var, weight, bias, options);
+  }
   if (const std::int64_t N = in.size(0), C = in.size(1); N > 1 && plane_of(in) == 1 && !in.device().on_host()) {
     // CUDA's kernels read along planes: N and the plane change places.
     const auto turned = [=](const Tensor& x) { return x.reshape({N, C}).t().reshape({1, C, N}); };
@@ -178,7 +204,7 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
                                HeightWidth kernel_size, const Pool2dOptions& pool) {
   check(!options.residual.defined(), "batch_norm2d_max_pool2d: given a residual, expected none");
   const Activation activation = options.activation;
-  const bool as_ops = pool.ceil_mode || pool.dilation.h != 1 || pool.dilation.w != 1;
+  const bool as_ops = Trace::current() || pool.ceil_mode || pool.dilation.h != 1 || pool.dilation.w != 1;
   if (!options.training || as_ops) {
     BatchNorm2dOptions without = options;
     without.activation = Activation::none;

@@ -5,6 +5,7 @@
 #include <tern/core/ops/broadcast.hpp>
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 #include <array>
@@ -259,15 +260,32 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
     return y;
   }
   const kernels::Conv2dMaxPool2dShape s{.conv = checked_shape(x, weight, bias, options)};
-  if (x.dim() == 3) return convolve("conv2d", s, x.unsqueeze(0), weight, bias).squeeze(0);
+  if (Trace* const trace = Trace::current(); trace && x.dim() == 4) {
+    return trace->run("conv", {x, weight, bias},
+                      {{"stride", {options.stride.h, options.stride.w}},
+                       {"padding", {options.padding.h, options.padding.w}},
+                       {"dilation", {options.dilation.h, options.dilation.w}},
+                       {"groups", options.groups}},
+                      [&] { return conv2d(x, weight, bias, options); });
+  }
+  if (x.dim() == 3) return conv2d(x.unsqueeze(0), weight, bias, options).squeeze(0);
   return convolve("conv2d", s, x, weight, bias);
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvTranspose2dOptions& options) {
   const kernels::Conv2dShape s = transposed_shape(x, weight, bias, options);
+  if (x.dim() == 3) return conv_transpose2d(x.unsqueeze(0), weight, bias, options).squeeze(0);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("conv_transpose", {x, weight, bias},
+                      {{"stride", {options.stride.h, options.stride.w}},
+                       {"padding", {options.padding.h, options.padding.w}},
+                       {"output_padding", {options.output_padding.h, options.output_padding.w}},
+                       {"dilation", {options.dilation.h, options.dilation.w}},
+                       {"groups", options.groups}},
+                      [&] { return conv_transpose2d(x, weight, bias, options); });
+  }
   const Tensor g = filled_up(s, x);
-  if (x.dim() == 3) return input_gradient("conv_transpose2d", s, g.unsqueeze(0), weight, bias).squeeze(0);
   return input_gradient("conv_transpose2d", s, g, weight, bias);
 }
 
@@ -293,7 +311,8 @@ Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bi
   check_defined("conv2d_max_pool2d", "x", x);
   const bool by_cudnn = x.device().kind == Device::cuda && conv_backend() == ConvBackend::cudnn;
   const auto [R, S] = kernel_size;
-  if (by_cudnn || options.padding.same || x.dim() == 3 || R > most || S > most || (R > 0 && S > 0 && R * S > most)) {
+  if (by_cudnn || Trace::current() || options.padding.same || x.dim() == 3 || R > most || S > most ||
+      (R > 0 && S > 0 && R * S > most)) {
     const Tensor y = conv2d(x, weight, bias, options);
     return activate(R == 1 && S == 1 ? y : max_pool2d(y, kernel_size), activation);
   }

@@ -3,6 +3,7 @@
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
 #include <tern/core/ops/options.hpp>
+#include <tern/core/trace.hpp>
 
 namespace tern {
 
@@ -74,6 +75,10 @@ Tensor of_classes(const char* name, const Tensor& x, const Tensor& labels, const
         labels.dtype(), labels.shape(), of_target);
   const Tensor logits = in.contiguous(), target = labels.reshape({s.N}).contiguous();
   const Tensor weight = options.weight.defined() ? options.weight.contiguous() : options.weight;
+  if (Trace::current()) {
+    const Tensor loss = composed(s, logits, target, weight);
+    return s.reduction == Reduction::none ? loss.reshape(of_target) : loss;
+  }
   if (target.device().on_host()) {
     for (std::int64_t i = 0; i < s.N; ++i) {
       const std::int64_t t = target.data<std::int64_t>()[i];

@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <limits>
 #include <numbers>
@@ -210,6 +211,10 @@ Tensor activation_gradient(Activation activation, const Tensor& y, const Tensor&
 Tensor unary(const char* name, const Unary& f, const Tensor& in) {
   check_defined(name, "x", in);
   if (!is_floating(in.dtype())) return of_integers(name, f, in);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run(name, {in}, {{"function", static_cast<int>(f.op)}, {"a", f.a}, {"b", f.b}},
+                      [&] { return unary(name, f, in); });
+  }
   const Tensor x = in.contiguous(), y = empty_like(x);
   for_floating(name, x, [&]<class T>(FloatKernels<T>& k) { k.unary(f, x.numel(), x.data<T>(), y.data<T>()); });
   const GradientOf from = kernels::gradient_of(f.op);

@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/trace.hpp>
 
 namespace tern {
 
@@ -13,6 +14,9 @@ Tensor embedding(const Tensor& in, const Tensor& in_weight, std::optional<std::i
   const std::int64_t num = in_weight.size(0), dim = in_weight.size(1);
   check(!padding_idx || (-num <= *padding_idx && *padding_idx < num),
         "embedding: padding_idx {} of {} rows, expected {} to {}", padding_idx.value_or(0), num, -num, num - 1);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("embedding", {in, in_weight}, {}, [&] { return embedding(in, in_weight, padding_idx); });
+  }
   const Tensor index = in.contiguous(), weight = in_weight.contiguous();
   if (index.device().on_host()) {
     for (std::int64_t i = 0; i < index.numel(); ++i) {

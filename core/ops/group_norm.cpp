@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/options.hpp>
+#include <tern/core/trace.hpp>
 
 #include <cmath>
 #include <limits>
@@ -96,6 +97,10 @@ Tensor over_groups(const char* name, const Tensor& x, std::int64_t groups, const
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
                   double eps) {
   check_defined("layer_norm", "x", x);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("layer_norm", {x, weight, bias}, {{"dims", normalized_shape.size()}, {"eps", eps}},
+                      [&] { return layer_norm(x, normalized_shape, weight, bias, eps); });
+  }
   return over_last("layer_norm", x, normalized_shape, weight, bias, eps, true);
 }
 
@@ -105,6 +110,10 @@ Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight
   check(num_groups > 0 && x.size(1) % num_groups == 0, "group_norm: {} groups of {} channels, expected a divisor",
         num_groups, x.size(1));
   check(x.numel() != num_groups, "group_norm: input {} has one value a group, expected more", x.shape());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("group_norm", {x, weight, bias}, {{"groups", num_groups}, {"eps", eps}},
+                      [&] { return group_norm(x, num_groups, weight, bias, eps); });
+  }
   return over_groups("group_norm", x, num_groups, weight, bias, eps);
 }
 
@@ -114,6 +123,10 @@ Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, 
   std::int64_t of_channel = 1;
   for (int i = 2; i < x.dim(); ++i) of_channel *= x.shape()[i];
   check(of_channel != 1, "instance_norm: input {} has one value a channel, expected more", x.shape());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("group_norm", {x, weight, bias}, {{"groups", x.size(1)}, {"eps", eps}},
+                      [&] { return instance_norm(x, weight, bias, eps); });
+  }
   return over_groups("instance_norm", x, x.size(1), weight, bias, eps);
 }
 
@@ -121,6 +134,10 @@ Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& we
   check_defined("rms_norm", "x", x);
   const double least =
       x.dtype() == DType::float32 ? std::numeric_limits<float>::epsilon() : std::numeric_limits<double>::epsilon();
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("rms_norm", {x, weight}, {{"dims", normalized_shape.size()}, {"eps", eps.value_or(least)}},
+                      [&] { return rms_norm(x, normalized_shape, weight, eps); });
+  }
   return over_last("rms_norm", x, normalized_shape, weight, {}, eps.value_or(least), false);
 }
 

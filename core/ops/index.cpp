@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 #include <span>
@@ -64,6 +65,9 @@ Tensor put(const char* op, const Tensor& x, std::int64_t dim, const Tensor& inde
   check_defined(op, "x", x);
   check_defined(op, "index", index);
   check_defined(op, "src", src);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run(op, {x, index, src}, {{"dim", dim}}, [&] { return put(op, x, dim, index, src, f); });
+  }
   const int d = wrap_dim(op, dim, x.dim());
   if (x.dim() == 0 && index.dim() == 0 && src.dim() == 0) {
     return f(x.reshape({1}), index.reshape({1}), src.reshape({1}), 0).reshape({});
@@ -146,7 +150,10 @@ Tensor index_tensors(const Tensor& in, const std::vector<Tensor>& indices) {
   for (std::size_t i = 0; i < named.size(); ++i) {
     const int d = begin + static_cast<int>(i);
     const std::int64_t size = x.shape()[d];
-    check_range("index", named[i].contiguous(), -size, size, static_cast<int>(first[static_cast<int>(i)]), in.shape());
+    if (!Trace::current()) {
+      check_range("index", named[i].contiguous(), -size, size, static_cast<int>(first[static_cast<int>(i)]),
+                  in.shape());
+    }
     const Tensor place = from_the_end(named[i], size);
     if (several && !x.device().on_host()) {
       const Tensor beyond = logical_or(lt(place, 0), ge(place, size));
@@ -203,6 +210,9 @@ Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim) {
   }
   std::vector<Tensor> alike;
   for (const Tensor& x : tensors) alike.push_back(x.to(dtype));
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("cat", alike, {{"dim", d}}, [&] { return cat(alike, d); });
+  }
   const Tensor y = empty(shape, {.dtype = dtype, .device = first.device()});
   std::int64_t start = 0;
   for (const Tensor& x : alike) {
@@ -239,6 +249,9 @@ Tensor index_select(const Tensor& in, std::int64_t dim, const Tensor& at) {
         at.dtype(), at.shape());
   check(in.dim() > 0 || at.numel() == 1, "index_select: {} indices of a tensor without dimensions, expected one",
         at.numel());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("index_select", {in, at}, {{"dim", d}}, [&] { return index_select(in, dim, at); });
+  }
   const Tensor x = in.contiguous(), index = at.contiguous();
   const std::int64_t size = x.dim() > 0 ? x.shape()[d] : 1;
   check_range("index_select", index, 0, size, d, x.shape());
@@ -260,6 +273,9 @@ Tensor gather(const Tensor& x, std::int64_t dim, const Tensor& at) {
   const int d = wrap_dim("gather", dim, x.dim());
   if (x.dim() == 0 && at.dim() == 0) return gather(x.reshape({1}), 0, at.reshape({1})).reshape({});
   check_picks("gather", x, d, at);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("gather", {x, at}, {{"dim", d}}, [&] { return gather(x, dim, at); });
+  }
   const Tensor index = at.contiguous();
   check_range("gather", index, 0, x.shape()[d], d, x.shape());
   Shape shape = index.shape();
@@ -329,6 +345,10 @@ Tensor index_add(const Tensor& x, std::int64_t dim, const Tensor& at, const Tens
   check_defined("index_add", "x", x);
   check_defined("index_add", "index", at);
   check_defined("index_add", "source", source);
+  if (const Trace* const trace = Trace::current()) {
+    trace->refuse("index_add", x);
+    trace->refuse("index_add", source);
+  }
   const int d = wrap_dim("index_add", dim, x.dim());
   if (x.dim() == 0) return index_add(x.reshape({1}), 0, at, source.reshape({-1}), alpha).reshape({});
   check_alike("index_add", x, source);
@@ -375,6 +395,7 @@ Tensor take(const Tensor& x, const Tensor& index) {
 
 Tensor nonzero(const Tensor& x) {
   check_defined("nonzero", "x", x);
+  if (const Trace* const trace = Trace::current()) trace->refuse("nonzero", x);
   const std::vector<std::uint8_t> holds = ne(x, 0).to_vector<std::uint8_t>();
   std::vector<std::int64_t> places;
   std::int64_t count = 0;

@@ -2,6 +2,7 @@
 #include <tern/core/ops/linear_op.hpp>
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -65,6 +66,16 @@ Tensor interpolate(const Tensor& in, const InterpolateOptions& o) {
   const auto back = [is_line](const Tensor& y) { return is_line ? y.squeeze(2) : y; };
   if (o.mode == Mode::area) return back(adaptive_avg_pool2d(x, {P, Q}));
 
+  if (Trace* const trace = Trace::current()) {
+    const bool by_factor = o.scale_factor && !o.recompute_scale_factor && !o.align_corners;
+    return back(trace->run("interpolate", {x},
+                           {{"mode", static_cast<int>(o.mode)},
+                            {"align_corners", o.align_corners},
+                            {"by_factor", by_factor},
+                            {"factor_h", is_line ? 1 : by.h},
+                            {"factor_w", by.w}},
+                           [&] { return is_line ? interpolate(in, o).unsqueeze(2) : interpolate(in, o); }));
+  }
   const bool linear = is_linear(o.mode), centres = linear && !o.align_corners;
   const kernels::Interpolate2dShape s{.N = x.size(0) * x.size(1),
                                       .H = H,

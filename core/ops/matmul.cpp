@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <span>
 
@@ -82,6 +83,9 @@ Tensor matmul(const Tensor& in_a, const Tensor& in_b) {
   check_alike("matmul", in_a, in_b);
   check(in_a.dim() > 0 && in_b.dim() > 0, "matmul: shapes {} and {}, expected one dimension or more", in_a.shape(),
         in_b.shape());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("matmul", {in_a, in_b}, {}, [&] { return matmul(in_a, in_b); });
+  }
   const Tensor a = in_a.dim() == 1 ? in_a.unsqueeze(0) : in_a, b = in_b.dim() == 1 ? in_b.unsqueeze(1) : in_b;
   const std::int64_t m = a.size(-2), k = a.size(-1), n = b.size(-1);
   check(b.size(-2) == k, "matmul: shapes {} and {}: {} columns against {} rows", in_a.shape(), in_b.shape(), k,
@@ -152,6 +156,10 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Act
   if (bias.defined()) {
     check_alike("linear", input, bias);
     check(bias.dim() == 1 && bias.size(0) == out, "linear: bias {}, expected [{}]", bias.shape(), out);
+  }
+  if (Trace* const trace = Trace::current()) {
+    const Tensor y = trace->run("linear", {input, weight, bias}, {}, [&] { return linear(input, weight, bias); });
+    return activate(y, activation);
   }
   const Tensor x = input.contiguous(), w = weight.contiguous(), b = bias.defined() ? bias.contiguous() : bias;
   Shape shape = x.shape();

@@ -4,6 +4,7 @@
 #include <tern/core/ops/linear_op.hpp>
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 
@@ -82,7 +83,22 @@ Tensor max_gradient(const kernels::Pool2dShape& s, const Shape& from, const Tens
   });
 }
 
+/// What a trace says of a pooling. The windows of an adaptive one are its output's size.
+std::vector<Trace::Attribute> attributes_of(const kernels::Pool2dShape& s) {
+  return {{"kernel", {s.R, s.S}},
+          {"stride", {s.stride_h, s.stride_w}},
+          {"padding", {s.pad_h, s.pad_w}},
+          {"dilation", {s.dilation_h, s.dilation_w}},
+          {"beyond", {s.beyond_h, s.beyond_w}},
+          {"adaptive", s.adaptive},
+          {"count_include_pad", s.count_include_pad},
+          {"divisor", s.divisor}};
+}
+
 MaxResult largest(const char* op, const kernels::Pool2dShape& s, const Tensor& in, bool want_indices) {
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("max_pool", {in}, attributes_of(s), [&] { return largest(op, s, in, want_indices); });
+  }
   const Tensor x = in.contiguous(), y = empty(output_shape(s), {.dtype = x.dtype(), .device = x.device()});
   const Tensor indices =
       want_indices || records({&x, 1}) ? empty(y.shape(), {.dtype = DType::int64, .device = x.device()}) : Tensor();
@@ -105,6 +121,9 @@ MaxResult largest_of_batch(const char* op, const kernels::Pool2dShape& s, const 
 
 Tensor average(const char* op, const kernels::Pool2dShape& s, const Tensor& in) {
   return of_batch(in, [&](const Tensor& x) {
+    if (Trace* const trace = Trace::current()) {
+      return trace->run("avg_pool", {x}, attributes_of(s), [&] { return average(op, s, x); });
+    }
     return linear_op(
         op, x, output_shape(s), [s](auto& k, const auto* from, auto* to) { k.avg_pool2d(s, from, to); },
         [s](auto& k, const auto* from, auto* to) { k.avg_pool2d_backward(s, from, to); });

@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -77,6 +78,9 @@ Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
   const unsigned named = named_dims("sum", in, dims);
   const Tensor x = (is_floating(in.dtype()) ? in : in.to(DType::int64)).contiguous();
   if (x.dim() == 0) return x.clone();
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("sum", {x}, {{"dims", dims}, {"keepdim", keepdim}}, [&] { return sum(x, dims, keepdim); });
+  }
   Tensor y = x.detach();
   // Neighbouring dimensions go in one pass, the last ones first; each leaves a size of 1.
   for (int last = x.dim() - 1; last >= 0; --last) {
@@ -117,6 +121,9 @@ Tensor mean(const Tensor& x) { return mean(x, {}); }
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
   check_defined("mean", "x", x);
   check(is_floating(x.dtype()), "mean: got {}, expected float32 or float64", x.dtype());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("mean", {x}, {{"dims", dims}, {"keepdim", keepdim}}, [&] { return mean(x, dims, keepdim); });
+  }
   const unsigned named = named_dims("mean", x, dims);
   std::int64_t n = 1;
   for (int d = 0; d < x.dim(); ++d) {
@@ -139,6 +146,10 @@ Tensor shared_gradient(const Tensor& x, const Tensor& y, const Shape& dims, cons
 
 Tensor extremes(const char* name, Extreme which, const Tensor& x, const Shape& dims, bool keepdim) {
   check_defined(name, "x", x);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run(which == Extreme::max ? "amax" : "amin", {x}, {{"dims", dims}, {"keepdim", keepdim}},
+                      [&] { return extremes(name, which, x, dims, keepdim); });
+  }
   const Columns c(name, x, dims, keepdim);
   check(c.r.n > 0 || c.r.outer * c.r.inner == 0, "{}: shape {} has no elements, expected at least one", name,
         x.shape());
@@ -170,6 +181,10 @@ MaxResult extremes(const char* name, Extreme which, const Tensor& in, std::int64
   const int d = wrap_dim(name, dim, in.dim());
   check(in.dim() == 0 || in.shape()[d] > 0, "{}: dimension {} of shape {} is empty, expected at least one element",
         name, d, in.shape());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run(which == Extreme::max ? "max" : "min", {in}, {{"dim", d}, {"keepdim", keepdim}},
+                      [&] { return extremes(name, which, in, dim, keepdim); });
+  }
   const Columns c(name, in, {d}, keepdim);
   const Tensor y = c.result(in.dtype()), indices = c.result(DType::int64);
   for_array(in, [&]<class T>(ArrayKernels<T>& k) {
@@ -269,7 +284,12 @@ MaxResult scan(const char* name, Extreme which, const Tensor& in, std::int64_t d
 
 }  // namespace
 
-Tensor cumsum(const Tensor& x, std::int64_t dim) { return scan("cumsum", ScanOp::sum, false, x, dim); }
+Tensor cumsum(const Tensor& x, std::int64_t dim) {
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("cumsum", {x}, {{"dim", dim}}, [&] { return cumsum(x, dim); });
+  }
+  return scan("cumsum", ScanOp::sum, false, x, dim);
+}
 Tensor cumprod(const Tensor& x, std::int64_t dim) { return scan("cumprod", ScanOp::prod, false, x, dim); }
 MaxResult cummax(const Tensor& x, std::int64_t dim) { return scan("cummax", Extreme::max, x, dim); }
 MaxResult cummin(const Tensor& x, std::int64_t dim) { return scan("cummin", Extreme::min, x, dim); }
@@ -299,6 +319,9 @@ Tensor prod(const Tensor& in, std::int64_t dim, bool keepdim) {
   check_defined("prod", "x", in);
   const Tensor x = to_sum(in);
   const int d = wrap_dim("prod", dim, x.dim());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("prod", {x}, {{"dims", Shape{d}}, {"keepdim", keepdim}}, [&] { return prod(x, dim, keepdim); });
+  }
   const Columns c("prod", x, {d}, keepdim);
   const Tensor y = c.result(x.dtype());
   for_array(x, [&]<class T>(ArrayKernels<T>& k) { k.reduce({ReduceOp::prod}, c.r, c.x.data<T>(), y.data<T>()); });
@@ -321,6 +344,12 @@ Tensor prod(const Tensor& x) {
 
 VarMean var_mean(const Tensor& x, const Shape& dims, double correction, bool keepdim) {
   check_defined("var", "x", x);
+  if (Trace::current()) {
+    const Tensor m = mean(x, dims, true), squares = square(x - m);
+    const double all = static_cast<double>(Columns("var", x, dims, keepdim).r.n);
+    const Tensor v = mean(squares, dims, keepdim);
+    return {correction == 0 ? v : v * (all / std::max(all - correction, 0.0)), mean(x, dims, keepdim)};
+  }
   const Columns c("var", x, dims, keepdim);
   const double n = static_cast<double>(c.r.n);
   const Tensor v = empty(c.shape, {.dtype = x.dtype(), .device = x.device()}), m = empty_like(v);
@@ -361,6 +390,10 @@ Tensor std(const Tensor& x, const Shape& dims, double correction, bool keepdim) 
 Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) {
   check_defined("norm", "x", x);
   check(is_floating(x.dtype()), "norm: got {}, expected float32 or float64", x.dtype());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("norm", {x}, {{"p", p}, {"dims", dims}, {"keepdim", keepdim}},
+                      [&] { return norm(x, p, dims, keepdim); });
+  }
   const Columns c("norm", x, dims, keepdim);
   check(c.r.n > 0 || c.r.outer * c.r.inner == 0 || (p >= 0 && std::isfinite(p)),
         "norm: shape {} has no elements, expected at least one for p = {}", x.shape(), p);
@@ -383,6 +416,10 @@ Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) {
 Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) {
   check_defined("logsumexp", "x", x);
   check(is_floating(x.dtype()), "logsumexp: got {}, expected float32 or float64", x.dtype());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("logsumexp", {x}, {{"dims", dims}, {"keepdim", keepdim}},
+                      [&] { return logsumexp(x, dims, keepdim); });
+  }
   const Columns c("logsumexp", x, dims, keepdim);
   Tensor y;
   {

@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/trace.hpp>
 
 namespace tern {
 
@@ -9,6 +10,9 @@ namespace {
 Tensor softmax_of(const char* name, bool log, const Tensor& in, std::int64_t dim) {
   check_defined(name, "x", in);
   const int d = wrap_dim(name, dim, in.dim());
+  if (Trace* const trace = Trace::current()) {
+    return trace->run(name, {in}, {{"dim", dim}}, [&] { return softmax_of(name, log, in, dim); });
+  }
   kernels::ReduceShape r;
   for (int k = 0; k < in.dim(); ++k) (k < d ? r.outer : k == d ? r.n : r.inner) *= in.shape()[k];
   const Tensor x = in.contiguous(), y = empty_like(x);

@@ -1,6 +1,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 
@@ -9,6 +10,10 @@ namespace {
 
 /// The first k of x sorted along its last dimension.
 SortResult sort_last(const char* name, const Tensor& in, std::int64_t k, bool descending) {
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("topk", {in}, {{"k", k}, {"descending", descending}},
+                      [&] { return sort_last(name, in, k, descending); });
+  }
   const Tensor x = in.contiguous();
   Shape shape = x.shape();
   const std::int64_t n = shape.back();
@@ -62,6 +67,7 @@ UniqueResult runs(const Tensor& x, const std::int64_t* order, const Shape& shape
 
 UniqueResult unique_of(const char* name, const Tensor& x, bool sorted) {
   check_defined(name, "x", x);
+  if (const Trace* const trace = Trace::current()) trace->refuse(name, x);
   NoGradGuard no_grad;
   const Tensor flat = x.reshape({-1}).to(Device::cpu).contiguous();
   const SortResult by_value = sorted ? sort(flat) : SortResult{flat, {}};
@@ -140,6 +146,7 @@ Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right) {
   }
   check(fits, "searchsorted: values {} in {}, expected [n], or the same but for the last dimension", values.shape(),
         sorted.shape());
+  if (const Trace* const trace = Trace::current()) trace->refuse("searchsorted", values);
   NoGradGuard no_grad;
   const DType dtype = std::max(sorted.dtype(), values.dtype());
   const Tensor x = sorted.to(dtype).contiguous(), v = values.to(dtype).contiguous();
@@ -156,7 +163,7 @@ Tensor one_hot(const Tensor& in, std::int64_t num_classes) {
   check_integers("one_hot", in);
   check(num_classes >= -1, "one_hot: {} classes, expected 0 or more, or -1", num_classes);
   const Tensor x = in.to(DType::int64);
-  if (num_classes == -1 || x.device().on_host()) {
+  if (num_classes == -1 || (x.device().on_host() && !Trace::current())) {
     const std::int64_t most = largest("one_hot", x);
     if (num_classes == -1) num_classes = most + 1;
     check(most < num_classes, "one_hot: got {}, expected less than {}", most, num_classes);

@@ -3,6 +3,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <optional>
 
@@ -56,6 +57,9 @@ std::optional<Shape> strides_as(const Tensor& x, const Shape& shape) {
 }
 
 Tensor viewed(const char* name, const Tensor& x, const Shape& shape, const Shape& strides) {
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("reshape", {x}, {}, [&] { return viewed(name, x, shape, strides); });
+  }
   return record(name, {x}, x.as_strided(shape, strides, x.storage_offset()),
                 [from = x.shape()](const Tensor& g) { return g.reshape(from); });
 }
@@ -94,6 +98,9 @@ Tensor Tensor::flatten(std::int64_t start_dim, std::int64_t end_dim) const {
 }
 
 Tensor Tensor::permute(const Shape& dims) const {
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("permute", {*this}, {{"dims", dims}}, [&] { return permute(dims); });
+  }
   check(dims.size() == dim(), "permute: {} names {} dimensions of shape {}, expected {}", dims, dims.size(), shape(),
         dim());
   Shape order = dims, shape = this->shape(), strides = this->strides(), inverse = dims;
@@ -146,6 +153,10 @@ Tensor Tensor::narrow(std::int64_t dim, std::int64_t start, std::int64_t length)
   check(start >= 0 && length >= 0 && start <= shape()[d] - length,
         "narrow: {} elements from {} on of dimension {} of shape {}, expected within 0 to {}", length, start, d,
         shape(), shape()[d]);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("narrow", {*this}, {{"dim", d}, {"start", start}, {"length", length}},
+                      [&] { return narrow(d, start, length); });
+  }
   Shape part = shape();
   part[d] = length;
   // What has no elements lies where it did: there may be nothing where it would begin.
@@ -190,6 +201,9 @@ Tensor Tensor::unsqueeze(std::int64_t dim) const {
 }
 
 Tensor Tensor::expand(const Shape& target) const {
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("expand", {*this}, {}, [&] { return expand(target); });
+  }
   const int extra = target.size() - dim();
   check(extra >= 0, "expand: shape {} to {}, expected no fewer dimensions", shape(), target);
   Shape wide = target, strides = target;
@@ -208,6 +222,7 @@ Tensor Tensor::expand(const Shape& target) const {
 Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
 
 Tensor Tensor::clone() const {
+  if (Trace* const trace = Trace::current()) return trace->run("clone", {*this}, {}, [&] { return clone(); });
   const Tensor y = empty_like(*this);
   copy_into(*this, y);
   return record("clone", {*this}, y, [](const Tensor& g) { return g; });
@@ -215,6 +230,7 @@ Tensor Tensor::clone() const {
 
 Tensor Tensor::to(Device target) const {
   if (target == device()) return *this;
+  if (Trace* const trace = Trace::current()) return trace->run("clone", {*this}, {}, [&] { return to(target); });
   const Tensor x = contiguous(), y = empty(shape(), {.dtype = dtype(), .device = target});
   const std::size_t bytes = static_cast<std::size_t>(numel()) * size_of(dtype());
   for_array(x, [&]<class T>(kernels::ArrayKernels<T>&) {
@@ -232,6 +248,7 @@ Tensor Tensor::to(Device target) const {
 
 Tensor Tensor::to(DType target) const {
   if (target == dtype()) return *this;
+  if (Trace* const trace = Trace::current()) return trace->run("to", {*this}, {}, [&] { return to(target); });
   const Tensor x = contiguous(), y = empty(shape(), {.dtype = target, .device = device()});
   for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
     switch (target) {

@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/trace.hpp>
 
 #include <algorithm>
 #include <limits>
@@ -44,6 +45,9 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z) {
   const DType dtype = std::max(x.dtype(), z.dtype());
   const Shape shape = broadcast_shapes("where", condition.shape(), broadcast_shapes("where", x.shape(), z.shape()));
   const Tensor a = x.to(dtype), b = z.to(dtype);
+  if (Trace* const trace = Trace::current()) {
+    return trace->run("where", {condition, a, b}, {}, [&] { return where(condition, a, b); });
+  }
   Tensor y;
   {
     NoGradGuard no_grad;
@@ -78,6 +82,10 @@ Tensor masked_fill(const Tensor& in, const Tensor& in_mask, Scalar value) {
   check_mask("masked_fill", in_mask);
   check_device("masked_fill", in, in_mask);
   check(can_hold(in.dtype(), value), "masked_fill: {} into {}, which cannot hold it", value, in.dtype());
+  if (Trace* const trace = Trace::current()) {
+    const Tensor number = full({}, value, {.dtype = in.dtype(), .device = in.device()});
+    return trace->run("where", {in_mask, number, in}, {}, [&] { return masked_fill(in, in_mask, value); });
+  }
   const Shape shape = broadcast_shapes("masked_fill", in.shape(), in_mask.shape());
   const Tensor x = as_shape(in, shape).contiguous(), mask = as_shape(in_mask, shape).contiguous(), y = empty_like(x);
   for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {

@@ -97,7 +97,9 @@ CLI::App& add(CLI::App& app, Options& options, const char* name, const char* wha
 void add_model_options(CLI::App& command, Options& options, bool load_required) {
   command.add_option("--model", options.model, "net unless a file or recipe says otherwise")
       ->check(CLI::IsMember(model_names()));
-  command.add_option("--load", options.load, "Weights to start from, a safetensors file")->required(load_required);
+  command
+      .add_option("--load", options.load, "Weights to start from, a safetensors file, or a .pt file of torch.save's")
+      ->required(load_required);
 }
 
 void add_device_options(CLI::App& command, Options& options) {
@@ -236,6 +238,16 @@ void declare_command_line(CLI::App& app, Options& options) {
   compare.add_option("--models", options.models, "Those to train; all unless given")
       ->check(CLI::IsMember(model_names()));
   compare.add_option("--output", options.output, "Where to put the table, in Markdown; else it is printed");
+
+  CLI::App& to_onnx = add(app, options, "export", "Write a saved model as an ONNX file",
+                          "  birds_vs_planes export --load net.safetensors --output net.onnx");
+  add_model_options(to_onnx, options, true);
+  to_onnx.add_option("--output", options.output, "The ONNX file to write")->required();
+  to_onnx.callback([&options] {
+    if (same_file(*options.load, *options.output)) {
+      throw CLI::ValidationError("--output", fmt::format("{} is the file of --load too", *options.output));
+    }
+  });
 
   CLI::App& report = add(app, options, "report", "Write a page on a saved model and its training",
                          "  birds_vs_planes report --load net.safetensors --log net.csv --output report.html");

@@ -40,6 +40,10 @@ void show(const Options& options);
 /// Trains models one after the other for the same number of epochs and writes one table, in Markdown, row by row.
 void compare(const Options& options);
 
+/// Writes a saved model as an ONNX file: images [batch, 3, 32, 32] of 0 to 1 become the logits, and the probabilities
+/// that predict() goes by. Its metadata has the names of the classes.
+void export_model(const Options& options);
+
 /// Writes a page in HTML on a saved model and the runs whose logs are given.
 void report(const Options& options);
 

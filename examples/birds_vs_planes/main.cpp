@@ -23,6 +23,7 @@ int run(const CLI::App& app, const birds_vs_planes::Options& options) {
   if (app.got_subcommand("info")) birds_vs_planes::info(options);
   if (app.got_subcommand("show")) birds_vs_planes::show(options);
   if (app.got_subcommand("compare")) birds_vs_planes::compare(options);
+  if (app.got_subcommand("export")) birds_vs_planes::export_model(options);
   if (app.got_subcommand("report")) birds_vs_planes::report(options);
   return ok;
 }

@@ -5,6 +5,7 @@
 
 #include <tern/core/check.hpp>
 #include <tern/core/safetensors.hpp>
+#include <tern/interop/torch.hpp>
 
 #include <cerrno>
 #include <cstring>
@@ -31,7 +32,7 @@ void normalize_input(NamedModel& model, const tern::Tensor& mean, const tern::Te
 }
 
 NamedModel load_model(const std::optional<std::string>& name, const fs::path& file) {
-  const tern::TensorFile saved = tern::load_safetensors(file);
+  const tern::TensorFile saved = file.extension() == ".pt" ? tern::load_torch(file) : tern::load_safetensors(file);
   const auto found = saved.metadata.find("model");
   const bool says = found != saved.metadata.end();
   tern::check(says || name, "load {}: its metadata name no model: name it with --model", file.string());

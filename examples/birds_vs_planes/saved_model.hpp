@@ -23,8 +23,9 @@ struct NamedModel {
 /// yet. Throws tern::Error for an unknown name.
 NamedModel fresh_model(const std::string& name, bool normalized = false);
 
-/// The model that a safetensors file holds. Its metadata name it; `name` is needed where they do not.
-/// Throws tern::Error, naming the file, where it is damaged, holds another model's weights, or contradicts `name`.
+/// The model that a safetensors file holds, or a .pt file of torch.save's. Its metadata name it; `name` is needed where
+/// they do not. Throws tern::Error, naming the file, where it is damaged, holds another model's weights, or contradicts
+/// `name`.
 NamedModel load_model(const std::optional<std::string>& name, const std::filesystem::path& file);
 
 /// Makes the model one that normalises its input (normalized.hpp), mean and std [3].

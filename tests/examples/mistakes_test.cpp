@@ -64,7 +64,7 @@ std::vector<Mistake> mistakes(const Files& f) {
   return {
       // The command line.
       {{}, 2, {"A subcommand is required"}},
-      {{"fly"}, 2, {"no command 'fly', expected one of train, evaluate, predict, info, show, compare, report"}},
+      {{"fly"}, 2, {"no command 'fly', expected one of train, evaluate, predict, info, show, compare, export, report"}},
       {{"train", "--wings", "2"}, 2, {"--wings"}},
       {{"train", "--epochs"}, 2, {"--epochs"}},
       {{"train", "--epochs", "1", "--epochs", "2"}, 2, {"--epochs: At Most 1 required but received 2"}},

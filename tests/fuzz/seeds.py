@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 tree = pathlib.Path(__file__).resolve().parents[2]
 folder, program = pathlib.Path(sys.argv[1]), sys.argv[2]
@@ -104,6 +105,60 @@ JSON = [b'"dtype":"' + dtype.encode() + b'"' for dtype in SIZES] + [
     b'"shape":[', b'"data_offsets":[', b'"__metadata__":{', b'{"', b'":{', b'"},"', b"]}", b"[0,0]", b"null", b"true",
     b"-1", b"1e9", b"18446744073709551615", b"9223372036854775808", b"\\u0000", b"\\ud800"]
 words("safetensors", JSON)
+
+# Files of torch.save's: pickles, and archives; fuzz_torch.cpp says how.
+def text(s):
+    return b"X" + struct.pack("<I", len(s)) + s.encode()
+
+
+def tensor(size, stride, offset=0, storage="FloatStorage", elements=6):
+    numbers = lambda values: b"(" + b"".join(b"J" + struct.pack("<i", v) for v in values) + b"t"
+    return (b"ctorch._utils\n_rebuild_tensor_v2\nq\1((" + text("storage") + b"ctorch\n" + storage.encode() + b"\n" +
+            text("0") + text("cpu") + b"K" + bytes([elements]) + b"tQK" + bytes([offset]) + numbers(size) +
+            numbers(stride) + b"\x89ccollections\nOrderedDict\n)RtR")
+
+
+def pickled(items):
+    return b"\x80\x02}q\0(" + items + b"u."
+
+
+def archive(entries):
+    data, directory = b"", b""
+    for name, content in entries:
+        sums = struct.pack("<III", zlib.crc32(content), len(content), len(content))
+        directory += (b"PK\1\2" + struct.pack("<HHHHI", 20, 20, 0, 0, 0) + sums +
+                      struct.pack("<HHHHHII", len(name), 0, 0, 0, 0, 0, len(data)) + name)
+        data += b"PK\3\4" + struct.pack("<HHHI", 20, 0, 0, 0) + sums + struct.pack("<HH", len(name), 0) + name + content
+    return data + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(entries), len(entries), len(directory),
+                                                     len(data), 0)
+
+
+pickles = {
+    "tensor": pickled(text("x") + tensor([2, 3], [3, 1])),
+    "views": pickled(text("a") + tensor([3, 2], [1, 3]) + text("b") + tensor([2], [0], 1) + text("c") + tensor([], [])),
+    "beyond": pickled(text("x") + tensor([7], [1])),
+    "checkpoint": pickled(text("model") + b"}(" + text("w") + tensor([6], [1]) + b"u" + text("epoch") + b"K\3" +
+                          text("lr") + b"G\x3f\xd0\0\0\0\0\0\0" + text("l") + b"](K\1M\1\1NeK\2a" + text("n") +
+                          b"\x8a\2\xff\x80\x88\x86"),
+    "parameter": pickled(text("x") + b"ctorch._utils\n_rebuild_parameter\n(" + tensor([6], [1]) +
+                         b"\x88ccollections\nOrderedDict\n)RtR"),
+    "ordered": b"\x80\x02ccollections\nOrderedDict\n)Rq\1" + text("_metadata") + b"Ns}" + text("v") + b"}sb.",
+    "size": b"\x80\x02ctorch\nSize\n(K\1K\2t\x85R.",
+    "system": b"\x80\x02cos\nsystem\n" + text("true") + b"\x85R.",
+    "itself": b"\x80\x02]q\1h\1a.",
+    "laughs": b"\x80\x02]q\0" + b"".join(b"](h" + bytes([i]) + b"h" + bytes([i]) + b"eq" + bytes([i + 1])
+                                        for i in range(30)) + b".",
+}
+for storage in ("Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"):
+    pickles[storage] = pickled(text("x") + tensor([1], [1], storage=storage + "Storage", elements=3))
+for name, data in pickles.items():
+    put("torch", name, b"\1" + data)
+    put("torch", "archive_" + name, b"\0" + archive([(b"x/data.pkl", data), (b"x/data/0", bytes(24)), (b"x/version", b"3")]))
+put("torch", "legacy", b"\0\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
+words("torch", [b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"data.pkl", b"x/data/0", b"\xff\xff\xff\xff",
+                b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch._utils\n_rebuild_parameter\n", b"ctorch\nSize\n",
+                b"ccollections\nOrderedDict\n", b"ctorch\nFloatStorage\n", b"ctorch\nBoolStorage\n", b"\x80\x02", b"q\1",
+                b"h\1", b"\x8a\x08", tensor([6], [1])])
 
 # CIFAR-10: files that are right, a label that is not, other lengths, other classes; fuzz_cifar10.cpp says how.
 for name, data in {"train": b"\0\0\0\0", "birds": b"\x08\0\0\0\x05\0\0\0\2\x06\0\0\0\1", "test": b"\1\0\0\0\x10\x27\0\0\2",

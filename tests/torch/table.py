@@ -15,9 +15,11 @@ torch.bool: uint8
 torch.int8, torch.int16, torch.int32: uint8, int64
 torch.float16, torch.bfloat16, torch.autocast, torch.cuda.amp.GradScaler
 torch.complex64, torch.view_as_real, torch.polar, torch.fft.fft, torch.stft
-torch.compile, torch.jit.script, torch.jit.trace, torch.fx.symbolic_trace, torch.onnx.export
+torch.compile, torch.jit.script, torch.jit.trace, torch.fx.symbolic_trace
+torch.onnx.export: onnx::save
 torch.func.vmap, torch.func.jvp, torch.autograd.functional.jacobian, torch.autograd.functional.hessian
-torch.save, torch.load: save_safetensors, load_safetensors
+torch.save: save_safetensors
+torch.load: load_torch, load_safetensors
 torch.sparse_coo_tensor, torch.nested.nested_tensor, torch.quantize_per_tensor
 torch.distributed.init_process_group, nn.DataParallel, nn.parallel.DistributedDataParallel
 torch.profiler.profile, torch.utils.tensorboard.SummaryWriter
