@@ -2,8 +2,9 @@
 #
 #   cuda      the library has CUDA devices, by nvcc; with tern::cuda and tern_cuda_sources for kernels of your own
 #   emulator  the same with the emulator in place of GPUs: tern::tern is then the library that is built for it
+#   distributed  tern::distributed, where it was built with TERN_MPI
 #
-# Both may be installed in one place.
+# The first two may be installed in one place.
 set(tern_library tern)
 if(tern_FIND_REQUIRED_emulator)
   set(tern_library tern-emulator)
@@ -14,6 +15,7 @@ if(NOT EXISTS ${CMAKE_CURRENT_LIST_DIR}/${tern_library}-library.cmake)
   return()
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/${tern_library}-library.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/tern-distributed.cmake OPTIONAL)
 foreach(component ${tern_FIND_COMPONENTS})
   if(NOT tern_${component}_FOUND AND tern_FIND_REQUIRED_${component})
     set(tern_FOUND FALSE)
