@@ -2,6 +2,7 @@
 
 #include <tern/core/check.hpp>
 #include <tern/core/dispatch.hpp>
+#include <tern/core/ops.hpp>
 #include <tern/data/augment.hpp>
 
 #include <algorithm>
@@ -47,7 +48,10 @@ void ImageBatches::advance() {
   go_to(more ? State{state_.epoch, state_.position + 1} : State{state_.epoch + 1, 0});
 }
 
-Batch ImageBatches::gather(const Tensor& step, Generator& generator) const {
+Batch ImageBatches::gather(const Tensor& step, std::int64_t part, std::int64_t parts, Generator& generator) const {
+  check(0 <= part && part < parts && options_.batch_size % parts == 0,
+        "ImageBatches: part {} of {} of a batch of {}, expected one of as many as divide it", part, parts,
+        options_.batch_size);
   check(step.defined() && step.dtype() == DType::int64 && step.numel() == 1 && step.device() == images_.device(),
         "ImageBatches: step {}, expected one int64 on {}",
         step.defined() ? fmt::format("{} of {} on {}", step.shape(), step.dtype(), step.device()) : "undefined",
@@ -56,13 +60,14 @@ Batch ImageBatches::gather(const Tensor& step, Generator& generator) const {
     const auto number = step.item<std::int64_t>();
     check(0 <= number && number < size(), "ImageBatches: step {}, expected 0 to {}", number, size() - 1);
   }
-  const kernels::ImageBatchShape s{.N = options_.batch_size,
+  const kernels::ImageBatchShape s{.N = options_.batch_size / parts,
                                    .C = images_.size(1),
                                    .H = images_.size(2),
                                    .W = images_.size(3),
                                    .shift = options_.shift.value_or(-1),
                                    .cutout = options_.cutout,
                                    .fill = static_cast<float>(options_.cutout_value)};
+  const Tensor number = parts == 1 ? step : step * parts + part;  // the batches being cut into smaller ones
   const auto drawn = [&](bool wanted, std::int64_t n) {
     return wanted ? generator.advance(static_cast<std::uint64_t>(n)) : kernels::PhiloxState{};
   };
@@ -71,7 +76,7 @@ Batch ImageBatches::gather(const Tensor& step, Generator& generator) const {
   const kernels::PhiloxState flips = drawn(s.shift >= 0, 3 * s.N), cutouts = drawn(s.cutout > 0, 2 * s.N);
   for_floating("ImageBatches", batch.input, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.image_batch(s, flips, cutouts, images_.data<std::uint8_t>(), labels_.data<std::int64_t>(),
-                  order_.data<std::int64_t>(), step.data<std::int64_t>(), batch.input.data<T>(),
+                  order_.data<std::int64_t>(), number.data<std::int64_t>(), batch.input.data<T>(),
                   batch.target.data<std::int64_t>());
   });
   return batch;

@@ -51,7 +51,13 @@ class ImageBatches {
   /// int64 on the images' device; in a graph, each replay reads it and the epoch's order anew. Takes from the generator
   /// what random_flip_and_shift takes, where images are shifted, and then what random_cutout_ takes, where there is a
   /// square. Throws Error for another step. That 0 <= *step < size() is checked on the host's devices alone.
-  Batch gather(const Tensor& step, Generator& generator = default_generator()) const;
+  Batch gather(const Tensor& step, Generator& generator = default_generator()) const {
+    return gather(step, 0, 1, generator);
+  }
+  /// Part `part` of `parts` of that batch alone, [batch_size / parts, ...]: it takes from the generator what its own
+  /// images do. Throws Error unless 0 <= part < parts and batch_size is a multiple of parts.
+  Batch gather(const Tensor& step, std::int64_t part, std::int64_t parts,
+               Generator& generator = default_generator()) const;
 
   /// Counts a batch as given out. After the last one the next epoch begins, and its order is copied to the device, in
   /// the place of the one before and after all that the device has been given so far.

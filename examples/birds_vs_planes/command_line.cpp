@@ -162,17 +162,33 @@ void add_recipe_options(CLI::App& command, Options& options) {
       ->transform(whole_number<int>(1));
 }
 
+void add_rank_options(CLI::App& command, Options& options) {
+  command
+      .add_option(
+          "--shards", options.shards,
+          "Cut each batch into so many parts, each computed by itself: with the same number the result does not "
+          "depend on how many processes train together, which divide it; one for each unless given")
+      ->transform(whole_number<int>(1, 65536));
+  command
+      .add_option("--timeout", options.timeout,
+                  "Seconds that one process waits for another before all are ended with an error that names it")
+      ->transform(number_above_0())
+      ->capture_default_str();
+}
+
 void add_train(CLI::App& app, Options& options) {
   CLI::App& train =
       add(app, options, "train", "Train a model",
           "  birds_vs_planes train --epochs 3 --save net.safetensors\n"
           "  birds_vs_planes train --recipe strong --save strong.safetensors --log strong.csv\n"
           "  birds_vs_planes train --recipe strong --save strong.safetensors --resume\n"
-          "  birds_vs_planes train --recipe strong --classes 10 --cutout 0 --epochs 48 --save best.safetensors");
+          "  birds_vs_planes train --recipe strong --classes 10 --cutout 0 --epochs 48 --save best.safetensors\n"
+          "  mpirun -n 2 birds_vs_planes train --shards 4 --save net.safetensors");
   add_model_options(train, options, false);
   add_device_options(train, options);
   add_data_options(train, options);
   add_recipe_options(train, options);
+  add_rank_options(train, options);
   train.add_option("--save", options.save, "Where to put the weights, a safetensors file");
   train.add_option("--checkpoint", options.checkpoint,
                    "Where to put the state of the run after each epoch; beside --save unless given");

@@ -22,7 +22,7 @@ _birds_vs_planes() {
       case $command in
         train)
           options="--model --load --device --threads $data --recipe --seed --epochs --lr --momentum --weight-decay --l2
-            --classes --cutout --holdout --eval-every --save --checkpoint --resume --log --tensorboard" ;;
+            --classes --cutout --holdout --eval-every --shards --timeout --save --checkpoint --resume --log --tensorboard" ;;
         evaluate) options="--model --load --device --threads $data" ;;
         predict) options="--model --load --device --threads" ;;
         info) options="--model --load" ;;

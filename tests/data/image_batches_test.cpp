@@ -47,6 +47,51 @@ DataLoaderOptions as_loader(const ImageBatchesOptions& o) {
 
 }  // namespace
 
+TEST_CASE("the parts of a batch are its images, in order, and each draws for itself") {
+  for_each_case(15, [](Random& random) {
+    const std::int64_t parts = random.integer(1, 4), size = random.integer(1, 3), n = random.integer(parts * size, 40);
+    const auto [images, labels] = random_images(random, n, 2, 5, 4);
+    ImageBatchesOptions options{.batch_size = parts * size, .seed = 7};
+    for (const Device device : devices()) {
+      INFO(device.str());
+      ImageBatches batches(images.to(device), labels.to(device), options);
+      const auto all = epoch_order(n, true, 7, 0);
+      for (std::int64_t i = 0; i < parts * batches.size(); ++i) {
+        const Batch part = batches.gather(number(i / parts, device), i % parts, parts);
+        REQUIRE(part.input.shape() == Shape({size, 2, 5, 4}));
+        for (std::int64_t k = 0; k < size; ++k) {
+          const std::int64_t image = all[static_cast<std::size_t>(i * size + k)];
+          CHECK(part.target.to_vector<std::int64_t>()[static_cast<std::size_t>(k)] == image);
+          const auto pixels = images.select(0, image).to_vector<double>();
+          const auto found = part.input.select(0, k).to_vector<double>();
+          for (std::size_t p = 0; p < pixels.size(); ++p) CHECK(found[p] == Approx(pixels[p] / 255));
+        }
+      }
+      // Moved and greyed as by a generator of its own, at whatever place.
+      options.shift = 2;
+      options.cutout = 3;
+      ImageBatches changed(images.to(device), labels.to(device), options);
+      const std::int64_t part = parts - 1;
+      Generator one(3), other(3);
+      const Batch drawn = changed.gather(number(0, device), part, parts, one);
+      const Tensor rows = tensor(std::vector(all.begin() + part * size, all.begin() + (part + 1) * size));
+      const ImageBatches alone(images.index_select(0, rows).to(device), rows.to(device),
+                               {.batch_size = size, .shuffle = false, .shift = 2, .cutout = 3});
+      const Batch expected = alone.gather(number(0, device), other);
+      CHECK(drawn.input.to_vector<float>() == expected.input.to_vector<float>());
+      CHECK(drawn.target.to_vector<std::int64_t>() == expected.target.to_vector<std::int64_t>());
+      CHECK(one.state().offset == other.state().offset);
+      CHECK_THROWS_WITH(changed.gather(number(0, device), parts, parts), Catch::Contains("of a batch of"));
+      CHECK_THROWS_WITH(changed.gather(number(0, device), -1, parts), Catch::Contains("part -1"));
+      CHECK_THROWS_WITH(changed.gather(number(0, device), 0, parts * size + 1),
+                        Catch::Contains("as many as divide it"));
+      CHECK_THROWS_WITH(changed.gather(number(0, device), 0, 0), Catch::Contains("part 0 of 0"));
+      options.shift = std::nullopt;
+      options.cutout = 0;
+    }
+  });
+}
+
 TEST_CASE("ImageBatches gives on every device what the host's loader and its augmentations give, bit by bit") {
   for_each_case(25, [](Random& random) {
     const auto side = [&] { return random.chance(0.2) ? 1 : random.chance(0.3) ? 8 : random.integer(2, 13); };
