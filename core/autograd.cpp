@@ -208,9 +208,40 @@ class Additions {
   std::vector<std::function<void()>> runs_;
 };
 
-/// What leaves get from a backward pass. None of them has any of it unless the pass comes to its end.
+/// What leaves get from a backward pass. None of them has any of it unless the pass comes to its end. The pass tells in
+/// advance, of leaves with hooks, how much comes for each: these run when the last of it is there.
 class LeafGradients {
  public:
+  LeafGradients() : outer_(std::exchange(innermost, this)) {}
+  ~LeafGradients() { innermost = outer_; }
+  LeafGradients(const LeafGradients&) = delete;
+  LeafGradients& operator=(const LeafGradients&) = delete;
+
+  /// Of this thread's pass, or null.
+  static inline thread_local LeafGradients* innermost = nullptr;
+
+  void at_end(std::function<void()> f) { at_end_.push_back(std::move(f)); }
+
+  /// A gradient for the leaf, or none, is to come once more.
+  void expect(const Tensor& leaf) {
+    if (GraphAccess::leaf_hooks(leaf)) ++expected_[GraphAccess::id(leaf)];
+  }
+  /// It has come.
+  void arrived(const Tensor& leaf) {
+    if (expected_.empty()) return;
+    const auto at = expected_.find(GraphAccess::id(leaf));
+    if (at == expected_.end() || --at->second > 0) return;
+    const auto place = place_of_.find(GraphAccess::id(leaf));
+    const std::shared_ptr<Hooks> hooks = GraphAccess::leaf_hooks(leaf);
+    if (place == place_of_.end() || !hooks) return;
+    Tensor gradient = hooked(*hooks, std::exchange(complete_[place->second].second, {}));
+    if (hooks->taker) {
+      hooks->taker(std::move(gradient));
+    } else {
+      complete_[place->second].second = std::move(gradient);
+    }
+  }
+
   void add(const Tensor& leaf, Tensor gradient) {
     if (!recording && !GraphAccess::leaf_hooks(leaf)) return queue(leaf, std::move(gradient));
     const auto [at, is_first] = place_of_.try_emplace(GraphAccess::id(leaf), complete_.size());
@@ -220,8 +251,9 @@ class LeafGradients {
 
   /// Gives them what they get.
   void finish() {
+    for (const auto& f : at_end_) f();
     for (auto& [leaf, gradient] : complete_) {
-      if (const auto& hooks = GraphAccess::leaf_hooks(leaf)) gradient = hooked(*hooks, std::move(gradient));
+      if (!gradient.defined()) continue;  // taken
       if (!recording) {
         queue(leaf, std::move(gradient));
       } else {
@@ -262,6 +294,9 @@ class LeafGradients {
     }
   }
 
+  LeafGradients* outer_;
+  std::vector<std::function<void()>> at_end_;
+  std::unordered_map<const void*, std::int64_t> expected_;  ///< by leaf
   std::unordered_map<const void*, std::size_t> place_of_;
   std::vector<std::pair<Tensor, Tensor>> complete_;  ///< leaves whose gradient is to be complete before it is added
   std::unordered_map<const void*, Tensor> sum_of_;   ///< by leaf
@@ -295,8 +330,22 @@ void run_pass(const Roots& roots, Wanted* wanted, std::uint64_t least, bool reta
   } cleanup{order};
 
   LeafGradients leaves;
+  if (!wanted) {
+    for (const auto& [root, gradient] : roots) {
+      if (root.is_leaf()) leaves.expect(root);
+    }
+    for (const auto& node : order) {
+      for (const Node::Input& input : node->inputs) {
+        if (input.leaf.defined()) leaves.expect(input.leaf);
+      }
+    }
+  }
   const auto reach_leaf = [&](const Tensor& leaf, Tensor gradient) {
-    if (!wanted) return leaves.add(leaf, std::move(gradient));
+    if (!wanted) {
+      if (gradient.defined()) leaves.add(leaf, std::move(gradient));
+      return leaves.arrived(leaf);
+    }
+    if (!gradient.defined()) return;
     if (const auto at = wanted->find(GraphAccess::id(leaf)); at != wanted->end()) {
       add_to(at->second, std::move(gradient));
     }
@@ -331,7 +380,12 @@ void run_pass(const Roots& roots, Wanted* wanted, std::uint64_t least, bool reta
     for (Node::Output& output : node->others) gradients.push_back(taken(output));
     if (!runs(node)) continue;
     BackwardOfAll function = retain_graph || create_graph ? node->backward : std::exchange(node->backward, nullptr);
-    if (std::none_of(gradients.begin(), gradients.end(), is_defined)) continue;
+    if (std::none_of(gradients.begin(), gradients.end(), is_defined)) {
+      for (const Node::Input& input : node->inputs) {
+        if (input.leaf.defined()) reach_leaf(input.leaf, {});
+      }
+      continue;
+    }
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       const Node::Output& output = i == 0 ? node->output : node->others[i - 1];
       if (gradients[i].defined()) continue;
@@ -349,7 +403,10 @@ void run_pass(const Roots& roots, Wanted* wanted, std::uint64_t least, bool reta
     gradients.clear();   // which a leaf may then keep, where an op has handed it on
     for (std::size_t i = 0; i < grads.size(); ++i) {
       const Node::Input& input = node->inputs[i];
-      if (!grads[i].defined()) continue;
+      if (!grads[i].defined()) {
+        if (input.leaf.defined()) reach_leaf(input.leaf, {});
+        continue;
+      }
       if (input.leaf.defined()) {
         check_gradient(*node, i, grads[i], input.leaf.shape(), input.leaf.dtype(), input.leaf.device());
         reach_leaf(input.leaf, std::move(grads[i]));
@@ -566,6 +623,18 @@ RemovableHandle Tensor::add_hook(std::function<Tensor(const Tensor&)> hook) cons
   const std::uint64_t number = hooks->next++;
   hooks->by_number.emplace(number, std::move(hook));
   return {hooks, number};
+}
+
+void GraphAccess::set_taker(const Tensor& leaf, std::function<void(Tensor)> taker) {
+  if (!taker && !leaf_hooks(leaf)) return;
+  const std::shared_ptr<Hooks> hooks = hooks_of("set_taker", leaf);
+  check(!taker || !hooks->taker, "set_taker: a leaf of shape {} has one, expected none", leaf.shape());
+  hooks->taker = std::move(taker);
+}
+
+void GraphAccess::at_end_of_pass(std::function<void()> f) {
+  check(LeafGradients::innermost != nullptr, "at_end_of_pass: expected a backward pass of this thread");
+  LeafGradients::innermost->at_end(std::move(f));
 }
 
 void Tensor::retain_grad() const {

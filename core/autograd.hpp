@@ -116,6 +116,7 @@ struct Hooks {
   std::map<std::uint64_t, std::function<Tensor(const Tensor&)>> by_number;
   std::uint64_t next = 0;
   std::function<Tensor()> retained;  ///< the result whose grad() is filled, undefined once nobody holds it; or empty
+  std::function<void(Tensor)> taker;  ///< who gets a leaf's gradient, in place of grad(); or empty
 };
 
 /// A recorded op: the graph is made of these, from the outputs towards the leaves.

@@ -17,6 +17,12 @@ struct GraphAccess {
   static Node::Output* output(const Tensor& y);                ///< null for a leaf
   static std::shared_ptr<Hooks>& leaf_hooks(const Tensor& x);  ///< null where there are none
   static std::function<Tensor()> weak(const Tensor& x);        ///< x while somebody holds it, then undefined
+  /// From now on `taker` gets what backward passes would add to the leaf's grad(), as soon as it is complete and after
+  /// the leaf's hooks; an empty one ends that. Throws where the leaf does not require grad, or has one already.
+  static void set_taker(const Tensor& leaf, std::function<void(Tensor gradient)> taker);
+  /// Has the backward pass that runs on this thread call f when it has gone through the graph, before it changes any
+  /// leaf. A pass that throws before does not.
+  static void at_end_of_pass(std::function<void()> f);
   /// From now on every handle on a tensor of the first holds the array of the second beside it, of its shape; both are
   /// leaves. A gradient follows. Throws before anything is changed.
   static void set_data(const std::vector<std::pair<Tensor, Tensor>>& all);

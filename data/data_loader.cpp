@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -35,7 +36,9 @@ class DataLoader::Iterator::Prefetch {
  public:
   Prefetch(const DataLoader& loader, std::int64_t epoch, std::int64_t first)
       : dataset_(loader.dataset_),
-        batch_size_(loader.options_.batch_size),
+        batch_of_all_(loader.batch_of_all()),
+        replicas_(loader.options_.num_replicas),
+        rank_(loader.options_.rank),
         seed_(loader.options_.seed),
         epoch_(epoch),
         order_(epoch_order(loader.dataset_.size(), loader.options_.shuffle, loader.options_.seed, epoch)),
@@ -95,12 +98,12 @@ class DataLoader::Iterator::Prefetch {
 
   Batch gather(std::int64_t batch) const {
     const std::span<const std::int64_t> order(order_);
-    const auto first = static_cast<std::size_t>(batch * batch_size_);
-    const auto n = std::min(static_cast<std::size_t>(batch_size_), order.size() - first);
-    const auto indices = order.subspan(first, n);
+    const std::int64_t first = batch * batch_of_all_, all = std::min(batch_of_all_, std::ssize(order) - first),
+                       from = all * rank_ / replicas_, n = all * (rank_ + 1) / replicas_ - from;
+    const auto indices = order.subspan(static_cast<std::size_t>(first + from), static_cast<std::size_t>(n));
     std::vector<Generator> generators = example_generators(seed_, epoch_, indices);
     Batch gathered = dataset_.draw(indices, generators);
-    check_batch(gathered, static_cast<std::int64_t>(n));
+    check_batch(gathered, n);
     return gathered;
   }
 
@@ -135,7 +138,7 @@ class DataLoader::Iterator::Prefetch {
   }
 
   const Dataset& dataset_;
-  const std::int64_t batch_size_;
+  const std::int64_t batch_of_all_, replicas_, rank_;
   const std::uint64_t seed_;
   const std::int64_t epoch_;
   const std::vector<std::int64_t> order_;
@@ -154,14 +157,19 @@ DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
   check(options.batch_size >= 1, "DataLoader: batch_size {}, expected at least 1", options.batch_size);
   check(0 <= options.num_workers && options.num_workers <= 256, "DataLoader: num_workers {}, expected 0 to 256",
         options.num_workers);
+  check(0 <= options.rank && options.rank < options.num_replicas,
+        "DataLoader: rank {} of {} replicas, expected 0 to {}", options.rank, options.num_replicas,
+        options.num_replicas - 1);
+  check(options.batch_size <= std::numeric_limits<std::int64_t>::max() / options.num_replicas,
+        "DataLoader: batch_size {} on {} replicas, expected less", options.batch_size, options.num_replicas);
   constexpr std::int64_t most = std::int64_t{1} << 40;  // an epoch's order takes eight bytes each
   check(dataset.size() <= most, "DataLoader: a dataset of {}, expected at most {}", dataset.size(), most);
-  check(size() >= 1, "DataLoader: a dataset of {} gives no batch of {}{}", dataset.size(), options.batch_size,
+  check(size() >= 1, "DataLoader: a dataset of {} gives no batch of {}{}", dataset.size(), batch_of_all(),
         options.drop_last ? " with drop_last" : "");
 }
 
 std::int64_t DataLoader::size() const {
-  const std::int64_t n = dataset_.size(), b = options_.batch_size;
+  const std::int64_t n = dataset_.size(), b = batch_of_all();
   return n / b + (!options_.drop_last && n % b > 0 ? 1 : 0);
 }
 

@@ -19,6 +19,11 @@ struct DataLoaderOptions {
   /// With the epoch's number, all that the order depends on, and with an example's too, what Dataset::draw draws for
   /// it.
   std::uint64_t seed = 0;
+  /// One of several loaders, each in a process of its own, that share every epoch, as by torch's DistributedSampler:
+  /// batch k of all of them together, in the order of their ranks, is batch k of one loader whose batches are
+  /// num_replicas times as large. No example is given twice, and none left out but by drop_last; the last batch is
+  /// shared as evenly as it goes, and may be empty for some.
+  int num_replicas = 1, rank = 0;
 };
 
 /// Goes over a dataset, which must outlive it, batch by batch:
@@ -34,12 +39,12 @@ class DataLoader {
 
   class Iterator;
 
-  /// Throws Error where batch_size is below 1, num_workers is not in 0 to 256, or the dataset does not fill a batch or
-  /// has more than 2^40 examples.
+  /// Throws Error where batch_size is below 1, num_workers is not in 0 to 256, rank not in 0 to num_replicas - 1, or the
+  /// dataset does not fill a batch or has more than 2^40 examples.
   explicit DataLoader(const Dataset& dataset, const DataLoaderOptions& options = {});
   explicit DataLoader(const Dataset&& dataset, const DataLoaderOptions& options = {}) = delete;
 
-  /// Batches in an epoch.
+  /// Batches in an epoch, the same for all replicas.
   std::int64_t size() const;
 
   /// The first batch. Only the newest iterator may be used. Throws, here and in the iterator's ++, what the dataset
@@ -54,6 +59,8 @@ class DataLoader {
   void set_state(State state);
 
  private:
+  std::int64_t batch_of_all() const { return options_.batch_size * options_.num_replicas; }
+
   const Dataset& dataset_;
   DataLoaderOptions options_;
   State state_;

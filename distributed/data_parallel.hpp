@@ -36,9 +36,9 @@ struct DistributedDataParallelOptions {
 ///
 ///   cross_entropy(ddp(input), target).backward();  // of the rank's share
 ///
-/// What is ready is sent while the rest of the backward pass runs. Gradients are averages of averages: a shard counts as
-/// much as any other, whatever its size. A parameter that no shard's loss depends on has no gradient, and one that some
-/// do has zeros of the others.
+/// What is ready is sent while the rest of the backward pass runs. Gradients are averages of averages: a shard counts
+/// as much as any other, whatever its size. A parameter that no shard's loss depends on has no gradient, and one that
+/// some do has zeros of the others.
 class DistributedDataParallel : public Module {
  public:
   /// Gives each rank the parameters and buffers of rank 0. The module must outlive this, and not be wrapped twice.

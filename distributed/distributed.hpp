@@ -16,10 +16,10 @@
 ///   tern::distributed::all_reduce(loss, tern::distributed::ReduceOp::avg);
 ///   tern::distributed::finalize();
 ///
-/// Every rank calls the same collectives in the same order, for tensors of one shape and dtype: where one does not, each
-/// throws Error, which names both. Sums are in an order that depends on the number of ranks alone, and so are the same
-/// bits every time. Host memory goes by MPI; that of cuda devices by NCCL in a build with TERN_NCCL, else through the
-/// host.
+/// Every rank calls the same collectives in the same order, for tensors of one shape and dtype: where one does not,
+/// each throws Error, which names both. Sums are in an order that depends on the number of ranks alone, and so are the
+/// same bits every time. Host memory goes by MPI; that of cuda devices by NCCL in a build with TERN_NCCL, else through
+/// the host.
 ///
 /// One thread at a time. What throws here leaves the ranks apart: nothing but abort() is of use after it.
 

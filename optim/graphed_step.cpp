@@ -52,8 +52,10 @@ void GraphedStep::run() {
   check(loss.defined() && loss.numel() == 1, "GraphedStep: a loss of shape {}, expected one element",
         loss.defined() ? loss.shape().str() : "undefined");
   check_alike("GraphedStep", loss, optimizer_.params()[0]);
-  optimizer_.zero_grad();
-  loss.backward();
+  if (loss.requires_grad()) {
+    optimizer_.zero_grad();
+    loss.backward();
+  }
   if (options_.before_update) options_.before_update();
   table_.loss = loss.detach();
   std::function<void()> average;

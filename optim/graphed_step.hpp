@@ -45,7 +45,8 @@ struct GraphedStepOptions {
 /// GraphedStep.
 class GraphedStep {
  public:
-  /// From the step's number, int64 [1] on the optimiser's device, to the loss: one element.
+  /// From the step's number, int64 [1] on the optimiser's device, to the loss: one element. One that requires no grad is
+  /// the loss of a function that has left the gradients itself, as DistributedDataParallel::backward does.
   using Loss = std::function<Tensor(const Tensor& number)>;
 
   /// The optimiser and what the options name must outlive it. Throws Error for an empty function.

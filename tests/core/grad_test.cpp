@@ -176,6 +176,32 @@ TEST_CASE("a hook outlives its tensor's handle, and its handle the tensor", "[au
   CHECK(is_grad_enabled());
 }
 
+TEST_CASE("a leaf's hooks run when the last of its gradient is there, not at the end of the pass", "[autograd]") {
+  const Tensor early = leaf({1, 2}), late = leaf({3, 4}), unused = leaf({5, 6});
+  std::string order;
+  const auto op = [&](const Tensor& x, char name) {
+    return record("named", {x}, x.detach() * 1.0, [&order, name](const Tensor& g) {
+      order += name;
+      return g;
+    });
+  };
+  early.register_hook([&](const Tensor&) { order += 'E'; });
+  late.register_hook([&](const Tensor& g) {
+    order += 'L';
+    CHECK(values(g) == Values{3, 4});
+    CHECK_FALSE(late.grad().defined());
+  });
+  unused.register_hook([&](const Tensor&) { order += 'U'; });
+  // late is used twice, and by an op that nothing leads to; `unused` by none that has a gradient.
+  const Tensor no_use = op(late * unused, 'x');
+  const Tensor first = op(op(late, 'a'), 'b') * early, second = op(late, 'c') * 2.0;
+  (first + second).sum().backward();
+  CHECK(order == "cEbaL");
+  CHECK(values(early.grad()) == Values{3, 4});
+  CHECK(values(late.grad()) == Values{3, 4});
+  static_cast<void>(no_use);
+}
+
 TEST_CASE("what register_hook and retain_grad refuse", "[autograd]") {
   const Tensor x = leaf({1, 2}), y = x * 2.0;
   CHECK(message_of([] { tensor({1.0}).register_hook([](const Tensor&) {}); }) ==

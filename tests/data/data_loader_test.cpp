@@ -455,3 +455,41 @@ TEST_CASE("DataLoader refuses what cannot be") {
   CHECK(epoch(loader).size() == 1);
   CHECK(loader.state() == DataLoader::State{1'000'000'001, 0});
 }
+
+TEST_CASE("Replicas share each epoch: batch k of all of them is batch k of one loader") {
+  tern::test::for_each_case(30, [](Random& random) {
+    const std::int64_t n = random.integer(1, 60), batch_size = random.integer(1, 7);
+    const int replicas = static_cast<int>(random.integer(1, 5));
+    const Numbers numbers(n);
+    tern::DataLoaderOptions options{.batch_size = batch_size * replicas,
+                                    .shuffle = random.chance(0.7),
+                                    .drop_last = random.chance(0.5) && n >= batch_size * replicas,
+                                    .num_workers = static_cast<int>(random.integer(0, 2)),
+                                    .seed = static_cast<std::uint64_t>(random.integer(0, 99))};
+    DataLoader whole(numbers, options);
+    // The second epoch, from its second batch on.
+    const DataLoader::State state{1, 1};
+    whole.set_state(state);
+    std::vector<Indices> all(static_cast<std::size_t>(whole.size() - 1));
+    options.batch_size = batch_size;
+    options.num_replicas = replicas;
+    for (options.rank = 0; options.rank < replicas; ++options.rank) {
+      DataLoader loader(numbers, options);
+      CHECK(loader.size() == whole.size());
+      loader.set_state(state);
+      const std::vector<Indices> mine = epoch(loader);
+      REQUIRE(mine.size() == all.size());
+      for (std::size_t k = 0; k < mine.size(); ++k) {
+        all[k].insert(all[k].end(), mine[k].begin(), mine[k].end());
+        if (k + 1 < mine.size()) CHECK(std::ssize(mine[k]) == batch_size);
+      }
+      CHECK(loader.state() == DataLoader::State{2, 0});
+    }
+    CHECK(all == epoch(whole));
+  });
+  const Numbers numbers(10);
+  CHECK_THROWS_WITH(DataLoader(numbers, {.num_replicas = 2, .rank = 2}), Contains("rank 2 of 2 replicas"));
+  CHECK_THROWS_WITH(DataLoader(numbers, {.num_replicas = 0}), Contains("rank 0 of 0 replicas"));
+  CHECK_THROWS_WITH(DataLoader(numbers, {.batch_size = 6, .drop_last = true, .num_replicas = 2}),
+                    Contains("gives no batch of 12"));
+}
