@@ -275,7 +275,7 @@ class DistributedDataParallel::Reducer {
         slot.is_here = slot.tensor.storage()->version() != slot.version;
       } else if (!slot.is_here) {
         const Tensor before = accumulated_ ? slot.tensor.grad() : Tensor();
-        check(bucket.has_flags() || before.defined(),
+        check(bucket.has_flags() || before.defined() || !slot.tensor.requires_grad(),
               "DistributedDataParallel: no gradient by a parameter of shape {}, expected one by all on a cuda device",
               slot.tensor.shape());
         if (before.defined()) {

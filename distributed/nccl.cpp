@@ -40,10 +40,10 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// What has been queued, and the memory that it works on.
+/// What has been queued, and the memory that it works on. Made while the device is the current one.
 class Queued final : public Work::State {
  public:
-  Queued(int device, std::vector<Round> rounds) : device_(device), rounds_(std::move(rounds)), done_(device) {}
+  Queued(int device, std::vector<Round> rounds) : device_(device), rounds_(std::move(rounds)) {}
   ~Queued() override {
     try {
       wait();  // lest the memory be given out again too early
@@ -54,26 +54,20 @@ class Queued final : public Work::State {
   void wait() override {
     if (std::exchange(waited_, true)) return;
     const cu::DeviceGuard guard(device_);
-    done_.event.hold_up(cu::current_stream());
+    done_.hold_up(cu::current_stream());
     rounds_.clear();
   }
   bool is_completed() override {
     const cu::DeviceGuard guard(device_);
-    return done_.event.is_done();
+    return done_.is_done();
   }
   const std::vector<Round>& rounds() const { return rounds_; }
-  void record(cudaStream_t stream) { done_.event.record(stream); }
+  void record(cudaStream_t stream) { done_.record(stream); }
 
  private:
-  struct OnDevice {
-    explicit OnDevice(int device) : guard(device) {}
-    cu::DeviceGuard guard;
-    Event event;
-  };
-
   int device_;
   std::vector<Round> rounds_;
-  OnDevice done_;
+  Event done_;
   bool waited_ = false;
 };
 
