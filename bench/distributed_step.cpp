@@ -62,7 +62,7 @@ Gradients watch(tern::Module& model, const Step& step, int steps) {
 }
 
 /// As DistributedDataParallel sends them: [when the last of it is there, bytes] of each bucket.
-nlohmann::json buckets_of(const Gradients& gradients, std::int64_t bucket_bytes) {
+nlohmann::json buckets_of(const Gradients& gradients, std::int64_t bucket_bytes, double backward) {
   nlohmann::json buckets = nlohmann::json::array();
   double ready = 0;
   std::int64_t bytes = 0;
@@ -71,7 +71,7 @@ nlohmann::json buckets_of(const Gradients& gradients, std::int64_t bucket_bytes)
       buckets.push_back({ready, std::exchange(bytes, 0)});
     }
     bytes += gradients.bytes[i];
-    ready = std::max(ready, gradients.ready[i]);  // and none goes before the one before it
+    ready = std::min(std::max(ready, gradients.ready[i]), backward);  // and none goes before the one before it
   }
   buckets.push_back({ready, bytes});
   return buckets;
@@ -152,7 +152,8 @@ int run(int argc, char** argv) {
                       {"collectives", static_cast<double>(after.collectives - before.collectives) / steps},
                       {"waited", (after.seconds_waited - before.seconds_waited) / steps},
                       {"open", (after.seconds_open - before.seconds_open) / steps}};
-  if (dist::world_size() == 1) said["buckets"] = buckets_of(watch(*model, step, std::min(steps, 100)), bucket_bytes);
+  if (dist::world_size() == 1)
+    said["buckets"] = buckets_of(watch(*model, step, std::min(steps, 100)), bucket_bytes, median(backward));
   if (dist::rank() == 0) std::cout << said << std::endl;
   dist::finalize();
   return 0;
