@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <string>
@@ -27,19 +28,15 @@ int run(const CLI::App& app, const birds_vs_planes::Options& options) {
   return ok;
 }
 
-/// Throws where the first word is neither an option nor a command; CLI11 would only say that a command is missing.
-void check_command(const CLI::App& app, const std::string& word) {
-  std::string names;
-  for (const CLI::App* command : app.get_subcommands({})) {
-    if (word.empty() || word.starts_with('-') || word == command->get_name()) return;
-    names += (names.empty() ? "" : ", ") + command->get_name();
-  }
-  throw CLI::ExtrasError("no command '" + word + "', expected one of " + names, CLI::ExitCodes::ExtrasError);
-}
-
 int fail(const std::exception& e, int code) {
   birds_vs_planes::complain(e.what());
   return code;
+}
+
+/// What CLI11 has against the options of a command, after its name.
+int fail(const CLI::App& app, const CLI::ParseError& e) {
+  const auto commands = app.get_subcommands();
+  return fail(tern::Error((commands.empty() ? "" : commands.front()->get_name() + ": ") + e.what()), usage);
 }
 
 }  // namespace
@@ -50,11 +47,11 @@ int main(int argc, char** argv) {
   CLI::App app{"Tells birds from planes, as chapter 8 of \"Deep Learning with PyTorch\" does", "birds_vs_planes"};
   birds_vs_planes::declare_command_line(app, options);
   try {
-    check_command(app, argc > 1 ? argv[1] : "");
+    birds_vs_planes::check_words(app, {argv + std::min(argc, 1), argv + argc});
     app.parse(argc, argv);
     return run(app, options);
   } catch (const CLI::ParseError& e) {
-    return e.get_exit_code() == 0 ? app.exit(e) : fail(e, usage);
+    return e.get_exit_code() == 0 ? app.exit(e) : fail(app, e);
   } catch (const birds_vs_planes::Interrupted& e) {
     return fail(e, by_signal + e.signal);
   } catch (const birds_vs_planes::Diverged& e) {
