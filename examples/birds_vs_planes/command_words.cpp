@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cctype>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace birds_vs_planes {
 
@@ -86,8 +88,6 @@ void check_options(const CLI::App& app, const CLI::App& command, const std::vect
   }
 }
 
-}  // namespace
-
 void check_words(const CLI::App& app, const std::vector<std::string>& words) {
   std::vector<std::string> commands;
   for (const CLI::App* command : app.get_subcommands({})) commands.push_back(command->get_name());
@@ -108,6 +108,20 @@ void check_words(const CLI::App& app, const std::vector<std::string>& words) {
     if (std::find(words.begin(), words.end(), help) != words.end()) return;
   }
   check_options(app, *app.get_subcommand(first), {words.begin() + 1, words.end()});
+}
+
+}  // namespace
+
+void parse_command_line(CLI::App& app, int argc, const char* const* argv) {
+  check_words(app, {argv + std::min(argc, 1), argv + argc});
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success&) {
+    throw;
+  } catch (const CLI::ParseError& e) {
+    throw CLI::ParseError(fmt::format("{}: {}", app.get_subcommands().front()->get_name(), e.what()),
+                          CLI::ExitCodes::BaseClass);
+  }
 }
 
 }  // namespace birds_vs_planes

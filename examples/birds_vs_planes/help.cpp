@@ -27,7 +27,7 @@ std::string HelpFormatter::option(const CLI::Option& option) const {
   }
   if (option.get_items_expected_max() > 0) {
     if (!positional) name += " " + get_label(option.get_type_name());
-    if (option.get_items_expected_max() > 1) name += " ...";
+    if (option.get_items_expected_max() > 1) name += positional ? "..." : " ...";
     if (option.get_required()) meaning += " (required)";
     if (!option.get_default_str().empty()) meaning += "; " + option.get_default_str() + " unless given";
   }
@@ -49,7 +49,7 @@ std::string HelpFormatter::make_help(const CLI::App* app, std::string name, CLI:
     for (const CLI::Option* one : app->get_options()) {
       if (one->get_group() == group) lists += option(*one);
       if (one->get_group() == group && one->get_positional())
-        usage += " " + one->get_name(true) + (one->get_items_expected_max() > 1 ? " ..." : "");
+        usage += " " + one->get_name(true) + (one->get_items_expected_max() > 1 ? "..." : "");
     }
   }
   std::string footer;

@@ -8,7 +8,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
 #include <exception>
 #include <new>
 #include <string>
@@ -33,12 +32,6 @@ int fail(const std::exception& e, int code) {
   return code;
 }
 
-/// What CLI11 has against the options of a command, after its name.
-int fail(const CLI::App& app, const CLI::ParseError& e) {
-  const auto commands = app.get_subcommands();
-  return fail(tern::Error((commands.empty() ? "" : commands.front()->get_name() + ": ") + e.what()), usage);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -47,11 +40,10 @@ int main(int argc, char** argv) {
   CLI::App app{"Tells birds from planes, as chapter 8 of \"Deep Learning with PyTorch\" does", "birds_vs_planes"};
   birds_vs_planes::declare_command_line(app, options);
   try {
-    birds_vs_planes::check_words(app, {argv + std::min(argc, 1), argv + argc});
-    app.parse(argc, argv);
+    birds_vs_planes::parse_command_line(app, argc, argv);
     return run(app, options);
   } catch (const CLI::ParseError& e) {
-    return e.get_exit_code() == 0 ? app.exit(e) : fail(app, e);
+    return e.get_exit_code() == 0 ? app.exit(e) : fail(e, usage);
   } catch (const birds_vs_planes::Interrupted& e) {
     return fail(e, by_signal + e.signal);
   } catch (const birds_vs_planes::Diverged& e) {

@@ -73,13 +73,15 @@ json classes(const Judgement& judgement) {
 
 json mistakes(const Judgement& judgement, const tern::TensorDataset& images) {
   json all = json::array();
-  for (const std::int64_t i : judgement.worst(24)) {
-    const auto at = static_cast<std::size_t>(i);
-    all.push_back({{"number", i},
-                   {"image", data_url(images.inputs()[i])},
-                   {"is", class_names[judgement.labels[at]]},
-                   {"taken_for", class_names[judgement.predicted(at)]},
-                   {"confidence", judgement.confidence(at)}});
+  for (const int label : {0, 1}) {
+    for (const std::int64_t i : judgement.worst(label, 12)) {
+      const auto at = static_cast<std::size_t>(i);
+      all.push_back({{"number", i},
+                     {"image", data_url(images.inputs()[i])},
+                     {"is", class_names[label]},
+                     {"taken_for", class_names[judgement.predicted(at)]},
+                     {"confidence", judgement.confidence(at)}});
+    }
   }
   return all;
 }

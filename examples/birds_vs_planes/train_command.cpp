@@ -53,7 +53,8 @@ class Journal {
 
   void batch_done() {
     const History& history = run_.history();
-    bar_.advance(fmt::format("Epoch {}/{}", history.size() + 1, run_.recipe().epochs),
+    const std::string epochs = fmt::format("{}", run_.recipe().epochs);
+    bar_.advance(fmt::format("Epoch {:>{}}/{}", history.size() + 1, epochs.size(), epochs),
                  history.empty() ? "" : fmt::format("loss {:.4f}", history.back().loss));
   }
 

@@ -63,9 +63,9 @@ std::vector<Mistake> mistakes(const Files& f) {
   };
   return {
       // The command line.
-      {{}, 2, {"no command, expected train, evaluate, predict, info, show, compare or report; birds_vs_planes --help"}},
-      {{"fly"}, 2, {"no command 'fly', expected train, evaluate, predict, info, show, compare or report\n"}},
-      {{"trian", "--epochs", "3"}, 2, {"no command 'trian'", "compare or report; did you mean train?\n"}},
+      {{}, 2, {"no command, expected train, evaluate, predict, ", "; birds_vs_planes --help tells more\n"}},
+      {{"fly"}, 2, {"no command 'fly', expected train, evaluate, predict, info, show, compare"}},
+      {{"trian", "--epochs", "3"}, 2, {"no command 'trian', expected ", "; did you mean train?\n"}},
       {{"eval"}, 2, {"; did you mean evaluate?\n"}},
       {{"help"}, 2, {"; did you mean --help?\n"}},
       {{"--versoin"}, 2, {"no option '--versoin'; did you mean --version?\n"}},

@@ -141,13 +141,16 @@ TEST_CASE("confusion, worst mistakes and calibration are what counting gives") {
     CHECK(n[0][1] + n[0][0] == std::count(j.labels.begin(), j.labels.end(), 0));
     CHECK(n[0][0] + n[0][1] + n[1][0] + n[1][1] == static_cast<std::int64_t>(j.labels.size()));
 
-    const auto worst = j.worst(1000);
-    CHECK(static_cast<std::int64_t>(worst.size()) == n[0][1] + n[1][0]);
-    CHECK(j.worst(2).size() == std::min<std::size_t>(2, worst.size()));
-    for (std::size_t i = 0; i < worst.size(); ++i) {
-      const auto at = static_cast<std::size_t>(worst[i]);
-      CHECK((j.probability[at] > 0.5) != (j.labels[at] == 1));
-      if (i > 0) CHECK(j.confidence(at) <= j.confidence(static_cast<std::size_t>(worst[i - 1])));
+    for (const int label : {0, 1}) {
+      const auto worst = j.worst(label, 1000);
+      CHECK(static_cast<std::int64_t>(worst.size()) == (label == 0 ? n[0][1] : n[1][0]));
+      CHECK(j.worst(label, 2).size() == std::min<std::size_t>(2, worst.size()));
+      for (std::size_t i = 0; i < worst.size(); ++i) {
+        const auto at = static_cast<std::size_t>(worst[i]);
+        CHECK(j.labels[at] == label);
+        CHECK((j.probability[at] > 0.5) != (label == 1));
+        if (i > 0) CHECK(j.confidence(at) <= j.confidence(static_cast<std::size_t>(worst[i - 1])));
+      }
     }
 
     const auto bins = calibration(j);
@@ -184,7 +187,8 @@ TEST_CASE("a report's figures are those of the model, the data and the logs, and
       CHECK(epoch.at("holdout_accuracy").is_null());
     }
   }
-  const auto worst = j.worst(24);
+  auto worst = j.worst(0, 12);
+  for (const std::int64_t bird : j.worst(1, 12)) worst.push_back(bird);
   REQUIRE(r.data.at("mistakes").size() == worst.size());
   for (std::size_t i = 0; i < worst.size(); ++i) {
     CHECK(r.data.at("mistakes")[i].at("number") == worst[i]);
