@@ -5,7 +5,7 @@ _birds_vs_planes() {
   local models="net width dropout batchnorm depth res resdeep resstrong"
   local any="--help --quiet --json" data="--data --batch-size --num-workers --drop-last-eval" options
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W "train evaluate predict info show compare report --help" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "train evaluate predict info show compare report --help --version" -- "$word")
     return
   fi
   case $before in

@@ -27,16 +27,6 @@ int run(const CLI::App& app, const birds_vs_planes::Options& options) {
   return ok;
 }
 
-/// Throws where the first word is neither an option nor a command; CLI11 would only say that a command is missing.
-void check_command(const CLI::App& app, const std::string& word) {
-  std::string names;
-  for (const CLI::App* command : app.get_subcommands({})) {
-    if (word.empty() || word.starts_with('-') || word == command->get_name()) return;
-    names += (names.empty() ? "" : ", ") + command->get_name();
-  }
-  throw CLI::ExtrasError("no command '" + word + "', expected one of " + names, CLI::ExitCodes::ExtrasError);
-}
-
 /// Says what went wrong, once for all ranks that have come to it together, and returns the exit code. A rank that has
 /// come to it alone takes the others with it.
 int fail(std::exception_ptr exception) {
@@ -58,8 +48,7 @@ int main(int argc, char** argv) {
   birds_vs_planes::declare_command_line(app, options);
   std::exception_ptr wrong;
   try {
-    check_command(app, argc > 1 ? argv[1] : "");
-    app.parse(argc, argv);
+    birds_vs_planes::parse_command_line(app, argc, argv);
   } catch (const CLI::Success& e) {  // help was asked for
     return app.exit(e);
   } catch (...) {

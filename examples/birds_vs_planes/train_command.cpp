@@ -25,6 +25,14 @@ using json = nlohmann::ordered_json;
 
 std::string now() { return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(std::time(nullptr))); }
 
+/// Each epoch of a short run is said, else every tenth, hundredth ..., so that it is thirty lines at most, the first,
+/// and the last.
+bool is_said(int epoch, int epochs) {
+  int every = 1;
+  while (epochs / every > 30) every *= 10;
+  return epoch == 1 || epoch % every == 0 || epoch == epochs;
+}
+
 json as_json(const EpochRecord& e) {
   json object{{"epoch", e.epoch}, {"loss", e.loss}, {"seconds", e.seconds}, {"lr", e.lr}};
   if (e.holdout_accuracy) object["holdout_accuracy"] = *e.holdout_accuracy;
@@ -46,16 +54,25 @@ class Journal {
     if (options.tensorboard) events_.emplace(*options.tensorboard, run.history());
   }
 
-  void batch_done() { bar_.advance(fmt::format("Epoch {}/{}", run_.history().size() + 1, run_.recipe().epochs)); }
+  void batch_done() {
+    const History& history = run_.history();
+    const std::string epochs = fmt::format("{}", run_.recipe().epochs);
+    bar_.advance(fmt::format("Epoch {:>{}}/{}", history.size() + 1, epochs.size(), epochs),
+                 history.empty() ? "" : fmt::format("loss {:.4f}", history.back().loss));
+  }
 
   void epoch_done(const Epoch& epoch, std::optional<double> val_accuracy) {
     bar_.clear();
     run_.note(epoch, val_accuracy);
     save_checkpoint();  // first: a terminal that has hung up takes no line
     const EpochRecord& e = run_.history().back();
-    if (e.epoch == 1 || e.epoch % 10 == 0) console_.say("{} Epoch {}, Training loss {:.6f}", now(), e.epoch, e.loss);
-    if (e.holdout_accuracy) console_.say("{} Epoch {}, Hold-out accuracy {:.4f}", now(), e.epoch, *e.holdout_accuracy);
-    if (val_accuracy) console_.say("{} Epoch {}, Validation accuracy {:.4f}", now(), e.epoch, *val_accuracy);
+    if (val_accuracy || is_said(e.epoch, run_.recipe().epochs)) {
+      const auto measured = [](const char* name, std::optional<double> accuracy) {
+        return accuracy ? fmt::format(", {} accuracy {:.4f}", name, *accuracy) : "";
+      };
+      console_.say("{} Epoch {}, Training loss {:.6f}{}{}", now(), e.epoch, e.loss,
+                   measured("Hold-out", e.holdout_accuracy), measured("Validation", val_accuracy));
+    }
     console_.object(as_json(e));
     if (log_) log_->add(e);
     if (events_) events_->add(e);
