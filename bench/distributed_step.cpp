@@ -1,89 +1,169 @@
-// What a data-parallel training step costs a rank: time, bytes, and how much of the communication the backward pass
-// does not hide, for buckets of several sizes.
-//
-//   mpirun -n 2 tern_distributed_step MODEL [SHARDS [BATCH_SIZE [STEPS]]]
+/// Times training steps of one of the program's models on this rank and those started with it, and says as JSON what of
+/// their exchange of gradients backward does not hide. bench/distributed runs it, by itself and by mpirun.
 
 #include <birds_vs_planes/models.hpp>
 
-#include <tern/core/generator.hpp>
-#include <tern/data/synthetic.hpp>
 #include <tern/distributed/data_parallel.hpp>
-#include <tern/kernels/cpu/threads.hpp>
-#include <tern/optim/optimizer.hpp>
+#include <tern/tern.hpp>
 
-#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <numeric>
+#include <iostream>
+#include <memory>
+#include <string_view>
+#include <utility>
 #include <vector>
-
-namespace dist = tern::distributed;
 
 namespace {
 
-struct Cost {
-  double seconds, waited, open, bytes;  // a step
+namespace dist = tern::distributed;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// When, since a step's begin, the gradient by each parameter is there, in the order of a backward pass; and the bytes
+/// of each. Medians of so many steps.
+struct Gradients {
+  std::vector<double> ready;
+  std::vector<std::int64_t> bytes;
 };
 
-Cost measure(const std::string& name, int shards, std::int64_t batch_size, int steps, std::int64_t bucket_bytes) {
-  using Clock = std::chrono::steady_clock;
-  tern::manual_seed(1);
-  const auto model = birds_vs_planes::make_model(name);
-  dist::DistributedDataParallel ddp(*model, {.shards = shards, .bucket_bytes = bucket_bytes});
-  tern::SGD optimizer(model->parameters(), {.lr = 1e-3});
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(batch_size));
-  std::iota(indices.begin(), indices.end(), 0);
-  const auto [input, target] = tern::synthetic_birds_and_planes(batch_size, 1).get(indices);
-  std::vector<Cost> costs;
-  for (int i = -3; i < steps; ++i) {
-    dist::barrier();
-    const auto before = dist::statistics();
+template <class Step>
+Gradients watch(tern::Module& model, const Step& step, int steps) {
+  std::vector<tern::Tensor> parameters = model.parameters();
+  std::reverse(parameters.begin(), parameters.end());
+  std::vector<std::vector<double>> times(parameters.size());
+  std::vector<tern::RemovableHandle> hooks;
+  Clock::time_point start;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    hooks.push_back(parameters[i].register_hook(
+        [&times, &start, i](const tern::Tensor&) { times[i].push_back(seconds_since(start)); }));
+  }
+  for (int i = 0; i < steps; ++i) {
+    start = Clock::now();
+    step();
+  }
+  for (const tern::RemovableHandle& hook : hooks) hook.remove();
+  Gradients found;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    found.ready.push_back(median(times[i]));
+    found.bytes.push_back(4 * parameters[i].numel());
+  }
+  return found;
+}
+
+/// As DistributedDataParallel sends them: [when the last of it is there, bytes] of each bucket.
+nlohmann::json buckets_of(const Gradients& gradients, std::int64_t bucket_bytes, double backward) {
+  nlohmann::json buckets = nlohmann::json::array();
+  double ready = 0;
+  std::int64_t bytes = 0;
+  for (std::size_t i = 0; i < gradients.bytes.size(); ++i) {
+    if (bytes > 0 && bytes + gradients.bytes[i] > bucket_bytes) {
+      buckets.push_back({ready, std::exchange(bytes, 0)});
+    }
+    bytes += gradients.bytes[i];
+    ready = std::min(std::max(ready, gradients.ready[i]), backward);  // and none goes before the one before it
+  }
+  buckets.push_back({ready, bytes});
+  return buckets;
+}
+
+/// The seconds of all_reduce of one number and of 16 MiB, and those bytes.
+int time_network() {
+  dist::init();
+  const auto time = [](std::int64_t numel, int times) {
+    const tern::Tensor x = tern::zeros({numel});
+    std::vector<double> seconds;
+    for (int i = 0; i < times; ++i) {
+      const auto start = Clock::now();
+      dist::all_reduce(x);
+      seconds.push_back(seconds_since(start));
+    }
+    return median(seconds);
+  };
+  constexpr std::int64_t many = 1 << 22;
+  const nlohmann::json said{time(1, 2000), time(many, 20), 4 * many};
+  if (dist::rank() == 0) std::cout << said << std::endl;
+  dist::finalize();
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--network") return time_network();
+  if (argc != 6) {
+    std::cerr << "usage: tern_distributed_step MODEL IMAGES_A_RANK BUCKET_BYTES THREADS SECONDS\n"
+                 "       tern_distributed_step --network\n";
+    return 2;
+  }
+  const std::int64_t images = std::atoll(argv[2]), bucket_bytes = std::atoll(argv[3]);
+  const double duration = std::atof(argv[5]);
+  dist::init();
+  tern::set_num_threads(std::atoi(argv[4]));
+  tern::manual_seed(0);
+  const auto model = birds_vs_planes::make_model(argv[1]);
+  dist::DistributedDataParallel ddp(*model, {.bucket_bytes = bucket_bytes});
+  tern::SGD optimizer(model->parameters(), {.lr = 1e-4, .momentum = 0.9});
+  const tern::Tensor input = tern::rand({images, 3, 32, 32});
+  const tern::Tensor target = tern::zeros({images}, {.dtype = tern::DType::int64});
+  double of_backward = 0;
+  const auto step = [&] {
     const auto start = Clock::now();
     optimizer.zero_grad();
-    ddp.backward([&, &x = input, &y = target](int shard) {
-      return cross_entropy(ddp(dist::share(x, shard, ddp.shards())), dist::share(y, shard, ddp.shards()));
-    });
+    ddp.backward([&](int) { return cross_entropy((*model)(input), target); });
+    of_backward = seconds_since(start);
     optimizer.step();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    const auto after = dist::statistics();
-    if (i < 0) continue;
-    costs.push_back({seconds, after.seconds_waited - before.seconds_waited, after.seconds_open - before.seconds_open,
-                     static_cast<double>(after.bytes_sent - before.bytes_sent)});
-  }
-  const auto median = [&costs](double Cost::*member) {
-    std::vector<double> values;
-    for (const Cost& cost : costs) values.push_back(cost.*member);
-    std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
-    return values[values.size() / 2];
   };
-  return {median(&Cost::seconds), median(&Cost::waited), median(&Cost::open), median(&Cost::bytes)};
+
+  for (int i = 0; i < 5; ++i) step();  // warms up
+  const int steps = [&] {              // so many as rank 0 has time for
+    dist::barrier();
+    const auto start = Clock::now();
+    for (int i = 0; i < 5; ++i) step();
+    const tern::Tensor n = tern::tensor({static_cast<std::int64_t>(5 * duration / seconds_since(start))});
+    dist::broadcast(n);
+    return std::max(5, static_cast<int>(n.item<std::int64_t>()));
+  }();
+  std::vector<double> whole, backward;
+  const dist::Statistics before = dist::statistics();
+  for (int i = 0; i < steps; ++i) {
+    const auto start = Clock::now();
+    step();
+    whole.push_back(seconds_since(start));
+    backward.push_back(of_backward);
+  }
+  const dist::Statistics after = dist::statistics();
+  nlohmann::json said{{"model", argv[1]},
+                      {"ranks", dist::world_size()},
+                      {"images", images},
+                      {"bucket_bytes", bucket_bytes},
+                      {"threads", tern::num_threads()},
+                      {"seconds", median(whole)},
+                      {"backward", median(backward)},
+                      {"bytes_sent", (after.bytes_sent - before.bytes_sent) / steps},
+                      {"collectives", static_cast<double>(after.collectives - before.collectives) / steps},
+                      {"waited", (after.seconds_waited - before.seconds_waited) / steps},
+                      {"open", (after.seconds_open - before.seconds_open) / steps}};
+  if (dist::world_size() == 1)
+    said["buckets"] = buckets_of(watch(*model, step, std::min(steps, 100)), bucket_bytes, median(backward));
+  if (dist::rank() == 0) std::cout << said << std::endl;
+  dist::finalize();
+  return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    dist::init();
-    const auto number = [&](int i, int otherwise) { return i < argc ? std::atoi(argv[i]) : otherwise; };
-    const std::string name = argc > 1 ? argv[1] : "net";
-    const int shards = number(2, dist::world_size()), batch_size = number(3, 64), steps = number(4, 50);
-    tern::set_num_threads(std::max(1, tern::num_threads() / dist::local_world_size()));
-    if (dist::rank() == 0) {
-      fmt::print("{}: {} ranks of {} threads, {} shards, batches of {}; medians of {} steps\n", name,
-                 dist::world_size(), tern::num_threads(), shards, batch_size, steps);
-      fmt::print("{:>10} {:>10} {:>12} {:>14} {:>10}\n", "bucket KiB", "ms a step", "ms under way", "ms not hidden",
-                 "KiB sent");
-    }
-    for (const std::int64_t bucket_kib : {16, 64, 256, 1024, 4096, 16384}) {
-      const Cost cost = measure(name, shards, batch_size, steps, bucket_kib << 10);
-      if (dist::rank() == 0) {
-        fmt::print("{:>10} {:>10.3f} {:>12.3f} {:>14.3f} {:>10.1f}\n", bucket_kib, cost.seconds * 1e3, cost.open * 1e3,
-                   cost.waited * 1e3, cost.bytes / 1024);
-      }
-    }
-    dist::finalize();
+    return run(argc, argv);
   } catch (const std::exception& e) {
     dist::abort(e.what());
   }

@@ -5,7 +5,7 @@ _birds_vs_planes() {
   local models="net width dropout batchnorm depth res resdeep resstrong"
   local any="--help --quiet --json" data="--data --batch-size --num-workers --drop-last-eval" options
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W "train evaluate predict info show compare export report --help" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "train evaluate predict info show compare export report --help --version" -- "$word")
     return
   fi
   case $before in
@@ -22,7 +22,7 @@ _birds_vs_planes() {
       case $command in
         train)
           options="--model --load --device --threads $data --recipe --seed --epochs --lr --momentum --weight-decay --l2
-            --classes --cutout --holdout --eval-every --save --checkpoint --resume --log --tensorboard" ;;
+            --classes --cutout --holdout --eval-every --shards --timeout --save --checkpoint --resume --log --tensorboard" ;;
         evaluate) options="--model --load --device --threads $data" ;;
         predict) options="--model --load --device --threads" ;;
         info) options="--model --load" ;;

@@ -1,4 +1,5 @@
 #include <birds_vs_planes/console.hpp>
+#include <birds_vs_planes/terminal.hpp>
 
 #include <tern/core/check.hpp>
 
@@ -56,6 +57,11 @@ void Console::object(const nlohmann::ordered_json& what) const {
   if (json_) line(printable(what.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)));
 }
 
+void Console::text(const std::string& text) {
+  const auto columns = terminal_columns(stdout);
+  line(columns ? wrapped(printable(text), *columns, 2) : printable(text));
+}
+
 void Console::line(const std::string& text) {
   const bool written = std::fputs((text + '\n').c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
   tern::check(written, "standard output cannot be written: {}", std::strerror(errno));
@@ -64,10 +70,11 @@ void Console::line(const std::string& text) {
 void complain(const std::string& message) {
   std::string one_line = message;
   std::replace(one_line.begin(), one_line.end(), '\n', ' ');
-  const bool red = may_colour(stderr);
-  const std::string text =
-      fmt::format("{}birds_vs_planes:{} {}\n", red ? "\x1b[31m" : "", red ? "\x1b[0m" : "", printable(one_line));
-  std::fputs(text.c_str(), stderr);
+  const std::string name = "birds_vs_planes:";
+  std::string text = name + " " + printable(one_line);
+  if (const auto columns = terminal_columns(stderr)) text = wrapped(text, *columns, 2);
+  if (may_colour(stderr)) text = "\x1b[31m" + name + "\x1b[0m" + text.substr(name.size());
+  std::fputs((text + '\n').c_str(), stderr);
 }
 
 }  // namespace birds_vs_planes

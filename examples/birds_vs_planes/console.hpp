@@ -24,7 +24,8 @@ std::string printable(std::string_view text);
 /// opens would be it, and get what is printed. Returns whether all three are open now.
 bool open_standard_files();
 
-/// Standard output, where each line is flushed, so that a log can be followed.
+/// Standard output, where each line is flushed, so that a log can be followed. On a terminal lines are broken between
+/// words.
 class Console {
  public:
   explicit Console(const Options& options) : quiet_(options.quiet), json_(options.json), silent_(options.silent) {}
@@ -35,12 +36,12 @@ class Console {
   /// What goes on, made printable: not for --quiet.
   template <class... Args>
   void say(fmt::format_string<Args...> format, Args&&... args) const {
-    if (!quiet()) line(printable(fmt::format(format, std::forward<Args>(args)...)));
+    if (!quiet()) text(fmt::format(format, std::forward<Args>(args)...));
   }
   /// What was asked for, made printable.
   template <class... Args>
   void result(fmt::format_string<Args...> format, Args&&... args) const {
-    if (!json_ && !silent_) line(printable(fmt::format(format, std::forward<Args>(args)...)));
+    if (!json_ && !silent_) text(fmt::format(format, std::forward<Args>(args)...));
   }
   /// Such a result that is several lines or in colour, and all the program's own: it is printed as it is.
   void drawing(const std::string& text) const {
@@ -50,6 +51,7 @@ class Console {
   void object(const nlohmann::ordered_json& what) const;
 
  private:
+  static void text(const std::string& text);
   static void line(const std::string& text);
 
   bool quiet_, json_, silent_;

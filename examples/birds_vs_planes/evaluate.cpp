@@ -2,6 +2,7 @@
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/distributed/distributed.hpp>
 
 #include <numeric>
 #include <vector>
@@ -39,12 +40,17 @@ tern::DataLoader measuring_loader(const tern::Dataset& images, const Options& op
 
 Accuracy accuracy(tern::Module& model, tern::DataLoader& loader, tern::Device device, bool flips) {
   Accuracy result{0, 0};
+  std::int64_t batch = 0;
   for (const auto& [imgs, labels] : loader) {
+    if (batch++ % tern::distributed::world_size() != tern::distributed::rank()) continue;
     const Tensor predicted = probabilities(model, imgs.to(device), flips).argmax(1);
     result.total += labels.numel();
     result.correct += predicted.eq(labels.to(device)).sum().item<std::int64_t>();
   }
-  return result;
+  if (tern::distributed::world_size() == 1) return result;
+  const Tensor counts = tern::tensor({result.correct, result.total});
+  tern::distributed::all_reduce(counts);
+  return {counts.select(0, 0).item<std::int64_t>(), counts.select(0, 1).item<std::int64_t>()};
 }
 
 }  // namespace birds_vs_planes

@@ -22,7 +22,8 @@ tern::Tensor probabilities(tern::Module& model, const tern::Tensor& images, bool
 /// incomplete batch at the end.
 tern::DataLoader measuring_loader(const tern::Dataset& images, const Options& options, bool drop_last = false);
 
-/// How many of the loader's images the model takes for what they are.
+/// How many of the loader's images the model takes for what they are. Several ranks measure together: each takes its
+/// share of the batches, and knows the result of all.
 Accuracy accuracy(tern::Module& model, tern::DataLoader& loader, tern::Device device, bool flips = false);
 
 }  // namespace birds_vs_planes

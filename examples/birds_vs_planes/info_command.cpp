@@ -1,6 +1,7 @@
 #include <birds_vs_planes/commands.hpp>
 #include <birds_vs_planes/console.hpp>
 #include <birds_vs_planes/saved_model.hpp>
+#include <birds_vs_planes/terminal.hpp>
 
 #include <tern/layers/summary.hpp>
 
@@ -23,7 +24,12 @@ void info(const Options& options) {
   for (const auto& [key, value] : model.metadata) {
     if (key != "model") console.result("{}: {}", key, value);
   }
-  const std::string table = layer_table(rows, x.shape(), parameters);
+  std::string table = layer_table(rows, x.shape(), parameters);
+  if (columns_of(table.substr(0, table.find('\n'))) > terminal_columns(stdout).value_or(1 << 20)) {
+    std::vector<tern::LayerRow> brief = rows;
+    for (tern::LayerRow& row : brief) row.kind = row.kind.substr(0, row.kind.find('('));
+    table = layer_table(brief, x.shape(), parameters);
+  }
   console.drawing(table.substr(0, table.size() - 1));
 
   json layers = json::array();

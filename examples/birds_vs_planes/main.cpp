@@ -1,45 +1,42 @@
 #include <birds_vs_planes/command_line.hpp>
 #include <birds_vs_planes/commands.hpp>
 #include <birds_vs_planes/console.hpp>
-#include <birds_vs_planes/interrupt.hpp>
-#include <birds_vs_planes/train.hpp>
+#include <birds_vs_planes/failure.hpp>
+#include <birds_vs_planes/ranks.hpp>
 
-#include <tern/kernels/error.hpp>
+#include <tern/distributed/distributed.hpp>
 
 #include <CLI/CLI.hpp>
 
 #include <exception>
-#include <new>
 #include <string>
 
 namespace {
 
-enum ExitCode { ok = 0, failed = 1, usage = 2, diverged = 3, by_signal = 128 };
+using birds_vs_planes::ok, birds_vs_planes::failed;
 
 int run(const CLI::App& app, const birds_vs_planes::Options& options) {
   if (app.got_subcommand("train")) birds_vs_planes::train(options);
   if (app.got_subcommand("evaluate")) birds_vs_planes::evaluate(options);
+  if (app.got_subcommand("compare")) birds_vs_planes::compare(options);
+  if (tern::distributed::rank() > 0) return ok;  // the others are one process's work
   if (app.got_subcommand("predict")) return birds_vs_planes::predict(options) == 0 ? ok : failed;
   if (app.got_subcommand("info")) birds_vs_planes::info(options);
   if (app.got_subcommand("show")) birds_vs_planes::show(options);
-  if (app.got_subcommand("compare")) birds_vs_planes::compare(options);
   if (app.got_subcommand("export")) birds_vs_planes::export_model(options);
   if (app.got_subcommand("report")) birds_vs_planes::report(options);
   return ok;
 }
 
-/// Throws where the first word is neither an option nor a command; CLI11 would only say that a command is missing.
-void check_command(const CLI::App& app, const std::string& word) {
-  std::string names;
-  for (const CLI::App* command : app.get_subcommands({})) {
-    if (word.empty() || word.starts_with('-') || word == command->get_name()) return;
-    names += (names.empty() ? "" : ", ") + command->get_name();
+/// Says what went wrong, once for all ranks that have come to it together, and returns the exit code. A rank that has
+/// come to it alone takes the others with it.
+int fail(std::exception_ptr exception) {
+  const auto [message, code, of_all_ranks] = birds_vs_planes::failure_of(exception);
+  if (tern::distributed::world_size() > 1 && !of_all_ranks) {
+    tern::distributed::abort(birds_vs_planes::printable(message));
   }
-  throw CLI::ExtrasError("no command '" + word + "', expected one of " + names, CLI::ExitCodes::ExtrasError);
-}
-
-int fail(const std::exception& e, int code) {
-  birds_vs_planes::complain(e.what());
+  if (tern::distributed::rank() == 0) birds_vs_planes::complain(message);
+  tern::distributed::finalize();
   return code;
 }
 
@@ -50,19 +47,23 @@ int main(int argc, char** argv) {
   birds_vs_planes::Options options;
   CLI::App app{"Tells birds from planes, as chapter 8 of \"Deep Learning with PyTorch\" does", "birds_vs_planes"};
   birds_vs_planes::declare_command_line(app, options);
+  std::exception_ptr wrong;
   try {
-    check_command(app, argc > 1 ? argv[1] : "");
-    app.parse(argc, argv);
-    return run(app, options);
-  } catch (const CLI::ParseError& e) {
-    return e.get_exit_code() == 0 ? app.exit(e) : fail(e, usage);
-  } catch (const birds_vs_planes::Interrupted& e) {
-    return fail(e, by_signal + e.signal);
-  } catch (const birds_vs_planes::Diverged& e) {
-    return fail(e, diverged);
-  } catch (const std::bad_alloc&) {
-    return fail(tern::Error("no memory left"), failed);
-  } catch (const std::exception& e) {
-    return fail(e, failed);
+    birds_vs_planes::parse_command_line(app, argc, argv);
+  } catch (const CLI::Success& e) {  // help was asked for
+    return app.exit(e);
+  } catch (...) {
+    wrong = std::current_exception();
+  }
+  try {
+    birds_vs_planes::join_ranks(options);
+    birds_vs_planes::together([&] {
+      if (wrong) std::rethrow_exception(wrong);
+    });
+    const int code = run(app, options);
+    tern::distributed::finalize();
+    return code;
+  } catch (...) {
+    return fail(std::current_exception());
   }
 }

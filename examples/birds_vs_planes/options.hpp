@@ -31,6 +31,8 @@ struct Options {
   std::optional<std::int64_t> cutout;  ///< the side of a square to grey in each training image
   std::int64_t holdout = 0;            ///< training images to measure on instead
   std::optional<int> eval_every;
+  std::optional<int> shards;  ///< of a batch, each computed by itself: as many as there are ranks unless given
+  double timeout = 600;       ///< seconds that a rank waits for another one
   std::optional<std::string> save, checkpoint, log, tensorboard;
   bool resume = false;
   /// Where the state of the run goes: beside the weights unless given.

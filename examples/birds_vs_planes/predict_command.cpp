@@ -3,6 +3,7 @@
 #include <birds_vs_planes/evaluate.hpp>
 #include <birds_vs_planes/models.hpp>
 #include <birds_vs_planes/setup.hpp>
+#include <birds_vs_planes/terminal.hpp>
 
 #include <tern/core/check.hpp>
 #include <tern/core/ops.hpp>
@@ -14,6 +15,7 @@
 #include <cctype>
 #include <exception>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 namespace birds_vs_planes {
@@ -107,8 +109,12 @@ int predict(const Options& options) {
   const Setup setup(options, "net");
   const std::vector<Answer> all = answers(options, setup);
 
+  // On a terminal a name that is too long loses its beginning, so that each answer is one line.
+  constexpr std::size_t beside = std::string_view("  airplane  probability").size();
+  const std::size_t room = std::max(terminal_columns(stdout).value_or(1 << 20), beside + 8) - beside;
+  const auto name = [&](const Answer& a) { return shortened(printable(a.file), room); };
   std::size_t width = 4;
-  for (const Answer& a : all) width = std::max(width, a.error.empty() ? printable(a.file).size() : 0);
+  for (const Answer& a : all) width = std::max(width, a.error.empty() ? columns_of(name(a)) : 0);
   console.say("{:<{}}  class     probability", "file", width);
   int failed = 0;
   for (const Answer& a : all) {
@@ -118,7 +124,8 @@ int predict(const Options& options) {
       complain(a.error);
       continue;
     }
-    console.result("{:<{}}  {:<8}  {:.4f}", printable(a.file), width, class_names[a.best()], a.probabilities[a.best()]);
+    const std::string space(width - columns_of(name(a)), ' ');
+    console.result("{}{}  {:<8}  {:.4f}", name(a), space, class_names[a.best()], a.probabilities[a.best()]);
   }
   return failed;
 }

@@ -73,13 +73,15 @@ json classes(const Judgement& judgement) {
 
 json mistakes(const Judgement& judgement, const tern::TensorDataset& images) {
   json all = json::array();
-  for (const std::int64_t i : judgement.worst(24)) {
-    const auto at = static_cast<std::size_t>(i);
-    all.push_back({{"number", i},
-                   {"image", data_url(images.inputs()[i])},
-                   {"is", class_names[judgement.labels[at]]},
-                   {"taken_for", class_names[judgement.predicted(at)]},
-                   {"confidence", judgement.confidence(at)}});
+  for (const int label : {0, 1}) {
+    for (const std::int64_t i : judgement.worst(label, 12)) {
+      const auto at = static_cast<std::size_t>(i);
+      all.push_back({{"number", i},
+                     {"image", data_url(images.inputs()[i])},
+                     {"is", class_names[label]},
+                     {"taken_for", class_names[judgement.predicted(at)]},
+                     {"confidence", judgement.confidence(at)}});
+    }
   }
   return all;
 }
@@ -150,7 +152,9 @@ void report(const Options& options) {
            {"command", command == setup.model.metadata.end() ? "" : command->second},
            {"data", data.name},
            {"parameters", setup.model.module->num_parameters()},
+           {"flips", setup.model.flips()},
            {"images", judgement.labels.size()},
+           {"right", n[0][0] + n[1][1]},
            {"accuracy", share(n[0][0] + n[1][1], static_cast<std::int64_t>(judgement.labels.size()))},
            {"confusion", n},
            {"classes", classes(judgement)},

@@ -18,10 +18,10 @@ std::array<std::array<std::int64_t, 2>, 2> Judgement::confusion() const {
   return counts;
 }
 
-std::vector<std::int64_t> Judgement::worst(std::size_t at_most) const {
+std::vector<std::int64_t> Judgement::worst(int label, std::size_t at_most) const {
   std::vector<std::int64_t> wrong;
   for (std::size_t i = 0; i < labels.size(); ++i) {
-    if (predicted(i) != labels[i]) wrong.push_back(static_cast<std::int64_t>(i));
+    if (labels[i] == label && predicted(i) != label) wrong.push_back(static_cast<std::int64_t>(i));
   }
   std::stable_sort(wrong.begin(), wrong.end(), [&](std::int64_t a, std::int64_t b) {
     return confidence(static_cast<std::size_t>(a)) > confidence(static_cast<std::size_t>(b));

@@ -22,8 +22,8 @@ struct Judgement {
 
   /// [label][predicted].
   std::array<std::array<std::int64_t, 2>, 2> confusion() const;
-  /// The mistaken images, the most confident first; at most so many.
-  std::vector<std::int64_t> worst(std::size_t at_most) const;
+  /// Those of the mistaken images that are of a class, the most confident first; at most so many.
+  std::vector<std::int64_t> worst(int label, std::size_t at_most) const;
 };
 
 /// Of all the loader's images. Throws tern::Error where a probability is no number.

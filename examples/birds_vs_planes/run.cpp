@@ -94,6 +94,16 @@ NamedModel another(const Setup& setup) {
   return other;
 }
 
+std::unique_ptr<tern::distributed::DistributedDataParallel> make_parallel(tern::Module& model, const Options& options,
+                                                                          const Recipe& recipe) {
+  const int shards = options.shards.value_or(tern::distributed::world_size());
+  tern::check(recipe.batch_size % shards == 0, "batch-size {}: cut into {} shards, expected a multiple of {}",
+              recipe.batch_size, shards, shards);
+  if (shards == 1 && tern::distributed::world_size() == 1) return nullptr;
+  return std::make_unique<tern::distributed::DistributedDataParallel>(
+      model, tern::distributed::DistributedDataParallelOptions{.shards = shards});
+}
+
 std::unique_ptr<tern::LRScheduler> make_schedule(tern::Optimizer& optimizer, const Recipe& recipe,
                                                  std::int64_t steps_per_epoch) {
   if (recipe.warmup == 0) return nullptr;
@@ -173,6 +183,7 @@ Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& 
       train_images_(data.train, part_of(data.train.size(), options.holdout, false)),
       holdout_(data.train, part_of(data.train.size(), options.holdout, true)),
       batches_(make_batches(recipe, data, options.holdout, options.seed, setup_.device)),
+      parallel_(make_parallel(*setup_.model.module, options, recipe)),
       optimizer_(parameter_groups(*setup_.model.module, recipe)),
       schedule_(make_schedule(optimizer_, recipe, batches_.size())),
       average_(make_average(*setup_.model.module, recipe)),
@@ -184,7 +195,8 @@ Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& 
                 .device = setup_.device,
                 .l2_lambda = recipe.l2,
                 .schedule = schedule_.get(),
-                .average = average_.get()} {}
+                .average = average_.get(),
+                .parallel = parallel_.get()} {}
 
 std::int64_t Run::steps_done() const { return batches_.state().epoch * batches_.size() + batches_.state().position; }
 
@@ -222,6 +234,7 @@ std::map<std::string, std::string> Run::settings() const {
   all["data"] = data_name_;
   all["holdout"] = std::to_string(holdout_.size());
   if (schedule_) all["epochs"] = std::to_string(recipe_.epochs);  // a constant rate may go on for longer
+  if (shards() > 1) all["shards"] = std::to_string(shards());
   if (options_.load) all["load"] = as_utf8(*options_.load);
   all["device"] = tern::Device(setup_.device.kind).str();  // those of a kind give the same bits
   return all;

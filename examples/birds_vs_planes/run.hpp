@@ -23,7 +23,8 @@ class Run {
   /// finished, or no checkpoint at all.
   static void check_replaceable(const std::string& checkpoint);
 
-  /// Takes part of the training images for the hold-out. The data must outlive it.
+  /// Takes part of the training images for the hold-out. The data must outlive it. Several ranks make one together.
+  /// Throws tern::Error unless the shards divide the batch, and the ranks the shards.
   Run(Setup setup, const Options& options, const Recipe& recipe, const Data& data);
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
@@ -54,6 +55,8 @@ class Run {
   const tern::Subset* holdout_images() const { return holdout_.size() > 0 ? &holdout_ : nullptr; }
   std::int64_t steps_per_epoch() const { return batches_.size(); }
   std::int64_t steps_done() const;
+  /// Of each batch.
+  int shards() const { return parallel_ ? parallel_->shards() : 1; }
   /// Of the best epoch on the hold-out so far; 0 before one is measured.
   int best_epoch() const { return best_epoch_; }
 
@@ -71,6 +74,7 @@ class Run {
   Setup setup_;
   tern::Subset train_images_, holdout_;
   tern::ImageBatches batches_;  ///< of what is trained on: those images, and others
+  std::unique_ptr<tern::distributed::DistributedDataParallel> parallel_;  ///< null for one shard
   tern::SGD optimizer_;
   std::unique_ptr<tern::LRScheduler> schedule_;   ///< null for a constant rate
   std::unique_ptr<tern::AveragedModel> average_;  ///< null for none

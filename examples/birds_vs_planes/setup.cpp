@@ -1,26 +1,35 @@
 #include <birds_vs_planes/setup.hpp>
 
 #include <tern/core/check.hpp>
+#include <tern/core/cuda.hpp>
 #include <tern/core/generator.hpp>
+#include <tern/distributed/distributed.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+
+#include <algorithm>
 
 namespace birds_vs_planes {
 
 namespace {
+
+/// Ranks of one machine take one GPU each, while there are any.
+tern::Device own_gpu() {
+  return {tern::Device::cuda, tern::distributed::local_rank() % std::max(1, tern::cuda::device_count())};
+}
 
 /// The device of that name. Throws where this build or this machine does not have it.
 tern::Device choose_device(const std::string& name) {
   if (name == "auto") {
 #ifdef AUTO_DEVICE_CUDA
     try {
-      tern::backend(tern::Device::cuda);
-      return tern::Device::cuda;
+      tern::backend(own_gpu());
+      return own_gpu();
     } catch (const tern::Error&) {
     }
 #endif
     return tern::Device::cpu;
   }
-  const tern::Device device = tern::Device::parse(name);
+  const tern::Device device = name == "cuda" ? own_gpu() : tern::Device::parse(name);
   tern::backend(device);
   return device;
 }

@@ -7,6 +7,8 @@
 #include <tern/optim/graphed_step.hpp>
 
 #include <chrono>
+#include <cmath>
+#include <string>
 #include <utility>
 
 namespace birds_vs_planes {
@@ -21,17 +23,41 @@ Tensor loss_of(Training& t, const tern::Batch& batch) {
   return t.l2_lambda != 0 ? loss + t.l2_lambda * tern::sum_of_squares(t.model.parameters()) : loss;
 }
 
+/// The loss of step `number`. Cut into shards, of all of them, and without a graph: the gradients are then there.
+Tensor loss_of_step(Training& t, const Tensor& number) {
+  if (!t.parallel) return loss_of(t, t.batches.gather(number));
+  t.optimizer.zero_grad();
+  return t.parallel->backward(
+      [&](int shard) { return loss_of(t, t.batches.gather(number, shard, t.parallel->shards())); });
+}
+
 /// What to throw where the loss of step `number` of the epoch in hand is not finite: no step since has changed a
 /// parameter, so it is done once more, with the random numbers it had.
 Diverged diverged(Training& t, std::int64_t number, tern::kernels::PhiloxState random) {
-  const tern::NoGradGuard no_grad;
+  const Tensor step = tern::tensor({number}).to(t.device);
+  std::string where;  // of the first shard whose loss is not finite
+  const auto look = [&](int shard, int shards) {
+    const tern::Batch batch = t.batches.gather(step, shard, shards);
+    const tern::kernels::PhiloxState after_gathering = tern::default_generator().state();
+    const Tensor loss = loss_of(t, batch);
+    if (where.empty() && !std::isfinite(loss.item())) {
+      tern::default_generator().set_state(after_gathering);
+      const auto epoch = static_cast<int>(t.batches.state().epoch) + 1;
+      where = describe_divergence(t.model, batch.input, epoch, number + 1, loss.item());
+    }
+    return loss;
+  };
   tern::default_generator().set_state(random);
-  const tern::Batch batch = t.batches.gather(tern::tensor({number}).to(t.device));
-  const tern::kernels::PhiloxState after_gathering = tern::default_generator().state();
-  const double loss = loss_of(t, batch).item();
-  tern::default_generator().set_state(after_gathering);
-  const auto epoch = static_cast<int>(t.batches.state().epoch) + 1;
-  return Diverged(describe_divergence(t.model, batch.input, epoch, number + 1, loss));
+  if (!t.parallel) {
+    const tern::NoGradGuard no_grad;
+    look(0, 1);
+    return Diverged(where);
+  }
+  t.parallel->backward([&](int shard) { return look(shard, t.parallel->shards()); });
+  for (const std::string& text : tern::distributed::all_gather_object(where)) {
+    if (!text.empty()) return Diverged(text);
+  }
+  return Diverged("train: the mean of the shards' losses is too large for a float: try a lower learning rate");
 }
 
 }  // namespace
@@ -39,9 +65,8 @@ Diverged diverged(Training& t, std::int64_t number, tern::kernels::PhiloxState r
 bool training_loop(int n_epochs, Training& t, const TrainingEvents& events) {
   using Clock = std::chrono::steady_clock;
   t.model.train();
-  tern::GraphedStep step(
-      t.optimizer, [&t](const Tensor& number) { return loss_of(t, t.batches.gather(number)); },
-      {.schedule = t.schedule, .average = t.average});
+  tern::GraphedStep step(t.optimizer, [&t](const Tensor& number) { return loss_of_step(t, number); },
+                         {.schedule = t.schedule, .average = t.average});
   const std::int64_t size = t.batches.size();
   for (auto at = t.batches.state(); at.epoch < n_epochs; at = t.batches.state()) {
     auto start = Clock::now();

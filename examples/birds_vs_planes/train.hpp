@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tern/data/image_batches.hpp>
+#include <tern/distributed/data_parallel.hpp>
 #include <tern/layers/layers.hpp>
 #include <tern/layers/losses.hpp>
 #include <tern/optim/averaged_model.hpp>
@@ -21,6 +22,8 @@ struct Training {
   double l2_lambda = 0;                     ///< adds this times the sum of the squares of all parameters to the loss
   tern::LRScheduler* schedule = nullptr;    ///< set to the number of each step, from 0, before it
   tern::AveragedModel* average = nullptr;   ///< updated after each batch
+  /// Of the model, where a batch is cut into shards; they divide it.
+  tern::distributed::DistributedDataParallel* parallel = nullptr;
 
   double seconds = 0;   ///< spent on the epoch in hand
   double loss_sum = 0;  ///< over its batches
@@ -47,8 +50,9 @@ struct Diverged : tern::Error {
 
 /// The article's training loop, from where the batches stand to the end of epoch `n_epochs`. Returns whether it got
 /// there; stopped on the way or as the last epoch was done, it can be called again and goes on with the next batch.
-/// Throws Diverged, which names the step and the layer whose output first was not finite: such a loss changes no weight,
-/// and none does after it. On devices whose host would have to wait for each loss it is thrown at the end of the epoch.
+/// Throws Diverged, which names the step and the layer whose output first was not finite: such a loss changes no
+/// weight, and none does after it. On devices whose host would have to wait for each loss it is thrown at the end of
+/// the epoch. Several ranks go through it together: `stop` tells all of them the same, and Diverged is thrown on all.
 bool training_loop(int n_epochs, Training& training, const TrainingEvents& events);
 
 }  // namespace birds_vs_planes

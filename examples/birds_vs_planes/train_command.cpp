@@ -3,9 +3,12 @@
 #include <birds_vs_planes/event_file.hpp>
 #include <birds_vs_planes/interrupt.hpp>
 #include <birds_vs_planes/progress_bar.hpp>
+#include <birds_vs_planes/ranks.hpp>
 #include <birds_vs_planes/run.hpp>
 
 #include <tern/core/check.hpp>
+#include <tern/data/md5.hpp>
+#include <tern/distributed/distributed.hpp>
 
 #include <fmt/chrono.h>
 #include <nlohmann/json.hpp>
@@ -21,6 +24,14 @@ namespace {
 using json = nlohmann::ordered_json;
 
 std::string now() { return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(std::time(nullptr))); }
+
+/// Each epoch of a short run is said, else every tenth, hundredth ..., so that it is thirty lines at most, the first,
+/// and the last.
+bool is_said(int epoch, int epochs) {
+  int every = 1;
+  while (epochs / every > 30) every *= 10;
+  return epoch == 1 || epoch % every == 0 || epoch == epochs;
+}
 
 json as_json(const EpochRecord& e) {
   json object{{"epoch", e.epoch}, {"loss", e.loss}, {"seconds", e.seconds}, {"lr", e.lr}};
@@ -38,33 +49,49 @@ class Journal {
       : run_(run),
         console_(options),
         checkpoint_(options.checkpoint_place()),
-        bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), !(options.quiet || options.json)) {
+        bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), wants_bar(options)) {
     if (options.log) log_.emplace(*options.log, run.history());
     if (options.tensorboard) events_.emplace(*options.tensorboard, run.history());
   }
 
-  void batch_done() { bar_.advance(fmt::format("Epoch {}/{}", run_.history().size() + 1, run_.recipe().epochs)); }
+  void batch_done() {
+    const History& history = run_.history();
+    const std::string epochs = fmt::format("{}", run_.recipe().epochs);
+    bar_.advance(fmt::format("Epoch {:>{}}/{}", history.size() + 1, epochs.size(), epochs),
+                 history.empty() ? "" : fmt::format("loss {:.4f}", history.back().loss));
+  }
 
   void epoch_done(const Epoch& epoch, std::optional<double> val_accuracy) {
     bar_.clear();
     run_.note(epoch, val_accuracy);
     save_checkpoint();  // first: a terminal that has hung up takes no line
     const EpochRecord& e = run_.history().back();
-    if (e.epoch == 1 || e.epoch % 10 == 0) console_.say("{} Epoch {}, Training loss {:.6f}", now(), e.epoch, e.loss);
-    if (e.holdout_accuracy) console_.say("{} Epoch {}, Hold-out accuracy {:.4f}", now(), e.epoch, *e.holdout_accuracy);
-    if (val_accuracy) console_.say("{} Epoch {}, Validation accuracy {:.4f}", now(), e.epoch, *val_accuracy);
+    if (val_accuracy || is_said(e.epoch, run_.recipe().epochs)) {
+      const auto measured = [](const char* name, std::optional<double> accuracy) {
+        return accuracy ? fmt::format(", {} accuracy {:.4f}", name, *accuracy) : "";
+      };
+      console_.say("{} Epoch {}, Training loss {:.6f}{}{}", now(), e.epoch, e.loss,
+                   measured("Hold-out", e.holdout_accuracy), measured("Validation", val_accuracy));
+    }
     console_.object(as_json(e));
     if (log_) log_->add(e);
     if (events_) events_->add(e);
   }
 
   void save_checkpoint() {
-    if (checkpoint_) tern::save_safetensors(*checkpoint_, run_.checkpoint());
+    if (!checkpoint_) return;
+    const tern::TensorFile state = run_.checkpoint();  // on every rank, since all are to throw where it does
+    if (tern::distributed::rank() == 0) tern::save_safetensors(*checkpoint_, state);
   }
 
   void clear_bar() { bar_.clear(); }
 
  private:
+  /// mpirun gives its ranks a terminal that it makes up, whatever its own output is.
+  static bool wants_bar(const Options& options) {
+    return !options.quiet && !options.json && tern::distributed::world_size() == 1;
+  }
+
   Run& run_;
   Console console_;
   std::optional<std::string> checkpoint_;
@@ -73,14 +100,20 @@ class Journal {
   std::optional<EventFile> events_;
 };
 
-/// Reads the checkpoint if there is one.
+/// Goes on from the checkpoint if there is one, which is where rank 0 sees it.
 void resume(Run& run, const std::string& place, const Console& console) {
-  std::error_code absent;
-  if (!std::filesystem::exists(place, absent)) {
+  tern::TensorFile checkpoint;
+  together([&] {
+    std::error_code absent;
+    const bool reads = tern::distributed::rank() == 0 && std::filesystem::exists(place, absent);
+    if (reads) checkpoint = tern::load_safetensors(place);
+  });
+  give_to_ranks(checkpoint);
+  if (checkpoint.tensors.empty() && checkpoint.metadata.empty()) {
     console.say("resume: no checkpoint {} yet, starting from the beginning", place);
     return;
   }
-  run.resume(tern::load_safetensors(place), place);
+  together([&] { run.resume(checkpoint, place); });
   console.say("resumed: {}, after {} of {} epochs", place, run.history().size(), run.recipe().epochs);
 }
 
@@ -93,6 +126,7 @@ void train(Run& run, const Options& options, tern::DataLoader& val_loader) {
     return place && std::filesystem::exists(*place, absent) ? fmt::format("; kept: {}", *place) : "; nothing was kept";
   };
   const InterruptGuard interrupts;
+  int signal = 0;  // of any rank's, after the same step on all
   const TrainingEvents events{.batch_done = [&] { journal.batch_done(); },
                               .epoch_done =
                                   [&](const Epoch& epoch) {
@@ -103,7 +137,11 @@ void train(Run& run, const Options& options, tern::DataLoader& val_loader) {
                                           accuracy(*run.judged().module, val_loader, run.device(), run.flips()).value();
                                     journal.epoch_done(epoch, val_accuracy);
                                   },
-                              .stop = [] { return InterruptGuard::signal() != 0; }};
+                              .stop =
+                                  [&] {
+                                    signal = greatest_of_ranks(InterruptGuard::signal());
+                                    return signal != 0;
+                                  }};
   try {
     if (run.train(events)) return;
     journal.save_checkpoint();
@@ -112,9 +150,8 @@ void train(Run& run, const Options& options, tern::DataLoader& val_loader) {
     throw Diverged(e.what() + kept());
   }
   journal.clear_bar();
-  throw Interrupted(InterruptGuard::signal(),
-                    fmt::format("train: stopped by a signal after {} of {} steps{}", run.steps_done(),
-                                run.recipe().epochs * run.steps_per_epoch(), kept()));
+  throw Interrupted(signal, fmt::format("train: stopped by a signal after {} of {} steps{}", run.steps_done(),
+                                        run.recipe().epochs * run.steps_per_epoch(), kept()));
 }
 
 /// Measures and prints the accuracy on some images.
@@ -126,19 +163,73 @@ Accuracy say_accuracy(const char* name, const tern::Dataset& images, const Named
   return a;
 }
 
+/// What a run is made from.
+struct Parts {
+  Setup setup;
+  Recipe recipe;
+  Data data;
+};
+
+Parts make_parts(const Options& options) {
+  Setup setup(options, model_for(options.recipe));
+  const Recipe recipe = make_recipe(options, setup.model.name);
+  const auto place = options.checkpoint_place();
+  if (place && tern::distributed::rank() == 0) {
+    if (options.save) check_writable(*options.save);
+    check_writable(*place);
+    if (!options.resume) Run::check_replaceable(*place);
+  }
+  Data data = load_data(options.data, recipe.classes == 10);
+  return {std::move(setup), recipe, std::move(data)};
+}
+
+std::string digest(const tern::Tensor& x) {
+  const tern::Tensor host = x.detach().to(tern::Device::cpu).contiguous();
+  const std::size_t element = size_of(host.dtype());
+  const auto* bytes = static_cast<const std::uint8_t*>(host.storage()->data());
+  return tern::md5({bytes + static_cast<std::size_t>(host.storage_offset()) * element,
+                    static_cast<std::size_t>(host.numel()) * element});
+}
+
+/// Throws where what the ranks are to do together differs from one to another.
+void check_same_on_ranks(const Parts& parts, const Options& options) {
+  if (tern::distributed::world_size() == 1) return;
+  const auto said = [](const auto& option) { return option ? fmt::format("{}", *option) : "none"; };
+  std::map<std::string, std::string> all = parts.recipe.settings();
+  all["device"] = tern::Device(parts.setup.device.kind).str();
+  all["epochs"] = std::to_string(parts.recipe.epochs);
+  all["seed"] = std::to_string(options.seed);
+  all["holdout"] = std::to_string(options.holdout);
+  all["shards"] = said(options.shards);
+  all["timeout"] = fmt::format("{}", options.timeout);
+  all["eval-every"] = said(options.eval_every);
+  all["drop-last-eval"] = options.drop_last_eval ? "on" : "off";
+  all["checkpoint"] = said(options.checkpoint_place());
+  all["resume"] = options.resume ? "on" : "off";
+  std::string weights;
+  for (const auto& [name, x] : parts.setup.model.module->state_dict()) weights += name + digest(x);
+  all["weights"] = tern::md5({reinterpret_cast<const std::uint8_t*>(weights.data()), weights.size()});
+  const Data& data = parts.data;
+  std::string images = data.name;
+  for (const tern::TensorDataset* set : {&data.train, &data.validation, data.others ? &*data.others : nullptr}) {
+    if (set) images += ' ' + digest(set->inputs()) + ' ' + digest(set->targets());
+  }
+  all["data"] = images;
+  together([&] { tern::distributed::check_same(all); });
+}
+
 }  // namespace
 
 TrainingResult train(const Options& options) {
   const Console console(options);
-  Setup setup(options, model_for(options.recipe));
-  const Recipe recipe = make_recipe(options, setup.model.name);
-  if (options.save) check_writable(*options.save);
-  if (const auto place = options.checkpoint_place()) {
-    check_writable(*place);
-    if (!options.resume) Run::check_replaceable(*place);
-  }
-  const Data data = load_data(options.data, recipe.classes == 10);
-  Run run(std::move(setup), options, recipe, data);
+  std::optional<Parts> parts;
+  together([&] { parts = make_parts(options); });
+  check_same_on_ranks(*parts, options);
+  const Recipe recipe = parts->recipe;
+  const Data& data = parts->data;
+  std::optional<Run> made;
+  together([&] { made.emplace(std::move(parts->setup), options, recipe, data); });
+  Run& run = *made;
   tern::DataLoader val_loader = measuring_loader(data.validation, options, options.drop_last_eval);
 
   console.say("data: {}", data.description);

@@ -47,6 +47,51 @@ DataLoaderOptions as_loader(const ImageBatchesOptions& o) {
 
 }  // namespace
 
+TEST_CASE("the parts of a batch are its images, in order, and each draws for itself") {
+  for_each_case(15, [](Random& random) {
+    const std::int64_t parts = random.integer(1, 4), size = random.integer(1, 3), n = random.integer(parts * size, 40);
+    const auto [images, labels] = random_images(random, n, 2, 5, 4);
+    ImageBatchesOptions options{.batch_size = parts * size, .seed = 7};
+    for (const Device device : devices()) {
+      INFO(device.str());
+      ImageBatches batches(images.to(device), labels.to(device), options);
+      const auto all = epoch_order(n, true, 7, 0);
+      for (std::int64_t i = 0; i < parts * batches.size(); ++i) {
+        const Batch part = batches.gather(number(i / parts, device), i % parts, parts);
+        REQUIRE(part.input.shape() == Shape({size, 2, 5, 4}));
+        for (std::int64_t k = 0; k < size; ++k) {
+          const std::int64_t image = all[static_cast<std::size_t>(i * size + k)];
+          CHECK(part.target.to_vector<std::int64_t>()[static_cast<std::size_t>(k)] == image);
+          const auto pixels = images.select(0, image).to_vector<double>();
+          const auto found = part.input.select(0, k).to_vector<double>();
+          for (std::size_t p = 0; p < pixels.size(); ++p) CHECK(found[p] == Approx(pixels[p] / 255));
+        }
+      }
+      // Moved and greyed as by a generator of its own, at whatever place.
+      options.shift = 2;
+      options.cutout = 3;
+      ImageBatches changed(images.to(device), labels.to(device), options);
+      const std::int64_t part = parts - 1;
+      Generator one(3), other(3);
+      const Batch drawn = changed.gather(number(0, device), part, parts, one);
+      const Tensor rows = tensor(std::vector(all.begin() + part * size, all.begin() + (part + 1) * size));
+      const ImageBatches alone(images.index_select(0, rows).to(device), rows.to(device),
+                               {.batch_size = size, .shuffle = false, .shift = 2, .cutout = 3});
+      const Batch expected = alone.gather(number(0, device), other);
+      CHECK(drawn.input.to_vector<float>() == expected.input.to_vector<float>());
+      CHECK(drawn.target.to_vector<std::int64_t>() == expected.target.to_vector<std::int64_t>());
+      CHECK(one.state().offset == other.state().offset);
+      CHECK_THROWS_WITH(changed.gather(number(0, device), parts, parts), Catch::Contains("of a batch of"));
+      CHECK_THROWS_WITH(changed.gather(number(0, device), -1, parts), Catch::Contains("part -1"));
+      CHECK_THROWS_WITH(changed.gather(number(0, device), 0, parts * size + 1),
+                        Catch::Contains("as many as divide it"));
+      CHECK_THROWS_WITH(changed.gather(number(0, device), 0, 0), Catch::Contains("part 0 of 0"));
+      options.shift = std::nullopt;
+      options.cutout = 0;
+    }
+  });
+}
+
 TEST_CASE("ImageBatches gives on every device what the host's loader and its augmentations give, bit by bit") {
   for_each_case(25, [](Random& random) {
     const auto side = [&] { return random.chance(0.2) ? 1 : random.chance(0.3) ? 8 : random.integer(2, 13); };
@@ -211,47 +256,6 @@ TEST_CASE("ImageBatches says what it cannot take") {
     CHECK_THROWS_AS(batches.set_state(bad), Error);
     CHECK(batches.state() == ImageBatches::State{0, 1});
   }
-}
-
-TEST_CASE("ImageBatches' replicas share each batch, bit by bit, and leave the generator where one would") {
-  for_each_case(20, [](Random& random) {
-    const int replicas = static_cast<int>(random.integer(1, 4));
-    const std::int64_t batch_size = random.pick<std::int64_t>({1, 3, 4, 8}), n = batch_size * replicas * 2 + 1;
-    ImageBatchesOptions options{.batch_size = batch_size * replicas,
-                                .shuffle = random.chance(0.7),
-                                .seed = 9,
-                                .shift = random.chance(0.5) ? std::optional<std::int64_t>(2) : std::nullopt,
-                                .cutout = random.integer(0, 3)};
-    CAPTURE(replicas, batch_size, options.shift.value_or(-1), options.cutout);
-    const Images data = random_images(random, n, 2, 5, 4);
-    for (const Device device : devices()) {
-      INFO("device " << device.str());
-      const ImageBatches whole = data.on(device, options);
-      for (int rank = 0; rank < replicas; ++rank) {
-        ImageBatchesOptions of_rank = options;
-        of_rank.batch_size = batch_size;
-        of_rank.num_replicas = replicas;
-        of_rank.rank = rank;
-        const ImageBatches share = data.on(device, of_rank);
-        REQUIRE(share.size() == 2);
-        Generator of_whole(3), of_share(3);
-        for (std::int64_t step = 0; step < 2; ++step) {
-          const Batch all = whole.gather(number(step, device), of_whole);
-          const Batch got = share.gather(number(step, device), of_share);
-          const std::int64_t first = rank * batch_size;
-          CHECK(got.target.to_vector<std::int64_t>() ==
-                all.target.narrow(0, first, batch_size).to_vector<std::int64_t>());
-          CHECK(got.input.to_vector<float>() == all.input.narrow(0, first, batch_size).to_vector<float>());
-          CHECK(of_share.state().offset == of_whole.state().offset);
-        }
-      }
-    }
-  });
-  const Images data{zeros({7, 1, 4, 4}, {.dtype = DType::uint8}), arange(7)};
-  CHECK_THROWS_WITH(data.on(Device::cpu, {.num_replicas = 2, .rank = -1}),
-                    "ImageBatches: rank -1 of 2 replicas, expected 0 to 1");
-  CHECK_THROWS_WITH(data.on(Device::cpu, {.batch_size = 4, .num_replicas = 2}),
-                    "ImageBatches: batch_size 4 of 7 images on 2 replicas, expected 1 to 3");
 }
 
 }  // namespace tern::test

@@ -12,6 +12,7 @@
 #include <pty.h>
 #include <sstream>
 #include <stdexcept>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -76,19 +77,30 @@ Outcome run_program(const std::vector<std::string>& arguments, const std::vector
   return {code, read_file(out), read_file(err)};
 }
 
-Outcome run_on_terminal(const std::vector<std::string>& arguments) {
-  int terminal = -1;
-  const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
+Outcome run_on_terminal(const std::vector<std::string>& arguments, const Terminal& terminal) {
+  int end = -1;
+  winsize size{};
+  size.ws_col = static_cast<unsigned short>(terminal.columns);
+  const pid_t child = forkpty(&end, nullptr, nullptr, &size);
   if (child < 0) fail("forkpty");
-  if (child == 0) become_program(arguments, {});
+  if (child == 0) become_program(arguments, terminal.environment);
   std::string all;
   char buffer[4096];
   // A terminal whose other end is closed answers with EIO.
-  for (ssize_t n; (n = read(terminal, buffer, sizeof buffer)) > 0 || (n < 0 && errno == EINTR);) {
-    if (n > 0) all.append(buffer, static_cast<std::size_t>(n));
+  for (ssize_t n; (n = read(end, buffer, sizeof buffer)) > 0 || (n < 0 && errno == EINTR);) {
+    if (n < 0) continue;
+    const std::string_view piece(buffer, static_cast<std::size_t>(n));
+    all += piece;
+    if (terminal.seen) terminal.seen(piece, child, end);
   }
-  close(terminal);
+  close(end);
   return {wait_for(child), all, ""};
+}
+
+void resize_terminal(int end, int columns) {
+  winsize size{};
+  size.ws_col = static_cast<unsigned short>(columns);
+  if (ioctl(end, TIOCSWINSZ, &size) != 0) fail("ioctl");
 }
 
 Child::Child(const std::vector<std::string>& arguments) {

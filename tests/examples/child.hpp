@@ -4,7 +4,9 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tern::test {
@@ -22,8 +24,16 @@ struct Outcome {
 /// With these arguments and, beside this process's environment, these "NAME=value".
 Outcome run_program(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {});
 
+struct Terminal {
+  int columns = 80;
+  std::vector<std::string> environment = {};  ///< as for run_program()
+  /// Called with each piece of output as it is read, the child and the terminal's end here.
+  std::function<void(std::string_view piece, int child, int end)> seen = {};
+};
+
 /// With standard output and error on a terminal; `out` has both.
-Outcome run_on_terminal(const std::vector<std::string>& arguments);
+Outcome run_on_terminal(const std::vector<std::string>& arguments, const Terminal& terminal = {});
+void resize_terminal(int end, int columns);
 
 /// A folder of its own, gone at the end.
 class TemporaryFolder {

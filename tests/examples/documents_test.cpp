@@ -33,7 +33,7 @@ TEST_CASE("the man page and the completion have every option, and no other") {
   CLI::App app;
   birds_vs_planes::declare_command_line(app, options);
   std::string page = std::regex_replace(read_file(in_tree("examples/birds_vs_planes/birds_vs_planes.1")), std::regex(R"(\\-)"), "-");
-  std::set<std::string> known;
+  std::set<std::string> known{"--version"};
   for (const CLI::App* command : app.get_subcommands({})) {
     INFO(command->get_name());
     const bool described = page.find(".B " + command->get_name() + "\n") != std::string::npos ||

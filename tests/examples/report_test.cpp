@@ -35,7 +35,8 @@ Judgement random_judgement(Random& random) {
   return j;
 }
 
-/// A report on a model trained for a moment, and the JSON in it.
+/// A report on a model trained for a moment, with the logs of that training, of another, and of three that were not
+/// made here, one of them a hundred times as slow as another; and the JSON in it.
 struct Report {
   TemporaryFolder folder;
   std::string page = folder / "report.html", html;
@@ -68,9 +69,15 @@ struct Report {
                            folder / (std::string("run<!--<script>") + seed)})
                   .code == 0);
     }
+    for (const auto& [name, seconds] : {std::pair("brisk.csv", "2"), {"steady.csv", "6"}, {"slow.csv", "200"}}) {
+      std::ofstream log(folder / name);
+      log << "epoch,loss,seconds,lr,holdout_accuracy,val_accuracy\n";
+      for (int epoch = 1; epoch <= 100; ++epoch) log << epoch << ',' << 1. / epoch << ',' << seconds << ",0.1,0.75,\n";
+    }
     const Outcome outcome =
         run_program({"report", "--data", "synthetic:200", "--device", "cpu", "--load", folder / "net", "--log",
-                     folder / "run<!--<script>1", folder / "run<!--<script>2", "--output", page});
+                     folder / "run<!--<script>1", folder / "run<!--<script>2", folder / "brisk.csv",
+                     folder / "steady.csv", folder / "slow.csv", "--output", page});
     INFO(outcome.err);
     REQUIRE(outcome.code == 0);
     html = read_file(page);
@@ -134,13 +141,16 @@ TEST_CASE("confusion, worst mistakes and calibration are what counting gives") {
     CHECK(n[0][1] + n[0][0] == std::count(j.labels.begin(), j.labels.end(), 0));
     CHECK(n[0][0] + n[0][1] + n[1][0] + n[1][1] == static_cast<std::int64_t>(j.labels.size()));
 
-    const auto worst = j.worst(1000);
-    CHECK(static_cast<std::int64_t>(worst.size()) == n[0][1] + n[1][0]);
-    CHECK(j.worst(2).size() == std::min<std::size_t>(2, worst.size()));
-    for (std::size_t i = 0; i < worst.size(); ++i) {
-      const auto at = static_cast<std::size_t>(worst[i]);
-      CHECK((j.probability[at] > 0.5) != (j.labels[at] == 1));
-      if (i > 0) CHECK(j.confidence(at) <= j.confidence(static_cast<std::size_t>(worst[i - 1])));
+    for (const int label : {0, 1}) {
+      const auto worst = j.worst(label, 1000);
+      CHECK(static_cast<std::int64_t>(worst.size()) == (label == 0 ? n[0][1] : n[1][0]));
+      CHECK(j.worst(label, 2).size() == std::min<std::size_t>(2, worst.size()));
+      for (std::size_t i = 0; i < worst.size(); ++i) {
+        const auto at = static_cast<std::size_t>(worst[i]);
+        CHECK(j.labels[at] == label);
+        CHECK((j.probability[at] > 0.5) != (label == 1));
+        if (i > 0) CHECK(j.confidence(at) <= j.confidence(static_cast<std::size_t>(worst[i - 1])));
+      }
     }
 
     const auto bins = calibration(j);
@@ -165,7 +175,8 @@ TEST_CASE("a report's figures are those of the model, the data and the logs, and
   CHECK(r.data.at("images") == 50);
   CHECK(r.data.at("command") == load_safetensors(r.folder / "net").metadata.at("command"));
   CHECK(r.data.at("calibration_error") == calibration_error(calibration(j)));
-  REQUIRE(r.data.at("runs").size() == 2);
+  CHECK(r.data.at("right") == j.confusion()[0][0] + j.confusion()[1][1]);
+  REQUIRE(r.data.at("runs").size() == 5);
   for (std::size_t run = 0; run < 2; ++run) {
     const History rows = read_csv(r.folder / ("run<!--<script>" + std::to_string(run + 1)));
     REQUIRE(r.data.at("runs")[run].at("epochs").size() == rows.size());
@@ -176,7 +187,8 @@ TEST_CASE("a report's figures are those of the model, the data and the logs, and
       CHECK(epoch.at("holdout_accuracy").is_null());
     }
   }
-  const auto worst = j.worst(24);
+  auto worst = j.worst(0, 12);
+  for (const std::int64_t bird : j.worst(1, 12)) worst.push_back(bird);
   REQUIRE(r.data.at("mistakes").size() == worst.size());
   for (std::size_t i = 0; i < worst.size(); ++i) {
     CHECK(r.data.at("mistakes")[i].at("number") == worst[i]);
@@ -190,20 +202,63 @@ TEST_CASE("a report's figures are those of the model, the data and the logs, and
     CHECK(without_names.find(fetches) == std::string::npos);
 }
 
-TEST_CASE("a browser shows the report without an error, as wide as its window") {
+TEST_CASE("a browser shows the report without an error, as wide as its window, and as readers need it") {
   if (std::system("command -v chromium >/dev/null") != 0) {
     std::cout << "the report is not opened: no chromium\n";
     return;
   }
   const Report& r = made();
-  // The page in a frame, since a window is never as narrow as a phone. It says whether it was drawn, and whether it is
-  // wider than the frame.
-  const std::string probe =
-      "<script>addEventListener('load', () => parent.postMessage(JSON.stringify({width: innerWidth, wide: "
-      "document.documentElement.scrollWidth > innerWidth, charts: document.querySelectorAll('svg').length, "
-      "pictures: [...document.images].filter(i => i.naturalWidth > 0).length, tables: "
-      "document.querySelectorAll('table').length}), '*'))</script></body>";
-  std::ofstream(r.folder / "probed.html") << std::regex_replace(r.html, std::regex("</body>"), probe);
+  // The page in a frame, since a window is never as narrow as a phone. It says what was drawn, and how.
+  const std::string probe = R"(<script>
+    const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+    const ends = grid => Math.max(...[...grid.children].map(child => child.getBoundingClientRect().right));
+    const pixels = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+    // A colour's luminance as WCAG 2 has it, painted over those below it.
+    const luminance = layers => {
+      for (const colour of layers) { pixels.fillStyle = colour; pixels.fillRect(0, 0, 1, 1); }
+      const [r, g, b] = [...pixels.getImageData(0, 0, 1, 1).data].map(
+        v => v / 255 <= .04045 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4);
+      return .2126 * r + .7152 * g + .0722 * b;
+    };
+    const contrast = element => {
+      const layers = [];
+      for (let e = element; e; e = e.parentElement) layers.unshift(getComputedStyle(e).backgroundColor);
+      const style = getComputedStyle(element), ink = element.tagName === 'text' ? style.fill : style.color;
+      const [a, b] = [luminance(layers), luminance([...layers, ink])].sort((x, y) => x - y);
+      return (b + .05) / (a + .05);
+    };
+    const overlap = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    const look = () => {
+      const charts = all('svg[role=img]'), height = document.documentElement.scrollHeight;
+      document.querySelector('details').open = true;
+      const texts = all('body *').filter(e => !e.closest('script, noscript, caption, title') && e.getClientRects().length &&
+        [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+      const levels = all('h1, h2, h3').map(h => Number(h.tagName[1]));
+      const time = charts.find(c => c.ariaLabel.startsWith('Time'));
+      parent.postMessage(JSON.stringify({
+        width: innerWidth, wide: document.documentElement.scrollWidth > innerWidth, height, charts: charts.length,
+        tables: all('table').length, pictures: [...document.images].filter(i => i.naturalWidth > 0).length,
+        first: document.querySelector('h1').textContent, title: document.title,
+        level_skipped: levels.some((level, i) => level > (i ? levels[i - 1] + 1 : 1)),
+        unnamed_axes: charts.filter(c => all('.axis', c).filter(t => t.textContent.trim()).length !== 2).length,
+        unlabelled: charts.filter(c => !c.ariaLabel).length + all('img:not([alt])').length + all('th:not([scope])').length +
+          all('table').filter(t => !t.caption).length,
+        overlapping: charts.flatMap(c => all('text', c).map(t => t.getBoundingClientRect())).length &&
+          charts.filter(c => { const boxes = all('text', c).map(t => t.getBoundingClientRect());
+            return boxes.some((a, i) => boxes.some((b, j) => i < j && overlap(a, b))); }).map(c => c.ariaLabel),
+        outside: charts.filter(c => all('text', c).some(t => t.getBoundingClientRect().left < 0 ||
+          t.getBoundingClientRect().right > innerWidth)).length,
+        unfilled: all('.pictures, .tiles').filter(g => g.children.length >= 20 &&
+          g.getBoundingClientRect().right - ends(g) > 1.5).length,
+        smallest: Math.min(...texts.map(e => parseFloat(getComputedStyle(e).fontSize))),
+        contrast: Math.min(...texts.map(contrast)),
+        stuck: all('.wide').filter(e => e.scrollWidth > e.clientWidth && e.tabIndex !== 0).length,
+        time: time.textContent, paths: all('path', time).map(p => p.getBoundingClientRect().top)}), '*');
+    };
+    addEventListener('load', () => setTimeout(look, 500));</script></body>)";
+  std::string probed = r.html;
+  probed.replace(probed.rfind("</body>"), 7, probe);
+  std::ofstream(r.folder / "probed.html") << probed;
   for (const int width : {1280, 390}) {
     for (const char* scheme : {"", " --force-dark-mode"}) {
       INFO(width << scheme);
@@ -220,12 +275,29 @@ TEST_CASE("a browser shows the report without an error, as wide as its window") 
       const std::string dom = read_file(r.folder / "dom");
       std::smatch title;
       REQUIRE(std::regex_search(dom, title, std::regex("<title>([^<]*)</title>")));
-      const auto seen = nlohmann::json::parse(title[1].str());
+      const auto seen = nlohmann::json::parse(std::regex_replace(title[1].str(), std::regex("&[a-z]+;"), "?"));
       CHECK(seen.at("width") == width);
       CHECK(seen.at("wide") == false);
+      CHECK(seen.at("height") < (width < 500 ? 6000 : 4500));
       CHECK(seen.at("charts") == 4);
       CHECK(seen.at("tables") == 3);
       CHECK(seen.at("pictures") == r.data.at("mistakes").size() + 32 + 33);
+      const double accuracy = 100 * r.data.at("accuracy").get<double>();
+      CHECK(std::stod(seen.at("first").get<std::string>()) == Approx(accuracy).margin(0.006));
+      CHECK(std::stod(seen.at("title").get<std::string>()) == Approx(accuracy).margin(0.006));
+      CHECK(seen.at("level_skipped") == false);
+      CHECK(seen.at("unnamed_axes") == 0);
+      CHECK(seen.at("unlabelled") == 0);
+      CHECK(seen.at("overlapping") == nlohmann::json::array());
+      CHECK(seen.at("outside") == 0);
+      CHECK(seen.at("unfilled") == 0);
+      CHECK(seen.at("smallest") >= 12);
+      CHECK(seen.at("contrast") >= 4.5);
+      CHECK(seen.at("stuck") == 0);
+      // The run of 200 seconds an epoch leaves those of 2 and 6 apart.
+      CHECK_THAT(seen.at("time").get<std::string>(), Catch::Contains("logarithmic"));
+      REQUIRE(seen.at("paths").size() == 5);
+      CHECK(seen.at("paths")[2].get<double>() - seen.at("paths")[3].get<double>() > 8);
     }
   }
 }

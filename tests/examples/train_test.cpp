@@ -163,6 +163,67 @@ TEST_CASE("an epoch's learning rate is that of its last step, also where the run
   }
 }
 
+TEST_CASE("a batch cut into shards gives the mean of their gradients, and the same bits on any number of threads") {
+  const TensorDataset images = synthetic_birds_and_planes(64, test::base_seed());
+  const auto trained = [&](int shards, int threads, int steps) {
+    const int before = num_threads();
+    set_num_threads(threads);
+    manual_seed(test::base_seed());
+    const auto model = make_model("width");
+    ImageBatches batches(images.inputs(), images.targets(), {.batch_size = 32, .seed = test::base_seed()});
+    SGD optimizer(model->parameters(), {.lr = 0.05});
+    distributed::DistributedDataParallel parallel(*model, {.shards = shards});
+    birds_vs_planes::Training training{.model = *model,
+                                       .optimizer = optimizer,
+                                       .batches = batches,
+                                       .loss_fn = CrossEntropyLoss(),
+                                       .parallel = shards > 0 ? &parallel : nullptr};
+    birds_vs_planes::training_loop(
+        2, training,
+        {.batch_done = [&] { --steps; }, .epoch_done = [](const auto&) {}, .stop = [&] { return steps <= 0; }});
+    set_num_threads(before);
+    return model->state_dict();
+  };
+  const StateDict plain = trained(0, 1, 1);
+  CHECK(bitwise_equal(plain, trained(1, 1, 1)));
+  for (const int shards : {2, 4, 32}) {
+    const StateDict cut = trained(shards, 1, 1);  // a step, after which rounding alone differs
+    CHECK(largest_difference(plain, cut) < 1e-6);
+    CHECK_FALSE(bitwise_equal(plain, cut));
+  }
+  CHECK(bitwise_equal(trained(4, 1, 4), trained(4, 2, 4)));
+}
+
+TEST_CASE("a loss that is not finite in one shard stops all of them, and is told of that shard") {
+  /// Its output is infinite for a shard of birds.
+  struct NoBirds : Module {
+    Linear fc{1, 2};
+    Members members() override { return {.modules = {{"fc", &fc}}}; }
+    Tensor forward(const Tensor& x) override { return fc(1 / (1 - x.view({-1, 1}))); }
+  };
+  // The birds are white, and come last.
+  const Tensor images = cat({zeros({6, 1, 1, 1}), full({2, 1, 1, 1}, 255)}).to(DType::uint8);
+  const Tensor labels = cat({zeros({6}), ones({2})}).to(DType::int64);
+  for (const int shards : {1, 2, 4}) {
+    NoBirds model;
+    ImageBatches batches(images, labels, {.batch_size = 8, .shuffle = false});
+    SGD optimizer(model.parameters(), {.lr = 0.1});
+    distributed::DistributedDataParallel parallel(model, {.shards = shards});
+    birds_vs_planes::Training training{.model = model,
+                                       .optimizer = optimizer,
+                                       .batches = batches,
+                                       .loss_fn = CrossEntropyLoss(),
+                                       .parallel = shards > 1 ? &parallel : nullptr};
+    StateDict before;
+    for (const auto& [name, x] : model.state_dict()) before[name] = x.detach().clone();
+    CHECK_THROWS_WITH(
+        birds_vs_planes::training_loop(
+            1, training, {.batch_done = [] {}, .epoch_done = [](const auto&) {}, .stop = [] { return false; }}),
+        Catch::Contains("step 1 of epoch 1") && Catch::Contains("is that of fc, "));
+    CHECK(bitwise_equal(before, model.state_dict()));
+  }
+}
+
 TEST_CASE("the loss falls") {
   const Trained trained = train({.epochs = 20});
   CHECK(trained.epochs.back().loss < 0.98 * trained.epochs.front().loss);
