@@ -27,6 +27,7 @@
 #include <tern/layers/losses.hpp>
 #include <tern/layers/normalization.hpp>
 #include <tern/layers/recurrent.hpp>
+#include <tern/layers/resnet.hpp>
 #include <tern/layers/summary.hpp>
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/clip.hpp>
