@@ -110,9 +110,9 @@ TEST_CASE("The example resnet18 begins to tell the classes of CIFAR-10 apart", "
     WARN("skipped: CIFAR-10 is not here, scripts/fetch_cifar10 gets it");
     return;
   }
-  const Run once = run("resnet18", *data + " --width 4 --images 2560 --epochs 2");
+  const Run once = run("resnet18", *data + " --width 4 --images 1280 --epochs 2");
   REQUIRE(once.status == 0);
-  CHECK(once.number("test accuracy") > 0.15);
+  CHECK(once.number("test accuracy") > 0.13);  // 0.1 is chance
 }
 
 TEST_CASE("The examples say what is wrong in a line, and fail") {
