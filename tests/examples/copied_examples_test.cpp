@@ -2,13 +2,18 @@
 
 #include "child.hpp"
 
+#include <digits/net.hpp>
+#include <prediction_server/server.hpp>
+
 #include <catch2/catch.hpp>
 #include <folders.hpp>
 
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <optional>
+#include <string>
+#include <thread>
+#include <vector>
 
 using namespace tern::test;
 
@@ -70,6 +75,36 @@ TEST_CASE("The example digits learns to read, the same for the same seed, and th
   CHECK(served.status == 0);
   CHECK(served.number("requests,") == Approx(100 * once.number("test accuracy")).margin(0.06));
   CHECK(served.out.ends_with(" 0 answers differ\n"));
+}
+
+TEST_CASE("The prediction server answers many clients, errors too, and all before it goes", "[threads]") {
+  tern::Sequential net = make_net();
+  net.eval();
+  const tern::Tensor images = tern::rand({8, 1, 8, 8});
+  std::vector<tern::Tensor> alone;
+  {
+    const tern::NoGradGuard no_grad;
+    for (int i = 0; i < 8; ++i) alone.push_back(net(images.narrow(0, i, 1)));
+  }
+  std::vector<std::vector<std::future<tern::Tensor>>> answers(3);
+  std::future<tern::Tensor> refused;
+  {
+    Server server(net, 4);
+    std::vector<std::thread> clients;
+    for (auto& mine : answers) {
+      clients.emplace_back([&] {
+        for (int i = 0; i < 40; ++i) mine.push_back(server.predict(images.narrow(0, i % 8, 1)));
+      });
+    }
+    for (std::thread& client : clients) client.join();
+    refused = server.predict(tern::rand({1, 2, 8, 8}));
+  }
+  int differ = 0;
+  for (auto& mine : answers) {
+    for (std::size_t i = 0; i < mine.size(); ++i) differ += !equal(mine[i].get(), alone[i % 8]);
+  }
+  CHECK(differ == 0);
+  CHECK_THROWS_AS(refused.get(), tern::Error);
 }
 
 TEST_CASE("The example autoencoder draws digits better than their mean") {
