@@ -31,6 +31,7 @@
 #include <tern/layers/recurrent.hpp>
 #include <tern/layers/resnet.hpp>
 #include <tern/layers/summary.hpp>
+#include <tern/layers/transformer.hpp>
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/clip.hpp>
 #include <tern/optim/graphed_step.hpp>

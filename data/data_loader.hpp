@@ -48,7 +48,7 @@ class DataLoader {
   std::int64_t size() const;
 
   /// The first batch. Only the newest iterator may be used. Throws, here and in the iterator's ++, what the dataset
-  /// threw when that batch was gathered, and Error for a batch that is not [n, ...] and int64 [n] of n examples; a ++ that
+  /// threw when that batch was gathered, and Error for a batch whose parts are not [n, ...] of n examples; a ++ that
   /// threw can be done again, and gathers the batch anew.
   Iterator begin();
   std::default_sentinel_t end() const { return {}; }

@@ -18,21 +18,39 @@ void check_indices(const char* who, std::span<const std::int64_t> indices, std::
   }
 }
 
-/// y[i] is row indices[i] of x, where a row has n elements.
-template <class T>
-void gather(std::span<const std::int64_t> indices, std::int64_t n, const T* x, T* y) {
-  for (const std::int64_t i : indices) {
-    std::memcpy(y, x + i * n, static_cast<std::size_t>(n) * sizeof(T));
-    y += n;
-  }
+std::int64_t elements_of_a_row(const Tensor& x) { return x.numel() / std::max<std::int64_t>(x.size(0), 1); }
+
+/// What holds as many rows of x.
+Tensor make_rows(std::span<const std::int64_t> indices, const Tensor& x, DType dtype) {
+  Shape shape = x.shape();
+  shape[0] = std::ssize(indices);
+  return empty(shape, {.dtype = dtype});
 }
 
-void gather_images(std::span<const std::int64_t> indices, std::int64_t n, const std::uint8_t* x, float* y) {
+/// Row i of the result is row indices[i] of x.
+Tensor gather(std::span<const std::int64_t> indices, const Tensor& x) {
+  const Tensor rows = make_rows(indices, x, x.dtype());
+  const std::int64_t n = elements_of_a_row(x);
+  for_array(x, [&]<class T>(kernels::ArrayKernels<T>&) {
+    T* y = rows.data<T>();
+    for (const std::int64_t i : indices) {
+      std::memcpy(y, x.data<T>() + i * n, static_cast<std::size_t>(n) * sizeof(T));
+      y += n;
+    }
+  });
+  return rows;
+}
+
+Tensor gather_images(std::span<const std::int64_t> indices, const Tensor& x) {
+  const Tensor rows = make_rows(indices, x, DType::float32);
+  const std::int64_t n = elements_of_a_row(x);
+  float* y = rows.data<float>();
   for (const std::int64_t i : indices) {
-    const std::uint8_t* from = x + i * n;
+    const std::uint8_t* from = x.data<std::uint8_t>() + i * n;
     for (std::int64_t j = 0; j < n; ++j) y[j] = static_cast<float>(from[j]) / 255.0F;
     y += n;
   }
+  return rows;
 }
 
 }  // namespace
@@ -49,36 +67,16 @@ TensorDataset::TensorDataset(const Tensor& inputs, const Tensor& targets) {
   check(inputs.device().on_host() && targets.device().on_host(),
         "TensorDataset: inputs on {}, targets on {}, expected both on the cpu", inputs.device().str(),
         targets.device().str());
-  check(inputs.dtype() == DType::uint8 || is_floating(inputs.dtype()),
-        "TensorDataset: inputs of {}, expected uint8, float32 or float64", name_of(inputs.dtype()));
-  check(targets.dtype() == DType::int64, "TensorDataset: targets of {}, expected int64", name_of(targets.dtype()));
-  check(targets.dim() == 1 && inputs.dim() >= 1 && inputs.size(0) == targets.size(0),
-        "TensorDataset: inputs {} and targets {}, expected [n, ...] and [n]", inputs.shape(), targets.shape());
+  check(inputs.dim() >= 1 && targets.dim() >= 1 && inputs.size(0) == targets.size(0),
+        "TensorDataset: inputs {} and targets {}, expected [n, ...] both", inputs.shape(), targets.shape());
   inputs_ = inputs.detach().contiguous();
-  targets_ = targets.contiguous();
+  targets_ = targets.detach().contiguous();
 }
 
 Batch TensorDataset::get(std::span<const std::int64_t> indices) const {
   check_indices("TensorDataset", indices, size());
-  const auto n = static_cast<std::int64_t>(indices.size());
-  Shape shape = inputs_.shape();
-  const std::int64_t row = size() == 0 ? 0 : inputs_.numel() / size();
-  shape[0] = n;
-
-  const DType dtype = inputs_.dtype() == DType::uint8 ? DType::float32 : inputs_.dtype();
-  const Batch batch{empty(shape, {.dtype = dtype}), empty({n}, {.dtype = DType::int64})};
-  switch (inputs_.dtype()) {
-    case DType::float32:
-      gather(indices, row, inputs_.data<float>(), batch.input.data<float>());
-      break;
-    case DType::float64:
-      gather(indices, row, inputs_.data<double>(), batch.input.data<double>());
-      break;
-    default:
-      gather_images(indices, row, inputs_.data<std::uint8_t>(), batch.input.data<float>());
-  }
-  gather(indices, 1, targets_.data<std::int64_t>(), batch.target.data<std::int64_t>());
-  return batch;
+  return {inputs_.dtype() == DType::uint8 ? gather_images(indices, inputs_) : gather(indices, inputs_),
+          gather(indices, targets_)};
 }
 
 Batch ConcatDataset::draw(std::span<const std::int64_t> indices, std::span<Generator> generators) const {

@@ -9,7 +9,8 @@
 
 namespace tern {
 
-/// Examples side by side: input [n, ...], target int64 [n], both contiguous, and of a Dataset on the CPU.
+/// Examples side by side: input [n, ...] and target [n, ...], where that is a class int64 [n]; both contiguous, and of
+/// a Dataset on the CPU.
 struct Batch {
   Tensor input, target;
 };
@@ -34,11 +35,11 @@ class Dataset {
 /// Examples held in memory. Copies share them.
 class TensorDataset : public Dataset {
  public:
-  /// inputs: uint8, float32 or float64 [n, ...]; targets: int64 [n]; both on the CPU.
+  /// inputs: [n, ...]; targets: [n, ...], of any dtype, too; both on the CPU.
   TensorDataset(const Tensor& inputs, const Tensor& targets);
 
-  std::int64_t size() const override { return targets_.numel(); }
-  /// Images of uint8 are given as float32 in [0, 1], x / 255; floating inputs as they are.
+  std::int64_t size() const override { return targets_.size(0); }
+  /// Images, inputs of uint8, are given as float32 in [0, 1], x / 255; all else as it is.
   Batch get(std::span<const std::int64_t> indices) const override;
 
   const Tensor& inputs() const { return inputs_; }

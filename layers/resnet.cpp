@@ -47,11 +47,11 @@ Members BasicBlock::members() {
 }
 
 ResNet::ResNet(const Options& o)
-    : conv1_(o.stem == Stem::imagenet ? convolution(3, 64, 7, 2) : convolution(3, 64, 3, 1)),
-      bn1_(64),
-      stages_{stage(64, 64, o.blocks[0], 1), stage(64, 128, o.blocks[1], 2), stage(128, 256, o.blocks[2], 2),
-              stage(256, 512, o.blocks[3], 2)},
-      fc_(512, o.num_classes),
+    : conv1_(o.stem == Stem::imagenet ? convolution(3, o.width, 7, 2) : convolution(3, o.width, 3, 1)),
+      bn1_(o.width),
+      stages_{stage(o.width, o.width, o.blocks[0], 1), stage(o.width, 2 * o.width, o.blocks[1], 2),
+              stage(2 * o.width, 4 * o.width, o.blocks[2], 2), stage(4 * o.width, 8 * o.width, o.blocks[3], 2)},
+      fc_(8 * o.width, o.num_classes),
       stem_(o.stem) {}
 
 Tensor ResNet::forward(const Tensor& x) {

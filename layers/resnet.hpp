@@ -39,6 +39,7 @@ class ResNet : public Module {
     std::array<std::int64_t, 4> blocks = {2, 2, 2, 2};  ///< of each stage
     std::int64_t num_classes = 1000;
     Stem stem = Stem::imagenet;
+    std::int64_t width = 64;  ///< channels of the first stage; each of the others has twice as many as the one before
   };
   explicit ResNet(const Options& options);
   Tensor forward(const Tensor& x) override;

@@ -1,9 +1,11 @@
 #include <core/support.hpp>
 
+#include <tern/core/autograd.hpp>
 #include <tern/core/generator.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/layers/attention.hpp>
 #include <tern/layers/recurrent.hpp>
+#include <tern/layers/transformer.hpp>
 
 namespace tern::test {
 
@@ -144,6 +146,41 @@ TEST_CASE("what recurrent layers and attention refuse", "[layers]") {
   CHECK(message_of([&] {
           addmm(zeros({3, 2, 4}), zeros({2, 3}), zeros({3, 4}));
         }) == "addmm: input [3, 2, 4] and a product [2, 4], expected an input that broadcasts to it");
+}
+
+TEST_CASE("a transformer drops out in training only, its layers have tensors of their own, and it is watched",
+          "[layers]") {
+  TransformerEncoderLayer layer({.d_model = 4, .nhead = 2, .dim_feedforward = 8, .dropout = 0.5});
+  TransformerEncoder encoder(layer, 2, LayerNorm({4}));
+  CHECK(encoder.parameters().size() == 26);
+  const Tensor x = rand({5, 2, 4}), mask = triu(ones({5, 5}, {.dtype = DType::uint8}), 1);
+  CHECK(encoder(x).to_vector<float>() != encoder(x).to_vector<float>());
+  manual_seed(3);
+  const auto first = encoder(x, mask).to_vector<float>();
+  manual_seed(3);
+  CHECK(encoder(x, mask).to_vector<float>() == first);
+
+  encoder.eval();
+  layer.eval();
+  const Tensor of_layer = layer(x, mask), of_encoder = encoder(x, mask);
+  {
+    const NoGradGuard no_grad;
+    for (const Tensor& p : encoder.layers[0].parameters()) p.add_(1);
+  }
+  CHECK(equal(layer(x, mask), of_layer));
+  CHECK(!equal(encoder(x, mask), of_encoder));
+
+  // What a place gets depends on it and on those before alone.
+  CHECK(allclose(layer(x.narrow(0, 0, 2), mask.narrow(0, 0, 2).narrow(1, 0, 2)), of_layer.narrow(0, 0, 2), 1e-5, 1e-6));
+
+  int calls = 0;
+  encoder.register_forward_hook([&](Module&, const Tensor& output) { calls += output.shape() == x.shape(); });
+  encoder(x);
+  encoder(x, mask);
+  CHECK(calls == 2);
+  CHECK(message_of([&] { TransformerEncoder(layer, -1); }) == "TransformerEncoder: -1 layers, expected 0 or more");
+  CHECK(message_of([] { TransformerEncoderLayer({.d_model = 5, .nhead = 2}); }) ==
+        "MultiheadAttention: 5 features in 2 heads, expected heads that divide them");
 }
 
 }  // namespace tern::test

@@ -277,4 +277,81 @@ static const Rows multihead_attention{
      {.gradient = false, .call = "m.parameters()[i].grad()"}},
 };
 
+namespace {
+
+const TransformerEncoderLayer::Options encoder{.d_model = 6, .nhead = 2, .dim_feedforward = 5};
+const TransformerEncoderLayer::Options encoder_norm_first{.d_model = 6,
+                                                          .nhead = 3,
+                                                          .dim_feedforward = 5,
+                                                          .activation = GELU(),
+                                                          .layer_norm_eps = 0.1,
+                                                          .batch_first = true,
+                                                          .norm_first = true};
+
+/// 1 where a place would look at a later one.
+Tensor later(T x, std::int64_t n) { return triu(ones({n, n}, {.dtype = DType::uint8, .device = x.device()}), 1); }
+
+}  // namespace
+
+static const Rows transformer{
+    {"nn.TransformerEncoderLayer",
+     "filled(nn.TransformerEncoderLayer(6, 2, 5), a)(a)",
+     [](T a) { return filled(TransformerEncoderLayer(encoder), a)(a); },
+     "[3,2,6] | [3,6] | [1,1,6]",
+     {.call = "layer(a)"}},
+    {"nn.TransformerEncoderLayer, norm_first and masks",
+     "filled(nn.TransformerEncoderLayer(6, 3, 5, activation='gelu', layer_norm_eps=0.1, batch_first=True, "
+     "norm_first=True), a)(a, b, torch.arange(4) * torch.tensor([[1], [1]]) >= 3)",
+     [](T a, T b) {
+       const Tensor padding = ge(arange(4).expand({2, 4}), 3).to(a.device());
+       return filled(TransformerEncoderLayer(encoder_norm_first), a)(a, b, padding);
+     },
+     "[2,4,6] [4,4] | [2,4,6] [6,4,4]",
+     {.call = "layer(a, src_mask, src_key_padding_mask)"}},
+    {"nn.TransformerEncoderLayer, parameters",
+     "parameter_gradients(filled(nn.TransformerEncoderLayer(6, 2, 5), a), lambda m: m(a).square())",
+     [](T a) {
+       return parameter_gradients(filled(TransformerEncoderLayer(encoder), a),
+                                  [&](TransformerEncoderLayer& m) { return m(a).square(); });
+     },
+     "[3,2,6]",
+     {.gradient = false, .call = "m.parameters()[i].grad()"}},
+    {"nn.TransformerEncoder",
+     "filled(nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 5), 2, nn.LayerNorm(6)), a)("
+     "a, torch.ones(4, 4, dtype=bool).triu(1))",
+     [](T a) {
+       const TransformerEncoderLayer layer(encoder);
+       return filled(TransformerEncoder(layer, 2, LayerNorm({6})), a)(a, later(a, 4));
+     },
+     "[4,2,6] | [4,6]",
+     {.call = "encoder(a, mask)"}},
+    {"nn.TransformerEncoder, no mask",
+     "filled(nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 5), 2), a)(a)",
+     [](T a) { return filled(TransformerEncoder(TransformerEncoderLayer(encoder), 2), a)(a); },
+     "[4,2,6]",
+     {.call = "encoder(a)"}},
+    {"nn.TransformerEncoder, parameters",
+     R"(
+       m = nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 5), 2, nn.LayerNorm(6))
+       state = m.state_dict()
+       return ("".join(name + " " for name in sorted(state)),
+               all(torch.equal(x, state[name.replace("layers.0", "layers.1")]) for name, x in state.items()))
+     )",
+     [](T) {
+       TransformerEncoder m(TransformerEncoderLayer(encoder), 2, LayerNorm({6}));
+       const StateDict state = m.state_dict();
+       std::string names;
+       bool alike = true;
+       for (const auto& [name, x] : state) {
+         names += name + ' ';
+         if (!name.starts_with("layers.0")) continue;
+         const Tensor& other = state.at("layers.1" + name.substr(8));
+         alike = alike && equal(x, other) && !x.is_same(other);
+       }
+       return std::pair(names, alike);
+     },
+     "[1]",
+     {.gradient = false, .call = "encoder.state_dict()"}},
+};
+
 }  // namespace tern::test
