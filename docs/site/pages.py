@@ -101,23 +101,26 @@ def plain(element):
     return "".join(element.itertext()) if element is not None else ""
 
 
-def declaration(member):
-    """The lines of the header, of a function without its body; comments only within an enum."""
-    location, kind = member.find("location"), member.get("kind")
+def lines_of(member):
+    """The header's lines from the declaration on, as far left as that is."""
+    location = member.find("location")
     lines = (ROOT / location.get("file")).read_text().splitlines()
-    first = int(location.get("line")) - 1
+    first = line_of(member) - 1
     while re.match(r"\s*(template|requires)\b", lines[first - 1]):
         first -= 1
     indent = len(lines[first]) - len(lines[first].lstrip())
-    code = "\n".join(line[indent:] for line in lines[first:first + 100])
-    if kind != "enum":
-        code = re.sub(r" *//.*", "", code)
-    depth = 0
+    return [line[indent:] for line in lines[first:first + 100]]
+
+
+def declaration(member):
+    """As the header has it, of a function without its body, and the comment behind it."""
+    depth, kind, code = 0, member.get("kind"), "\n".join(lines_of(member))
     for i, c in enumerate(code):
         if depth == 0 and (c == ";" or kind == "function" and (c == "{" or re.match(r"\s: ", code[i:]))):
-            return code[:i].rstrip() + ";"
+            behind = re.search("///<.*", code[i:].split("\n")[0])
+            return code[:i].rstrip() + ";" + (f"  // {behind.group()[4:].strip()}" if behind else "")
         depth += (c in "([{") - (c in ")]}")
-    raise ValueError(f"{location.get('file')}:{first + 1}: where does this end?")
+    raise ValueError(f"{member.find('definition').text}: where does it end?")
 
 
 def line_of(element):
@@ -125,20 +128,29 @@ def line_of(element):
 
 
 def members_text(members, level):
-    """Declarations that share a description stand together above it."""
-    out, group = [], []
-    for member in sorted(members, key=line_of) + [None]:
-        if group and (member is None or description(member) != description(group[0])):
-            names = list(dict.fromkeys(m.find("name").text for m in group))
-            if len(names) > 8:
-                names[7:] = ["..."]
-            if level:
-                out.append(f"{level} `{', '.join(names)}`")
-            out.append("```cpp\n" + "\n".join(dict.fromkeys(map(declaration, group))) + "\n```")
-            out.append(description(group[0]))
-            group = []
-        if member is not None:
-            group.append(member)
+    """Neighbours in the header that share a description stand together above it, and those with a comment behind them
+    among them."""
+    groups = []
+    for member in sorted(members, key=line_of):
+        code = declaration(member)
+        text = None if "  // " in code and member.get("kind") != "enum" else description(member)
+        if groups:
+            last = groups[-1][0][-1]
+            between = lines_of(last)[:line_of(member) - line_of(last)]
+            if (text is None or text == groups[-1][2]) and "" not in between:
+                groups[-1][0].append(member)
+                groups[-1][1].append(code)
+                continue
+        groups.append(([member], [code], text or ""))
+    out = []
+    for members, codes, text in groups:
+        names = list(dict.fromkeys(m.find("name").text for m in members))
+        if len(names) > 8:
+            names[7:] = ["..."]
+        if level:
+            out.append(f"{level} `{', '.join(names)}`")
+        out.append("```cpp\n" + "\n".join(dict.fromkeys(codes)) + "\n```")
+        out.append(text)
     return out
 
 
