@@ -300,11 +300,11 @@ void add_pools(std::vector<Case>& cases, int64_t C, int64_t HW) {
   add_op(
       cases, "adaptive_avg_pool2d to 1 x 1", times(sizes[0]), 0, sizes,
       [](Ours in) { return tern::adaptive_avg_pool2d(in[0], 1); },
-      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], 1); });
+      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], {1, 1}); });
   add_op(
       cases, "adaptive_avg_pool2d to 7 x 7", times(sizes[0]), 0, sizes,
       [](Ours in) { return tern::adaptive_avg_pool2d(in[0], 7); },
-      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], 7); });
+      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], {7, 7}); });
 }
 
 /// In training.

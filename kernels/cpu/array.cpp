@@ -4,6 +4,7 @@
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
+#include <tern/kernels/cpu/sum.hpp>
 #include <tern/kernels/cpu/threads.hpp>
 #include <tern/kernels/integer.hpp>
 #include <tern/kernels/reference/elementwise.hpp>
@@ -191,7 +192,8 @@ struct Best {
 };
 
 /// Each element is read once. Rows (inner = 1) of many elements go by blocks of a fixed length, each as eight series of
-/// every eighth element, which are then joined in order; what lies in columns goes by 256 of them at a time.
+/// every eighth element, which are then joined in order, sums of floats by vectors; what lies in columns goes by 256 of
+/// them at a time.
 template <class F, class T>
 void reduce_columns(const ReduceShape& r, const T* x, const F& f) {
   using Kept = typename F::Kept;
@@ -201,9 +203,16 @@ void reduce_columns(const ReduceShape& r, const T* x, const F& f) {
     Scratch<Kept> all(r.outer * blocks);
     parallel_for(r.outer * blocks, std::max<int64_t>(1, piece / std::max<int64_t>(1, std::min(r.n, block))),
                  [&](int64_t begin, int64_t end) {
+                   if constexpr (std::is_same_v<F, Sum<float>>) {
+                     if (blocks == 1) return sum_rows(end - begin, r.n, x + begin * r.n, all.data() + begin);
+                   }
                    for (int64_t i = begin; i < end; ++i) {
                      const T* const row = x + i / blocks * r.n;
                      const int64_t first = i % blocks * block, last = std::min(first + block, r.n);
+                     if constexpr (std::is_same_v<F, Sum<float>>) {
+                       sum_rows(1, last - first, row + first, &all[i]);
+                       continue;
+                     }
                      Kept kept[lanes];
                      std::fill_n(kept, lanes, f.none(row));
                      int64_t j = first;
@@ -347,6 +356,9 @@ void CpuArray<T>::index_select_backward(const ReduceShape& r, int64_t count, con
   for (int64_t j = 0; j < count; ++j) {
     if (index[j] >= 0) order[next[index[j]]++] = j;
   }
+  // Where most rows get nothing, zeros go by stretches that are longer than a row.
+  const bool sparse = count < r.n / 4;
+  if (sparse) fill(r.outer * r.n * r.inner, T{0}, dx);
   parallel_for(r.outer * r.n, std::max<int64_t>(1, piece / std::max<int64_t>(1, r.inner)),
                [&](int64_t from, int64_t to) {
                  for (int64_t row = from; row < to; ++row) {
@@ -356,7 +368,7 @@ void CpuArray<T>::index_select_backward(const ReduceShape& r, int64_t count, con
                      T* const out = dx + row * r.inner + first;
                      const auto dy_of = [&](int64_t at) { return dy + (o * count + order[at]) * r.inner + first; };
                      if (begin[k + 1] - begin[k] == 0) {
-                       std::fill_n(out, n, T{0});
+                       if (!sparse) std::fill_n(out, n, T{0});
                      } else if (begin[k + 1] - begin[k] == 1) {
                        std::copy_n(dy_of(begin[k]), n, out);
                      } else {

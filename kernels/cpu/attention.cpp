@@ -6,8 +6,8 @@
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
+#include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
-#include <tern/kernels/unary.hpp>
 
 #include <cblas.h>
 
@@ -15,7 +15,85 @@
 #include <cmath>
 #include <limits>
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "tern/kernels/cpu/attention.cpp"
+#include <hwy/foreach_target.h>  // before the others
+
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
 namespace tern::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+/// row[i] = f(row[i]) for i in [0, n). The last vector has -inf where the row has ended.
+template <class F>
+HWY_INLINE void map(int64_t n, float* row, const F& f) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(f(hn::LoadU(d, row + i)), d, row + i);
+  if (i == n) return;
+  HWY_ALIGN float rest[HWY_LANES(float)];
+  std::fill(std::copy(row + i, row + n, rest), rest + lanes, -std::numeric_limits<float>::infinity());
+  hn::Store(f(hn::Load(d, rest)), d, rest);
+  std::copy_n(rest, n - i, row + i);
+}
+
+/// row = exp(row - shift), which is at most 1. Returns the sum.
+float exponentials(int64_t n, float shift, float* row) {
+  const D d;
+  V sum = hn::Zero(d);
+  map(n, row, [&](V v) HWY_ATTR {
+    const V x = hn::Sub(v, hn::Set(d, shift)), y = hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));
+    sum = hn::Add(sum, y);
+    return y;
+  });
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+/// row = softmax(row). Returns the logarithm of the sum of exponentials.
+float softmax(int64_t n, float* row) {
+  const D d;
+  V largest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  map(n, row, [&](V v) HWY_ATTR {
+    largest = hn::IfThenElse(hn::Gt(v, largest), v, largest);
+    return v;
+  });
+  const float shift = hn::GetLane(hn::MaxOfLanes(d, largest)), sum = exponentials(n, shift, row);
+  const V factor = hn::Set(d, 1 / sum);
+  map(n, row, [=](V v) HWY_ATTR { return hn::Mul(v, factor); });
+  return shift + std::log(sum);
+}
+
+/// g = weight * (g - mean): the gradient by scores from that by their softmax.
+void score_gradient(int64_t n, const float* weight, float mean, float* g) {
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    hn::StoreU(hn::Mul(hn::LoadU(d, weight + i), hn::Sub(hn::LoadU(d, g + i), hn::Set(d, mean))), d, g + i);
+  }
+  for (; i < n; ++i) g[i] = weight[i] * (g[i] - mean);
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace tern::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tern::kernels {
+
+HWY_EXPORT(exponentials);
+HWY_EXPORT(softmax);
+HWY_EXPORT(score_gradient);
 
 namespace {
 
@@ -89,6 +167,7 @@ void CpuFloat32::attention(const AttentionShape& s, PhiloxState state, const flo
                            const float* bias, float* y, float* log_sum) {
   if (s.B == 0 || s.L == 0) return;
   const int64_t blocks = (s.L + block_rows(s) - 1) / block_rows(s);
+  const auto softmax_of = HWY_DYNAMIC_DISPATCH(softmax);
   parallel_for(s.B * blocks, 1, [&](int64_t begin, int64_t end) {
     const Scratch<float> scores(block_rows(s) * s.S);
     for (int64_t i = begin; i < end; ++i) {
@@ -97,19 +176,8 @@ void CpuFloat32::attention(const AttentionShape& s, PhiloxState state, const flo
       for (int64_t r = 0; r < at.rows; ++r) {
         float* const row = scores.data() + r * at.columns;
         const int64_t n = columns_of(s, at, r);
-        float largest = -std::numeric_limits<float>::infinity(), sum = 0;
-#pragma omp simd reduction(max : largest)
-        for (int64_t j = 0; j < n; ++j) largest = row[j] > largest ? row[j] : largest;
-#pragma omp simd
-        for (int64_t j = 0; j < n; ++j) row[j] -= largest;
-        unary({UnaryOp::exp}, n, row, row);
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < n; ++j) sum += row[j];
-        const float factor = 1 / sum;
-#pragma omp simd
-        for (int64_t j = 0; j < n; ++j) row[j] *= factor;
+        log_sum[at.b * s.L + at.first + r] = softmax_of(n, row);
         std::fill(row + n, row + at.columns, 0.0f);
-        log_sum[at.b * s.L + at.first + r] = largest + std::log(sum);
       }
       if (s.dropout_p != 0) drop(*this, s, state, at, scores.data(), scores.data());
       gemm(CblasNoTrans, CblasNoTrans, at.rows, s.V, at.columns, 1, scores.data(), at.columns, v + at.b * s.S * s.V,
@@ -121,6 +189,8 @@ void CpuFloat32::attention(const AttentionShape& s, PhiloxState state, const flo
 void CpuFloat32::attention_backward(const AttentionShape& s, PhiloxState state, const float* q, const float* k,
                                     const float* v, const float* bias, const float* y, const float* log_sum,
                                     const float* dy, float* dq, float* dk, float* dv) {
+  const auto exponentials_of = HWY_DYNAMIC_DISPATCH(exponentials);
+  const auto gradient_of = HWY_DYNAMIC_DISPATCH(score_gradient);
   std::fill_n(dk, s.B * s.S * s.E, 0.0f);
   std::fill_n(dv, s.B * s.S * s.V, 0.0f);
   parallel_for(s.B, 1, [&](int64_t begin, int64_t end) {
@@ -135,10 +205,7 @@ void CpuFloat32::attention_backward(const AttentionShape& s, PhiloxState state, 
         for (int64_t r = 0; r < at.rows; ++r) {
           float* const row = p + r * columns;
           const int64_t n = columns_of(s, at, r);
-          const float shift = log_sum[row0 + r];
-#pragma omp simd
-          for (int64_t j = 0; j < n; ++j) row[j] -= shift;
-          unary({UnaryOp::exp}, n, row, row);
+          exponentials_of(n, log_sum[row0 + r], row);
           std::fill(row + n, row + columns, 0.0f);
         }
         const float* used = p;
@@ -157,10 +224,8 @@ void CpuFloat32::attention_backward(const AttentionShape& s, PhiloxState state, 
 #pragma omp simd reduction(+ : mean)
           for (int64_t e = 0; e < s.V; ++e) mean += of_y[e] * of_dy[e];
           float* const row = g + r * columns;
-          const float* const weight = p + r * columns;
           const int64_t n = columns_of(s, at, r);
-#pragma omp simd
-          for (int64_t j = 0; j < n; ++j) row[j] = weight[j] * (row[j] - mean);
+          gradient_of(n, p + r * columns, mean, row);
           std::fill(row + n, row + columns, 0.0f);
         }
         const float scale = static_cast<float>(s.scale);
@@ -174,3 +239,4 @@ void CpuFloat32::attention_backward(const AttentionShape& s, PhiloxState state, 
 }
 
 }  // namespace tern::kernels
+#endif
