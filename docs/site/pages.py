@@ -154,8 +154,8 @@ def members_text(members, level):
     return out
 
 
-def class_text(compound, of):
-    """Without the functions that have their comment from the base. `of` are all members' comments by id."""
+def class_text(compound, comment_of):
+    """Without the functions that have their comment from the base."""
     name = compound.find("compoundname").text.removeprefix("tern::")
     bases = [plain(b).removeprefix("tern::") for b in compound.findall("basecompoundref")]
     head = f"{compound.get('kind')} {name}" + (f" : {', '.join(bases)}" if bases else "")
@@ -165,17 +165,18 @@ def class_text(compound, of):
     members = [m for m in compound.iter("memberdef")
                if m.get("prot") == "public" and not plain(m.find("argsstring")).endswith("delete")
                and not (m.find("reimplements") is not None
-                        and of.get(m.find("reimplements").get("refid")) == description(m))]
+                        and comment_of.get(m.find("reimplements").get("refid")) == description(m))]
     return [f"## `{name}`", f"```cpp\n{head}\n```", description(compound), *members_text(members, "")]
 
 
 def opening_of(header):
     """The comment that stands by itself before the header's first namespace."""
     found = re.search(r"((?:^///.*\n)+)\n", (ROOT / header).read_text().split("\nnamespace ")[0] + "\n", re.M)
-    return re.sub(r"^/// ?", "", found.group(1), flags=re.M).strip() if found else ""
+    text = re.sub(r"^/// ?", "", found.group(1), flags=re.M).strip() if found else ""
+    return re.sub(r"(?<!\n)\n +- ", "\n\n- ", text, count=1)  # a list
 
 
-def reference_page(header, compounds):
+def reference_page(header, compounds, comment_of):
     """Classes and functions in the order of the header; of functions, those with a comment."""
     def here(element):
         location = element.find("location")
@@ -191,7 +192,7 @@ def reference_page(header, compounds):
         line = line_of(compound) if compound is not None else 10**9
         out += members_text([m for m in members if last < line_of(m) < line], "##")
         if compound is not None:
-            out += class_text(compound, {m.get("id"): description(m) for c in compounds for m in c.iter("memberdef")})
+            out += class_text(compound, comment_of)
         last = line
     return "\n\n".join(filter(None, out)) + "\n"
 
@@ -201,6 +202,7 @@ def main(folder):
     xml, pages = folder / "xml", folder / "pages"
     compounds = [ElementTree.parse(xml / f"{c.get('refid')}.xml").getroot().find("compounddef")
                  for c in ElementTree.parse(xml / "index.xml").getroot()]
+    comment_of = {m.get("id"): description(m) for c in compounds for m in c.iter("memberdef")}
     headers = {c.find("location").get("file") for c in compounds if c.get("kind") == "file"}
 
     sources = [*OUTSIDE, *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
@@ -220,7 +222,7 @@ def main(folder):
         for header in sorted(h for h in headers if h.split("/")[0] == group):
             page = page_of(pathlib.Path(header), headers)
             (pages / page).parent.mkdir(exist_ok=True)
-            (pages / page).write_text(reference_page(header, compounds))
+            (pages / page).write_text(reference_page(header, compounds, comment_of))
             nav.append(f"          - {pathlib.Path(header).name}: {page}")
     (folder / "mkdocs.yml").write_text((SITE / "mkdocs.yml").read_text() + "\n".join(nav) + "\n")
 
