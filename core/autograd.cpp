@@ -362,10 +362,18 @@ void run_pass(const Roots& roots, Wanted* wanted, std::uint64_t least, bool reta
   leaves.finish();
 }
 
+/// Throws where another tensor's change in place is recorded of the memory that x shows.
+void check_not_stale(const char* who, const Tensor& x) {
+  if (!x.defined() || !x.requires_grad() || !GraphAccess::is_stale(x)) return;
+  fail("{}: a tensor of shape {} whose memory was changed in place through another one, expected that one", who,
+       x.shape());
+}
+
 /// Throws unless a pass may begin at y with that gradient, undefined for 1. Returns it.
 Tensor first_gradient(const char* who, const Tensor& y, const Tensor& gradient) {
   check(y.requires_grad(), "{}: a tensor of shape {} that was computed from nothing that requires grad", who,
         y.shape());
+  check_not_stale(who, y);
   if (!gradient.defined()) {
     check(y.numel() == 1, "{}: tensor of shape {}, expected one element or a gradient of that shape", who, y.shape());
     return GraphAccess::unit_like(y);
@@ -474,6 +482,7 @@ void record_all(const char* name, std::span<const Tensor> inputs, std::span<cons
   for (const Tensor& y : outputs) {
     check(is_floating(y.dtype()), "record '{}': output of {}, expected float32 or float64", name, y.dtype());
     for (const Tensor& x : inputs) {
+      check_not_stale(name, x);
       check(!x.is_same(y), "record '{}': the output of shape {} is an input, expected a new tensor", name, y.shape());
     }
   }

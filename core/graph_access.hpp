@@ -15,6 +15,9 @@ struct GraphAccess {
   /// Makes y the result of that op that its output `at` stands for.
   static void set_node(const Tensor& y, std::shared_ptr<Node> node, Node::Output* at);
   static Node::Output* output(const Tensor& y);                ///< null for a leaf
+  /// Makes x, whose memory has got y's values, what y is in the graph. Whatever else in a graph shows it is stale.
+  static void take_place(const Tensor& x, const Tensor& y);
+  static bool is_stale(const Tensor& x);
   static std::shared_ptr<Hooks>& leaf_hooks(const Tensor& x);  ///< null where there are none
   static std::function<Tensor()> weak(const Tensor& x);        ///< x while somebody holds it, then undefined
   /// From now on every handle on a tensor of the first holds the array of the second beside it, of its shape; both are

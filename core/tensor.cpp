@@ -26,6 +26,7 @@ struct Tensor::Impl {
   bool requires_grad = false;
   std::shared_ptr<Node> node;
   Node::Output* output = nullptr;  ///< which of the node's
+  std::uint32_t recorded = 0;      ///< the storage's count when this came into the graph
   Tensor grad;
   std::shared_ptr<Hooks> hooks;  ///< a leaf's
 };
@@ -127,6 +128,7 @@ const Tensor& Tensor::set_requires_grad(bool value) const {
   check(is_leaf(), "set_requires_grad: the result of '{}', expected a leaf", is_leaf() ? "" : impl_->node->name);
   check(!value || is_floating(dtype()), "set_requires_grad: tensor of {}, expected float32 or float64", dtype());
   impl_->requires_grad = value;
+  impl_->recorded = impl_->storage->recorded_;
   return *this;
 }
 
@@ -143,6 +145,14 @@ const std::shared_ptr<Node>& Tensor::grad_node() const { return impl().node; }
 void GraphAccess::set_node(const Tensor& y, std::shared_ptr<Node> node, Node::Output* at) {
   y.impl_->node = std::move(node);
   y.impl_->output = at;
+  y.impl_->recorded = y.impl_->storage->recorded_;
+}
+
+bool GraphAccess::is_stale(const Tensor& x) { return x.impl().recorded != x.impl_->storage->recorded_; }
+
+void GraphAccess::take_place(const Tensor& x, const Tensor& y) {
+  ++x.impl_->storage->recorded_;
+  set_node(x, y.grad_node(), output(y));
 }
 
 Node::Output* GraphAccess::output(const Tensor& y) { return y.impl().output; }
@@ -173,6 +183,7 @@ void GraphAccess::set_data(const std::vector<std::pair<Tensor, Tensor>>& all) {
     to.strides = from.strides;
     to.offset = from.offset;
     to.dtype = from.dtype;
+    to.recorded = from.storage->recorded_;
     to.grad = std::move(grads[i]);
   }
 }
@@ -209,13 +220,60 @@ namespace {
 void check_target(const char* op, const Tensor& self, const Tensor& other) {
   check_defined(op, "the tensor to be changed", self);
   check_defined(op, "the other tensor", other);
-  check(!is_grad_enabled() || !(self.requires_grad() || other.requires_grad()),
-        "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
   check(!self.storage()->is_unit(), "{}: in-place on the gradient that backward begins with, expected a clone", op);
   for (int d = 0; d < self.dim(); ++d) {
     check(self.shape()[d] <= 1 || self.strides()[d] != 0 || self.numel() == 0,
           "{}: shape {} with strides {} shows elements more than once, expected a clone", op, self.shape(),
           self.strides());
+  }
+}
+
+/// Throws where self has a gradient that a change would have to be recorded for.
+void check_not_recorded(const char* op, const Tensor& self) {
+  check(!is_grad_enabled() || !self.requires_grad(),
+        "{}: in-place on a tensor that requires grad, expected a NoGradGuard around it", op);
+}
+
+/// Whether self shows memory of one of the inputs of the op that made it.
+bool is_view(const Tensor& self) {
+  const void* const storage = self.storage().get();
+  if (self.is_leaf() || GraphAccess::output(self)->storage != storage) return false;
+  const auto& inputs = self.grad_node()->inputs;
+  return std::any_of(inputs.begin(), inputs.end(), [storage](const Node::Input& input) {
+    if (input.node) return input.output->storage == storage;
+    return (input.leaf.defined() ? input.leaf.storage().get() : input.id) == storage;
+  });
+}
+
+/// A recorded change: self gets the values of y = f(), of its shape, and y's place in the graph.
+template <class F>
+const Tensor& recorded_in_place(const char* name, const Tensor& self, F f) {
+  check(!self.is_leaf() || !self.requires_grad(),
+        "{}: in-place on a leaf that requires grad, expected a NoGradGuard around it", name);
+  check(!is_view(self) && (!self.is_leaf() || self.storage().use_count() == 1),
+        "{}: in-place on a view of shape {} with what requires grad, expected a tensor with memory of its own", name,
+        self.shape());
+  const Tensor y = f();
+  check(y.shape() == self.shape(), "{}: shape {} does not broadcast to {}", name, y.shape(), self.shape());
+  check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());
+  copy_into(y, self);
+  self.storage()->bump_version();
+  GraphAccess::take_place(self, y);
+  return self;
+}
+
+/// a op b by the recorded op, where b is a tensor or a number.
+template <class B>
+Tensor combined(kernels::BinaryOp op, const Tensor& a, const B& b) {
+  switch (op) {
+    case kernels::BinaryOp::add:
+      return a + b;
+    case kernels::BinaryOp::sub:
+      return a - b;
+    case kernels::BinaryOp::mul:
+      return a * b;
+    default:
+      return a / b;
   }
 }
 
@@ -225,6 +283,11 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
   check(other.dtype() <= self.dtype(), "{}: {} into {}, which cannot hold it", name, other.dtype(), self.dtype());
   check(broadcast_shapes(name, self.shape(), other.shape()) == self.shape(), "{}: shape {} does not broadcast to {}",
         name, other.shape(), self.shape());
+  if (is_grad_enabled() && (self.requires_grad() || other.requires_grad())) {
+    // A sum's gradient needs none of what was there; that of a product does.
+    const bool is_sum = op == kernels::BinaryOp::add || op == kernels::BinaryOp::sub;
+    return recorded_in_place(name, self, [&] { return combined(op, is_sum ? self : self.clone(), other); });
+  }
   NoGradGuard no_grad;
   // An operand that shares this memory in another order would be read after it is written.
   const bool overlaps =
@@ -245,6 +308,7 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
 const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tensor& self, Scalar number) {
   check_target(name, self, self);
   check(can_hold(self.dtype(), number), "{}: {} into {}, which cannot hold it", name, number, self.dtype());
+  if (records({&self, 1})) return recorded_in_place(name, self, [&] { return combined(op, self, number); });
   const Tensor y = self.is_contiguous() ? self : empty_like(self);
   binary_into(op, self, number, y);
   if (!y.is_same(self)) copy_into(y, self);
@@ -256,6 +320,7 @@ const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tens
 template <class F>
 const Tensor& unary_in_place(const char* name, const Tensor& self, F f) {
   check_target(name, self, self);
+  if (records({&self, 1})) return recorded_in_place(name, self, [&] { return f(self.clone()); });
   NoGradGuard no_grad;
   const Tensor y = f(self);
   check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());
@@ -322,6 +387,7 @@ const Tensor& Tensor::sqrt_() const {
 
 const Tensor& Tensor::fill_(Scalar value) const {
   check_target("fill_", *this, *this);
+  check_not_recorded("fill_", *this);
   check(can_hold(dtype(), value), "fill_: {} into {}, which cannot hold it", value, dtype());
   if (is_contiguous()) {
     for_array(*this, [&]<class T>(kernels::ArrayKernels<T>& k) { k.fill(numel(), value.to<T>(), data<T>()); });
@@ -336,6 +402,10 @@ const Tensor& Tensor::copy_(const Tensor& source) const {
   check_target("copy_", *this, source);
   check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: shape {} does not broadcast to {}",
         source.shape(), shape());
+  if (records({&source, 1})) {
+    return recorded_in_place("copy_", *this, [&] { return source.to(dtype()).to(device()).expand(shape()).clone(); });
+  }
+  check_not_recorded("copy_", *this);
   NoGradGuard no_grad;
   if (source.device().on_host() && !device().on_host() && source.shape() == shape() && is_contiguous()) {
     const Tensor dense = source.to(dtype()).contiguous();

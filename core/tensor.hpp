@@ -60,9 +60,10 @@ class Storage {
   Device device_;
   std::size_t bytes_;
   void* data_;
-  std::uint32_t version_ = 0;
+  std::uint32_t version_ = 0, recorded_ = 0;  ///< changes in place, and those that are in a graph
   bool is_unit_ = false;
 
+  friend class Tensor;
   friend struct GraphAccess;
 };
 
@@ -174,8 +175,11 @@ class Tensor {
 
   /// @}
 
-  /// In place. Under grad mode they refuse tensors that require grad: wrap them in a NoGradGuard. An expanded tensor is
-  /// refused too, as its elements are there once but shown several times. +=, -=, *= and /= are the same.
+  /// In place. Where something requires grad they are recorded: this becomes the op's result, and the gradient of an
+  /// earlier op that needs what was there before is an Error. Refused are then leaves that require grad, which want a
+  /// NoGradGuard around it, and views; other tensors that show the same memory can no longer be used in the graph.
+  /// fill_, uniform_ and normal_ are not recorded. An expanded tensor is refused, as its elements are there once but
+  /// shown several times. +=, -=, *= and /= are the same.
   /// @{
   const Tensor& add_(Scalar number) const;
   const Tensor& add_(const Tensor& other, Scalar alpha = 1) const;  ///< this += alpha * other

@@ -48,7 +48,7 @@ constexpr int columns_per_lane = 4, columns_per_warp = columns_per_lane * warp_t
 constexpr int most_rows = 64, list_length = 1024, warps = block_size / warp_threads;
 
 template <class I, class T>
-__global__ void __launch_bounds__(block_size, 4)
+__global__ void __launch_bounds__(block_size, sizeof(I) == 8 ? 2 : 4)
     select_backward(Select<I> s, int rows, const int64_t* __restrict__ index, const T* __restrict__ dy,
                     T* __restrict__ dx) {
   wait_for_previous_kernels();

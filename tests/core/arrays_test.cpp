@@ -213,7 +213,7 @@ TEST_CASE("errors of indexing and arranging name what is wrong", "[arrays]") {
   CHECK(message_of([&] {
           const Tensor leaf = zeros({2}).set_requires_grad();
           index_put_(leaf, {0}, ones({}));
-        }) == "copy_: in-place on a tensor that requires grad, expected a NoGradGuard around it");
+        }) == "copy_: in-place on a leaf that requires grad, expected a NoGradGuard around it");
 }
 
 TEST_CASE("an undefined tensor is named", "[arrays]") {

@@ -445,29 +445,93 @@ TEST_CASE("what backward refuses", "[autograd]") {
   CHECK(grad(x) == Values{2, 4});
 }
 
-TEST_CASE("in-place ops refuse what requires grad", "[autograd]") {
-  const Tensor x = leaf({1, 2}), y = x * 1.0, c = tensor({5.0, 6.0});
-  const auto refused = [](const char* op) {
-    return std::string(op) + ": in-place on a tensor that requires grad, expected a NoGradGuard around it";
-  };
-  for (const Tensor& t : {x, y, x.view({2})}) {
-    CHECK(message_of([&] { t.add_(c); }) == refused("add_"));
-    CHECK(message_of([&] { t.sub_(c); }) == refused("sub_"));
-    CHECK(message_of([&] { t.mul_(c); }) == refused("mul_"));
-    CHECK(message_of([&] { t.mul_(2); }) == refused("mul_"));
-    CHECK(message_of([&] { t.div_(c); }) == refused("div_"));
-    CHECK(message_of([&] { t.fill_(2); }) == refused("fill_"));
-    CHECK(message_of([&] { t.zero_(); }) == refused("fill_"));
-    CHECK(message_of([&] { t.copy_(c); }) == refused("copy_"));
-    CHECK(message_of([&] { c.add_(t); }) == refused("add_"));
-    CHECK(message_of([&] { c.copy_(t); }) == refused("copy_"));
+TEST_CASE("in-place ops refuse leaves that require grad, and views", "[autograd]") {
+  const Tensor x = leaf({1, 2}), y = x * 1.0, c = tensor({5.0, 6.0}), half = c.narrow(0, 0, 1);
+  const auto refused = [](const char* op, const char* what) { return std::string(op) + ": in-place on a " + what; };
+  const char* const a_leaf = "leaf that requires grad, expected a NoGradGuard around it";
+  const char* const a_view = "view of shape [2] with what requires grad, expected a tensor with memory of its own";
+  for (const auto& [t, what] : {std::pair(x, a_leaf), std::pair(x.view({2}), a_view), std::pair(y.view({2}), a_view)}) {
+    CHECK(message_of([&] { t.add_(c); }) == refused("add_", what));
+    CHECK(message_of([&] { t.sub_(c); }) == refused("sub_", what));
+    CHECK(message_of([&] { t.mul_(c); }) == refused("mul_", what));
+    CHECK(message_of([&] { t.mul_(2); }) == refused("mul_", what));
+    CHECK(message_of([&] { t.div_(c); }) == refused("div_", what));
+    CHECK(message_of([&] { t.relu_(); }) == refused("relu_", what));
+    CHECK(message_of([&] { t.copy_(y); }) == refused("copy_", what));
   }
-  CHECK(message_of([&] { uniform_(x, 0, 1); }) == refused("copy_"));
+  CHECK(message_of([&] { half.add_(y.narrow(0, 0, 1)); }) ==
+        "add_: in-place on a view of shape [1] with what requires grad, expected a tensor with memory of its own");
+  const char* const no = "tensor that requires grad, expected a NoGradGuard around it";
+  for (const Tensor& t : {x, y, x.view({2})}) {
+    CHECK(message_of([&] { t.fill_(2); }) == refused("fill_", no));
+    CHECK(message_of([&] { t.zero_(); }) == refused("fill_", no));
+    CHECK(message_of([&] { t.copy_(c); }) == refused("copy_", no));
+  }
+  CHECK(message_of([&] { uniform_(x, 0, 1); }) == refused("copy_", no));
   CHECK(x.to_vector<double>() == Values{1, 2});
+  CHECK(y.to_vector<double>() == Values{1, 2});
   const NoGradGuard no_grad;
   x.add_(c);
   CHECK(x.to_vector<double>() == Values{6, 8});
   CHECK(x.requires_grad());
+}
+
+TEST_CASE("a recorded change in place is the op's result", "[autograd]") {
+  const Tensor x = leaf({1, -2}), w = leaf({3, 5});
+  const auto gradients = [&](const Tensor& y) {
+    x.set_grad({}), w.set_grad({});
+    y.backward(tensor({1.0, 10.0}));
+    return std::pair(x.grad().defined() ? grad(x) : Values{}, w.grad().defined() ? grad(w) : Values{});
+  };
+  using Both = std::pair<Values, Values>;
+  SECTION("of each op, through any handle") {
+    const Tensor y = x * 2, same = y;
+    y += w;
+    y -= x;
+    y *= 4.0;
+    y /= tensor({2.0, 8.0});
+    y.add_(w, 2);
+    CHECK(same.to_vector<double>() == Values{14, 11.5});
+    CHECK(gradients(same) == Both({2, 5}, {4, 25}));
+  }
+  SECTION("of a function") {
+    const Tensor y = x * w;
+    y.relu_().add_(1.0).sqrt_();
+    CHECK(y.to_vector<double>() == Values{2, 1});
+    CHECK(gradients(y) == Both({0.75, 0}, {0.25, 0}));
+  }
+  SECTION("of a constant, which is one no longer") {
+    const Tensor y = zeros({2}, {.dtype = DType::float64});
+    y.copy_(x);
+    y.mul_(w);
+    CHECK(gradients(y) == Both({3, 50}, {1, -20}));
+  }
+  SECTION("of some elements") {
+    const Tensor y = x * 1.0;
+    y.index_put_({tensor({std::int64_t{1}})}, w.narrow(0, 0, 1));
+    CHECK(y.to_vector<double>() == Values{1, 3});
+    CHECK(gradients(y) == Both({1, 0}, {10, 0}));
+  }
+  SECTION("whose views are of no more use") {
+    const Tensor y = x * 1.0, view = y.view({1, 2});
+    y.mul_(3.0);
+    CHECK(view.to_vector<double>() == Values{3, -6});  // the memory is one
+    CHECK(message_of([&] { static_cast<void>(view * 2.0); }) ==
+          "mul: a tensor of shape [1, 2] whose memory was changed in place through another one, expected that one");
+    CHECK(
+        message_of([&] {
+          view.backward(tensor({1.0, 1.0}).view({1, 2}));
+        }) ==
+        "backward: a tensor of shape [1, 2] whose memory was changed in place through another one, expected that one");
+    CHECK(gradients(y.view({2}) * 1.0) == Both({3, 30}, {}));
+  }
+  SECTION("with derivatives of its own") {
+    const Tensor y = x * x;
+    y.mul_(2.0);
+    const Tensor g = tern::grad({sum(y)}, {x}, {.create_graph = true})[0];
+    CHECK(g.to_vector<double>() == Values{4, -8});
+    CHECK(tern::grad({sum(g)}, {x})[0].to_vector<double>() == Values{4, 4});
+  }
 }
 
 TEST_CASE("a change in place between forward and backward is an error", "[autograd]") {
