@@ -54,6 +54,7 @@ class AnomalyGuard {
   AnomalyGuard(const AnomalyGuard&) = delete;
   AnomalyGuard& operator=(const AnomalyGuard&) = delete;
 
+  /// Whether there is one on this thread.
   static bool is_alive();
   /// Names what the ops that follow on this thread belong to, and returns what was named before.
   static std::string set_place(std::string place);
@@ -62,6 +63,7 @@ class AnomalyGuard {
   bool before_;
 };
 
+/// What grad() is told besides.
 struct GradOptions {
   std::vector<Tensor> grad_outputs = {};  ///< one for each output, undefined or left out for those of one element
   bool retain_graph = false;              ///< or else the graph is freed, as far as it was gone through
@@ -121,6 +123,7 @@ struct Hooks {
 
 /// A recorded op: the graph is made of these, from the outputs towards the leaves.
 struct Node {
+  /// What the op made, and what came for it.
   struct Output {
     Shape shape;
     DType dtype;
@@ -129,6 +132,7 @@ struct Node {
     std::shared_ptr<Hooks> hooks;  ///< or null
     const void* storage;           ///< tells a Saved that it is this
   };
+  /// Where a gradient by an input goes.
   struct Input {
     std::shared_ptr<Node> node;  ///< the op that made this input, or null
     Output* output;              ///< which of that op's
@@ -189,6 +193,7 @@ Outputs record(const char* name, std::span<const Tensor> inputs, Outputs y, F ba
   return y;
 }
 
+/// The same.
 template <class Outputs, class F>
 Outputs record(const char* name, std::initializer_list<Tensor> inputs, Outputs y, F backward) {
   return record(name, std::span(inputs.begin(), inputs.size()), std::move(y), std::move(backward));

@@ -33,6 +33,7 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
   static Checkpoint* current();
   /// Notes that the part saves x. Returns a number for it.
   std::size_t save(const Tensor& x);
+  /// The tensor of that number, for which the part runs again if it has not yet.
   const Tensor& saved(std::size_t number);
 
  private:

@@ -15,8 +15,10 @@ namespace tern {
 enum class ConvBackend { handwritten, cudnn };
 
 /// For all threads, from the next op on. Handwritten at first. Throws Error for cudnn in a build without TERN_CUDNN=ON.
+/// @{
 void set_conv_backend(ConvBackend backend);
 ConvBackend conv_backend();
+/// @}
 
 }  // namespace tern
 
@@ -37,8 +39,11 @@ using kernels::cuda::DeviceGuard;
 void synchronize(int device = 0);
 
 /// Bytes in use by tensors and kernels, now and at most.
+/// @{
 std::size_t memory_allocated(int device = 0);
 std::size_t max_memory_allocated(int device = 0);
+/// @}
+
 /// Bytes that the device's memory pool holds, in use or to be given out again.
 std::size_t memory_reserved(int device = 0);
 /// The most in use begins again at what is in use now.

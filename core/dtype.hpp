@@ -14,8 +14,10 @@ namespace tern {
 /// the results of comparisons. Where two meet, the later in this order wins.
 enum class DType : std::uint8_t { uint8, int64, float32, float64 };
 
+/// Whether it computes and carries gradients.
 constexpr bool is_floating(DType t) { return t >= DType::float32; }
 
+/// In bytes.
 constexpr std::size_t size_of(DType t) {
   switch (t) {
     case DType::uint8:
@@ -29,6 +31,7 @@ constexpr std::size_t size_of(DType t) {
   return 0;
 }
 
+/// "float32"
 constexpr const char* name_of(DType t) {
   switch (t) {
     case DType::uint8:
@@ -54,6 +57,7 @@ class Scalar {
         is_whole_(value < 1 || whole_ >= 0),
         fraction_(static_cast<double>(value)) {}
 
+  /// Whether it was given as an integer.
   bool is_whole() const { return is_whole_; }
   /// As an element is converted: kernels/integer.hpp.
   template <class T>

@@ -20,7 +20,9 @@ class Descriptor {
   }
   ~Descriptor();
 
+  /// Its number.
   int operator*() const { return number_; }
+  /// Whether it is open.
   explicit operator bool() const { return number_ >= 0; }
 
  private:
@@ -78,6 +80,7 @@ void write_file(const std::filesystem::path& path, std::string_view bytes, std::
 class GrowingFile {
  public:
   GrowingFile(const std::filesystem::path& path, std::string_view bytes, std::string_view what);
+  /// Adds bytes at its end.
   void add(std::string_view bytes);
 
  private:
@@ -89,6 +92,7 @@ class GrowingFile {
 class FileReader {
  public:
   FileReader(const std::filesystem::path& path, std::string_view what);
+  /// In bytes.
   std::uint64_t size() const { return size_; }
   /// The `size` bytes from byte `at` on.
   void read(std::uint64_t at, void* bytes, std::size_t size) const;

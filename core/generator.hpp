@@ -14,10 +14,14 @@ class Generator {
  public:
   explicit Generator(std::uint64_t seed = 0) : state_{seed, 0} {}
 
+  /// Begins that seed's stream.
   void manual_seed(std::uint64_t seed) { state_ = {seed, 0}; }
   /// Where the stream stands: store it, and set it to go on from there.
+  /// @{
   kernels::PhiloxState state() const { return state_; }
   void set_state(kernels::PhiloxState state) { state_ = state; }
+
+  /// @}
 
   /// Reserves n draws of 32 bits and returns where they start.
   kernels::PhiloxState advance(std::uint64_t n);
@@ -47,14 +51,23 @@ class GeneratorGuard {
 void manual_seed(std::uint64_t seed);
 
 /// Uniform in [0, 1), floating dtypes.
+/// @{
 Tensor rand(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
 Tensor rand_like(const Tensor& x, Generator& generator = default_generator());
+/// @}
+
 /// Standard normal, floating dtypes.
+/// @{
 Tensor randn(const Shape& shape, const TensorOptions& options = {}, Generator& generator = default_generator());
 Tensor randn_like(const Tensor& x, Generator& generator = default_generator());
+/// @}
+
 /// A random order of 0 ... n - 1, int64.
+/// @{
 Tensor randperm(std::int64_t n, Generator& generator = default_generator());
 Tensor randperm(std::int64_t n, const TensorOptions& options, Generator& generator = default_generator());
+/// @}
+
 /// Whole numbers in [low, high), int64 unless the options say otherwise.
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
                const TensorOptions& options = {.dtype = DType::int64}, Generator& generator = default_generator());
@@ -66,7 +79,9 @@ Tensor bernoulli(const Tensor& x, Generator& generator = default_generator());
 Tensor multinomial(const Tensor& x, std::int64_t num_samples, bool replacement = false,
                    Generator& generator = default_generator());
 /// Fills with uniform numbers in [low, high), or normal ones, in place.
+/// @{
 void uniform_(const Tensor& x, double low, double high, Generator& generator = default_generator());
 void normal_(const Tensor& x, double mean, double std, Generator& generator = default_generator());
+/// @}
 
 }  // namespace tern

@@ -28,36 +28,52 @@ using kernels::Reduction;
 using kernels::Unary;
 using kernels::UnaryOp;
 
-// Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
-// float32, float64 wins; a number takes the tensor's dtype where that can hold it, else int64 or, with a fraction,
-// float32. Dividing integers gives float32.
+/// Elementwise arithmetic with NumPy broadcasting, on any dtype. Where two dtypes meet, the later of uint8, int64,
+/// float32, float64 wins; a number takes the tensor's dtype where that can hold it, else int64 or, with a fraction,
+/// float32. Dividing integers gives float32.
+/// @{
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);
 Tensor div(const Tensor& a, const Tensor& b);
+/// @}
+
 /// Half the gradient goes to each where they are equal, all of it to both where either is NaN.
+/// @{
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
+/// @}
+
 /// a to the power of b. Integers stay integers, and wrap.
+/// @{
 Tensor pow(const Tensor& a, const Tensor& b);
 Tensor pow(Scalar a, const Tensor& b);
+/// @}
+
 /// The angle of the point (b, a); of integers float32, as hypot.
 Tensor atan2(const Tensor& a, const Tensor& b);
 Tensor hypot(const Tensor& a, const Tensor& b);  ///< sqrt(a^2 + b^2), without overflow on the way
 /// What is left of a after whole multiples of b: with a's sign (fmod), or with b's, as in Python (remainder). Of
 /// integers 0 where b is 0, as floor_divide, the multiple that remainder takes away, a constant to the gradient.
+/// @{
 Tensor fmod(const Tensor& a, const Tensor& b);
 Tensor fmod(const Tensor& a, Scalar b);
 Tensor remainder(const Tensor& a, const Tensor& b);
 Tensor remainder(const Tensor& a, Scalar b);
 Tensor floor_divide(const Tensor& a, const Tensor& b);
 Tensor floor_divide(const Tensor& a, Scalar b);
+/// @}
+
 /// From a (weight 0) to b (weight 1) on a line.
+/// @{
 Tensor lerp(const Tensor& a, const Tensor& b, double weight);
 Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& weight);
+/// @}
 Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value = 1);  ///< x + value * a * b
 Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value = 1);  ///< x + value * a / b
 
+/// add, sub, mul, div, neg and remainder.
+/// @{
 Tensor operator+(const Tensor& a, const Tensor& b);
 Tensor operator-(const Tensor& a, const Tensor& b);
 Tensor operator*(const Tensor& a, const Tensor& b);
@@ -74,13 +90,19 @@ Tensor operator-(const Tensor& x);
 
 inline Tensor operator%(const Tensor& a, const Tensor& b) { return remainder(a, b); }
 inline Tensor operator%(const Tensor& a, Scalar b) { return remainder(a, b); }
-// Of masks, uint8: logical_and, logical_or, logical_xor and logical_not.
+
+/// @}
+
+/// Of masks, uint8: logical_and, logical_or, logical_xor and logical_not.
+/// @{
 Tensor operator&(const Tensor& a, const Tensor& b);
 Tensor operator|(const Tensor& a, const Tensor& b);
 Tensor operator^(const Tensor& a, const Tensor& b);
 Tensor operator~(const Tensor& x);
+/// @}
 
-// In place: a.add_(b) and its like.
+/// In place: a.add_(b) and its like.
+/// @{
 inline const Tensor& operator+=(const Tensor& a, const Tensor& b) { return a.add_(b); }
 inline const Tensor& operator-=(const Tensor& a, const Tensor& b) { return a.sub_(b); }
 inline const Tensor& operator*=(const Tensor& a, const Tensor& b) { return a.mul_(b); }
@@ -90,7 +112,10 @@ inline const Tensor& operator-=(const Tensor& a, Scalar b) { return a.sub_(b); }
 inline const Tensor& operator*=(const Tensor& a, Scalar b) { return a.mul_(b); }
 inline const Tensor& operator/=(const Tensor& a, Scalar b) { return a.div_(b); }
 
-// Comparisons, broadcasting, on any dtype: uint8, 1 where it holds, no gradient. So are the operators, == among them.
+/// @}
+
+/// Comparisons, broadcasting, on any dtype: uint8, 1 where it holds, no gradient. So are the operators, == among them.
+/// @{
 Tensor eq(const Tensor& a, const Tensor& b);
 Tensor ne(const Tensor& a, const Tensor& b);
 Tensor lt(const Tensor& a, const Tensor& b);
@@ -122,9 +147,14 @@ inline Tensor operator<=(Scalar a, const Tensor& b) { return ge(b, a); }
 inline Tensor operator>(Scalar a, const Tensor& b) { return lt(b, a); }
 inline Tensor operator>=(Scalar a, const Tensor& b) { return le(b, a); }
 
+/// @}
+
 // Elementwise functions. docs/adding-an-op.md adds one.
 /// y = f(x), recorded under its name: what the others are.
 Tensor unary(const char* name, const Unary& f, const Tensor& x);
+/// PyTorch's function of that name, of each element; its formula stands at UnaryOp (kernels/unary.hpp). Integers become
+/// float32, or stay integers where the values do, as of neg, abs or floor, or are refused.
+/// @{
 inline Tensor neg(const Tensor& x) { return unary("neg", {UnaryOp::neg}, x); }
 inline Tensor exp(const Tensor& x) { return unary("exp", {UnaryOp::exp}, x); }
 inline Tensor log(const Tensor& x) { return unary("log", {UnaryOp::log}, x); }
@@ -137,7 +167,12 @@ inline Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01) {
   return unary("leaky_relu", {UnaryOp::leaky_relu, negative_slope}, x);
 }
 inline Tensor elu(const Tensor& x, double alpha = 1) { return unary("elu", {UnaryOp::elu, alpha}, x); }
+
+/// @}
+/// Which formula of gelu: x Phi(x), or by tanh.
 enum class Approximate { none, tanh };
+/// Likewise.
+/// @{
 inline Tensor gelu(const Tensor& x, Approximate approximate = Approximate::none) {
   return unary("gelu", {approximate == Approximate::tanh ? UnaryOp::gelu_tanh : UnaryOp::gelu}, x);
 }
@@ -149,7 +184,11 @@ inline Tensor sin(const Tensor& x) { return unary("sin", {UnaryOp::sin}, x); }
 inline Tensor cos(const Tensor& x) { return unary("cos", {UnaryOp::cos}, x); }
 inline Tensor rsqrt(const Tensor& x) { return unary("rsqrt", {UnaryOp::rsqrt}, x); }
 inline Tensor abs(const Tensor& x) { return unary("abs", {UnaryOp::abs}, x); }
+
+/// @}
 inline Tensor round(const Tensor& x) { return unary("round", {UnaryOp::round}, x); }  ///< halves to even
+/// Likewise.
+/// @{
 inline Tensor floor(const Tensor& x) { return unary("floor", {UnaryOp::floor}, x); }
 inline Tensor ceil(const Tensor& x) { return unary("ceil", {UnaryOp::ceil}, x); }
 inline Tensor sign(const Tensor& x) { return unary("sign", {UnaryOp::sign}, x); }
@@ -193,79 +232,122 @@ inline Tensor hardshrink(const Tensor& x, double lambd = 0.5) {
 inline Tensor threshold(const Tensor& x, double threshold, double value) {
   return unary("threshold", {UnaryOp::threshold, threshold, value}, x);
 }
+
+/// @}
+
 /// At least min, at most max, where they are given; max where min is larger. Integers keep their dtype between whole
 /// bounds, and are float32 between others.
 Tensor clamp(const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max = {});
 Tensor activate(const Tensor& x, Activation activation);  ///< one of these; x itself for Activation::none
 
-// Reductions. Without dims, or with none named, over all, to a shape of []. sum of integers is int64; keepdim leaves
-// reduced sizes at 1.
+/// Reductions. Without dims, or with none named, over all, to a shape of []. sum of integers is int64; keepdim leaves
+/// reduced sizes at 1.
+/// @{
 Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim = false);
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
+/// @}
+
 /// Of the elements that are not NaN.
+/// @{
 Tensor nansum(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 Tensor nanmean(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+/// @}
+
 /// The sum of the squares of all elements of all tensors, of one dtype on one device: a penalty on a model's parameters
 /// in one kernel. [] ; without tensors an Error.
 Tensor sum_of_squares(const std::vector<Tensor>& tensors);
-// The extremes go to all that are largest, or smallest, in equal shares of the gradient, where no place is asked for;
-// else the first takes it. NaN wins over any number.
+/// The extremes go to all that are largest, or smallest, in equal shares of the gradient, where no place is asked for;
+/// else the first takes it. NaN wins over any number.
+/// @{
 Tensor max(const Tensor& x);
 Tensor min(const Tensor& x);
 Tensor amax(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 Tensor amin(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+/// @}
+/// Extremes along dim, and their places.
 struct MaxResult {
   Tensor values, indices;  ///< and the places of the values along dim, int64
 };
+/// The extremes along dim, and where they are.
+/// @{
 MaxResult max(const Tensor& x, std::int64_t dim, bool keepdim = false);
 MaxResult min(const Tensor& x, std::int64_t dim, bool keepdim = false);
+/// @}
+/// The places of the extremes, int64: without dim, of all in a row.
+/// @{
 Tensor argmax(const Tensor& x);
 Tensor argmax(const Tensor& x, std::int64_t dim, bool keepdim = false);
 Tensor argmin(const Tensor& x);
 Tensor argmin(const Tensor& x, std::int64_t dim, bool keepdim = false);
+/// @}
+/// min and max of the same elements.
 struct MinMax {
   Tensor min, max;
 };
+/// amin and amax.
 inline MinMax aminmax(const Tensor& x, const Shape& dims = {}, bool keepdim = false) {
   return {amin(x, dims, keepdim), amax(x, dims, keepdim)};
 }
 /// The one in the middle, of an even number the lower of the two.
+/// @{
 Tensor median(const Tensor& x);
 MaxResult median(const Tensor& x, std::int64_t dim, bool keepdim = false);
+/// @}
+/// The product; of integers int64.
+/// @{
 Tensor prod(const Tensor& x);  ///< of integers int64
 Tensor prod(const Tensor& x, std::int64_t dim, bool keepdim = false);
+/// @}
+
 /// The sum of squared distances from the mean over n - correction, where n numbers are reduced.
+/// @{
 Tensor var(const Tensor& x, const Shape& dims = {}, double correction = 1, bool keepdim = false);
 Tensor std(const Tensor& x, const Shape& dims = {}, double correction = 1, bool keepdim = false);
+/// @}
+/// var, or its root where std_mean made it, and mean.
 struct VarMean {
   Tensor var, mean;
 };
+/// var, or std, and mean, of one pass over x.
+/// @{
 VarMean var_mean(const Tensor& x, const Shape& dims = {}, double correction = 1, bool keepdim = false);
 VarMean std_mean(const Tensor& x, const Shape& dims = {}, double correction = 1, bool keepdim = false);
+/// @}
+
 /// (sum |x|^p)^(1 / p); how many are not 0 for p = 0, the largest or smallest |x| for p = +-infinity. The gradient at 0
 /// is 0.
 Tensor norm(const Tensor& x, double p = 2, const Shape& dims = {}, bool keepdim = false);
+/// PyTorch's torch.linalg.
 namespace linalg {
+/// norm.
 inline Tensor vector_norm(const Tensor& x, double ord = 2, const Shape& dims = {}, bool keepdim = false) {
   return norm(x, ord, dims, keepdim);
 }
 }  // namespace linalg
+/// log(sum of exp(x)), without overflow on the way.
 Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim = false);
 /// Whether all, or any, are not 0: uint8, of nothing 1 and 0. And how many, int64.
+/// @{
 Tensor all(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 Tensor any(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 Tensor count_nonzero(const Tensor& x, const Shape& dims = {});
+/// @}
 
-// Of the elements along dim up to each: of integers int64, and the extremes with the last place they are at.
+/// Of the elements along dim up to each: of integers int64, and the extremes with the last place they are at.
+/// @{
 Tensor cumsum(const Tensor& x, std::int64_t dim);
 Tensor cumprod(const Tensor& x, std::int64_t dim);
 MaxResult cummax(const Tensor& x, std::int64_t dim);
 MaxResult cummin(const Tensor& x, std::int64_t dim);
+/// @}
 
+/// exp(x) over the sum of these along dim, or the logarithm of that, without overflow on the way.
+/// @{
 Tensor softmax(const Tensor& x, std::int64_t dim);
 Tensor log_softmax(const Tensor& x, std::int64_t dim);
+/// @}
 
 /// [..., m, k] x [..., k, n] -> [..., m, n], where the dimensions before the matrices broadcast. A vector counts as a
 /// row on the left and as a column on the right, and its 1 is not in the result.
@@ -298,15 +380,19 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
                                     double dropout_p = 0, bool is_causal = false, std::optional<double> scale = {},
                                     Generator& generator = default_generator());
 
-// Of masks, uint8, what is not 0 holds. Everything broadcasts, on any dtype, which follow the rule of arithmetic.
+/// Of masks, uint8, what is not 0 holds. Everything broadcasts, on any dtype, which follow the rule of arithmetic.
 /// a where the condition, a mask, holds, else b. Neither gets a gradient where it is not taken.
+/// @{
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, Scalar b);
 Tensor where(const Tensor& condition, Scalar a, const Tensor& b);
 Tensor where(const Tensor& condition, Scalar a, Scalar b);
+/// @}
+
 /// x, or value, which x's dtype must be able to hold, where the mask holds.
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
-// uint8, 1 where it holds, no gradient; of numbers, whether they are not 0.
+/// uint8, 1 where it holds, no gradient; of numbers, whether they are not 0.
+/// @{
 Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
 Tensor logical_xor(const Tensor& a, const Tensor& b);
@@ -314,30 +400,40 @@ Tensor logical_not(const Tensor& x);
 Tensor isnan(const Tensor& x);
 Tensor isinf(const Tensor& x);
 Tensor isfinite(const Tensor& x);
+/// @}
+
 /// x, or these numbers where it is NaN or infinite; by default the dtype's largest and least stand for the infinities.
 Tensor nan_to_num(const Tensor& x, double nan = 0, std::optional<double> posinf = {},
                   std::optional<double> neginf = {});
 Tensor isin(const Tensor& x,
             const Tensor& test);  ///< whether each is among the elements of test, which are compared all
 /// |a - b| <= atol + rtol |b|, or equal, infinities included.
+/// @{
 Tensor isclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
 bool allclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
+/// @}
 bool equal(const Tensor& a, const Tensor& b);  ///< of one shape, dtype and device, with equal elements
 
 // Arrangements, of any dtype.
 /// Along an existing dimension; all other sizes must agree. Of several dtypes the later wins.
 Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
 /// Along a new dimension; all shapes must agree.
+/// @{
 Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim = 0);
+/// @}
+/// cat.
 inline Tensor concat(const std::vector<Tensor>& tensors, std::int64_t dim = 0) { return cat(tensors, dim); }
 Tensor hstack(const std::vector<Tensor>& tensors);  ///< cat along dimension 1, of vectors 0
 Tensor vstack(const std::vector<Tensor>& tensors);  ///< cat along dimension 0, of vectors as rows
 /// Views of pieces of split_size along dim, the last one may be smaller; or of these sizes; or of `chunks` pieces, or
 /// fewer, the same way; or of each slice.
+/// @{
 std::vector<Tensor> split(const Tensor& x, std::int64_t split_size, std::int64_t dim = 0);
 std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, std::int64_t dim = 0);
 std::vector<Tensor> chunk(const Tensor& x, std::int64_t chunks, std::int64_t dim = 0);
 std::vector<Tensor> unbind(const Tensor& x, std::int64_t dim = 0);
+/// @}
+
 /// Exactly so many, of which the first ones may be larger by one.
 std::vector<Tensor> tensor_split(const Tensor& x, std::int64_t sections, std::int64_t dim = 0);
 /// The view x[start:end:step] of Python along dim: negative numbers count from the end, those out of range are moved to
@@ -353,20 +449,36 @@ Tensor diag(const Tensor& x, std::int64_t diagonal = 0);
 Tensor tril(const Tensor& x, std::int64_t diagonal = 0);  ///< 0 above the diagonal of the last two dimensions
 Tensor triu(const Tensor& x, std::int64_t diagonal = 0);  ///< 0 below it
 Tensor flip(const Tensor& x, const Shape& dims);          ///< the order reversed
+/// flip of dimension 1, and of 0.
+/// @{
 inline Tensor fliplr(const Tensor& x) { return flip(x, {1}); }
 inline Tensor flipud(const Tensor& x) { return flip(x, {0}); }
+
+/// @}
+
 /// Turned k times by 90 degrees, from the first of two dimensions towards the second.
 Tensor rot90(const Tensor& x, std::int64_t k = 1, const Shape& dims = {0, 1});
 /// Moved on by so many places, and what leaves at the end comes in at the front. Without dims over all in a row.
+/// @{
 Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims = {});
 inline Tensor roll(const Tensor& x, std::int64_t shift) { return roll(x, Shape{shift}); }
 inline Tensor roll(const Tensor& x, std::int64_t shift, std::int64_t dim) { return roll(x, Shape{shift}, Shape{dim}); }
+
+/// @}
+
 /// The whole, so many times along each dimension, new ones in front. tile may name fewer, the last ones.
+/// @{
 Tensor repeat(const Tensor& x, const Shape& repeats);
 Tensor tile(const Tensor& x, const Shape& repeats);
+/// @}
+
 /// Each slice along dim so many times, in one number or int64 [n]. Without dim, of all in a row.
+/// @{
 Tensor repeat_interleave(const Tensor& x, std::int64_t repeats, std::optional<std::int64_t> dim = {});
 Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, std::optional<std::int64_t> dim = {});
+/// @}
+/// A view with dimension source at the place destination, the others in their order.
+/// @{
 Tensor movedim(const Tensor& x, const Shape& source, const Shape& destination);
 inline Tensor movedim(const Tensor& x, std::int64_t source, std::int64_t destination) {
   return movedim(x, Shape{source}, Shape{destination});
@@ -374,15 +486,27 @@ inline Tensor movedim(const Tensor& x, std::int64_t source, std::int64_t destina
 inline Tensor moveaxis(const Tensor& x, std::int64_t source, std::int64_t destination) {
   return movedim(x, source, destination);
 }
+
+/// @}
+/// All in a row.
 inline Tensor ravel(const Tensor& x) { return x.reshape({-1}); }
+/// transpose.
+/// @{
 inline Tensor swapaxes(const Tensor& x, std::int64_t dim0, std::int64_t dim1) { return x.transpose(dim0, dim1); }
 inline Tensor swapdims(const Tensor& x, std::int64_t dim0, std::int64_t dim1) { return x.transpose(dim0, dim1); }
+
+/// @}
 Tensor unflatten(const Tensor& x, std::int64_t dim, const Shape& sizes);  ///< one of the sizes may be -1
+/// Views of one shape, by NumPy's rule.
+/// @{
 inline Tensor broadcast_to(const Tensor& x, const Shape& shape) { return x.expand(shape); }
 std::vector<Tensor> broadcast_tensors(const std::vector<Tensor>& tensors);
+/// @}
+/// Which of meshgrid's tensors runs along the rows: the first, or the second.
 enum class Indexing { ij, xy };
 /// Tensors [n0], [n1], ... each broadcast to [n0, n1, ...]; with xy the first two change places in that.
 std::vector<Tensor> meshgrid(const std::vector<Tensor>& tensors, Indexing indexing = Indexing::ij);
+/// What pad() puts at the edges.
 enum class PadMode { constant, reflect, replicate, circular };
 /// Two numbers for each dimension, before and after, the last one's first; negative ones cut off. reflect does not
 /// repeat the edge, circular goes on from the other side.
@@ -399,32 +523,42 @@ Tensor gather(const Tensor& x, std::int64_t dim, const Tensor& index);
 Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<std::int64_t> dim = {});
 /// x with y[i, index[i, j, ...], ...] = src[i, j, ...], or value: where that is several the last one, which takes the
 /// gradient. No dimension of index is larger than src's.
+/// @{
 Tensor scatter(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& src);
 Tensor scatter(const Tensor& x, std::int64_t dim, const Tensor& index, Scalar value);
+/// @}
+
 /// The same with += in place of =, always in the same order.
 Tensor scatter_add(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& src);
 /// x with alpha times slice j of source along dim added to slice index[j].
 Tensor index_add(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);
 /// x with slice j of source along dim, or value, in place of slice index[j]; of several the last one.
+/// @{
 Tensor index_copy(const Tensor& x, std::int64_t dim, const Tensor& index, const Tensor& source);
 Tensor index_fill(const Tensor& x, std::int64_t dim, const Tensor& index, Scalar value);
+/// @}
+
 /// The elements of x in a row that index names, in its shape. Negative ones count from the end.
 Tensor take(const Tensor& x, const Tensor& index);
 /// Those for which the mask holds, in a row; both broadcast. Waits for the device, as do the next, and masks in
 /// index().
 Tensor masked_select(const Tensor& x, const Tensor& mask);
 Tensor nonzero(const Tensor& x);  ///< the places of what is not 0, int64 [how many, x.dim()]
+/// nonzero.
 inline Tensor argwhere(const Tensor& x) { return nonzero(x); }
 
-// Python's x[1, :, None, ..., 2:8:2, t] is index(x, {1, Slice(), None, Ellipsis, Slice{2, 8, 2}, t}), with t indices of
-// any shape, or a mask.
+/// Python's x[1, :, None, ..., 2:8:2, t] is index(x, {1, Slice(), None, Ellipsis, Slice{2, 8, 2}, t}), with t indices
+/// of any shape, or a mask.
 struct Slice {
   std::optional<std::int64_t> start = {}, end = {};
   std::int64_t step = 1;
 };
+/// In index(): a new dimension of size 1.
 inline constexpr std::nullopt_t None = std::nullopt;
-inline constexpr struct EllipsisType {
-} Ellipsis;
+/// Ellipsis alone.
+struct EllipsisType {};
+/// In index(): whole dimensions, as many as are not named.
+inline constexpr EllipsisType Ellipsis{};
 /// A view where there are but numbers and slices. Tensors of indices broadcast to each other, and their shape stands
 /// where they stood, or in front if that is apart. Negative indices count from the end.
 Tensor index(const Tensor& x, const std::vector<TensorIndex>& indices);
@@ -436,17 +570,23 @@ Tensor index_put(const Tensor& x, const std::vector<TensorIndex>& indices, const
 const Tensor& index_put_(const Tensor& x, const std::vector<TensorIndex>& indices, const Tensor& values,
                          bool accumulate = false);
 
+/// What is sorted, and where it was in x along dim, int64.
 struct SortResult {
   Tensor values, indices;
 };
 /// Along dim, in rising order, or falling. Equals stay in their order. NaN is larger than any number.
+/// @{
 SortResult sort(const Tensor& x, std::int64_t dim = -1, bool descending = false);
 Tensor argsort(const Tensor& x, std::int64_t dim = -1, bool descending = false);
 inline Tensor msort(const Tensor& x) { return sort(x, 0).values; }
+
+/// @}
+
 /// The first k of it, from the largest on or from the smallest.
 SortResult topk(const Tensor& x, std::int64_t k, std::int64_t dim = -1, bool largest = true);
 /// The k-th smallest along dim, counted from 1.
 SortResult kthvalue(const Tensor& x, std::int64_t k, std::int64_t dim = -1, bool keepdim = false);
+/// The different elements of a tensor.
 struct UniqueResult {
   Tensor output;           ///< [m], rising
   Tensor inverse_indices;  ///< int64 in x's shape: which of them x is
@@ -454,34 +594,53 @@ struct UniqueResult {
 };
 /// The different elements, each NaN for itself. Computed on the host. unique_consecutive: of neighbours in a row,
 /// unsorted.
+/// @{
 UniqueResult unique(const Tensor& x);
 UniqueResult unique_consecutive(const Tensor& x);
+/// @}
+
 /// How often each of 0, 1, ... is in x [n] of integers, int64; or the sum of the weights that stand at those places.
 /// [the largest + 1, or minlength if that is more]. Waits for the device.
 Tensor bincount(const Tensor& x, const Tensor& weights = {}, std::int64_t minlength = 0);
 /// How many of sorted, rising along the last dimension, are less than each value, or, `right`, no larger: int64 in
 /// values' shape. sorted is [n], or like values but for the last dimension. bucketize has its arguments the other way
 /// round.
+/// @{
 Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right = false);
 inline Tensor bucketize(const Tensor& values, const Tensor& boundaries, bool right = false) {
   return searchsorted(boundaries, values, right);
 }
+
+/// @}
+
 /// x int64 [...] -> [..., num_classes], 1 at x and else 0. Without num_classes, which waits for the device, the largest
 /// + 1.
 Tensor one_hot(const Tensor& x, std::int64_t num_classes = -1);
 
-// Made of nothing.
+/// Made of nothing.
 /// From start on by step as long as end is not reached: int64 where all are whole, else float32, unless options are
 /// given.
+/// @{
 Tensor arange(Scalar start, Scalar end, Scalar step = 1);
 Tensor arange(Scalar start, Scalar end, Scalar step, const TensorOptions& options);
+/// @}
+/// `steps` numbers from start to end, both included, evenly apart; logspace: base to the power of them.
+/// @{
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options = {});
 Tensor logspace(double start, double end, std::int64_t steps, double base = 10, const TensorOptions& options = {});
+/// @}
+
 /// The places of tril, or triu, of a matrix [rows, columns] row by row: int64 [2, how many].
+/// @{
 Tensor tril_indices(std::int64_t rows, std::int64_t columns, std::int64_t offset = 0);
 Tensor triu_indices(std::int64_t rows, std::int64_t columns, std::int64_t offset = 0);
+/// @}
+/// [n, n], or [n, m]: 1 on the diagonal, else 0.
+/// @{
 Tensor eye(std::int64_t n, const TensorOptions& options = {});
 Tensor eye(std::int64_t n, std::int64_t m, const TensorOptions& options = {});
+/// @}
+/// The value in x's shape, dtype and device.
 Tensor full_like(const Tensor& x, Scalar value);
 
 /// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).
@@ -502,6 +661,7 @@ struct Padding : HeightWidth {
   explicit Padding(std::string_view name);  ///< throws Error for another name
 };
 
+/// PyTorch's arguments of conv2d: stride, padding, dilation, groups.
 struct Conv2dOptions {
   HeightWidth stride = 1;
   Padding padding = 0;
@@ -513,6 +673,7 @@ struct Conv2dOptions {
 /// poolings. N may be left out, in all ops here.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dOptions& options = {});
 
+/// PyTorch's arguments of conv_transpose2d: stride, padding, output_padding, groups, dilation.
 struct ConvTranspose2dOptions {
   HeightWidth stride = 1, padding = 0, output_padding = 0;
   std::int64_t groups = 1;
@@ -524,18 +685,22 @@ struct ConvTranspose2dOptions {
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                         const ConvTranspose2dOptions& options = {});
 
+/// PyTorch's arguments of conv1d: stride, padding, dilation, groups.
 struct Conv1dOptions {
   std::int64_t stride = 1;
   Padding padding = 0;  ///< its width
   std::int64_t dilation = 1, groups = 1;
 };
+/// PyTorch's arguments of conv_transpose1d: stride, padding, output_padding, groups, dilation.
 struct ConvTranspose1dOptions {
   std::int64_t stride = 1, padding = 0, output_padding = 0, groups = 1, dilation = 1;
 };
 /// The same of x [N, C, L] and weight [K, C / groups, S].
+/// @{
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv1dOptions& options = {});
 Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                         const ConvTranspose1dOptions& options = {});
+/// @}
 
 /// activate(max_pool2d(conv2d(x, weight, bias, options), kernel_size), activation) without the tensors in between, as
 /// long as a window has no more than 256 elements. A kernel_size of 1 pools nothing.
@@ -557,16 +722,20 @@ struct Pool2dOptions {
 Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
 /// And where each came from: h * W + w within its plane, int64.
 MaxResult max_pool2d_with_indices(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
+/// The sum of each window over its divisor.
 Tensor avg_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
 
+/// As Pool2dOptions: stride, padding, dilation, ceil_mode, count_include_pad.
 struct Pool1dOptions {
   std::optional<std::int64_t> stride = {};
   std::int64_t padding = 0, dilation = 1;
   bool ceil_mode = false, count_include_pad = true;
 };
 /// The same of x [N, C, L].
+/// @{
 Tensor max_pool1d(const Tensor& x, std::int64_t kernel_size, const Pool1dOptions& options = {});
 Tensor avg_pool1d(const Tensor& x, std::int64_t kernel_size, const Pool1dOptions& options = {});
+/// @}
 
 /// Sizes of an output, where none keeps the input's; one number stands for both.
 struct OutputSize {
@@ -575,12 +744,17 @@ struct OutputSize {
   constexpr OutputSize(std::optional<std::int64_t> height, std::optional<std::int64_t> width) : h(height), w(width) {}
 };
 /// x [N, C, H, W] -> [N, C, P, Q]: window p is of the rows p H / P, rounded down, to (p + 1) H / P, rounded up.
+/// @{
 Tensor adaptive_avg_pool2d(const Tensor& x, OutputSize output_size);
 Tensor adaptive_max_pool2d(const Tensor& x, OutputSize output_size);
 MaxResult adaptive_max_pool2d_with_indices(const Tensor& x, OutputSize output_size);
+/// @}
+
 /// The same of x [N, C, L].
+/// @{
 Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output_size);
 Tensor adaptive_max_pool1d(const Tensor& x, std::int64_t output_size);
+/// @}
 
 /// What mode of interpolate means by scale: factors of height and width; one number stands for both.
 struct ScaleFactor {
@@ -588,7 +762,10 @@ struct ScaleFactor {
   constexpr ScaleFactor(double both) : h(both), w(both) {}
   constexpr ScaleFactor(double height, double width) : h(height), w(width) {}
 };
+/// What an element is made of: the nearest, by PyTorch's old rule or the exact one; those on both sides of its place,
+/// of one dimension or two; or the mean of an area.
 enum class InterpolateMode { nearest, nearest_exact, linear, bilinear, area };
+/// PyTorch's arguments of interpolate.
 struct InterpolateOptions {
   std::optional<HeightWidth> size = {};  ///< this or a scale_factor, of which the size is the whole part
   std::optional<ScaleFactor> scale_factor = {};
@@ -600,14 +777,17 @@ struct InterpolateOptions {
 Tensor interpolate(const Tensor& x, const InterpolateOptions& options);
 
 /// [..., C r r, H, W] -> [..., C, H r, W r], and back.
+/// @{
 Tensor pixel_shuffle(const Tensor& x, std::int64_t upscale_factor);
 Tensor pixel_unshuffle(const Tensor& x, std::int64_t downscale_factor);
+/// @}
 
 /// In training each element is zeroed with probability p and the others are scaled by 1 / (1 - p); else x itself.
 Tensor dropout(const Tensor& x, double p = 0.5, bool training = true, Generator& generator = default_generator());
 /// The same for whole channels of x [N, C, ...]. Three dimensions are [N, C, L], as for PyTorch 1.13.
 Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true, Generator& generator = default_generator());
 
+/// PyTorch's arguments of batch_norm, and what is fused with it.
 struct BatchNorm2dOptions {
   bool training = false;
   std::optional<double> momentum =
@@ -655,6 +835,7 @@ Tensor embedding(const Tensor& index, const Tensor& weight, std::optional<std::i
 
 // Losses of an input and a target. Reduction::none keeps a loss for each element, mean and sum reduce them all.
 
+/// PyTorch's arguments of cross_entropy: weight, ignore_index, reduction, label_smoothing.
 struct CrossEntropyOptions {
   Tensor weight = {};  ///< [C], one factor a class
   std::int64_t ignore_index = -100;
@@ -666,6 +847,7 @@ struct CrossEntropyOptions {
 /// probabilities over N. On cuda a target out of range gives NaN, on the host an Error.
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
 
+/// PyTorch's arguments of nll_loss: weight, ignore_index, reduction.
 struct NllLossOptions {
   Tensor weight = {};  ///< [C], one factor a class
   std::int64_t ignore_index = -100;
@@ -674,12 +856,18 @@ struct NllLossOptions {
 /// cross_entropy of what log_softmax gave, of class indices.
 Tensor nll_loss(const Tensor& log_probs, const Tensor& target, const NllLossOptions& options = {});
 
-// Elementwise, of one shape. With d = x - target: |d|, d^2.
+/// Elementwise, of one shape. With d = x - target: |d|, d^2.
+/// @{
 Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+/// @}
+
 /// d^2 / (2 beta) where |d| < beta, else |d| - beta / 2. huber_loss is delta times that of delta.
+/// @{
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean, double beta = 1);
 Tensor huber_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean, double delta = 1);
+/// @}
+
 /// -weight (target log x + (1 - target) log(1 - x)), each logarithm -100 at least; x is probabilities. weight
 /// broadcasts.
 Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight = {},
@@ -714,6 +902,7 @@ Tensor pairwise_distance(const Tensor& x1, const Tensor& x2, double p = 2, doubl
 /// x1, x2 [N, D] or [D], target [N] or [] of 1 and -1: 1 - cos where it is 1, max(0, cos - margin) where it is -1.
 Tensor cosine_embedding_loss(const Tensor& x1, const Tensor& x2, const Tensor& target, double margin = 0,
                              Reduction reduction = Reduction::mean);
+/// PyTorch's arguments of triplet_margin_loss: margin, p, eps, swap, reduction.
 struct TripletMarginLossOptions {
   double margin = 1, p = 2, eps = 1e-6;
   bool swap = false;  ///< measure from the positive to the negative, where that is nearer

@@ -15,6 +15,7 @@ namespace tern {
 /// A short list of sizes, strides or dimensions, held in place: at most 8.
 class Shape {
  public:
+  /// How long it may be.
   static constexpr int max_dims = kernels::max_dims;
 
   constexpr Shape() = default;
@@ -25,6 +26,8 @@ class Shape {
   /// Throws Error for more than 8.
   explicit Shape(std::span<const std::int64_t> dims);
 
+  /// As of a std::vector; indices are not checked.
+  /// @{
   int size() const { return size_; }
   bool empty() const { return size_ == 0; }
   std::int64_t operator[](int i) const { return dims_[static_cast<std::size_t>(i)]; }
@@ -32,15 +35,21 @@ class Shape {
   const std::int64_t* begin() const { return dims_.data(); }
   const std::int64_t* end() const { return dims_.data() + size_; }
   std::int64_t back() const { return (*this)[size_ - 1]; }
+
+  /// @}
+  /// Puts one at the end or before another, or takes one out. Throws Error for more than 8.
+  /// @{
   void push_back(std::int64_t dim);
   void insert(int at, std::int64_t dim);
   void erase(int at);
+  /// @}
 
   /// The product of all; 1 for none. Throws Error where int64 cannot hold it.
   std::int64_t numel() const;
   /// "[64, 3, 32, 32]"
   std::string str() const;
 
+  /// Whether they have the same numbers.
   friend bool operator==(const Shape& a, const Shape& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
  private:

@@ -13,12 +13,12 @@ namespace tern {
 /// but a step that fails has already moved running statistics and a random generator in its forward pass. The guard puts
 /// these back at its end, unless keep() was called, so that the step can be done again and gives the same bits:
 ///
-///   tern::StepGuard guard;
-///   const tern::Tensor loss = cross_entropy(model(input), target);
-///   optimizer.zero_grad();
-///   loss.backward();
-///   optimizer.step();
-///   guard.keep();
+///     tern::StepGuard guard;
+///     const tern::Tensor loss = cross_entropy(model(input), target);
+///     optimizer.zero_grad();
+///     loss.backward();
+///     optimizer.step();
+///     guard.keep();
 ///
 /// It sees what its own thread does. Guards may nest. On a cuda device optimiser and moving average are put back, too,
 /// since a launch of theirs may fail after another; where the device itself has failed, nothing is. GraphedStep has its

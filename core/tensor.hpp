@@ -37,13 +37,20 @@ class Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
+  /// Where it lies, its size, and whose it is.
+  /// @{
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
 
+  /// @}
+
   /// Counts the in-place changes, so that a gradient can tell that what it saved is no longer there.
+  /// @{
   std::uint32_t version() const { return version_; }
   void bump_version() { ++version_; }
+
+  /// @}
 
   /// Whether it holds ones and nobody may write to it: what Tensor::backward() begins with. graph_access.hpp
   bool is_unit() const { return is_unit_; }
@@ -60,6 +67,7 @@ class Storage {
   friend struct GraphAccess;
 };
 
+/// What a new tensor is like: its dtype, its device, and whether it requires_grad.
 struct TensorOptions {
   DType dtype = DType::float32;
   Device device = Device::cpu;
@@ -89,16 +97,25 @@ class Tensor {
  public:
   Tensor() = default;
 
+  /// Whether it is a tensor at all.
   bool defined() const { return impl_ != nullptr; }
+  /// Sizes, the steps between neighbours of each dimension in elements, and the number of dimensions.
+  /// @{
   const Shape& shape() const;
   const Shape& strides() const;
   int dim() const { return shape().size(); }
+
+  /// @}
+
   /// The size of one dimension; negative counts from the end.
   std::int64_t size(std::int64_t dim) const;
+  /// How many elements, of what type, where; and whether they lie densely in row-major order.
+  /// @{
   std::int64_t numel() const;
   DType dtype() const;
   Device device() const;
   bool is_contiguous() const;
+  /// @}
 
   /// The first element. T must be the dtype's C++ type. Memory of a cuda device is not for the host to touch.
   /// Writing through the pointer is not seen by autograd's version check.
@@ -114,9 +131,11 @@ class Tensor {
   /// All elements in row-major order, converted to T. Waits for the device.
   template <class T>
   std::vector<T> to_vector() const;
+  /// The memory, which other tensors may share.
   const std::shared_ptr<Storage>& storage() const;
 
-  // Views: no element is copied, except that reshape copies what cannot be viewed. One size may be -1.
+  /// Views: no element is copied, except that reshape copies what cannot be viewed. One size may be -1.
+  /// @{
   Tensor reshape(const Shape& shape) const;
   Tensor view(const Shape& shape) const;  ///< throws where reshape would copy
   Tensor flatten(std::int64_t start_dim = 0, std::int64_t end_dim = -1) const;
@@ -136,23 +155,34 @@ class Tensor {
   Tensor view_as(const Tensor& other) const { return view(other.shape()); }
   Tensor expand_as(const Tensor& other) const { return expand(other.shape()); }
 
+  /// @}
+
+  /// In row-major order: itself where it is so already, else a copy; or a copy always. Gradients flow through both.
+  /// @{
   Tensor contiguous() const;
   Tensor clone() const;
+  /// @}
   Tensor detach() const;  ///< shares memory, cut off from the graph
+  /// On that device: itself where it is there already, else a copy.
   Tensor to(Device device) const;
   /// Towards zero from floats to integers: the nearest there is where those are too small, 0 from NaN. Modulo 256 from
   /// int64 to uint8.
   Tensor to(DType dtype) const;
+  /// to() such a device.
+  /// @{
   Tensor cpu() const { return to(Device::cpu); }
   Tensor cuda() const { return to(Device::cuda); }
 
-  // In place. Where something requires grad they are recorded: this becomes the op's result, and the gradient of an
-  // earlier op that needs what was there before is an Error. Refused are then leaves that require grad, which want a
-  // NoGradGuard around it, and views; other tensors that show the same memory can no longer be used in the graph. fill_, uniform_ and normal_ are
-  // not recorded. An expanded tensor is refused, as its elements are there once but shown several times. +=, -=, *= and
-  // /= are the same.
-  const Tensor& add_(const Tensor& other, Scalar alpha = 1) const;  ///< this += alpha * other
+  /// @}
+
+  /// In place. Where something requires grad they are recorded: this becomes the op's result, and the gradient of an
+  /// earlier op that needs what was there before is an Error. Refused are then leaves that require grad, which want a
+  /// NoGradGuard around it, and views; other tensors that show the same memory can no longer be used in the graph.
+  /// fill_, uniform_ and normal_ are not recorded. An expanded tensor is refused, as its elements are there once but
+  /// shown several times. +=, -=, *= and /= are the same.
+  /// @{
   const Tensor& add_(Scalar number) const;
+  const Tensor& add_(const Tensor& other, Scalar alpha = 1) const;  ///< this += alpha * other
   const Tensor& sub_(const Tensor& other, Scalar alpha = 1) const;
   const Tensor& sub_(Scalar number) const;
   const Tensor& mul_(const Tensor& other) const;
@@ -167,19 +197,28 @@ class Tensor {
   const Tensor& sqrt_() const;
   const Tensor& index_put_(const std::vector<TensorIndex>& indices, const Tensor& values,
                            bool accumulate = false) const;
-  // With numbers from default_generator().
+  /// @}
+
+  /// With numbers from default_generator().
+  /// @{
   const Tensor& uniform_(double low = 0, double high = 1) const;
   const Tensor& normal_(double mean = 0, double std = 1) const;
+  /// @}
+  /// One number everywhere.
+  /// @{
   const Tensor& fill_(Scalar value) const;
   const Tensor& zero_() const { return fill_(0); }
+
+  /// @}
   const Tensor& copy_(const Tensor& source) const;  ///< from any device and dtype, broadcasting
 
-  // The same functions stand free in ops.hpp, with their comments.
+  /// The same functions stand free in ops.hpp, with their comments.
+  /// @{
+  Tensor neg() const;
   Tensor add(const Tensor& other, Scalar alpha = 1) const;  ///< this + alpha * other
   Tensor sub(const Tensor& other, Scalar alpha = 1) const;
   Tensor mul(const Tensor& other) const;
   Tensor div(const Tensor& other) const;
-  Tensor neg() const;
   Tensor exp() const;
   Tensor log() const;
   Tensor sqrt() const;
@@ -261,12 +300,16 @@ class Tensor {
   Tensor tril(std::int64_t diagonal = 0) const;
   Tensor triu(std::int64_t diagonal = 0) const;
   Tensor index_select(std::int64_t dim, const Tensor& index) const;
+  /// @}
 
   // Autograd.
   bool requires_grad() const;  ///< set by the user, or computed from something that requires grad
+  /// Of a leaf. Returns itself.
   const Tensor& set_requires_grad(bool value = true) const;
+  /// Whether no recorded op made it.
   bool is_leaf() const { return grad_node() == nullptr; }
   Tensor grad() const;  ///< undefined before the first backward
+  /// Puts another tensor of its shape, dtype and device in its place, or an undefined one.
   void set_grad(const Tensor& grad) const;
   /// The gradient of this, a single element, by every leaf it was computed from, added to the leaves' grad().
   /// The graph is freed on the way unless retain_graph. With create_graph, which retains it, the gradients are computed
@@ -297,6 +340,7 @@ class Tensor {
   /// A new handle on the same memory, seen with another shape, strides and offset (in elements). Not recorded. Throws
   /// Error for negative numbers and for what does not lie within the storage.
   Tensor as_strided(const Shape& shape, const Shape& strides, std::int64_t offset) const;
+  /// Where its first element lies in the storage, in elements.
   std::int64_t storage_offset() const;
   /// Whether both are the same array, not just equal ones.
   bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
@@ -318,13 +362,20 @@ class Tensor {
 
 /// Uninitialised elements.
 Tensor empty(const Shape& shape, const TensorOptions& options = {});
+/// The same number everywhere.
+/// @{
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
 Tensor ones(const Shape& shape, const TensorOptions& options = {});
 Tensor full(const Shape& shape, Scalar value, const TensorOptions& options = {});
+/// @}
+
 /// The shape, dtype and device of another tensor.
+/// @{
 Tensor empty_like(const Tensor& x);
 Tensor zeros_like(const Tensor& x);
 Tensor ones_like(const Tensor& x);
+/// @}
+
 /// [0, 1, ..., n - 1], int64 unless the options say otherwise.
 Tensor arange(std::int64_t n, const TensorOptions& options = {.dtype = DType::int64});
 
@@ -334,6 +385,7 @@ Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim);
 template <class T>
 Tensor tensor(const std::vector<T>& values, Device device = Device::cpu);
 /// Of what stands there: int64 of whole numbers, uint8 of bools. tensor({{1, 2}, {3, 4}}) is [2, 2].
+/// @{
 template <class T>
 Tensor tensor(std::initializer_list<T> values, Device device = Device::cpu) {
   using Whole =
@@ -354,6 +406,8 @@ Tensor tensor(std::initializer_list<std::initializer_list<std::initializer_list<
   for (const auto& slice : values) slices.push_back(tensor(slice, device));
   return stack(slices, 0);
 }
+
+/// @}
 
 /// Prints as PyTorch does, with dtype and shape at the end. Beyond 1000 elements a dimension shows three at either end;
 /// the format follows from what is shown, and no more than that is copied.

@@ -9,6 +9,7 @@
 
 namespace tern {
 
+/// Which of the photographs, and whether the files are to be checked.
 struct Cifar10Options {
   std::vector<std::int64_t> classes = {};  ///< keep only these, relabelled 0, 1, ... in this order; empty keeps all
   bool check_md5 = false;                  ///< refuse files that are not the published ones
@@ -20,11 +21,13 @@ struct Cifar10Options {
 /// airplanes and birds alone, which scripts/gpu_bundle makes: 10,000 such records of the first five, then 2,000 of the
 /// sixth.
 struct Cifar10 {
+  /// Which of the files.
   enum Part {
     train,  ///< data_batch_1.bin to data_batch_5.bin
     test,   ///< test_batch.bin
   };
 
+  /// The classes by label.
   static constexpr std::array<const char*, 10> class_names = {"airplane", "automobile", "bird",  "cat",  "deer",
                                                               "dog",      "frog",       "horse", "ship", "truck"};
 

@@ -28,13 +28,14 @@ struct DataLoaderOptions {
 
 /// Goes over a dataset, which must outlive it, batch by batch:
 ///
-///   for (const auto& [input, target] : loader) ...   // one epoch
+///     for (const auto& [input, target] : loader) ...   // one epoch
 ///
 /// Each loop is an epoch, whether the one before came to its end or not. Where set_state() was called since, it is what
 /// is left of that epoch: set_state(state()) after a loop that was left early, by break or an exception, goes on there.
 /// One thread at a time; several loaders may share a dataset.
 class DataLoader {
  public:
+  /// Where it stands.
   using State = EpochState;
 
   class Iterator;
@@ -50,8 +51,11 @@ class DataLoader {
   /// The first batch. Only the newest iterator may be used. Throws, here and in the iterator's ++, what the dataset
   /// threw when that batch was gathered, and Error for a batch whose parts are not [n, ...] of n examples; a ++ that
   /// threw can be done again, and gathers the batch anew.
+  /// @{
   Iterator begin();
   std::default_sentinel_t end() const { return {}; }
+
+  /// @}
 
   /// Inside the loop this counts the batch in hand: store it with the weights, and set it to go on after that batch.
   State state() const { return state_; }
@@ -70,17 +74,29 @@ class DataLoader {
 /// Gives the batches of one epoch; its workers stop and are joined when it goes.
 class DataLoader::Iterator {
  public:
+  /// For std::input_iterator.
+  /// @{
   using value_type = Batch;
   using difference_type = std::ptrdiff_t;
+  /// @}
 
   Iterator(Iterator&&) noexcept;
   Iterator& operator=(Iterator&&) noexcept;
   ~Iterator();
 
+  /// The batch in hand.
+  /// @{
   const Batch& operator*() const { return batch_; }
   const Batch* operator->() const { return &batch_; }
+
+  /// @}
+  /// Goes on to the next batch. Throws what begin() throws.
+  /// @{
   Iterator& operator++();
   void operator++(int) { ++*this; }
+
+  /// @}
+  /// Whether the epoch is over.
   friend bool operator==(const Iterator& it, std::default_sentinel_t) { return it.prefetch_ == nullptr; }
 
  private:

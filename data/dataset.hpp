@@ -42,8 +42,12 @@ class TensorDataset : public Dataset {
   /// Images, inputs of uint8, are given as float32 in [0, 1], x / 255; all else as it is.
   Batch get(std::span<const std::int64_t> indices) const override;
 
+  /// As they were given.
+  /// @{
   const Tensor& inputs() const { return inputs_; }
   const Tensor& targets() const { return targets_; }
+
+  /// @}
 
  private:
   Tensor inputs_, targets_;

@@ -9,6 +9,7 @@
 
 namespace tern {
 
+/// How batches are chosen and changed.
 struct ImageBatchesOptions {
   std::int64_t batch_size = 64;
   bool shuffle = true;                     ///< a new order every epoch; else 0, 1, 2, ...
@@ -23,15 +24,16 @@ struct ImageBatchesOptions {
 /// gives of the same images in the same order, after random_flip_and_shift and random_cutout_, bit by bit. What does
 /// not fill a batch is left out.
 ///
-///   const Tensor step = zeros({1}, {.dtype = DType::int64, .device = device});
-///   for (std::int64_t i = 0; i < batches.size(); ++i, batches.advance()) {
-///     step.fill_(i);
-///     const auto [input, target] = batches.gather(step);
-///   }
+///     const Tensor step = zeros({1}, {.dtype = DType::int64, .device = device});
+///     for (std::int64_t i = 0; i < batches.size(); ++i, batches.advance()) {
+///       step.fill_(i);
+///       const auto [input, target] = batches.gather(step);
+///     }
 ///
 /// In a graph that replays gather(), something of the graph's own counts the step.
 class ImageBatches {
  public:
+  /// Where it stands.
   using State = EpochState;
 
   /// images: uint8 [n, C, H, W]; labels: int64 [n], on the same device. Both are shared where contiguous. Throws Error
@@ -44,8 +46,10 @@ class ImageBatches {
 
   /// As DataLoader's of the same seed and size: the batches given out so far, as advance() counts them. Throws Error
   /// unless 0 <= epoch <= 1e9 and 0 <= position <= size(); from the latter advance() begins the next epoch.
+  /// @{
   State state() const { return state_; }
   void set_state(State state);
+  /// @}
 
   /// Batch number *step of this epoch, from 0: input [batch_size, C, H, W] in [0, 1], target [batch_size]. step is one
   /// int64 on the images' device; in a graph, each replay reads it and the epoch's order anew. Takes from the generator

@@ -23,6 +23,7 @@ namespace tern::kernels {
 using std::int64_t;
 using std::uint8_t;
 
+/// How many dimensions a tensor may have.
 inline constexpr int max_dims = 8;
 
 /// A walk over an ndim-dimensional box in row-major order. Element (i0, i1, ...) of operand a lies at
@@ -33,6 +34,7 @@ struct Strided {
   int64_t a[max_dims] = {};
   int64_t b[max_dims] = {};
 
+  /// How many elements it goes over.
   int64_t numel() const {
     int64_t n = 1;
     for (int d = 0; d < ndim; ++d) n *= size[d];
@@ -51,10 +53,12 @@ enum class ReduceOp {
   prod,  ///< 1 of nothing
   norm,  ///< of floats: (sum of |x|^p)^(1 / p), for p = 0 how many are not 0, for +-infinity an extreme of |x|
 };
+/// And p, of a norm.
 struct Reduce {
   ReduceOp op;
   double p = 2;
 };
+/// Which one.
 enum class Extreme { max, min };
 
 /// What y[j] is of x[0] to x[j], or from x[j] on to the end.
@@ -71,8 +75,12 @@ struct Conv2dShape {
   int64_t N = 0, C = 0, H = 0, W = 0, K = 0, R = 0, S = 0;
   int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;
 
+  /// The output's height and width.
+  /// @{
   int64_t P() const { return (H + 2 * pad_h - dilation_h * (R - 1) - 1) / stride_h + 1; }
   int64_t Q() const { return (W + 2 * pad_w - dilation_w * (S - 1) - 1) / stride_w + 1; }
+
+  /// @}
 };
 
 /// What a kernel may do to its result on the way out. With y = f(x) its derivative is 1, 1 - y * y, or 0 where y <= 0
@@ -119,8 +127,13 @@ struct Conv2dMaxPool2dShape {
   int64_t R = 1, S = 1;
   Activation activation = Activation::none;
 
+  /// The output's height and width.
+  /// @{
   int64_t P() const { return conv.P() / R; }
   int64_t Q() const { return conv.Q() / S; }
+
+  /// @}
+  /// Whether windows are of more than one element.
   bool pools() const { return R * S > 1; }
   /// Whether it is a convolution and no more.
   bool is_conv2d() const { return !pools() && activation == Activation::none; }
@@ -140,8 +153,13 @@ struct Pool2dShape {
   bool count_include_pad = true;
   int64_t divisor = 0;
 
+  /// The output's height and width.
+  /// @{
   int64_t P() const { return adaptive ? R : (H + 2 * pad_h + beyond_h - dilation_h * (R - 1) - 1) / stride_h + 1; }
   int64_t Q() const { return adaptive ? S : (W + 2 * pad_w + beyond_w - dilation_w * (S - 1) - 1) / stride_w + 1; }
+
+  /// @}
+
   /// Whether windows are R by S neighbours, all within x and its padding.
   bool is_plain() const {
     return dilation_h == 1 && dilation_w == 1 && beyond_h == 0 && beyond_w == 0 && !adaptive && divisor == 0 &&
@@ -174,8 +192,12 @@ struct GroupNormShape {
   double eps = 1e-5;
   bool centred = true;  ///< else no mean is taken off: normalisation by the root mean square
 
+  /// How many rows there are, and how many elements in each.
+  /// @{
   TERN_HOST_DEVICE int64_t rows() const { return N * groups; }
   TERN_HOST_DEVICE int64_t n() const { return channels * run; }
+
+  /// @}
 };
 
 /// n elements of which each run of `group` neighbours shares one draw: 1 for dropout, H * W for dropout2d.
@@ -230,12 +252,15 @@ struct StepNumbers {
   int64_t stride;
   const T* loss;
 
+  /// Whether a loss was not finite.
   TERN_HOST_DEVICE bool stopped() const { return state->diverged_at >= 0 || (loss && !(*loss - *loss == 0)); }
+  /// The i-th of this step.
   TERN_HOST_DEVICE double at(int i) const { return numbers[state->step * stride + i]; }
 };
 
 /// An elementwise function of one tensor. What it is named, and what a and b are to it, says unary.hpp.
 enum class UnaryOp : int;
+/// Such a function, with its parameters.
 struct Unary {
   UnaryOp op;
   double a = 0, b = 0;
@@ -258,6 +283,7 @@ enum class BinaryOp {
   remainder,     ///< a - b floor(a / b), with b's sign
   floor_divide,  ///< floor(a / b)
 };
+/// What is asked of two elements.
 enum class CompareOp { eq, ne, lt, le, gt, ge };
 
 /// A step of an optimiser, and one of the parameters that it updates: optim.hpp.
@@ -279,21 +305,27 @@ class ArrayKernels {
 
   /// y[i] = x[i] in another type: towards zero for integers, the nearest there is from what they are too small for, 0
   /// from NaN; from int64 to uint8 modulo 256.
+  /// @{
   virtual void cast(int64_t n, const T* x, float* y) = 0;
   virtual void cast(int64_t n, const T* x, double* y) = 0;
   virtual void cast(int64_t n, const T* x, int64_t* y) = 0;
   virtual void cast(int64_t n, const T* x, uint8_t* y) = 0;
+  /// @}
 
   /// y = a op b, y dense in the order of the walk. y may alias a, or b, where that operand is dense too.
   /// maximum and minimum give NaN if either operand is NaN. Integers wrap; their division by zero gives 0.
   virtual void binary(BinaryOp op, const Strided& s, const T* a, const T* b, T* y) = 0;
   /// The same with a number for one operand, whose strides are not looked at.
+  /// @{
   virtual void binary(BinaryOp op, const Strided& s, const T* a, T b, T* y) = 0;
   virtual void binary(BinaryOp op, const Strided& s, T a, const T* b, T* y) = 0;
+  /// @}
 
   /// y = 1 where a op b, else 0; y dense in the order of the walk. Comparisons with NaN are false, `ne` is true.
+  /// @{
   virtual void compare(CompareOp op, const Strided& s, const T* a, const T* b, uint8_t* y) = 0;
   virtual void compare(CompareOp op, const Strided& s, const T* a, T b, uint8_t* y) = 0;
+  /// @}
 
   /// y[i] = value where mask[i] is not 0, else x[i]. y may alias x.
   virtual void masked_fill(int64_t n, const uint8_t* mask, T value, const T* x, T* y) = 0;
@@ -407,8 +439,9 @@ class FloatKernels {
   /// y[n, k, p, q] = bias[k] + sum over c, r, s of w[k, c, r, s] * x[n, c', h, w'] with
   /// h = p * stride_h - pad_h + r * dilation_h, w' likewise, and c' the c-th channel of k's group. bias may be null.
   virtual void conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) = 0;
+  /// The gradient of conv2d by x.
   virtual void conv2d_backward_input(const Conv2dShape& s, const T* w, const T* dy, T* dx) = 0;
-  /// dbias may be null.
+  /// The gradient by w and by bias. dbias may be null.
   virtual void conv2d_backward_weight(const Conv2dShape& s, const T* x, const T* dy, T* dw, T* dbias) = 0;
 
   /// y = the largest element of each window, indices = its first place in the window's plane, h * W + w; padding never
@@ -428,10 +461,12 @@ class FloatKernels {
 
   /// y = the sum of each window, over its divisor.
   virtual void avg_pool2d(const Pool2dShape& s, const T* x, T* y) = 0;
+  /// Its gradient.
   virtual void avg_pool2d_backward(const Pool2dShape& s, const T* dy, T* dx) = 0;
 
   /// y[n, p, q] = the sum over the sources h of p, w of q of their weights' product times x[n, h, w].
   virtual void interpolate2d(const Interpolate2dShape& s, const T* x, T* y) = 0;
+  /// Its gradient.
   virtual void interpolate2d_backward(const Interpolate2dShape& s, const T* dy, T* dx) = 0;
 
   /// Each group of neighbours is zeroed when uniform_from_bits(draw of the group) < p, else scaled by 1 / (1 - p).
@@ -522,23 +557,34 @@ class Backend {
   virtual ~Backend() = default;
 
   /// Uninitialised memory, aligned to 64 bytes at least. Throws tern::Error, saying how much was asked for.
+  /// @{
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* p, std::size_t bytes) noexcept = 0;
+  /// @}
 
   /// To and from host memory, which may be reused as soon as the call returns.
+  /// @{
   virtual void upload(std::size_t bytes, const void* host, void* device) = 0;
   virtual void download(std::size_t bytes, const void* device, void* host) = 0;
+  /// @}
 
+  /// The kernels for a type of elements, told by a value of it.
+  /// @{
   virtual ArrayKernels<float>& array(float) = 0;
   virtual ArrayKernels<double>& array(double) = 0;
   virtual ArrayKernels<int64_t>& array(int64_t) = 0;
   virtual ArrayKernels<uint8_t>& array(uint8_t) = 0;
   virtual FloatKernels<float>& floating(float) = 0;
   virtual FloatKernels<double>& floating(double) = 0;
+  /// @}
 };
 
+/// The backends of host memory.
+/// @{
 Backend& reference_backend();
 Backend& cpu_backend();
+/// @}
+
 /// Only in builds with TERN_CUDA=ON or EMULATE. Throws tern::Error where there is no such device.
 Backend& cuda_backend(int index);
 

@@ -39,12 +39,16 @@ struct ImageChange {
     }
   }
 
+  /// Where pixel (h, w) comes from.
+  /// @{
   TERN_HOST_DEVICE bool filled(I h, I w) const { return top <= h && h < bottom && left <= w && w < right_end; }
   TERN_HOST_DEVICE I row(I h) const { return reflected(h - down, H); }
   TERN_HOST_DEVICE I column(I w) const {
     const I from = reflected(w - right, W);
     return flip ? W - 1 - from : from;
   }
+
+  /// @}
 
  private:
   /// A uniform integer in [0, bound) of 32 random bits.

@@ -23,6 +23,7 @@ TERN_HOST_DEVICE constexpr T quotient(T a, T b) {
   return static_cast<T>(a / b);
 }
 
+/// Whether x is below 0: never where T has no sign.
 template <std::integral T>
 TERN_HOST_DEVICE constexpr bool is_negative([[maybe_unused]] T x) {
   if constexpr (std::is_signed_v<T>) {

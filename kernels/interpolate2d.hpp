@@ -26,6 +26,7 @@ struct InterpolationAxis {
   bool linear;
   T scale, outer, inner;
 
+  /// What element p of y is made of.
   TERN_HOST_DEVICE InterpolationSource<I, T> source(I p) const {
     if (!linear) {
       const I at = static_cast<I>((static_cast<float>(p) + static_cast<float>(outer)) * static_cast<float>(scale));
@@ -50,6 +51,8 @@ struct InterpolationAxis {
   TERN_HOST_DEVICE I first_with(I i) const { return first(linear && i > 0 ? i - 1 : i); }
 };
 
+/// Of an interpolation's height, or width.
+/// @{
 template <class T, class I = int64_t>
 InterpolationAxis<I, T> rows_of(const Interpolate2dShape& s) {
   return {static_cast<I>(s.H),       static_cast<I>(s.P),     s.linear,
@@ -60,5 +63,7 @@ InterpolationAxis<I, T> columns_of(const Interpolate2dShape& s) {
   return {static_cast<I>(s.W),       static_cast<I>(s.Q),     s.linear,
           static_cast<T>(s.scale_w), static_cast<T>(s.outer), static_cast<T>(s.inner)};
 }
+
+/// @}
 
 }  // namespace tern::kernels

@@ -36,6 +36,7 @@ enum class OptimizerOp : int {
   lion,
 };
 
+/// A step of one of them: its options, and where it stands.
 struct OptimizerStep {
   OptimizerOp op;
   // What may differ from step to step. StepNumbers have these four, in this order.
@@ -43,6 +44,7 @@ struct OptimizerStep {
   double decay = 0, eps = 0, weight_decay = 0;
   bool nesterov = false, maximize = false;
 
+  /// How many may differ from step to step.
   static constexpr int numbers = 4;
   /// This step with those numbers, unless null.
   template <class T>

@@ -16,6 +16,7 @@ struct PhiloxState {
   std::uint64_t offset = 0;
 };
 
+/// What one call of philox() gives.
 struct PhiloxBlock {
   std::uint32_t word[4];
 };

@@ -19,6 +19,7 @@ struct PoolAxis {
   I size, out, kernel, stride, pad, dilation;
   bool adaptive, count_include_pad;
 
+  /// Window p of the output.
   TERN_HOST_DEVICE PoolWindow<I> window(I p) const {
     if (!plain && adaptive) {
       const I begin = p * size / out, end = ((p + 1) * size + out - 1) / out;
@@ -33,6 +34,7 @@ struct PoolAxis {
   }
 
   /// The windows that cover element i, or but for their dilation would: from first(i) to before last(i).
+  /// @{
   TERN_HOST_DEVICE I first(I i) const {
     if (!plain && adaptive) return i * out / size;
     const I p = i + pad - span() + stride;
@@ -44,16 +46,22 @@ struct PoolAxis {
     return p < out ? p : out;
   }
 
+  /// @}
+
  private:
   TERN_HOST_DEVICE I span() const { return plain ? kernel : dilation * (kernel - 1) + 1; }
 };
 
+/// Of a pooling's height, or width.
+/// @{
 inline PoolAxis<int64_t> rows_of(const Pool2dShape& s) {
   return {s.H, s.P(), s.R, s.stride_h, s.pad_h, s.dilation_h, s.adaptive, s.count_include_pad};
 }
 inline PoolAxis<int64_t> columns_of(const Pool2dShape& s) {
   return {s.W, s.Q(), s.S, s.stride_w, s.pad_w, s.dilation_w, s.adaptive, s.count_include_pad};
 }
+
+/// @}
 
 /// What an average divides a window's sum by.
 template <class I>

@@ -65,11 +65,15 @@ enum class UnaryOp : int {
 };
 
 /// selu's scale, and its alpha: with these, of normal numbers, mean and variance stay 0 and 1.
-inline constexpr double selu_scale = 1.0507009873554804934193349852946, selu_alpha = 1.6732632423543772848170429916717;
+/// @{
+inline constexpr double selu_scale = 1.0507009873554804934193349852946;
+inline constexpr double selu_alpha = 1.6732632423543772848170429916717;
+/// @}
 
 /// What a function's gradient is computed from.
 enum class GradientOf { input, output, neither };
 
+/// That of this function.
 constexpr GradientOf gradient_of(UnaryOp op) {
   switch (op) {
     case UnaryOp::neg:

@@ -8,6 +8,7 @@
 
 namespace tern {
 
+/// gelu.
 class GELU : public Module {
  public:
   explicit GELU(Approximate approximate = Approximate::none) : approximate_(approximate) {}
@@ -17,11 +18,13 @@ class GELU : public Module {
   Approximate approximate_;
 };
 
+/// silu.
 class SiLU : public Module {
  public:
   Tensor forward(const Tensor& x) override { return silu(x); }
 };
 
+/// leaky_relu.
 class LeakyReLU : public Module {
  public:
   explicit LeakyReLU(double negative_slope = 0.01) : negative_slope_(negative_slope) {}
@@ -32,6 +35,7 @@ class LeakyReLU : public Module {
   double negative_slope_;
 };
 
+/// elu.
 class ELU : public Module {
  public:
   explicit ELU(double alpha = 1) : alpha_(alpha) {}
@@ -42,6 +46,7 @@ class ELU : public Module {
   double alpha_;
 };
 
+/// softplus.
 class Softplus : public Module {
  public:
   explicit Softplus(double beta = 1, double threshold = 20) : beta_(beta), threshold_(threshold) {}
@@ -63,6 +68,7 @@ class Hardtanh : public Module {
   double min_val_, max_val_;
 };
 
+/// x between 0 and 6.
 class ReLU6 : public Hardtanh {
  public:
   ReLU6() : Hardtanh(0, 6) {}
@@ -87,6 +93,7 @@ class Mish : public Module {
   Tensor forward(const Tensor& x) override { return x * tanh(softplus(x)); }
 };
 
+/// softmax along one dimension.
 class Softmax : public Module {
  public:
   explicit Softmax(std::int64_t dim) : dim_(dim) {}
@@ -97,6 +104,7 @@ class Softmax : public Module {
   std::int64_t dim_;
 };
 
+/// log_softmax along one dimension.
 class LogSoftmax : public Module {
  public:
   explicit LogSoftmax(std::int64_t dim) : dim_(dim) {}
@@ -107,6 +115,7 @@ class LogSoftmax : public Module {
   std::int64_t dim_;
 };
 
+/// x itself.
 class Identity : public Module {
  public:
   Tensor forward(const Tensor& x) override { return x; }

@@ -19,6 +19,7 @@ struct AttentionOptions {
 /// There are no kdim, vdim, add_bias_kv and add_zero_attn.
 class MultiheadAttention : public Module {
  public:
+  /// PyTorch's arguments: embed_dim, num_heads, dropout, bias, batch_first.
   struct Options {
     std::int64_t embed_dim, num_heads;
     double dropout = 0;  ///< of weights, in training
@@ -27,6 +28,7 @@ class MultiheadAttention : public Module {
   /// Throws Error unless the heads divide embed_dim.
   explicit MultiheadAttention(const Options& options);
 
+  /// What PyTorch returns as a pair.
   struct Result {
     Tensor output, weights;  ///< weights [N, L, S], or [N, num_heads, L, S] unless averaged; undefined unless needed
   };

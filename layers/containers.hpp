@@ -29,8 +29,12 @@ class AnyModule {
     return *this;
   }
 
+  /// The module.
+  /// @{
   Module& operator*() const { return *module_; }
   Module* operator->() const { return module_.get(); }
+
+  /// @}
 
  private:
   std::unique_ptr<Module> module_;
@@ -53,7 +57,9 @@ class ModuleList : public Module {
     (append(std::move(modules)), ...);
   }
 
+  /// Puts one at the end, by value.
   void append(AnyModule module) { modules_.push_back(std::move(module)); }
+  /// How many there are.
   std::int64_t size() const { return std::ssize(modules_); }
   /// Negative counts from the end. Throws Error out of range.
   Module& operator[](std::int64_t i) const;
@@ -62,8 +68,12 @@ class ModuleList : public Module {
   M& get(std::int64_t i) const {
     return module_as<M>((*this)[i]);
   }
+  /// for (AnyModule& layer : list) ...
+  /// @{
   std::vector<AnyModule>::iterator begin() { return modules_.begin(); }
   std::vector<AnyModule>::iterator end() { return modules_.end(); }
+
+  /// @}
 
   Members members() override;
   std::string str() const override { return "ModuleList()"; }
@@ -76,6 +86,7 @@ class ModuleList : public Module {
 /// 2)).
 class Sequential : public ModuleList {
  public:
+  /// Of none, or of these, by value.
   using ModuleList::ModuleList;
   Tensor forward(const Tensor& x) override;
   std::string str() const override;
@@ -89,11 +100,15 @@ class ModuleDict : public Module {
 
   /// In place of one of that name.
   void insert(const std::string& name, AnyModule module);
+  /// Whether there is one of that name.
   bool contains(const std::string& name) const;
+  /// How many there are.
   std::int64_t size() const { return std::ssize(modules_); }
+  /// The names, in order.
   std::vector<std::string> keys() const;
   /// Throws Error where there is none of that name.
   Module& operator[](const std::string& name) const;
+  /// The same as its own class. Throws Error where it is of another.
   template <class M>
   M& get(const std::string& name) const {
     return module_as<M>((*this)[name]);

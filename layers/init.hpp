@@ -10,14 +10,22 @@
 
 namespace tern::init {
 
+/// Uniform in [a, b), or normal.
+/// @{
 const Tensor& uniform_(const Tensor& x, double a = 0, double b = 1, Generator& generator = default_generator());
 const Tensor& normal_(const Tensor& x, double mean = 0, double std = 1, Generator& generator = default_generator());
+/// @}
+
 /// Normal, but within [a, b]: the inverse of its distribution function, of uniform numbers, on the host, in double.
 const Tensor& trunc_normal_(const Tensor& x, double mean = 0, double std = 1, double a = -2, double b = 2,
                             Generator& generator = default_generator());
+/// One number everywhere.
+/// @{
 const Tensor& constant_(const Tensor& x, double value);
 const Tensor& ones_(const Tensor& x);
 const Tensor& zeros_(const Tensor& x);
+/// @}
+
 /// Of a matrix: 1 on the diagonal, else 0.
 const Tensor& eye_(const Tensor& x);
 
@@ -27,11 +35,16 @@ const Tensor& xavier_uniform_(const Tensor& x, double gain = 1, Generator& gener
 /// Normal with a standard deviation of gain sqrt(2 / (fan_in + fan_out)).
 const Tensor& xavier_normal_(const Tensor& x, double gain = 1, Generator& generator = default_generator());
 
+/// What kaiming_uniform_ counts by: a unit's inputs or its outputs; and what follows the layer.
+/// @{
 enum class Fan { in, out };
 enum class Nonlinearity { linear, sigmoid, tanh, relu, leaky_relu, selu };
+/// @}
+
 /// sqrt(2) for relu, sqrt(2 / (1 + param^2)) for leaky_relu of that slope, 5/3 for tanh, 3/4 for selu, else 1.
 double calculate_gain(Nonlinearity nonlinearity, double param = 0.01);
 
+/// PyTorch's arguments of kaiming_uniform_ and kaiming_normal_: a, mode, nonlinearity.
 struct KaimingOptions {
   double a = 0;  ///< leaky_relu's slope
   Fan mode = Fan::in;

@@ -49,18 +49,21 @@ class Dropout2d : public Module {
   double p_;
 };
 
+/// tanh.
 class Tanh : public Module {
  public:
   Tensor forward(const Tensor& x) override { return tanh(x); }
   std::string str() const override { return "Tanh()"; }
 };
 
+/// relu.
 class ReLU : public Module {
  public:
   Tensor forward(const Tensor& x) override { return relu(x); }
   std::string str() const override { return "ReLU()"; }
 };
 
+/// sigmoid.
 class Sigmoid : public Module {
  public:
   Tensor forward(const Tensor& x) override { return sigmoid(x); }

@@ -7,6 +7,7 @@
 
 namespace tern {
 
+/// cross_entropy.
 class CrossEntropyLoss {
  public:
   explicit CrossEntropyLoss(const CrossEntropyOptions& options = {});
@@ -18,6 +19,7 @@ class CrossEntropyLoss {
   CrossEntropyOptions options_;
 };
 
+/// nll_loss.
 class NLLLoss {
  public:
   explicit NLLLoss(const NllLossOptions& options = {}) : options_(options) {}
@@ -29,6 +31,7 @@ class NLLLoss {
   NllLossOptions options_;
 };
 
+/// l1_loss.
 class L1Loss {
  public:
   explicit L1Loss(Reduction reduction = Reduction::mean) : reduction_(reduction) {}
@@ -38,6 +41,7 @@ class L1Loss {
   Reduction reduction_;
 };
 
+/// mse_loss.
 class MSELoss {
  public:
   explicit MSELoss(Reduction reduction = Reduction::mean) : reduction_(reduction) {}
@@ -47,6 +51,7 @@ class MSELoss {
   Reduction reduction_;
 };
 
+/// smooth_l1_loss.
 class SmoothL1Loss {
  public:
   explicit SmoothL1Loss(Reduction reduction = Reduction::mean, double beta = 1) : reduction_(reduction), beta_(beta) {}
@@ -59,6 +64,7 @@ class SmoothL1Loss {
   double beta_;
 };
 
+/// huber_loss.
 class HuberLoss {
  public:
   explicit HuberLoss(Reduction reduction = Reduction::mean, double delta = 1) : reduction_(reduction), delta_(delta) {}
@@ -69,7 +75,7 @@ class HuberLoss {
   double delta_;
 };
 
-/// Of probabilities.
+/// binary_cross_entropy, of probabilities.
 class BCELoss {
  public:
   explicit BCELoss(const Tensor& weight = {}, Reduction reduction = Reduction::mean)
@@ -83,7 +89,7 @@ class BCELoss {
   Reduction reduction_;
 };
 
-/// Of logits.
+/// binary_cross_entropy_with_logits, of logits.
 class BCEWithLogitsLoss {
  public:
   explicit BCEWithLogitsLoss(const Tensor& weight = {}, Reduction reduction = Reduction::mean,
@@ -99,6 +105,7 @@ class BCEWithLogitsLoss {
   Tensor pos_weight_;
 };
 
+/// kl_div.
 class KLDivLoss {
  public:
   explicit KLDivLoss(Reduction reduction = Reduction::mean, bool log_target = false)
@@ -110,6 +117,7 @@ class KLDivLoss {
   bool log_target_;
 };
 
+/// poisson_nll_loss.
 class PoissonNLLLoss {
  public:
   explicit PoissonNLLLoss(bool log_input = true, bool full = false, double eps = 1e-8,
@@ -126,6 +134,7 @@ class PoissonNLLLoss {
   Reduction reduction_;
 };
 
+/// gaussian_nll_loss.
 class GaussianNLLLoss {
  public:
   explicit GaussianNLLLoss(bool full = false, double eps = 1e-6, Reduction reduction = Reduction::mean)
@@ -140,6 +149,7 @@ class GaussianNLLLoss {
   Reduction reduction_;
 };
 
+/// hinge_embedding_loss.
 class HingeEmbeddingLoss {
  public:
   explicit HingeEmbeddingLoss(double margin = 1, Reduction reduction = Reduction::mean)
@@ -153,6 +163,7 @@ class HingeEmbeddingLoss {
   Reduction reduction_;
 };
 
+/// soft_margin_loss.
 class SoftMarginLoss {
  public:
   explicit SoftMarginLoss(Reduction reduction = Reduction::mean) : reduction_(reduction) {}
@@ -162,6 +173,7 @@ class SoftMarginLoss {
   Reduction reduction_;
 };
 
+/// margin_ranking_loss.
 class MarginRankingLoss {
  public:
   explicit MarginRankingLoss(double margin = 0, Reduction reduction = Reduction::mean)
@@ -175,6 +187,7 @@ class MarginRankingLoss {
   Reduction reduction_;
 };
 
+/// cosine_embedding_loss.
 class CosineEmbeddingLoss {
  public:
   explicit CosineEmbeddingLoss(double margin = 0, Reduction reduction = Reduction::mean)
@@ -188,6 +201,7 @@ class CosineEmbeddingLoss {
   Reduction reduction_;
 };
 
+/// triplet_margin_loss.
 class TripletMarginLoss {
  public:
   explicit TripletMarginLoss(const TripletMarginLossOptions& options = {}) : options_(options) {}
@@ -199,6 +213,7 @@ class TripletMarginLoss {
   TripletMarginLossOptions options_;
 };
 
+/// cosine_similarity.
 class CosineSimilarity {
  public:
   explicit CosineSimilarity(std::int64_t dim = 1, double eps = 1e-8) : dim_(dim), eps_(eps) {}
@@ -209,6 +224,7 @@ class CosineSimilarity {
   double eps_;
 };
 
+/// pairwise_distance.
 class PairwiseDistance {
  public:
   explicit PairwiseDistance(double p = 2, double eps = 1e-6, bool keepdim = false)

@@ -41,14 +41,14 @@ struct Members {
 /// A function with parameters. A model of one's own derives from it, holds its layers as members, names them in
 /// members() and calls them in forward():
 ///
-///   struct Net : tern::Module {
-///     tern::Conv2d conv{{.in_channels = 3, .out_channels = 16, .kernel_size = 3, .padding = 1}};
-///     tern::Linear fc{16 * 16 * 16, 2};
-///     tern::Members members() override { return {.modules = {{"conv", &conv}, {"fc", &fc}}}; }
-///     tern::Tensor forward(const tern::Tensor& x) override {
-///       return fc(max_pool2d(tanh(conv(x)), 2).flatten(1));
-///     }
-///   };
+///     struct Net : tern::Module {
+///       tern::Conv2d conv{{.in_channels = 3, .out_channels = 16, .kernel_size = 3, .padding = 1}};
+///       tern::Linear fc{16 * 16 * 16, 2};
+///       tern::Members members() override { return {.modules = {{"conv", &conv}, {"fc", &fc}}}; }
+///       tern::Tensor forward(const tern::Tensor& x) override {
+///         return fc(max_pool2d(tanh(conv(x)), 2).flatten(1));
+///       }
+///     };
 ///
 /// A layer that members() leaves out would not be trained, saved, moved or switched by eval(). It is an Error at the
 /// first call of the model: operator() throws where a layer's tensors, or a mode that differs from the model's, are not
@@ -56,9 +56,9 @@ struct Members {
 ///
 /// A module of other arguments, or of other results than one tensor, has no forward() but an operator() of its own:
 ///
-///   tern::Tensor operator()(const tern::Tensor& a, const tern::Tensor& b) {
-///     return call([&] { return fc(a) * b; });
-///   }
+///     tern::Tensor operator()(const tern::Tensor& a, const tern::Tensor& b) {
+///       return call([&] { return fc(a) * b; });
+///     }
 ///
 /// Copies share their tensors, as copies of a Tensor do; clone() does not. Any number of threads may call a module in
 /// evaluation mode; training, to(), load_state_dict() and changes of mode want it alone. These change nothing where
@@ -74,10 +74,12 @@ class Module {
   /// A module that cannot be changed predicts. Throws Error in training mode.
   Tensor operator()(const Tensor& x) const;
 
+  /// Is given the module and what it returned.
   using ForwardHook = std::function<void(Module& module, const Tensor& output)>;
   /// `hook` sees the output of each call from now on: for tables of shapes, statistics of activations.
   void register_forward_hook(ForwardHook hook) { forward_hooks_.push_back(std::move(hook)); }
 
+  /// Whether there are any: what computes several layers in one then does not.
   bool has_forward_hooks() const { return !forward_hooks_.empty(); }
 
   /// The module's own tensors and layers, without those of its layers. What walks it throws Error for a name twice,
@@ -88,22 +90,29 @@ class Module {
   /// That of the module and all its layers, each on a line under its name, as PyTorch prints them.
   std::string repr() const;
 
-  // Of the module and all its layers, depth first, names joined with dots. A parameter that is found under several
-  // names is one parameter, under the first.
+  /// Of the module and all its layers, depth first, names joined with dots. A parameter that is found under several
+  /// names is one parameter, under the first.
+  /// @{
   std::vector<std::pair<std::string, Tensor>> named_parameters();
   std::vector<std::pair<std::string, Tensor>> named_buffers();
   std::vector<std::pair<std::string, Module*>> named_modules();
   std::vector<Tensor> parameters();
   std::int64_t num_parameters();
+  /// @}
+
   /// The module's own layers, without those of its layers.
+  /// @{
   std::vector<std::pair<std::string, Module*>> named_children();
   std::vector<Module*> children();
+  /// @}
+
   /// f of all layers, each after those in it, and then of the module: to initialise weights.
   void apply(const std::function<void(Module& module)>& f);
 
   /// Handles on all parameters and buffers under all their names, not copies.
   StateDict state_dict();
 
+  /// The names that load_state_dict found on one side alone.
   struct LoadReport {
     std::vector<std::string> missing;     ///< wanted by the module, not given
     std::vector<std::string> unexpected;  ///< given, not in the module
@@ -113,13 +122,18 @@ class Module {
   LoadReport load_state_dict(const StateDict& state, bool strict = true);
 
   /// Switches dropout and batch normalisation between training and evaluation.
+  /// @{
   void train(bool mode = true);
   void eval() { train(false); }
   bool is_training() const;
+  /// @}
 
   /// Moves parameters, their gradients and buffers; every handle on them follows.
+  /// @{
   void to(Device device);
   void to(DType dtype);  ///< floating tensors only
+  /// @}
+  /// Drops the gradients of all parameters.
   void zero_grad();
   /// Whether the parameters require grad: without it they are frozen.
   void requires_grad_(bool requires_grad = true);
@@ -191,6 +205,7 @@ requires std::is_base_of_v<Module, M> M clone(const M& module) {
   return copy;
 }
 
+/// repr().
 std::ostream& operator<<(std::ostream& out, const Module& module);
 
 }  // namespace tern

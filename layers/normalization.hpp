@@ -30,6 +30,7 @@ class BatchNorm : public Module {
   /// `shape` is what an input is like, for messages, with so many dimensions.
   BatchNorm(const char* name, const char* shape, int min_dims, int max_dims, std::int64_t num_features, double eps,
             std::optional<double> momentum, bool affine, bool track_running_stats);
+  /// What the op is told, in the mode that the layer is in.
   BatchNorm2dOptions options(Activation activation, const Tensor& residual = {}) const;
 
  private:

@@ -14,6 +14,7 @@ namespace tern {
 /// bias_hh_l0, those of the other direction with _reverse, and so on for l1, l2, ...
 class RNNBase : public Module {
  public:
+  /// PyTorch's arguments.
   struct Options {
     std::int64_t input_size, hidden_size, num_layers = 1;
     bool bias = true, batch_first = false;
@@ -30,9 +31,11 @@ class RNNBase : public Module {
   /// Throws Error for sizes that are not positive and a probability that is none.
   RNNBase(const char* name, Cell cell, const Options& options);
 
+  /// The outputs of all steps, and the last state.
   struct Run {
     Tensor output, h, c;
   };
+  /// From that state, of zeros where undefined; c is lstm's alone.
   Run run(const Tensor& x, const Tensor& h, const Tensor& c);
 
  private:
@@ -46,9 +49,11 @@ class RNNBase : public Module {
 /// numbers for each direction. The state h is [num_layers * directions, N, hidden_size], without N for [T, input_size].
 class RNN : public RNNBase {
  public:
+  /// Of the sums.
   enum class Nonlinearity { tanh, relu };
   explicit RNN(const Options& options, Nonlinearity nonlinearity = Nonlinearity::tanh);
 
+  /// The outputs of all steps, and the last state.
   struct Result {
     Tensor output, h;
   };
@@ -60,6 +65,7 @@ class GRU : public RNNBase {
  public:
   explicit GRU(const Options& options) : RNNBase("GRU", Cell::gru, options) {}
 
+  /// The outputs of all steps, and the last state.
   using Result = RNN::Result;
   Result operator()(const Tensor& x, const Tensor& h = {});
 };
@@ -69,9 +75,11 @@ class LSTM : public RNNBase {
  public:
   explicit LSTM(const Options& options) : RNNBase("LSTM", Cell::lstm, options) {}
 
+  /// PyTorch's pair of hidden state and cell state.
   struct State {
     Tensor h, c;
   };
+  /// The outputs of all steps, and the last state.
   struct Result {
     Tensor output;
     State state;
@@ -90,6 +98,7 @@ class RNNCellBase : public Module {
 
  protected:
   RNNCellBase(const char* name, Cell cell, std::int64_t input_size, std::int64_t hidden_size, bool bias);
+  /// The next h, and of an lstm c.
   std::pair<Tensor, Tensor> run(const Tensor& x, const Tensor& h, const Tensor& c);
 
  private:

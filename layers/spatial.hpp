@@ -11,6 +11,7 @@ namespace tern {
 /// S] and bias [out].
 class Conv2d : public Module {
  public:
+  /// PyTorch's arguments, in its order.
   struct Options {
     std::int64_t in_channels, out_channels;
     HeightWidth kernel_size;
@@ -44,6 +45,7 @@ class Conv2d : public Module {
 /// bias [out].
 class ConvTranspose2d : public Module {
  public:
+  /// PyTorch's arguments, in its order.
   struct Options {
     std::int64_t in_channels, out_channels;
     HeightWidth kernel_size;
@@ -68,6 +70,7 @@ class ConvTranspose2d : public Module {
 /// [N, in_channels, L] -> [N, out_channels, M]. Parameters weight [out, in / groups, S] and bias [out].
 class Conv1d : public Module {
  public:
+  /// PyTorch's arguments, in its order.
   struct Options {
     std::int64_t in_channels, out_channels, kernel_size;
     std::int64_t stride = 1;
@@ -89,6 +92,7 @@ class Conv1d : public Module {
 /// [N, in_channels, L] -> [N, out_channels, M]. Parameters weight [in, out / groups, S] and bias [out].
 class ConvTranspose1d : public Module {
  public:
+  /// PyTorch's arguments, in its order.
   struct Options {
     std::int64_t in_channels, out_channels, kernel_size;
     std::int64_t stride = 1, padding = 0, output_padding = 0, groups = 1;
@@ -106,6 +110,7 @@ class ConvTranspose1d : public Module {
   Options options_;
 };
 
+/// max_pool2d.
 class MaxPool2d : public Module {
  public:
   explicit MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
@@ -117,6 +122,7 @@ class MaxPool2d : public Module {
   Pool2dOptions options_;
 };
 
+/// avg_pool2d.
 class AvgPool2d : public Module {
  public:
   explicit AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
@@ -128,6 +134,7 @@ class AvgPool2d : public Module {
   Pool2dOptions options_;
 };
 
+/// max_pool1d.
 class MaxPool1d : public Module {
  public:
   explicit MaxPool1d(std::int64_t kernel_size, const Pool1dOptions& options = {});
@@ -139,6 +146,7 @@ class MaxPool1d : public Module {
   Pool1dOptions options_;
 };
 
+/// avg_pool1d.
 class AvgPool1d : public Module {
  public:
   explicit AvgPool1d(std::int64_t kernel_size, const Pool1dOptions& options = {});
@@ -150,6 +158,7 @@ class AvgPool1d : public Module {
   Pool1dOptions options_;
 };
 
+/// adaptive_avg_pool2d.
 class AdaptiveAvgPool2d : public Module {
  public:
   /// Throws Error for a negative size, as those below do.
@@ -161,6 +170,7 @@ class AdaptiveAvgPool2d : public Module {
   OutputSize output_size_;
 };
 
+/// adaptive_max_pool2d.
 class AdaptiveMaxPool2d : public Module {
  public:
   explicit AdaptiveMaxPool2d(OutputSize output_size);
@@ -171,6 +181,7 @@ class AdaptiveMaxPool2d : public Module {
   OutputSize output_size_;
 };
 
+/// adaptive_avg_pool1d.
 class AdaptiveAvgPool1d : public Module {
  public:
   explicit AdaptiveAvgPool1d(std::int64_t output_size);
@@ -181,6 +192,7 @@ class AdaptiveAvgPool1d : public Module {
   std::int64_t output_size_;
 };
 
+/// adaptive_max_pool1d.
 class AdaptiveMaxPool1d : public Module {
  public:
   explicit AdaptiveMaxPool1d(std::int64_t output_size);
@@ -202,6 +214,7 @@ class Upsample : public Module {
   InterpolateOptions options_;
 };
 
+/// pixel_shuffle.
 class PixelShuffle : public Module {
  public:
   /// Throws Error for a factor below 1.
@@ -213,6 +226,7 @@ class PixelShuffle : public Module {
   std::int64_t upscale_factor_;
 };
 
+/// pixel_unshuffle.
 class PixelUnshuffle : public Module {
  public:
   explicit PixelUnshuffle(std::int64_t downscale_factor);

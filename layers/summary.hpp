@@ -9,6 +9,7 @@
 
 namespace tern {
 
+/// What summary() says of a layer: its name and kind, and the shape of its output.
 struct LayerRow {
   std::string name;  ///< dotted
   std::string kind;

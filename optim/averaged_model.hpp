@@ -27,13 +27,16 @@ class AveragedModel {
   void copy_to(Module& model) const { model.load_state_dict(averages()); }
 
   /// The averages under the model's names, and "num_updates". load_state_dict throws Error for those of another model.
+  /// @{
   StateDict state_dict() const;
   void load_state_dict(const StateDict& state);
+  /// @}
 
   // What update() is made of, for GraphedStep.
   /// What takes the values in, by the weight in that column of the table unless it is null, and counts nothing. All that
   /// it needs is there: on the host it does not fail.
   std::function<void()> prepared(const StepTable* table, std::int64_t column) const;
+  /// Counts an update.
   void count_update() { ++updates_; }
   /// That weight, of the model's values, for the update after `ahead` more.
   double weight(std::int64_t ahead) const;

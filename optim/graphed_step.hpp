@@ -12,6 +12,7 @@
 
 namespace tern {
 
+/// What a GraphedStep does besides.
 struct GraphedStepOptions {
   LRScheduler* schedule = nullptr;   ///< set to each step's number before it
   AveragedModel* average = nullptr;  ///< updated after each step
@@ -24,18 +25,18 @@ struct GraphedStepOptions {
 /// one cuda::Graph, and it and all later ones replay that, by one launch each; nothing waits, and nothing is copied,
 /// between begin() and state(). On other devices every step runs as it is. The results are the same bits either way.
 ///
-///   tern::GraphedStep step(optimizer, [&](const tern::Tensor& number) {
-///     const auto [input, target] = batches.gather(number);
-///     return cross_entropy(model(input), target);
-///   });
-///   for (int epoch = 0; epoch < 10; ++epoch) {
-///     step.begin(epoch * batches.size(), batches.size());
-///     for (int i = 0; i < batches.size(); ++i) {
-///       step();
-///       batches.advance();
+///     tern::GraphedStep step(optimizer, [&](const tern::Tensor& number) {
+///       const auto [input, target] = batches.gather(number);
+///       return cross_entropy(model(input), target);
+///     });
+///     for (int epoch = 0; epoch < 10; ++epoch) {
+///       step.begin(epoch * batches.size(), batches.size());
+///       for (int i = 0; i < batches.size(); ++i) {
+///         step();
+///         batches.advance();
+///       }
+///       std::cout << step.state().loss_sum << '\n';
 ///     }
-///     std::cout << step.state().loss_sum << '\n';
-///   }
 ///
 /// A step whose loss is not finite changes no parameter, nor does any after it, until begin().
 ///

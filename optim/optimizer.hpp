@@ -19,6 +19,7 @@ struct StepTable {
   Tensor numbers;  ///< float64 [steps, columns]
   Tensor loss;     ///< of the step in hand, one element of the parameters' dtype
 
+  /// The state, as kernels take it.
   kernels::StepState* step_state() const { return reinterpret_cast<kernels::StepState*>(state.data<std::int64_t>()); }
   /// Each step's numbers from that column on.
   template <class T>
@@ -46,8 +47,11 @@ class Optimizer {
   const std::vector<Tensor>& params() const { return params_; }
 
   /// The learning rate of each group. set_lr throws Error unless there is one for each, finite and not below 0.
+  /// @{
   std::vector<double> lr() const { return option(0); }
   void set_lr(const std::vector<double>& lr) { set_lr_and_momentum(lr, {}); }
+
+  /// @}
 
   /// What the next step depends on besides parameters and gradients: each group's options, the rates that schedules
   /// start from, and each parameter's own. Of SGD these are "sgd.lr" and every other number likewise, float64 [groups];
@@ -58,8 +62,10 @@ class Optimizer {
   /// anything is changed, for the state of another optimiser or of other parameters, naming all that is wrong. States
   /// were once written with no option but the rate: of such a one it takes what is there, and the optimiser's other
   /// options stay. `maximize` and `amsgrad`, which a state may lack, too, are false there.
+  /// @{
   StateDict state_dict() const;
   void load_state_dict(const StateDict& state);
+  /// @}
 
   // What step() is made of, for GraphedStep.
   /// Updates the parameters, with the numbers of the table's first columns unless it is null, and counts nothing.
@@ -86,12 +92,14 @@ class Optimizer {
     bool uses[3] = {};
     double initial = 0;
   };
+  /// Which one it is.
   virtual const Kind& kind() const = 0;
   /// Throws Error for options that are none.
   virtual void check_options(const Values& options) const = 0;
   /// The step-th of a parameter, the first being 1; where steps do not count, any after the first is the second.
   virtual Rule rule(const Values& options, std::int64_t step) const = 0;
 
+  /// Throws Error for options that are none, and for parameters that the constructor would refuse.
   void add_group(const std::vector<Tensor>& params, Values options);
 
  private:
@@ -126,15 +134,18 @@ class Optimizer {
 
 /// The optimiser of such options:
 ///
-///   tern::AdamW optimizer(model.parameters(), {.lr = 1e-3});
-///   tern::SGD in_groups({{backbone.parameters(), {.lr = 1e-3}}, {head.parameters(), {.lr = 1e-2, .momentum = 0.9}}});
+///     tern::AdamW optimizer(model.parameters(), {.lr = 1e-3});
+///     tern::SGD in_groups({{backbone.parameters(), {.lr = 1e-3}},
+///                          {head.parameters(), {.lr = 1e-2, .momentum = 0.9}}});
 ///
 /// One more is its options here; their names, what it asks of them and what a step is in optimizer.cpp; and the
 /// kernels' part, kernels/optim.hpp.
 template <class OptionsOf>
 class OptimizerOf : public Optimizer {
  public:
+  /// lr and what else there is.
   using Options = OptionsOf;
+  /// Parameters, and their options.
   struct Group {
     std::vector<Tensor> params;
     Options options;
@@ -146,6 +157,7 @@ class OptimizerOf : public Optimizer {
       : OptimizerOf(std::vector<Group>{{params, options}}) {}
   explicit OptimizerOf(const std::vector<Group>& groups);
 
+  /// One more group. Throws Error as the constructor does.
   void add_param_group(const Group& group);
 
  private:
@@ -162,7 +174,7 @@ struct SGDOptions {
   double lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0;
   bool nesterov = false, maximize = false;
 };
-using SGD = OptimizerOf<SGDOptions>;
+using SGD = OptimizerOf<SGDOptions>;  ///< with these options
 
 /// torch.optim.Adam: weight decay is part of the gradient. Betas are below 1.
 /// Kingma, Ba, "Adam: a method for stochastic optimization", 2015; amsgrad: Reddi, Kale, Kumar, "On the convergence of
@@ -171,7 +183,7 @@ struct AdamOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
   bool amsgrad = false, maximize = false;
 };
-using Adam = OptimizerOf<AdamOptions>;
+using Adam = OptimizerOf<AdamOptions>;  ///< with these options
 
 /// Adam with decoupled weight decay, as torch.optim.AdamW. Betas are below 1.
 /// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
@@ -179,7 +191,7 @@ struct AdamWOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;
   bool amsgrad = false, maximize = false;
 };
-using AdamW = OptimizerOf<AdamWOptions>;
+using AdamW = OptimizerOf<AdamWOptions>;  ///< with these options
 
 /// torch.optim.RMSprop. Centred, it divides by a standard deviation whose square rounding may make negative: PyTorch
 /// has NaN from there on, this takes 0.
@@ -187,21 +199,21 @@ struct RMSpropOptions {
   double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0;
   bool centered = false, maximize = false;
 };
-using RMSprop = OptimizerOf<RMSpropOptions>;
+using RMSprop = OptimizerOf<RMSpropOptions>;  ///< with these options
 
 /// torch.optim.Adagrad: the rate of a step is lr / (1 + (step - 1) * lr_decay).
 struct AdagradOptions {
   double lr = 1e-2, lr_decay = 0, weight_decay = 0, initial_accumulator_value = 0, eps = 1e-10;
   bool maximize = false;
 };
-using Adagrad = OptimizerOf<AdagradOptions>;
+using Adagrad = OptimizerOf<AdagradOptions>;  ///< with these options
 
 /// torch.optim.Adadelta. rho is at most 1.
 struct AdadeltaOptions {
   double lr = 1, rho = 0.9, eps = 1e-6, weight_decay = 0;
   bool maximize = false;
 };
-using Adadelta = OptimizerOf<AdadeltaOptions>;
+using Adadelta = OptimizerOf<AdadeltaOptions>;  ///< with these options
 
 /// p -= lr * sign(beta1 * m + (1 - beta1) * g), m = beta2 * m + (1 - beta2) * g, with decoupled weight decay. Betas are
 /// below 1. Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2. PyTorch has none.
@@ -209,6 +221,6 @@ struct LionOptions {
   double lr = 1e-4, beta1 = 0.9, beta2 = 0.99, weight_decay = 0;
   bool maximize = false;
 };
-using Lion = OptimizerOf<LionOptions>;
+using Lion = OptimizerOf<LionOptions>;  ///< with these options
 
 }  // namespace tern

@@ -16,7 +16,7 @@ namespace tern {
 /// A learning rate that follows a formula of the epoch, from the optimiser's rates when its first schedule was made:
 /// the optimiser's state keeps those, so that a schedule that is made after load_state_dict goes on as the one before.
 ///
-///   tern::LRScheduler schedule(optimizer, [](std::int64_t epoch, double base) { return base / (1 + epoch); });
+///     tern::LRScheduler schedule(optimizer, [](std::int64_t epoch, double base) { return base / (1 + epoch); });
 ///
 /// step() is called after each epoch.
 class LRScheduler {
@@ -31,16 +31,21 @@ class LRScheduler {
   LRScheduler(Optimizer& optimizer, std::vector<Formula> formulas);
   virtual ~LRScheduler() = default;
 
+  /// Goes on to the next epoch.
   void step();
   /// As if step() had been called that often since the start. Throws Error for an epoch below 0, and for a rate that is
   /// not finite or below 0.
   void set_epoch(std::int64_t epoch);
+  /// How often step() was called.
   std::int64_t epoch() const { return epoch_; }
+  /// The optimiser's rates.
   std::vector<double> get_last_lr() const { return optimizer_.lr(); }
 
   /// "last_epoch", int64 [1], and "base_lrs", float64 [groups]. Loading sets the rates of that epoch, too.
+  /// @{
   StateDict state_dict() const;
   void load_state_dict(const StateDict& state);
+  /// @}
 
  protected:
   /// With a formula of the momentum, or of Adam's beta1, in an epoch. Throws Error where the optimiser has neither.
@@ -59,6 +64,7 @@ class LRScheduler {
 /// base * factor(epoch), with one function for all groups or for each.
 class LambdaLR : public LRScheduler {
  public:
+  /// What base is multiplied by in an epoch, the first being 0.
   using Factor = std::function<double(std::int64_t epoch)>;
   LambdaLR(Optimizer& optimizer, Factor factor) : LambdaLR(optimizer, std::vector<Factor>{factor}) {}
   LambdaLR(Optimizer& optimizer, const std::vector<Factor>& factors);
@@ -127,7 +133,9 @@ class WarmupCosineLR : public LRScheduler {
   WarmupCosineLR(Optimizer& optimizer, std::int64_t warmup, std::int64_t T_max);
 };
 
+/// How OneCycleLR goes from one rate to the next: along half a cosine, or a line.
 enum class AnnealStrategy { cos, linear };
+/// PyTorch's arguments of OneCycleLR.
 struct OneCycleLROptions {
   std::vector<double> max_lr;  ///< of each group, or one of all
   std::int64_t total_steps;
@@ -150,9 +158,9 @@ class OneCycleLR : public LRScheduler {
 /// Follows one schedule after the other: schedule i + 1 begins, at its own epoch 0, in epoch milestones[i]. They are
 /// copied, and need not step themselves.
 ///
-///   tern::LinearLR warmup(optimizer, 0.1);
-///   tern::ExponentialLR decay(optimizer, 0.9);
-///   tern::SequentialLR schedule(optimizer, {&warmup, &decay}, {5});
+///     tern::LinearLR warmup(optimizer, 0.1);
+///     tern::ExponentialLR decay(optimizer, 0.9);
+///     tern::SequentialLR schedule(optimizer, {&warmup, &decay}, {5});
 class SequentialLR : public LRScheduler {
  public:
   /// Throws Error unless there is a milestone between each two, in rising order; for a schedule of another optimiser,
@@ -161,8 +169,11 @@ class SequentialLR : public LRScheduler {
                std::vector<std::int64_t> milestones);
 };
 
+/// Whether a metric is better where it is smaller, or larger.
 enum class PlateauMode { min, max };
+/// Whether the threshold is a share of the best so far, or a difference from it.
 enum class ThresholdMode { rel, abs };
+/// PyTorch's arguments of ReduceLROnPlateau.
 struct ReduceLROnPlateauOptions {
   PlateauMode mode = PlateauMode::min;
   double factor = 0.1;
@@ -179,12 +190,15 @@ class ReduceLROnPlateau {
   /// Throws Error unless 0 <= factor < 1 and the other numbers are finite and not below 0.
   explicit ReduceLROnPlateau(Optimizer& optimizer, const ReduceLROnPlateauOptions& options = {});
 
+  /// The metric of the epoch that has ended.
   void step(double metric);
 
   /// "best", float64 [1]; "num_bad_epochs", "cooldown_counter" and "last_epoch", int64 [1]. The rates are in the
   /// optimiser's state.
+  /// @{
   StateDict state_dict() const;
   void load_state_dict(const StateDict& state);
+  /// @}
 
  private:
   bool is_better(double metric) const;

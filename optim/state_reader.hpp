@@ -16,6 +16,7 @@ class StateReader {
   /// `who` begins the Error. Both must outlive the reader.
   StateReader(const char* who, const StateDict& state) : who_(who), state_(state) {}
 
+  /// Whether there is a tensor of that name.
   bool has(const std::string& name) const { return state_.contains(name); }
   /// The tensor of that name: undefined where it is missing, undefined, of another shape or of none of these dtypes.
   Tensor take(const std::string& name, const Shape& shape, std::initializer_list<DType> dtypes);

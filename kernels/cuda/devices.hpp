@@ -9,6 +9,7 @@ namespace tern::kernels::cuda {
 
 /// 0 where there is no GPU, or no driver for it.
 int device_count() noexcept;
+/// Whether there is one.
 inline bool is_available() noexcept { return device_count() > 0; }
 
 /// This host thread's device.
@@ -41,6 +42,7 @@ struct MemoryStats {
   std::size_t peak;       ///< the most that `allocated` has been
   std::size_t reserved;   ///< what the device's pool has taken from the driver
 };
+/// Of a device.
 MemoryStats memory_stats(int device);
 /// Peak begins again at what is allocated now.
 void reset_peak_memory(int device);

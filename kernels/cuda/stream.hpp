@@ -52,6 +52,7 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
+  /// The first of its n elements.
   T* data() const { return data_; }
 
  private:
@@ -66,6 +67,7 @@ class Scratch {
 class Cublas {
  public:
   Cublas();
+  /// The handle.
   operator cublasHandle_t() const { return handle_; }
 
  private:
