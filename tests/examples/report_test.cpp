@@ -246,6 +246,7 @@ TEST_CASE("a browser shows the report without an error, as wide as its window, a
         overlapping: charts.flatMap(c => all('text', c).map(t => t.getBoundingClientRect())).length &&
           charts.filter(c => { const boxes = all('text', c).map(t => t.getBoundingClientRect());
             return boxes.some((a, i) => boxes.some((b, j) => i < j && overlap(a, b))); }).map(c => c.ariaLabel),
+        overflowing: all('section').filter(s => s.scrollWidth > s.clientWidth).map(s => s.textContent.slice(0, 30)),
         outside: charts.filter(c => all('text', c).some(t => t.getBoundingClientRect().left < 0 ||
           t.getBoundingClientRect().right > innerWidth)).length,
         unfilled: all('.pictures, .tiles').filter(g => g.children.length >= 20 &&
@@ -289,6 +290,7 @@ TEST_CASE("a browser shows the report without an error, as wide as its window, a
       CHECK(seen.at("unnamed_axes") == 0);
       CHECK(seen.at("unlabelled") == 0);
       CHECK(seen.at("overlapping") == nlohmann::json::array());
+      CHECK(seen.at("overflowing") == nlohmann::json::array());
       CHECK(seen.at("outside") == 0);
       CHECK(seen.at("unfilled") == 0);
       CHECK(seen.at("smallest") >= 12);
