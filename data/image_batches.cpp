@@ -19,8 +19,12 @@ ImageBatches::ImageBatches(const Tensor& images, const Tensor& labels, const Ima
         "ImageBatches: labels {} of {}, expected int64 [{}]", labels.shape(), labels.dtype(), images.size(0));
   check_device("ImageBatches", images, labels);
   const std::int64_t n = images.size(0), H = images.size(2), W = images.size(3);
-  check(1 <= options.batch_size && options.batch_size <= n,
-        "ImageBatches: batch_size {} of {} images, expected 1 to {}", options.batch_size, n, n);
+  check(0 <= options.rank && options.rank < options.num_replicas,
+        "ImageBatches: rank {} of {} replicas, expected 0 to {}", options.rank, options.num_replicas,
+        options.num_replicas - 1);
+  check(1 <= options.batch_size && options.batch_size <= n / options.num_replicas,
+        "ImageBatches: batch_size {} of {} images{}, expected 1 to {}", options.batch_size, n,
+        options.num_replicas > 1 ? fmt::format(" on {} replicas", options.num_replicas) : "", n / options.num_replicas);
   check(!options.shift || (0 <= *options.shift && *options.shift < std::min(H, W)),
         "ImageBatches: shift {} of images of {} x {}, expected 0 to {}", options.shift.value_or(0), H, W,
         std::min(H, W) - 1);
@@ -52,6 +56,7 @@ Batch ImageBatches::gather(const Tensor& step, std::int64_t part, std::int64_t p
   check(0 <= part && part < parts && options_.batch_size % parts == 0,
         "ImageBatches: part {} of {} of a batch of {}, expected one of as many as divide it", part, parts,
         options_.batch_size);
+  check(parts == 1 || options_.num_replicas == 1, "ImageBatches: a part of one rank's share, expected num_replicas = 1");
   check(step.defined() && step.dtype() == DType::int64 && step.numel() == 1 && step.device() == images_.device(),
         "ImageBatches: step {}, expected one int64 on {}",
         step.defined() ? fmt::format("{} of {} on {}", step.shape(), step.dtype(), step.device()) : "undefined",
@@ -60,26 +65,35 @@ Batch ImageBatches::gather(const Tensor& step, std::int64_t part, std::int64_t p
     const auto number = step.item<std::int64_t>();
     check(0 <= number && number < size(), "ImageBatches: step {}, expected 0 to {}", number, size() - 1);
   }
-  const kernels::ImageBatchShape s{.N = options_.batch_size / parts,
+  const std::int64_t all = batch_of_all() / parts, first = options_.rank * options_.batch_size;
+  // Random numbers come in blocks of four. Where the share begins within one, all of the batch is made.
+  const bool alone = options_.num_replicas > 1 && first % 4 == 0;
+  const kernels::ImageBatchShape s{.N = alone ? options_.batch_size : all,
                                    .C = images_.size(1),
                                    .H = images_.size(2),
                                    .W = images_.size(3),
                                    .shift = options_.shift.value_or(-1),
                                    .cutout = options_.cutout,
                                    .fill = static_cast<float>(options_.cutout_value)};
-  const Tensor number = parts == 1 ? step : step * parts + part;  // the batches being cut into smaller ones
-  const auto drawn = [&](bool wanted, std::int64_t n) {
-    return wanted ? generator.advance(static_cast<std::uint64_t>(n)) : kernels::PhiloxState{};
+  const auto drawn = [&](bool wanted, std::int64_t of_image) {
+    kernels::PhiloxState start;
+    if (wanted) start = generator.advance(static_cast<std::uint64_t>(of_image * all));
+    if (alone) start.offset += static_cast<std::uint64_t>(of_image * first / 4);
+    return start;
   };
+  const Tensor number = alone       ? step * options_.num_replicas + options_.rank
+                        : parts > 1 ? step * parts + part
+                                    : step;  // of a batch of that size
   const Batch batch{empty({s.N, s.C, s.H, s.W}, {.dtype = options_.dtype, .device = images_.device()}),
                     empty({s.N}, {.dtype = DType::int64, .device = images_.device()})};
-  const kernels::PhiloxState flips = drawn(s.shift >= 0, 3 * s.N), cutouts = drawn(s.cutout > 0, 2 * s.N);
+  const kernels::PhiloxState flips = drawn(s.shift >= 0, 3), cutouts = drawn(s.cutout > 0, 2);
   for_floating("ImageBatches", batch.input, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.image_batch(s, flips, cutouts, images_.data<std::uint8_t>(), labels_.data<std::int64_t>(),
                   order_.data<std::int64_t>(), number.data<std::int64_t>(), batch.input.data<T>(),
                   batch.target.data<std::int64_t>());
   });
-  return batch;
+  if (alone || options_.num_replicas == 1) return batch;
+  return {batch.input.narrow(0, first, options_.batch_size), batch.target.narrow(0, first, options_.batch_size)};
 }
 
 }  // namespace tern

@@ -17,6 +17,8 @@ struct ImageBatchesOptions {
   std::int64_t cutout = 0;                 ///< then set a square of so many pixels a side, placed at random,
   double cutout_value = 0.5;               ///< to this
   DType dtype = DType::float32;            ///< of the batches
+  /// As DataLoader's: gather() gives the rank's share of a batch that is num_replicas times as large.
+  int num_replicas = 1, rank = 0;
 };
 
 /// The batches of images that lie as bytes on one device, gathered and augmented there by one kernel: what DataLoader
@@ -35,12 +37,12 @@ class ImageBatches {
   using State = EpochState;
 
   /// images: uint8 [n, C, H, W]; labels: int64 [n], on the same device. Both are shared where contiguous. Throws Error
-  /// for others, and unless 1 <= batch_size <= n, 0 <= shift < min(H, W), cutout >= 0, cutout_value is finite as a
-  /// float32 and dtype a floating one.
+  /// for others, and unless 1 <= batch_size, that of all replicas <= n, 0 <= rank < num_replicas, 0 <= shift < min(H, W),
+  /// cutout >= 0, cutout_value is finite as a float32 and dtype a floating one.
   ImageBatches(const Tensor& images, const Tensor& labels, const ImageBatchesOptions& options = {});
 
   /// Batches in an epoch.
-  std::int64_t size() const { return labels_.numel() / options_.batch_size; }
+  std::int64_t size() const { return labels_.numel() / batch_of_all(); }
 
   /// As DataLoader's of the same seed and size: the batches given out so far, as advance() counts them. Throws Error
   /// unless 0 <= epoch <= 1e9 and 0 <= position <= size(); from the latter advance() begins the next epoch.
@@ -49,13 +51,14 @@ class ImageBatches {
 
   /// Batch number *step of this epoch, from 0: input [batch_size, C, H, W] in [0, 1], target [batch_size]. step is one
   /// int64 on the images' device; in a graph, each replay reads it and the epoch's order anew. Takes from the generator
-  /// what random_flip_and_shift takes, where images are shifted, and then what random_cutout_ takes, where there is a
-  /// square. Throws Error for another step. That 0 <= *step < size() is checked on the host's devices alone.
+  /// what random_flip_and_shift takes for the batch of all replicas, where images are shifted, and then what
+  /// random_cutout_ takes, where there is a square. Throws Error for another step. That 0 <= *step < size() is checked
+  /// on the host's devices alone.
   Batch gather(const Tensor& step, Generator& generator = default_generator()) const {
     return gather(step, 0, 1, generator);
   }
   /// Part `part` of `parts` of that batch alone, [batch_size / parts, ...]: it takes from the generator what its own
-  /// images do. Throws Error unless 0 <= part < parts and batch_size is a multiple of parts.
+  /// images do. Throws Error unless 0 <= part < parts, batch_size is a multiple of parts, and the batch is whole.
   Batch gather(const Tensor& step, std::int64_t part, std::int64_t parts,
                Generator& generator = default_generator()) const;
 
@@ -64,6 +67,7 @@ class ImageBatches {
   void advance();
 
  private:
+  std::int64_t batch_of_all() const { return options_.batch_size * options_.num_replicas; }
   void go_to(State state);
 
   ImageBatchesOptions options_;

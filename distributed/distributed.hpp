@@ -31,7 +31,8 @@ struct RankError : Error {
 };
 
 struct InitOptions {
-  /// How long one rank waits for another before it throws RankError, naming it.
+  /// How long one rank waits for another before it throws RankError, naming it. With NCCL it is the device that waits,
+  /// and the host finds out in a later collective.
   std::chrono::duration<double> timeout = std::chrono::minutes(10);
 };
 

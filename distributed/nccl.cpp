@@ -1,6 +1,7 @@
 #include <tern/core/check.hpp>
 #include <tern/core/generator.hpp>
 #include <tern/distributed/transport.hpp>
+#include <tern/kernels/cuda/graph.hpp>
 #include <tern/kernels/cuda/stream.hpp>
 
 #include <nccl.h>
@@ -58,6 +59,7 @@ class Queued final : public Work::State {
     rounds_.clear();
   }
   bool is_completed() override {
+    if (cu::is_capturing()) return false;  // when nothing may be asked
     const cu::DeviceGuard guard(device_);
     return done_.is_done();
   }

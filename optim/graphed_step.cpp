@@ -5,6 +5,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/step_guard.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 
@@ -55,6 +56,10 @@ void GraphedStep::run() {
   if (loss.requires_grad()) {
     optimizer_.zero_grad();
     loss.backward();
+  } else {
+    const auto& params = optimizer_.params();
+    check(std::any_of(params.begin(), params.end(), [](const Tensor& p) { return p.grad().defined(); }),
+          "GraphedStep: a loss that requires no grad, and no gradients either, expected one of them");
   }
   if (options_.before_update) options_.before_update();
   table_.loss = loss.detach();

@@ -258,4 +258,45 @@ TEST_CASE("ImageBatches says what it cannot take") {
   }
 }
 
+TEST_CASE("ImageBatches' replicas share each batch, bit by bit, and leave the generator where one would") {
+  for_each_case(20, [](Random& random) {
+    const int replicas = static_cast<int>(random.integer(1, 4));
+    const std::int64_t batch_size = random.pick<std::int64_t>({1, 3, 4, 8}), n = batch_size * replicas * 2 + 1;
+    ImageBatchesOptions options{.batch_size = batch_size * replicas,
+                                .shuffle = random.chance(0.7),
+                                .seed = 9,
+                                .shift = random.chance(0.5) ? std::optional<std::int64_t>(2) : std::nullopt,
+                                .cutout = random.integer(0, 3)};
+    CAPTURE(replicas, batch_size, options.shift.value_or(-1), options.cutout);
+    const Images data = random_images(random, n, 2, 5, 4);
+    for (const Device device : devices()) {
+      INFO("device " << device.str());
+      const ImageBatches whole = data.on(device, options);
+      for (int rank = 0; rank < replicas; ++rank) {
+        ImageBatchesOptions of_rank = options;
+        of_rank.batch_size = batch_size;
+        of_rank.num_replicas = replicas;
+        of_rank.rank = rank;
+        const ImageBatches share = data.on(device, of_rank);
+        REQUIRE(share.size() == 2);
+        Generator of_whole(3), of_share(3);
+        for (std::int64_t step = 0; step < 2; ++step) {
+          const Batch all = whole.gather(number(step, device), of_whole);
+          const Batch got = share.gather(number(step, device), of_share);
+          const std::int64_t first = rank * batch_size;
+          CHECK(got.target.to_vector<std::int64_t>() ==
+                all.target.narrow(0, first, batch_size).to_vector<std::int64_t>());
+          CHECK(got.input.to_vector<float>() == all.input.narrow(0, first, batch_size).to_vector<float>());
+          CHECK(of_share.state().offset == of_whole.state().offset);
+        }
+      }
+    }
+  });
+  const Images data{zeros({7, 1, 4, 4}, {.dtype = DType::uint8}), arange(7)};
+  CHECK_THROWS_WITH(data.on(Device::cpu, {.num_replicas = 2, .rank = -1}),
+                    "ImageBatches: rank -1 of 2 replicas, expected 0 to 1");
+  CHECK_THROWS_WITH(data.on(Device::cpu, {.batch_size = 4, .num_replicas = 2}),
+                    "ImageBatches: batch_size 4 of 7 images on 2 replicas, expected 1 to 3");
+}
+
 }  // namespace tern::test

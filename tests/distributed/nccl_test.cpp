@@ -94,3 +94,40 @@ TEST_CASE("training on cuda devices gives the same bits for any number of ranks"
     CHECK(same_bits(value, state.at(name)));
   }
 }
+
+#ifdef TERN_HAS_NCCL
+TEST_CASE("a step on several ranks can be replayed as a graph", "[cuda][nccl]") {
+  const int shards = 2 * world_size();
+  const Tensor x = values_of<float>(0, 1, {24, 5}).to(Device::cuda),
+               y = values_of<float>(0, 2, {24, 2}).to(Device::cuda);
+  const auto trained = [&](bool as_graph) {
+    manual_seed(3);
+    Sequential net(Linear(5, 8), BatchNorm1d(8), Tanh(), Dropout(0.3), Linear(8, 2));
+    net.to(Device::cuda);
+    SGD optimizer(net.parameters(), {.lr = 0.1, .momentum = 0.9});
+    DistributedDataParallel ddp(net, {.shards = shards, .bucket_bytes = 100});
+    const auto backward = [&] {
+      optimizer.zero_grad();
+      return ddp.backward([&](int s) { return mse_loss(ddp(share(x, s, shards)), share(y, s, shards)); });
+    };
+    manual_seed(4);
+    if (as_graph) {
+      GraphedStep step(optimizer, [&](const Tensor&) { return backward(); });
+      step.begin(0, 5);
+      for (int i = 0; i < 5; ++i) step();
+      CHECK(step.state().step == 5);
+    } else {
+      for (int i = 0; i < 5; ++i) {
+        backward();
+        optimizer.step();
+      }
+    }
+    return net.state_dict();
+  };
+  const StateDict expected = trained(false), got = trained(true);
+  for (const auto& [name, value] : expected) {
+    INFO(name);
+    CHECK(same_bits(value, got.at(name)));
+  }
+}
+#endif

@@ -225,6 +225,28 @@ TEST_CASE("GraphedStep: steps are numbered from begin(), which may begin in the 
   }
 }
 
+TEST_CASE("GraphedStep: a loss function may leave the gradients itself") {
+  for (const Device device : devices()) {
+    INFO("device " << device.str());
+    const Tensor w = full({1}, 3, {.device = device, .requires_grad = true});
+    SGD optimizer({w}, {.lr = 0.5});
+    bool does_nothing = true;
+    GraphedStep step(optimizer, [&](const Tensor&) {
+      const Tensor loss = square(w).sum();
+      if (does_nothing) return loss.detach();
+      optimizer.zero_grad();
+      (loss * 0.5).backward();
+      return loss.detach();
+    });
+    step.begin(0, 4);
+    CHECK_THROWS_WITH(step(), "GraphedStep: a loss that requires no grad, and no gradients either, expected one of them");
+    does_nothing = false;
+    for (int i = 0; i < 4; ++i) step();
+    CHECK(w.item() == 3.0 / 16);  // half each time
+    CHECK(step.state().loss_sum == 9 * (1 + 0.25 + 0.0625 + 0.015625));
+  }
+}
+
 TEST_CASE("GraphedStep: follows a model that is moved, and gives its memory back", "[cuda]") {
   for_each_case(1, [](Random& random) {
     const Batch batch = random_batch(random, 2);
