@@ -24,7 +24,7 @@ bool open_standard_files() {
 
 bool may_colour(std::FILE* file) {
   const char *no_color = std::getenv("NO_COLOR"), *term = std::getenv("TERM");
-  return isatty(fileno(file)) == 1 && !(no_color && *no_color) && !(term && std::string_view(term) == "dumb");
+  return is_terminal(file) && !(no_color && *no_color) && !(term && std::string_view(term) == "dumb");
 }
 
 std::string printable(std::string_view text) {

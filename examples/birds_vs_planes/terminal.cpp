@@ -1,6 +1,7 @@
 #include <birds_vs_planes/terminal.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -13,8 +14,10 @@ bool begins(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x8
 
 }  // namespace
 
+bool is_terminal(std::FILE* file) { return isatty(fileno(file)) == 1 && !std::getenv("OMPI_COMM_WORLD_RANK"); }
+
 std::optional<std::size_t> terminal_columns(std::FILE* file) {
-  if (isatty(fileno(file)) != 1) return std::nullopt;
+  if (!is_terminal(file)) return std::nullopt;
   winsize size{};
   return ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }

@@ -8,6 +8,10 @@
 
 namespace birds_vs_planes {
 
+/// Whether this file is a terminal. What Open MPI's mpirun makes its ranks to write to, whatever its own output is,
+/// counts as none.
+bool is_terminal(std::FILE* file);
+
 /// How many columns the terminal that this file is has just now, 80 where it does not say; nothing if it is none.
 std::optional<std::size_t> terminal_columns(std::FILE* file);
 

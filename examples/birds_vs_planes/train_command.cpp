@@ -49,7 +49,7 @@ class Journal {
       : run_(run),
         console_(options),
         checkpoint_(options.checkpoint_place()),
-        bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), wants_bar(options)) {
+        bar_(run.recipe().epochs * run.steps_per_epoch(), run.steps_done(), !(options.quiet || options.json)) {
     if (options.log) log_.emplace(*options.log, run.history());
     if (options.tensorboard) events_.emplace(*options.tensorboard, run.history());
   }
@@ -87,11 +87,6 @@ class Journal {
   void clear_bar() { bar_.clear(); }
 
  private:
-  /// mpirun gives its ranks a terminal that it makes up, whatever its own output is.
-  static bool wants_bar(const Options& options) {
-    return !options.quiet && !options.json && tern::distributed::world_size() == 1;
-  }
-
   Run& run_;
   Console console_;
   std::optional<std::string> checkpoint_;
