@@ -356,6 +356,11 @@ class FloatKernels {
   /// mean[o, i] = that of the x[o, j, i], var[o, i] = the sum of their squared distances from it over
   /// n - correction, 0 at least. What is squared is near the mean, or exact.
   virtual void var(const ReduceShape& r, double correction, const T* x, T* mean, T* var) = 0;
+  /// y = the softmax of each column x[o, :, i], exp(x) / the sum of exp(x), or its logarithm.
+  virtual void softmax(bool log, const ReduceShape& r, const T* x, T* y) = 0;
+  /// Its gradient from y: dx = y (dy - the sum of y dy); of the logarithm dx = dy - exp(y) times the sum of dy. dx may be
+  /// y or dy.
+  virtual void softmax_backward(bool log, const ReduceShape& r, const T* y, const T* dy, T* dx) = 0;
   /// The gradient of ArrayKernels' scan for products: dx[o, k, i] = the sum over the j that k has a part in of dy[o, j,
   /// i] times the product up to j without x[o, k, i]. It divides by nothing.
   virtual void cumprod_backward(const ReduceShape& r, bool reverse, const T* x, const T* dy, T* dx) = 0;

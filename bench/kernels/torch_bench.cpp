@@ -286,6 +286,28 @@ void add_interpolate(std::vector<Case>& cases, int64_t C, int64_t HW) {
        [=](const std::vector<at::Tensor>& in) { return at::upsample_bilinear2d_backward(in[0], to, from, false); });
 }
 
+/// Beside each other: the values, and the gradient from them.
+void add_softmax(std::vector<Case>& cases, const std::vector<int64_t>& sizes, int64_t dim) {
+  using Ours = const std::vector<tern::Tensor>&;
+  using Theirs = const std::vector<at::Tensor>&;
+  tern::kernels::ReduceShape r;
+  for (int64_t k = 0; k < static_cast<int64_t>(sizes.size()); ++k) {
+    (k < dim ? r.outer : k == dim ? r.n : r.inner) *= sizes[static_cast<std::size_t>(k)];
+  }
+  const std::string shape = times(sizes) + ", dimension " + std::to_string(dim);
+  add_op(
+      cases, "softmax", shape, 0, {sizes}, [=](Ours in) { return tern::softmax(in[0], dim); },
+      [=](Theirs in) { return at::softmax(in[0], dim); });
+  add_op(
+      cases, "log_softmax, gradient", shape, 0, {sizes, sizes},
+      [=](Ours in) {
+        const tern::Tensor dx = tern::empty_like(in[0]);
+        kernels().softmax_backward(true, r, data(in[0]), data(in[1]), data(dx));
+        return dx;
+      },
+      [=](Theirs in) { return at::_log_softmax_backward_data(in[1], in[0], dim, at::kFloat); });
+}
+
 void add_pools(std::vector<Case>& cases, int64_t C, int64_t HW) {
   using Ours = const std::vector<tern::Tensor>&;
   using Theirs = const std::vector<at::Tensor>&;
@@ -654,6 +676,9 @@ std::vector<Case> all_cases() {
   add_transposed(cases, 64, 32, 16, 2, 0);
   add_interpolate(cases, 32, 16);
   add_pools(cases, 64, 16);
+  add_softmax(cases, {4096, 128}, 1);
+  add_softmax(cases, {64, 21, 64, 64}, 1);
+  add_softmax(cases, {64, 1000}, 1);
   // Transformers
   add_group_norm(cases, 2048, 256);
   add_group_norm(cases, 4096, 768);

@@ -1,32 +1,40 @@
+#include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/trace.hpp>
 
 namespace tern {
 
-// Written in other ops, which supply the gradient. Subtracting the largest keeps exp from overflowing and, as a
-// constant, changes neither the value nor the gradient. Of nothing there is no largest.
+namespace {
 
-Tensor log_softmax(const Tensor& x, std::int64_t dim) {
-  check_defined("log_softmax", "x", x);
-  wrap_dim("log_softmax", dim, x.dim());
-  if (x.numel() == 0) return neg(x);
+Tensor softmax_of(const char* name, bool log, const Tensor& in, std::int64_t dim) {
+  check_defined(name, "x", in);
+  const int d = wrap_dim(name, dim, in.dim());
   if (Trace* const trace = Trace::current()) {
-    return trace->run("log_softmax", {x}, {{"dim", dim}}, [&] { return log_softmax(x, dim); });
+    return trace->run(name, {in}, {{"dim", d}}, [&] { return softmax_of(name, log, in, dim); });
   }
-  const Tensor shifted = x - max(x.detach(), dim, true).values;
-  return shifted - log(sum(exp(shifted), {dim}, true));
+  kernels::ReduceShape r;
+  for (int k = 0; k < in.dim(); ++k) (k < d ? r.outer : k == d ? r.n : r.inner) *= in.shape()[k];
+  const Tensor x = in.contiguous(), y = empty_like(x);
+  for_floating(name, x, [&]<class T>(kernels::FloatKernels<T>& k) { k.softmax(log, r, x.data<T>(), y.data<T>()); });
+  return record(name, {in}, y, [name, log, d, r, y = Saved(y)](const Tensor& gradient) {
+    if (is_grad_enabled()) {
+      if (log) return gradient - exp(*y) * sum(gradient, {d}, true);
+      return *y * (gradient - sum(*y * gradient, {d}, true));
+    }
+    const Tensor g = gradient.contiguous();
+    const Tensor& v = *y;
+    const Tensor dx = y.reuse();
+    for_floating(name, g, [&]<class T>(kernels::FloatKernels<T>& k) {
+      k.softmax_backward(log, r, v.data<T>(), g.data<T>(), dx.data<T>());
+    });
+    return dx;
+  });
 }
 
-Tensor softmax(const Tensor& x, std::int64_t dim) {
-  check_defined("softmax", "x", x);
-  wrap_dim("softmax", dim, x.dim());
-  if (x.numel() == 0) return exp(x);
-  if (Trace* const trace = Trace::current()) {
-    return trace->run("softmax", {x}, {{"dim", dim}}, [&] { return softmax(x, dim); });
-  }
-  const Tensor e = exp(x - max(x.detach(), dim, true).values);
-  return e / sum(e, {dim}, true);
-}
+}  // namespace
+
+Tensor log_softmax(const Tensor& x, std::int64_t dim) { return softmax_of("log_softmax", true, x, dim); }
+Tensor softmax(const Tensor& x, std::int64_t dim) { return softmax_of("softmax", false, x, dim); }
 
 }  // namespace tern

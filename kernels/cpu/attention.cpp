@@ -13,64 +13,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tern/kernels/cpu/attention.cpp"
 #include <hwy/foreach_target.h>  // before the others
 
-#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
+
+#include <tern/kernels/cpu/softmax-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace tern::kernels {
 namespace HWY_NAMESPACE {
 namespace {
-
-namespace hn = hwy::HWY_NAMESPACE;
-
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-
-/// row[i] = f(row[i]) for i in [0, n). The last vector has -inf where the row has ended.
-template <class F>
-HWY_INLINE void map(int64_t n, float* row, const F& f) {
-  const D d;
-  const int64_t lanes = hn::Lanes(d);
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(f(hn::LoadU(d, row + i)), d, row + i);
-  if (i == n) return;
-  HWY_ALIGN float rest[HWY_LANES(float)];
-  std::fill(std::copy(row + i, row + n, rest), rest + lanes, -std::numeric_limits<float>::infinity());
-  hn::Store(f(hn::Load(d, rest)), d, rest);
-  std::copy_n(rest, n - i, row + i);
-}
-
-/// row = exp(row - shift), which is at most 1. Returns the sum.
-float exponentials(int64_t n, float shift, float* row) {
-  const D d;
-  V sum = hn::Zero(d);
-  map(n, row, [&](V v) HWY_ATTR {
-    const V x = hn::Sub(v, hn::Set(d, shift)), y = hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));
-    sum = hn::Add(sum, y);
-    return y;
-  });
-  return hn::GetLane(hn::SumOfLanes(d, sum));
-}
-
-/// row = softmax(row). Returns the logarithm of the sum of exponentials.
-float softmax(int64_t n, float* row) {
-  const D d;
-  V largest = hn::Set(d, -std::numeric_limits<float>::infinity());
-  map(n, row, [&](V v) HWY_ATTR {
-    largest = hn::IfThenElse(hn::Gt(v, largest), v, largest);
-    return v;
-  });
-  const float shift = hn::GetLane(hn::MaxOfLanes(d, largest)), sum = exponentials(n, shift, row);
-  const V factor = hn::Set(d, 1 / sum);
-  map(n, row, [=](V v) HWY_ATTR { return hn::Mul(v, factor); });
-  return shift + std::log(sum);
-}
 
 /// g = weight * (g - mean): the gradient by scores from that by their softmax.
 void score_gradient(int64_t n, const float* weight, float mean, float* g) {
@@ -176,7 +131,7 @@ void CpuFloat32::attention(const AttentionShape& s, PhiloxState state, const flo
       for (int64_t r = 0; r < at.rows; ++r) {
         float* const row = scores.data() + r * at.columns;
         const int64_t n = columns_of(s, at, r);
-        log_sum[at.b * s.L + at.first + r] = softmax_of(n, row);
+        log_sum[at.b * s.L + at.first + r] = softmax_of(n, row, row);
         std::fill(row + n, row + at.columns, 0.0f);
       }
       if (s.dropout_p != 0) drop(*this, s, state, at, scores.data(), scores.data());
@@ -205,7 +160,7 @@ void CpuFloat32::attention_backward(const AttentionShape& s, PhiloxState state, 
         for (int64_t r = 0; r < at.rows; ++r) {
           float* const row = p + r * columns;
           const int64_t n = columns_of(s, at, r);
-          exponentials_of(n, log_sum[row0 + r], row);
+          exponentials_of(n, log_sum[row0 + r], row, row);
           std::fill(row + n, row + columns, 0.0f);
         }
         const float* used = p;

@@ -39,6 +39,10 @@ class CpuFloat32 : public ReferenceFloat<float> {
   // array.cpp
   void var(const ReduceShape& r, double correction, const float* x, float* mean, float* var) override;
 
+  // softmax.cpp
+  void softmax(bool log, const ReduceShape& r, const float* x, float* y) override;
+  void softmax_backward(bool log, const ReduceShape& r, const float* y, const float* dy, float* dx) override;
+
   // matmul.cpp
   void matmul(const MatmulShape& s, const float* a, const float* b, float* y) override;
   void linear(const LinearShape& s, const float* x, const float* w, const float* bias, float* y) override;

@@ -81,6 +81,10 @@ class CudaFloat : public FloatKernels<T> {
   // reduce.cu
   void var(const ReduceShape& r, double correction, const T* x, T* mean, T* var) override;
 
+  // softmax.cu
+  void softmax(bool log, const ReduceShape& r, const T* x, T* y) override;
+  void softmax_backward(bool log, const ReduceShape& r, const T* y, const T* dy, T* dx) override;
+
   // scan.cu
   void cumprod_backward(const ReduceShape& r, bool reverse, const T* x, const T* dy, T* dx) override;
 

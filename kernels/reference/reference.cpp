@@ -18,6 +18,7 @@
 #include <tern/kernels/reference/reduce.hpp>
 #include <tern/kernels/reference/reference.hpp>
 #include <tern/kernels/reference/segments.hpp>
+#include <tern/kernels/reference/softmax.hpp>
 #include <tern/kernels/reference/sort.hpp>
 #include <tern/kernels/reference/unary.hpp>
 

@@ -58,6 +58,10 @@ class ReferenceFloat : public FloatKernels<T> {
   void var(const ReduceShape& r, double correction, const T* x, T* mean, T* var) override;
   void cumprod_backward(const ReduceShape& r, bool reverse, const T* x, const T* dy, T* dx) override;
 
+  // softmax.hpp
+  void softmax(bool log, const ReduceShape& r, const T* x, T* y) override;
+  void softmax_backward(bool log, const ReduceShape& r, const T* y, const T* dy, T* dx) override;
+
   // matmul.hpp
   void matmul(const MatmulShape& s, const T* a, const T* b, T* y) override;
 

@@ -360,6 +360,12 @@ TEST_CASE("group norm and a table's gradient are the same for any number of thre
       floating().group_norm_backward(s, x.data(), w.data(), mean.data(), invstd.data(), dy.data(), out[1].data(),
                                      out[2].data(), out[3].data());
     });
+    const ReduceShape columns{s.N, s.groups, s.channels * s.run};
+    check_same_bits({n, n, n}, [&](Outputs& out) {
+      floating().softmax(false, columns, x.data(), out[0].data());
+      floating().softmax(true, {s.rows(), s.n(), 1}, x.data(), out[1].data());
+      floating().softmax_backward(true, columns, x.data(), dy.data(), out[2].data());
+    });
     const ReduceShape table{.n = 500, .inner = s.n()};
     const auto index = random.indices(s.rows(), table.n);
     check_same_bits({table.n * table.inner}, [&](Outputs& out) {
