@@ -11,7 +11,7 @@ Tensor softmax_of(const char* name, bool log, const Tensor& in, std::int64_t dim
   check_defined(name, "x", in);
   const int d = wrap_dim(name, dim, in.dim());
   if (Trace* const trace = Trace::current()) {
-    return trace->run(name, {in}, {{"dim", dim}}, [&] { return softmax_of(name, log, in, dim); });
+    return trace->run(name, {in}, {{"dim", d}}, [&] { return softmax_of(name, log, in, dim); });
   }
   kernels::ReduceShape r;
   for (int k = 0; k < in.dim(); ++k) (k < d ? r.outer : k == d ? r.n : r.inner) *= in.shape()[k];
