@@ -217,7 +217,7 @@ def main(folder):
         place.write_bytes(other.read_bytes())
 
     nav = ["  - Reference:"]
-    for group, title in GROUPS.items():
+    for group, title in (GROUPS | {f: f for f in sorted({h.split("/")[0] for h in headers} - GROUPS.keys())}).items():
         of_group = sorted(h for h in headers if h.split("/")[0] == group)
         if of_group:
             nav.append(f"      - {title}:")
