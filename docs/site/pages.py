@@ -18,7 +18,7 @@ SITE = pathlib.Path(__file__).resolve().parent
 OUTSIDE = {"README.md": "index.md", "SECURITY.md": "SECURITY.md", "CONTRIBUTING.md": "CONTRIBUTING.md",
            "CHANGELOG.md": "CHANGELOG.md", "third_party/README.md": "third_party.md"}
 GROUPS = {"core": "Tensors and gradients", "layers": "Layers", "optim": "Optimisers", "data": "Data",
-          "kernels": "Kernels"}
+          "interop": "Other people's files", "distributed": "Several processes", "kernels": "Kernels"}
 
 
 # --- the tree's pages
@@ -217,9 +217,11 @@ def main(folder):
         place.write_bytes(other.read_bytes())
 
     nav = ["  - Reference:"]
-    for group, title in GROUPS.items():
-        nav.append(f"      - {title}:")
-        for header in sorted(h for h in headers if h.split("/")[0] == group):
+    for group, title in (GROUPS | {f: f for f in sorted({h.split("/")[0] for h in headers} - GROUPS.keys())}).items():
+        of_group = sorted(h for h in headers if h.split("/")[0] == group)
+        if of_group:
+            nav.append(f"      - {title}:")
+        for header in of_group:
             page = page_of(pathlib.Path(header), headers)
             (pages / page).parent.mkdir(exist_ok=True)
             (pages / page).write_text(reference_page(header, compounds, comment_of))
