@@ -254,29 +254,35 @@ TEST_CASE("a browser shows the report without an error, as wide as its window, a
         smallest: Math.min(...texts.map(e => parseFloat(getComputedStyle(e).fontSize))),
         contrast: Math.min(...texts.map(contrast)),
         stuck: all('.wide').filter(e => e.scrollWidth > e.clientWidth && e.tabIndex !== 0).length,
-        time: time.textContent, paths: all('path', time).map(p => p.getBoundingClientRect().top)}), '*');
+        dark: matchMedia('(prefers-color-scheme: dark)').matches,
+        hidden: all('section').filter(s => !s.getClientRects().length).map(s => s.id),
+        time: time?.textContent, paths: time ? all('path', time).map(p => p.getBoundingClientRect().top) : []}), '*');
     };
     addEventListener('load', () => setTimeout(look, 500));</script></body>)";
-  std::string probed = r.html;
-  probed.replace(probed.rfind("</body>"), 7, probe);
-  std::ofstream(r.folder / "probed.html") << probed;
+  const auto open = [&](std::string html, int width, const std::string& options) {
+    html.replace(html.rfind("</body>"), 7, probe);
+    std::ofstream(r.folder / "probed.html") << html;
+    std::ofstream(r.folder / "frame.html")
+        << "<title></title><script>addEventListener('message', e => document.title = e.data)</script>"
+        << "<iframe src='probed.html' style='border: 0; height: 900px; width: " << width << "px'></iframe>";
+    const std::string command = "HOME=" + (r.folder / "home") +
+                                " timeout 120 chromium --headless --no-sandbox --disable-gpu --enable-logging=stderr "
+                                "--virtual-time-budget=5000 --dump-dom --window-size=1300,950" +
+                                options + " 'file://" + (r.folder / "frame.html") + "' >" + (r.folder / "dom") + " 2>" +
+                                (r.folder / "err");
+    REQUIRE(std::system(command.c_str()) == 0);
+    CHECK(read_file(r.folder / "err").find("CONSOLE") == std::string::npos);
+    const std::string dom = read_file(r.folder / "dom");
+    std::smatch title;
+    REQUIRE(std::regex_search(dom, title, std::regex("<title>([^<]*)</title>")));
+    return nlohmann::json::parse(std::regex_replace(title[1].str(), std::regex("&[a-z]+;"), "?"));
+  };
   for (const int width : {1280, 390}) {
-    for (const char* scheme : {"", " --force-dark-mode"}) {
-      INFO(width << scheme);
-      std::ofstream(r.folder / "frame.html")
-          << "<title></title><script>addEventListener('message', e => document.title = e.data)</script>"
-          << "<iframe src='probed.html' style='border: 0; height: 900px; width: " << width << "px'></iframe>";
-      const std::string command = "HOME=" + (r.folder / "home") +
-                                  " timeout 120 chromium --headless --no-sandbox --disable-gpu --enable-logging=stderr "
-                                  "--virtual-time-budget=5000 --dump-dom --window-size=1300,950" +
-                                  scheme + " 'file://" + (r.folder / "frame.html") + "' >" + (r.folder / "dom") +
-                                  " 2>" + (r.folder / "err");
-      REQUIRE(std::system(command.c_str()) == 0);
-      CHECK(read_file(r.folder / "err").find("CONSOLE") == std::string::npos);
-      const std::string dom = read_file(r.folder / "dom");
-      std::smatch title;
-      REQUIRE(std::regex_search(dom, title, std::regex("<title>([^<]*)</title>")));
-      const auto seen = nlohmann::json::parse(std::regex_replace(title[1].str(), std::regex("&[a-z]+;"), "?"));
+    for (const bool dark : {false, true}) {
+      INFO(width << (dark ? ", dark" : ""));
+      const auto seen = open(r.html, width, dark ? " --force-dark-mode" : "");
+      CHECK(seen.at("dark") == dark);
+      CHECK(seen.at("hidden") == nlohmann::json::array());
       CHECK(seen.at("width") == width);
       CHECK(seen.at("wide") == false);
       CHECK(seen.at("height") < (width < 500 ? 6000 : 4500));
@@ -302,4 +308,11 @@ TEST_CASE("a browser shows the report without an error, as wide as its window, a
       CHECK(seen.at("paths")[2].get<double>() - seen.at("paths")[3].get<double>() > 8);
     }
   }
+  const std::string without_logs = r.folder / "without_logs.html";
+  REQUIRE(run_program({"report", "--data", "synthetic:200", "--device", "cpu", "--load", r.folder / "net", "--output",
+                       without_logs})
+              .code == 0);
+  const auto seen = open(read_file(without_logs), 390, "");
+  CHECK(seen.at("hidden") == nlohmann::json({"training"}));
+  CHECK(seen.at("charts") == 1);
 }
