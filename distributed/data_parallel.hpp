@@ -9,6 +9,7 @@
 
 namespace tern::distributed {
 
+/// How batches are cut up, and how gradients are sent.
 struct DistributedDataParallelOptions {
   /// Into how many virtual shards a batch is cut; 0 for as many as there are ranks. The ranks divide it.
   int shards = 0;
@@ -52,9 +53,12 @@ class DistributedDataParallel : public Module {
   Tensor forward(const Tensor& x) override { return module_(x); }
   Members members() override { return {.modules = {{"module", &module_}}}; }
 
+  /// How many shards a batch has, and which of them are this rank's.
+  /// @{
   int shards() const;
   int first_shard() const;
   int local_shards() const;
+  /// @}
 
   /// From a shard's number to its loss, one element: on average over the shards, it is the batch's.
   using Loss = std::function<Tensor(int shard)>;
@@ -77,6 +81,7 @@ class DistributedDataParallel : public Module {
     DistributedDataParallel& ddp_;
     bool before_;
   };
+  /// const auto guard = ddp.no_sync();
   [[nodiscard]] NoSync no_sync() { return NoSync(*this); }
 
  private:

@@ -30,6 +30,7 @@ struct RankError : Error {
   using Error::Error;
 };
 
+/// What init() is told.
 struct InitOptions {
   /// How long one rank waits for another before it throws RankError, naming it. With NCCL it is the device that waits,
   /// and the host finds out in a later collective.
@@ -39,6 +40,7 @@ struct InitOptions {
 /// Joins the others. Throws Error the second time, for a timeout that is not above 0, and in a build without TERN_MPI
 /// where several ranks were started, which would each train alone.
 void init(const InitOptions& options = {});
+/// Whether init() was called.
 bool is_initialized();
 /// Leaves them: waits for all ranks to call it. Without effect where init() was not called. Nothing can be called after
 /// it. A rank that fails calls abort() instead.
@@ -47,12 +49,18 @@ void finalize();
 [[noreturn]] void abort(const std::string& why);
 
 /// 0 and 1 before init().
+/// @{
 int rank();
 int world_size();
+/// @}
+
 /// Of the ranks on this rank's machine: to choose a GPU, and to share the cores.
+/// @{
 int local_rank();
 int local_world_size();
+/// @}
 
+/// What is made of the elements of all ranks.
 enum class ReduceOp { sum, avg, min, max, product };
 
 /// A collective that is under way. Its tensors are not to be touched before wait() has returned.
@@ -61,6 +69,7 @@ class Work {
   Work() = default;
   /// On a cuda device that is when what is queued next may use the result; the host does not wait.
   void wait();
+  /// Whether wait() would return at once.
   bool is_completed();
 
   struct State;
@@ -93,6 +102,7 @@ struct Statistics {
   double seconds_waited = 0;  ///< in wait() and in collectives that are not async: what nothing else hid
   double seconds_open = 0;    ///< while at least one was under way
 };
+/// So far.
 Statistics statistics();
 
 }  // namespace tern::distributed

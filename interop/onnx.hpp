@@ -11,6 +11,7 @@
 
 namespace tern::onnx {
 
+/// What save() is told besides.
 struct ExportOptions {
   /// The dimension of the inputs that counts examples. The file takes any number of them, as do the outputs that follow
   /// it; none keeps all sizes as the examples have them. Inputs without that dimension keep theirs.

@@ -31,10 +31,12 @@ class BasicBlock : public Module {
 /// image recognition", 2015. Convolutions start normal with variance 2 / fan_out.
 class ResNet : public Module {
  public:
+  /// What comes before the stages.
   enum class Stem {
     imagenet,  ///< torchvision's: a convolution of 7 x 7 with stride 2, max-pooling of 3 x 3 with stride 2
     cifar      ///< for small images: a convolution of 3 x 3 with stride 1, no pooling
   };
+  /// What a ResNet is like.
   struct Options {
     std::array<std::int64_t, 4> blocks = {2, 2, 2, 2};  ///< of each stage
     std::int64_t num_classes = 1000;
@@ -54,7 +56,10 @@ class ResNet : public Module {
   Stem stem_;
 };
 
+/// Those of torchvision, with its numbers of blocks.
+/// @{
 ResNet resnet18(std::int64_t num_classes = 1000, ResNet::Stem stem = ResNet::Stem::imagenet);
 ResNet resnet34(std::int64_t num_classes = 1000, ResNet::Stem stem = ResNet::Stem::imagenet);
+/// @}
 
 }  // namespace tern

@@ -13,6 +13,7 @@ namespace tern {
 /// names and initialisation: self_attn, linear1, linear2, norm1, norm2.
 class TransformerEncoderLayer : public Module {
  public:
+  /// PyTorch's arguments.
   struct Options {
     std::int64_t d_model, nhead, dim_feedforward = 2048;
     double dropout = 0.1;           ///< of the attention's weights, of what it and linear2 give, and between the two
