@@ -19,7 +19,7 @@ bool is_grad_enabled();
 /// While it lives, ops on this thread are recorded, or not.
 class SetGradEnabled {
  public:
-  explicit SetGradEnabled(bool mode);
+  explicit SetGradEnabled(bool mode);  ///< true to record; what was before comes back with its end
   ~SetGradEnabled();
   SetGradEnabled(const SetGradEnabled&) = delete;
   SetGradEnabled& operator=(const SetGradEnabled&) = delete;
@@ -82,7 +82,7 @@ class Checkpoint;
 /// gradient. Within a checkpoint it keeps no memory, and has it computed again.
 class Saved {
  public:
-  explicit Saved(const Tensor& x);
+  explicit Saved(const Tensor& x);  ///< x as it is now: its version, too
 
   /// Throws Error if the tensor was changed in place since it was saved. In a pass with create_graph it is part of the
   /// graph again: Error for a floating tensor that was neither an input nor the output of the op that saved it.
@@ -103,9 +103,9 @@ class Saved {
 
 /// The gradients of an op's inputs, in their order. Undefined where an input needs none.
 struct Grads : std::vector<Tensor> {
-  Grads(Tensor only) { push_back(std::move(only)); }
-  Grads(std::initializer_list<Tensor> all) : std::vector<Tensor>(all) {}
-  Grads(std::vector<Tensor> all) : std::vector<Tensor>(std::move(all)) {}
+  Grads(Tensor only) { push_back(std::move(only)); }                       ///< of an op of one input
+  Grads(std::initializer_list<Tensor> all) : std::vector<Tensor>(all) {}   ///< one for each input, in order
+  Grads(std::vector<Tensor> all) : std::vector<Tensor>(std::move(all)) {}  ///< likewise
 };
 
 /// From the gradient by an op's output to the gradients by its inputs.
@@ -115,9 +115,9 @@ using BackwardOfAll = std::function<Grads(std::span<const Tensor> gradients)>;
 
 /// The hooks of a tensor.
 struct Hooks {
-  std::map<std::uint64_t, std::function<Tensor(const Tensor&)>> by_number;
-  std::uint64_t next = 0;
-  std::function<Tensor()> retained;  ///< the result whose grad() is filled, undefined once nobody holds it; or empty
+  std::map<std::uint64_t, std::function<Tensor(const Tensor&)>> by_number;  ///< by the handle's number, called in order
+  std::uint64_t next = 0;                                                   ///< the next handle's number
+  std::function<Tensor()> retained;   ///< the result whose grad() is filled, undefined once nobody holds it; or empty
   std::function<void(Tensor)> taker;  ///< who gets a leaf's gradient, in place of grad(); or empty
 };
 
@@ -125,9 +125,9 @@ struct Hooks {
 struct Node {
   /// What the op made, and what came for it.
   struct Output {
-    Shape shape;
-    DType dtype;
-    Device device;
+    Shape shape;                   ///< the gradient's, too
+    DType dtype;                   ///< likewise
+    Device device;                 ///< likewise
     Tensor gradient;               ///< collects during a backward pass
     std::shared_ptr<Hooks> hooks;  ///< or null
     const void* storage;           ///< tells a Saved that it is this
@@ -141,15 +141,15 @@ struct Node {
   };
 
   Node(const char* name, std::uint64_t sequence, std::span<const Tensor> inputs, std::span<const Tensor> outputs,
-       BackwardOfAll backward);
-  ~Node();  ///< frees a graph of any depth without recursion, and without memory for that
+       BackwardOfAll backward);  ///< keeps what it needs as Saved
+  ~Node();                       ///< frees a graph of any depth without recursion, and without memory for that
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  const char* name;
-  std::uint64_t sequence;  ///< when it ran: every input's op has a smaller one
-  std::vector<Input> inputs;
-  Output output;
+  const char* name;                    ///< the op's, as errors name it
+  std::uint64_t sequence;              ///< when it ran: every input's op has a smaller one
+  std::vector<Input> inputs;           ///< in the order of the op's arguments
+  Output output;                       ///< the only one, or the first
   std::vector<Output> others;          ///< outputs beside that
   BackwardOfAll backward;              ///< empty once freed
   std::unique_ptr<std::string> place;  ///< where it ran, if AnomalyGuard was to know

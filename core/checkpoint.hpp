@@ -15,12 +15,12 @@ namespace tern {
 /// runs again. checkpoint() makes one.
 class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
  public:
-  Checkpoint(const std::vector<Tensor>& inputs, std::function<void(const std::vector<Tensor>&)> again);
+  Checkpoint(const std::vector<Tensor>& inputs, std::function<void(const std::vector<Tensor>&)> again);  ///< of again()
 
   /// While it lives, what ops on this thread save is that checkpoint's.
   class Scope {
    public:
-    explicit Scope(Checkpoint& checkpoint);
+    explicit Scope(Checkpoint& checkpoint);  ///< until it ends; they nest
     ~Scope();
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;

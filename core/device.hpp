@@ -12,7 +12,7 @@ struct Device {
   /// cpu, cuda, or the reference.
   enum Kind { cpu, cuda, reference };
 
-  constexpr Device(Kind k = cpu, int i = 0) : kind(k), index(i) {}
+  constexpr Device(Kind k = cpu, int i = 0) : kind(k), index(i) {}  ///< Device::cpu, or Device(Device::cuda, 1)
 
   /// "cpu", "reference", "cuda" or "cuda:1". Throws Error for anything else.
   static Device parse(const std::string& name);
@@ -25,8 +25,8 @@ struct Device {
   /// Whether they are one device.
   friend constexpr bool operator==(const Device&, const Device&) = default;
 
-  Kind kind;
-  int index;
+  Kind kind;  ///< cpu unless given
+  int index;  ///< which cuda device, from 0; 0 for the others
 };
 
 /// The memory and the kernels of a device. Throws Error where this build or this machine does not have it.

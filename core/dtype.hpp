@@ -50,12 +50,12 @@ constexpr const char* name_of(DType t) {
 class Scalar {
  public:
   template <std::floating_point T>
-  Scalar(T value) : fraction_(value) {}
+  Scalar(T value) : fraction_(value) {}  ///< a fraction, even 2.0
   template <std::integral T>
   Scalar(T value)
       : whole_(static_cast<std::int64_t>(value)),
         is_whole_(value < 1 || whole_ >= 0),
-        fraction_(static_cast<double>(value)) {}
+        fraction_(static_cast<double>(value)) {}  ///< a whole one
 
   /// Whether it was given as an integer.
   bool is_whole() const { return is_whole_; }

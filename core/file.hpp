@@ -12,7 +12,7 @@ namespace tern {
 /// A file descriptor, closed at the end.
 class Descriptor {
  public:
-  explicit Descriptor(int number = -1) : number_(number) {}
+  explicit Descriptor(int number = -1) : number_(number) {}  ///< takes over an open one; -1 is none
   Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
   Descriptor& operator=(Descriptor&& other) noexcept {
     std::swap(number_, other.number_);
@@ -79,7 +79,7 @@ void write_file(const std::filesystem::path& path, std::string_view bytes, std::
 /// stays.
 class GrowingFile {
  public:
-  GrowingFile(const std::filesystem::path& path, std::string_view bytes, std::string_view what);
+  GrowingFile(const std::filesystem::path& path, std::string_view bytes, std::string_view what);  ///< begins as bytes
   /// Adds bytes at its end.
   void add(std::string_view bytes);
 
@@ -91,7 +91,7 @@ class GrowingFile {
 /// A file to be read from any place in it. Throws Error, "WHAT PATH: ...", where that fails.
 class FileReader {
  public:
-  FileReader(const std::filesystem::path& path, std::string_view what);
+  FileReader(const std::filesystem::path& path, std::string_view what);  ///< opens it; `what` begins its messages
   /// In bytes.
   std::uint64_t size() const { return size_; }
   /// The `size` bytes from byte `at` on.

@@ -12,7 +12,7 @@ namespace tern {
 /// time may use one. What draws and throws has not moved it.
 class Generator {
  public:
-  explicit Generator(std::uint64_t seed = 0) : state_{seed, 0} {}
+  explicit Generator(std::uint64_t seed = 0) : state_{seed, 0} {}  ///< at the beginning of that seed's stream
 
   /// Begins that seed's stream.
   void manual_seed(std::uint64_t seed) { state_ = {seed, 0}; }
@@ -38,7 +38,7 @@ Generator& default_generator();
 /// While it lives, default_generator() is that one for this thread. Guards may nest.
 class GeneratorGuard {
  public:
-  explicit GeneratorGuard(Generator& generator);
+  explicit GeneratorGuard(Generator& generator);  ///< which must outlive the guard
   ~GeneratorGuard();
   GeneratorGuard(const GeneratorGuard&) = delete;
   GeneratorGuard& operator=(const GeneratorGuard&) = delete;

@@ -18,9 +18,9 @@ namespace tern {
 
 /// A height and a width; one number stands for both.
 struct HeightWidth {
-  std::int64_t h, w;
-  constexpr HeightWidth(std::int64_t both) : h(both), w(both) {}
-  constexpr HeightWidth(std::int64_t height, std::int64_t width) : h(height), w(width) {}
+  std::int64_t h, w;                                              ///< in elements: rows, and columns
+  constexpr HeightWidth(std::int64_t both) : h(both), w(both) {}  ///< one number for both
+  constexpr HeightWidth(std::int64_t height, std::int64_t width) : h(height), w(width) {}  ///< one for each
 };
 
 using kernels::Activation;
@@ -268,7 +268,7 @@ Tensor amin(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 /// @}
 /// Extremes along dim, and their places.
 struct MaxResult {
-  Tensor values, indices;  ///< and the places of the values along dim, int64
+  Tensor values, indices;  ///< the extremes, and their places along dim, int64
 };
 /// The extremes along dim, and where they are.
 /// @{
@@ -284,7 +284,7 @@ Tensor argmin(const Tensor& x, std::int64_t dim, bool keepdim = false);
 /// @}
 /// min and max of the same elements.
 struct MinMax {
-  Tensor min, max;
+  Tensor min, max;  ///< x's dtype, and one shape
 };
 /// amin and amax.
 inline MinMax aminmax(const Tensor& x, const Shape& dims = {}, bool keepdim = false) {
@@ -308,7 +308,7 @@ Tensor std(const Tensor& x, const Shape& dims = {}, double correction = 1, bool 
 /// @}
 /// var, or its root where std_mean made it, and mean.
 struct VarMean {
-  Tensor var, mean;
+  Tensor var, mean;  ///< x's dtype, and one shape
 };
 /// var, or std, and mean, of one pass over x.
 /// @{
@@ -550,8 +550,8 @@ inline Tensor argwhere(const Tensor& x) { return nonzero(x); }
 /// Python's x[1, :, None, ..., 2:8:2, t] is index(x, {1, Slice(), None, Ellipsis, Slice{2, 8, 2}, t}), with t indices
 /// of any shape, or a mask.
 struct Slice {
-  std::optional<std::int64_t> start = {}, end = {};
-  std::int64_t step = 1;
+  std::optional<std::int64_t> start = {}, end = {};  ///< none: from the first, to the last; negative from the end
+  std::int64_t step = 1;                             ///< at least 1
 };
 /// In index(): a new dimension of size 1.
 inline constexpr std::nullopt_t None = std::nullopt;
@@ -572,7 +572,7 @@ const Tensor& index_put_(const Tensor& x, const std::vector<TensorIndex>& indice
 
 /// What is sorted, and where it was in x along dim, int64.
 struct SortResult {
-  Tensor values, indices;
+  Tensor values, indices;  ///< values of x's dtype and shape, or k along dim of topk; indices likewise, int64
 };
 /// Along dim, in rising order, or falling. Equals stay in their order. NaN is larger than any number.
 /// @{
@@ -650,12 +650,12 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
 /// A padding, or "same": as much of it as makes the output as large as the input, of an odd number the smaller half
 /// first, for a stride of 1. "valid" is none.
 struct Padding : HeightWidth {
-  bool same = false;
-  constexpr Padding(std::int64_t both) : HeightWidth(both) {}
-  constexpr Padding(std::int64_t height, std::int64_t width) : HeightWidth(height, width) {}
-  constexpr Padding(HeightWidth both) : HeightWidth(both) {}
+  bool same = false;  ///< the padding follows from kernel_size and dilation, and h and w do not count
+  constexpr Padding(std::int64_t both) : HeightWidth(both) {}  ///< one number for height and width
+  constexpr Padding(std::int64_t height, std::int64_t width) : HeightWidth(height, width) {}  ///< one for each
+  constexpr Padding(HeightWidth both) : HeightWidth(both) {}  ///< numbers alone, not "same"
   template <std::size_t n>
-  Padding(const char (&name)[n]) : Padding(std::string_view(name)) {}
+  Padding(const char (&name)[n]) : Padding(std::string_view(name)) {}  ///< "same" or "valid"; throws Error for others
 
  private:
   explicit Padding(std::string_view name);  ///< throws Error for another name
@@ -663,10 +663,10 @@ struct Padding : HeightWidth {
 
 /// PyTorch's arguments of conv2d: stride, padding, dilation, groups.
 struct Conv2dOptions {
-  HeightWidth stride = 1;
-  Padding padding = 0;
-  HeightWidth dilation = 1;
-  std::int64_t groups = 1;
+  HeightWidth stride = 1;    ///< elements from one window to the next
+  Padding padding = 0;       ///< zeros at either end of a side, or "same"
+  HeightWidth dilation = 1;  ///< elements from one tap of the filter to the next
+  std::int64_t groups = 1;   ///< parts of the channels that are convolved apart; divides both channel counts
 };
 /// x [N, C, H, W], weight [K, C / groups, R, S], bias [K] where defined -> [N, K, P, Q] with
 /// P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1. With its padding x has at most 2^48 elements, also for the
@@ -675,9 +675,9 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, co
 
 /// PyTorch's arguments of conv_transpose2d: stride, padding, output_padding, groups, dilation.
 struct ConvTranspose2dOptions {
-  HeightWidth stride = 1, padding = 0, output_padding = 0;
-  std::int64_t groups = 1;
-  HeightWidth dilation = 1;
+  HeightWidth stride = 1, padding = 0, output_padding = 0;  ///< conv2d's; output_padding is added to the size
+  std::int64_t groups = 1;                                  ///< conv2d's
+  HeightWidth dilation = 1;                                 ///< conv2d's
 };
 /// The gradient of conv2d by its input, as an op: x [N, K, P, Q], weight [K, C / groups, R, S], bias [C] where defined
 /// -> [N, C, H, W] with H = (P - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1. output_padding, smaller
@@ -687,13 +687,13 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bia
 
 /// PyTorch's arguments of conv1d: stride, padding, dilation, groups.
 struct Conv1dOptions {
-  std::int64_t stride = 1;
-  Padding padding = 0;  ///< its width
-  std::int64_t dilation = 1, groups = 1;
+  std::int64_t stride = 1;                ///< elements from one window to the next
+  Padding padding = 0;                    ///< its width
+  std::int64_t dilation = 1, groups = 1;  ///< elements between taps; parts of the channels that are convolved apart
 };
 /// PyTorch's arguments of conv_transpose1d: stride, padding, output_padding, groups, dilation.
 struct ConvTranspose1dOptions {
-  std::int64_t stride = 1, padding = 0, output_padding = 0, groups = 1, dilation = 1;
+  std::int64_t stride = 1, padding = 0, output_padding = 0, groups = 1, dilation = 1;  ///< ConvTranspose2dOptions'
 };
 /// The same of x [N, C, L] and weight [K, C / groups, S].
 /// @{
@@ -711,12 +711,12 @@ Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bi
 /// ceil_mode, where the last window begins within x or the padding before it. The stride is the kernel's size unless
 /// given. Where several elements of a window are largest, the first takes the gradient.
 struct Pool2dOptions {
-  std::optional<HeightWidth> stride = {};
-  HeightWidth padding = 0, dilation = 1;  ///< no dilation of averages
-  bool ceil_mode = false;
+  std::optional<HeightWidth> stride = {};  ///< none: windows side by side
+  HeightWidth padding = 0, dilation = 1;   ///< elements at either end, -infinity or 0; of averages no dilation
+  bool ceil_mode = false;                  ///< whether a last, partial window counts
   // Of averages only: whether padding counts, as zeros, and what to divide by instead of the number of elements.
-  bool count_include_pad = true;
-  std::optional<std::int64_t> divisor_override = {};
+  bool count_include_pad = true;                      ///< whether zeros of the padding count as elements
+  std::optional<std::int64_t> divisor_override = {};  ///< what a sum is divided by, not 0
 };
 /// No window may be all padding: with padding, the dilation is at most x's height and width.
 Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions& options = {});
@@ -727,9 +727,9 @@ Tensor avg_pool2d(const Tensor& x, HeightWidth kernel_size, const Pool2dOptions&
 
 /// As Pool2dOptions: stride, padding, dilation, ceil_mode, count_include_pad.
 struct Pool1dOptions {
-  std::optional<std::int64_t> stride = {};
-  std::int64_t padding = 0, dilation = 1;
-  bool ceil_mode = false, count_include_pad = true;
+  std::optional<std::int64_t> stride = {};           ///< none: windows side by side
+  std::int64_t padding = 0, dilation = 1;            ///< elements at either end; no dilation of averages
+  bool ceil_mode = false, count_include_pad = true;  ///< count_include_pad is of averages only
 };
 /// The same of x [N, C, L].
 /// @{
@@ -739,8 +739,8 @@ Tensor avg_pool1d(const Tensor& x, std::int64_t kernel_size, const Pool1dOptions
 
 /// Sizes of an output, where none keeps the input's; one number stands for both.
 struct OutputSize {
-  std::optional<std::int64_t> h, w;
-  constexpr OutputSize(std::int64_t both) : h(both), w(both) {}
+  std::optional<std::int64_t> h, w;  ///< rows, and columns, of the output; none for the input's
+  constexpr OutputSize(std::int64_t both) : h(both), w(both) {}  ///< one number for both
   constexpr OutputSize(std::optional<std::int64_t> height, std::optional<std::int64_t> width) : h(height), w(width) {}
 };
 /// x [N, C, H, W] -> [N, C, P, Q]: window p is of the rows p H / P, rounded down, to (p + 1) H / P, rounded up.
@@ -758,20 +758,20 @@ Tensor adaptive_max_pool1d(const Tensor& x, std::int64_t output_size);
 
 /// What mode of interpolate means by scale: factors of height and width; one number stands for both.
 struct ScaleFactor {
-  double h, w;
-  constexpr ScaleFactor(double both) : h(both), w(both) {}
-  constexpr ScaleFactor(double height, double width) : h(height), w(width) {}
+  double h, w;                                              ///< the output's rows, and columns, over the input's
+  constexpr ScaleFactor(double both) : h(both), w(both) {}  ///< one number for both
+  constexpr ScaleFactor(double height, double width) : h(height), w(width) {}  ///< one for each
 };
 /// What an element is made of: the nearest, by PyTorch's old rule or the exact one; those on both sides of its place,
 /// of one dimension or two; or the mean of an area.
 enum class InterpolateMode { nearest, nearest_exact, linear, bilinear, area };
 /// PyTorch's arguments of interpolate.
 struct InterpolateOptions {
-  std::optional<HeightWidth> size = {};  ///< this or a scale_factor, of which the size is the whole part
-  std::optional<ScaleFactor> scale_factor = {};
-  InterpolateMode mode = InterpolateMode::nearest;
-  bool align_corners = false;           ///< of linear and bilinear
-  bool recompute_scale_factor = false;  ///< take the sizes' quotient, not the scale_factor, for places, too
+  std::optional<HeightWidth> size = {};             ///< this or a scale_factor, of which the size is the whole part
+  std::optional<ScaleFactor> scale_factor = {};     ///< the output's sizes over the input's
+  InterpolateMode mode = InterpolateMode::nearest;  ///< linear wants [N, C, L], bilinear [N, C, H, W]
+  bool align_corners = false;                       ///< of linear and bilinear
+  bool recompute_scale_factor = false;              ///< take the sizes' quotient, not the scale_factor, for places, too
 };
 /// x [N, C, H, W] -> [N, C, P, Q], or [N, C, L] -> [N, C, Q]: linear of the latter, bilinear of the former.
 Tensor interpolate(const Tensor& x, const InterpolateOptions& options);
@@ -789,10 +789,10 @@ Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true, Generato
 
 /// PyTorch's arguments of batch_norm, and what is fused with it.
 struct BatchNorm2dOptions {
-  bool training = false;
+  bool training = false;  ///< whether the batch's own statistics normalise
   std::optional<double> momentum =
-      0.1;  ///< none: the running statistics are the mean of all batches' that were tracked
-  double eps = 1e-5;
+      0.1;            ///< none: the running statistics are the mean of all batches' that were tracked
+  double eps = 1e-5;  ///< added to the variance
   Activation activation = Activation::none;  ///< of what is normalised and shifted, and the residual added to it
   Tensor residual = {};                      ///< x's shape, or none
   Tensor num_batches_tracked = {};           ///< int64 of one element, increased by one in training, or none
@@ -837,10 +837,10 @@ Tensor embedding(const Tensor& index, const Tensor& weight, std::optional<std::i
 
 /// PyTorch's arguments of cross_entropy: weight, ignore_index, reduction, label_smoothing.
 struct CrossEntropyOptions {
-  Tensor weight = {};  ///< [C], one factor a class
-  std::int64_t ignore_index = -100;
-  Reduction reduction = Reduction::mean;
-  double label_smoothing = 0;
+  Tensor weight = {};                     ///< [C], one factor a class
+  std::int64_t ignore_index = -100;       ///< a class index that has no loss, and no share in a mean
+  Reduction reduction = Reduction::mean;  ///< how the targets' losses become one
+  double label_smoothing = 0;             ///< 0 to 1: that share of the target goes to all classes evenly
 };
 /// logits [N, C, ...] or [C]. target int64 [N, ...] or [] of class indices, or of the logits' shape and dtype the
 /// classes' probabilities -> [], or unreduced [N, ...] or []. A mean is over the weights of the targets, or of
@@ -849,9 +849,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
 
 /// PyTorch's arguments of nll_loss: weight, ignore_index, reduction.
 struct NllLossOptions {
-  Tensor weight = {};  ///< [C], one factor a class
-  std::int64_t ignore_index = -100;
-  Reduction reduction = Reduction::mean;
+  Tensor weight = {};                     ///< [C], one factor a class
+  std::int64_t ignore_index = -100;       ///< a class index that has no loss, and no share in a mean
+  Reduction reduction = Reduction::mean;  ///< how the targets' losses become one
 };
 /// cross_entropy of what log_softmax gave, of class indices.
 Tensor nll_loss(const Tensor& log_probs, const Tensor& target, const NllLossOptions& options = {});
@@ -904,9 +904,9 @@ Tensor cosine_embedding_loss(const Tensor& x1, const Tensor& x2, const Tensor& t
                              Reduction reduction = Reduction::mean);
 /// PyTorch's arguments of triplet_margin_loss: margin, p, eps, swap, reduction.
 struct TripletMarginLossOptions {
-  double margin = 1, p = 2, eps = 1e-6;
-  bool swap = false;  ///< measure from the positive to the negative, where that is nearer
-  Reduction reduction = Reduction::mean;
+  double margin = 1, p = 2, eps = 1e-6;   ///< of the distances; p: which norm; eps is added to each difference
+  bool swap = false;                      ///< measure from the positive to the negative, where that is nearer
+  Reduction reduction = Reduction::mean;  ///< how the triplets' losses become one
 };
 /// max(0, d(anchor, positive) - d(anchor, negative) + margin), d being pairwise_distance.
 Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,

@@ -11,8 +11,8 @@ namespace tern {
 
 /// Named tensors and what else a safetensors file says of itself.
 struct TensorFile {
-  std::map<std::string, Tensor> tensors;
-  std::map<std::string, std::string> metadata;
+  std::map<std::string, Tensor> tensors;        ///< by name
+  std::map<std::string, std::string> metadata;  ///< the header's __metadata__: strings by name
 };
 
 /// Writes a safetensors file: 8 bytes of little-endian header length, a JSON header, the raw elements, in the order of

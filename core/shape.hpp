@@ -19,7 +19,7 @@ class Shape {
   static constexpr int max_dims = kernels::max_dims;
 
   constexpr Shape() = default;
-  Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
+  Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}  ///< {2, 3}
   /// One number alone: zeros(3), x.sum(0), x.reshape(-1).
   template <std::integral T>
   Shape(T dim) : Shape({static_cast<std::int64_t>(dim)}) {}

@@ -32,7 +32,7 @@ using TensorIndex = std::variant<std::int64_t, Slice, Tensor, std::nullopt_t, El
 /// A block of a device's memory, freed with its last tensor.
 class Storage {
  public:
-  Storage(Device device, std::size_t bytes);
+  Storage(Device device, std::size_t bytes);  ///< uninitialised; throws Error where there is not so much
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -69,14 +69,14 @@ class Storage {
 
 /// What a new tensor is like: its dtype, its device, and whether it requires_grad.
 struct TensorOptions {
-  DType dtype = DType::float32;
-  Device device = Device::cpu;
-  bool requires_grad = false;
+  DType dtype = DType::float32;  ///< of the elements
+  Device device = Device::cpu;   ///< where the elements lie
+  bool requires_grad = false;    ///< whether it is a leaf that collects a gradient; floating dtypes only
 };
 
 /// What register_hook returns. Letting it go leaves the hook where it is.
 class RemovableHandle {
- public:
+ public:  /// Of the hook with that number.
   RemovableHandle(const std::shared_ptr<Hooks>& hooks, std::uint64_t number) : hooks_(hooks), number_(number) {}
   void remove() const;  ///< the hook; without effect the second time
 

@@ -25,7 +25,7 @@ void check_cutout(const char* who, std::int64_t size, double value);
 
 /// float32 [C] each.
 struct ChannelStatistics {
-  Tensor mean, std;
+  Tensor mean, std;  ///< of each channel
 };
 /// Over all images, rows and columns of images uint8 [n, C, H, W], taken as values in [0, 1]; std is the root of the
 /// mean squared deviation. Throws Error for other tensors or none at all.

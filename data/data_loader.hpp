@@ -12,10 +12,10 @@ namespace tern {
 
 /// PyTorch's defaults.
 struct DataLoaderOptions {
-  std::int64_t batch_size = 1;
-  bool shuffle = false;    ///< a new order every epoch; else 0, 1, 2, ...
-  bool drop_last = false;  ///< leave out what does not fill the last batch
-  int num_workers = 0;     ///< threads that gather batches ahead, two each; 0 gathers when asked
+  std::int64_t batch_size = 1;  ///< examples in a batch, for each replica
+  bool shuffle = false;         ///< a new order every epoch; else 0, 1, 2, ...
+  bool drop_last = false;       ///< leave out what does not fill the last batch
+  int num_workers = 0;          ///< threads that gather batches ahead, two each; 0 gathers when asked
   /// With the epoch's number, all that the order depends on, and with an example's too, what Dataset::draw draws for
   /// it.
   std::uint64_t seed = 0;
@@ -23,7 +23,7 @@ struct DataLoaderOptions {
   /// batch k of all of them together, in the order of their ranks, is batch k of one loader whose batches are
   /// num_replicas times as large. No example is given twice, and none left out but by drop_last; the last batch is
   /// shared as evenly as it goes, and may be empty for some.
-  int num_replicas = 1, rank = 0;
+  int num_replicas = 1, rank = 0;  ///< how many loaders there are, and which one this is, from 0
 };
 
 /// Goes over a dataset, which must outlive it, batch by batch:

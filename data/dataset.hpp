@@ -12,7 +12,7 @@ namespace tern {
 /// Examples side by side: input [n, ...] and target [n, ...], where that is a class int64 [n]; both contiguous, and of
 /// a Dataset on the CPU.
 struct Batch {
-  Tensor input, target;
+  Tensor input, target;  ///< [n, ...] both
 };
 
 /// A fixed number of examples, fetched many at a time, since gathering a batch in one go is what is fast.

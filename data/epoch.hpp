@@ -10,8 +10,8 @@ namespace tern {
 
 /// Where a pass over the data stands: `position` batches of epoch `epoch` have been given out.
 struct EpochState {
-  std::int64_t epoch = 0, position = 0;
-  friend bool operator==(const EpochState&, const EpochState&) = default;
+  std::int64_t epoch = 0, position = 0;                                    ///< both from 0; position counts batches
+  friend bool operator==(const EpochState&, const EpochState&) = default;  ///< the same place
 };
 
 /// Throws Error, naming `who`, unless 0 <= epoch <= 1e9, so that steps can be counted, and 0 <= position <= size, the

@@ -11,7 +11,7 @@ namespace tern {
 
 /// How batches are chosen and changed.
 struct ImageBatchesOptions {
-  std::int64_t batch_size = 64;
+  std::int64_t batch_size = 64;            ///< images in a batch
   bool shuffle = true;                     ///< a new order every epoch; else 0, 1, 2, ...
   std::uint64_t seed = 0;                  ///< with the epoch's number, all that the order depends on
   std::optional<std::int64_t> shift = {};  ///< flip images and move them by up to so many pixels, at random

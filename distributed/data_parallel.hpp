@@ -72,7 +72,7 @@ class DistributedDataParallel : public Module {
   /// While it lives, backward passes add to this rank's grad() alone. The first one after it averages all of that.
   class NoSync {
    public:
-    explicit NoSync(DistributedDataParallel& ddp);
+    explicit NoSync(DistributedDataParallel& ddp);  ///< which must outlive it
     ~NoSync();
     NoSync(const NoSync&) = delete;
     NoSync& operator=(const NoSync&) = delete;

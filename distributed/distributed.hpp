@@ -73,7 +73,7 @@ class Work {
   bool is_completed();
 
   struct State;
-  explicit Work(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  explicit Work(std::shared_ptr<State> state) : state_(std::move(state)) {}  ///< of a collective that was begun
 
  private:
   std::shared_ptr<State> state_;
@@ -98,7 +98,7 @@ void check_same(const std::map<std::string, std::string>& settings);
 
 /// What collectives have cost this rank since init(), for a trace.
 struct Statistics {
-  std::int64_t collectives = 0, bytes_sent = 0;
+  std::int64_t collectives = 0, bytes_sent = 0;  ///< how many were begun; bytes that this rank sent to others
   double seconds_waited = 0;  ///< in wait() and in collectives that are not async: what nothing else hid
   double seconds_open = 0;    ///< while at least one was under way
 };

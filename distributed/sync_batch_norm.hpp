@@ -11,7 +11,7 @@ namespace tern::distributed {
 class SyncBatchNorm : public BatchNorm {
  public:
   explicit SyncBatchNorm(std::int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
-                         bool affine = true, bool track_running_stats = true);
+                         bool affine = true, bool track_running_stats = true);  ///< as BatchNorm2d's
   Tensor forward(const Tensor& x) override;
 
  private:

@@ -17,8 +17,8 @@ struct ExportOptions {
   /// it; none keeps all sizes as the examples have them. Inputs without that dimension keep theirs.
   std::optional<int> batch_dim = 0;
   /// One for each input and output; "input" and "output", or of several "input_0", ..., unless they are given.
-  std::vector<std::string> input_names = {}, output_names = {};
-  std::map<std::string, std::string> metadata = {};  ///< the model's metadata_props
+  std::vector<std::string> input_names = {}, output_names = {};  ///< by position; empty for these names
+  std::map<std::string, std::string> metadata = {};              ///< the model's metadata_props
 };
 
 /// Writes a model in evaluation mode as an ONNX file of opset 17: its ops as they run on tensors like `example`, fused

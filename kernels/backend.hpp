@@ -29,10 +29,10 @@ inline constexpr int max_dims = 8;
 /// A walk over an ndim-dimensional box in row-major order. Element (i0, i1, ...) of operand a lies at
 /// sum(i_d * a[d]) elements from its pointer, and likewise for b; a stride of 0 repeats.
 struct Strided {
-  int ndim = 0;
-  int64_t size[max_dims] = {};
-  int64_t a[max_dims] = {};
-  int64_t b[max_dims] = {};
+  int ndim = 0;                 ///< dimensions in use, 0 for one element
+  int64_t size[max_dims] = {};  ///< how often each dimension is gone along
+  int64_t a[max_dims] = {};     ///< a's strides, in elements
+  int64_t b[max_dims] = {};     ///< b's strides, in elements
 
   /// How many elements it goes over.
   int64_t numel() const {
@@ -44,7 +44,7 @@ struct Strided {
 
 /// x is [outer, n, inner]; the middle dimension is reduced or indexed.
 struct ReduceShape {
-  int64_t outer = 1, n = 1, inner = 1;
+  int64_t outer = 1, n = 1, inner = 1;  ///< sizes: what comes before the dimension, its own, what comes after
 };
 
 /// What reduces n numbers x to one.
@@ -55,8 +55,8 @@ enum class ReduceOp {
 };
 /// And p, of a norm.
 struct Reduce {
-  ReduceOp op;
-  double p = 2;
+  ReduceOp op;   ///< what is made of the numbers
+  double p = 2;  ///< the order of a norm; the others do not read it
 };
 /// Which one.
 enum class Extreme { max, min };
@@ -66,14 +66,14 @@ enum class ScanOp { sum, prod };
 
 /// a is [batch, m, k] (or [batch, k, m] when transposed), b is [batch, k, n] (or [batch, n, k]), y is [batch, m, n].
 struct MatmulShape {
-  int64_t batch = 1, m = 0, n = 0, k = 0;
-  bool trans_a = false, trans_b = false;
+  int64_t batch = 1, m = 0, n = 0, k = 0;  ///< sizes; k is what is summed over
+  bool trans_a = false, trans_b = false;   ///< whether a, and b, lie as their transposes
 };
 
 /// x is [N, C, H, W], w is [K, C / groups, R, S], bias is [K], y is [N, K, P, Q].
 struct Conv2dShape {
-  int64_t N = 0, C = 0, H = 0, W = 0, K = 0, R = 0, S = 0;
-  int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;
+  int64_t N = 0, C = 0, H = 0, W = 0, K = 0, R = 0, S = 0;  ///< sizes, by the letters above; groups divides C and K
+  int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;  ///< elements
 
   /// The output's height and width.
   /// @{
@@ -89,18 +89,18 @@ enum class Activation { none, tanh, relu };
 
 /// x is [rows, in], w is [out, in], bias is [out], y is [rows, out].
 struct LinearShape {
-  int64_t rows = 0, in = 0, out = 0;
-  Activation activation = Activation::none;
+  int64_t rows = 0, in = 0, out = 0;         ///< sizes; in is what is summed over
+  Activation activation = Activation::none;  ///< of the sum, on the way out
 };
 
 /// B matrices each: q [B, L, E], k [B, S, E], v [B, S, V], y [B, L, V]. What is added to the scores, bias(b, i, j),
 /// lies at b / heads * bias_outer + b % heads * bias_inner + i * bias_row + j * bias_column.
 struct AttentionShape {
-  int64_t B = 0, L = 0, S = 0, E = 0, V = 0;
-  double scale = 1;
-  bool is_causal = false;  ///< row i takes part in columns 0 to i only
-  int64_t heads = 1, bias_outer = 0, bias_inner = 0, bias_row = 0, bias_column = 0;
-  double dropout_p = 0;
+  int64_t B = 0, L = 0, S = 0, E = 0, V = 0;  ///< B matrices; L queries, S keys; E and V numbers in a row
+  double scale = 1;                           ///< factor of the scores, before the bias is added
+  bool is_causal = false;                     ///< row i takes part in columns 0 to i only
+  int64_t heads = 1, bias_outer = 0, bias_inner = 0, bias_row = 0, bias_column = 0;  ///< bias's, in elements; 0 repeats
+  double dropout_p = 0;  ///< the probability that a weight is dropped
 
   /// Draws that a row takes: whole Philox blocks.
   int64_t row_draws() const { return (S + 3) / 4 * 4; }
@@ -111,8 +111,8 @@ enum class Cell { tanh, relu, lstm, gru };
 
 /// N sequences, H numbers each.
 struct CellShape {
-  Cell cell = Cell::lstm;
-  int64_t N = 0, H = 0;
+  Cell cell = Cell::lstm;  ///< which formulas
+  int64_t N = 0, H = 0;    ///< sizes: sequences, and numbers in a state
 
   /// Sums that are made for each of the H numbers.
   int64_t sums() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
@@ -123,9 +123,9 @@ struct CellShape {
 /// A convolution, max-pooling by windows of [R, S] side by side from the first element on, and an activation: y is
 /// [N, K, P, Q]. Windows of one element pool nothing. R * S is at most 256, and no window larger than what it pools.
 struct Conv2dMaxPool2dShape {
-  Conv2dShape conv;
-  int64_t R = 1, S = 1;
-  Activation activation = Activation::none;
+  Conv2dShape conv;                          ///< its parameters; its y is pooled
+  int64_t R = 1, S = 1;                      ///< rows, and columns, of a window
+  Activation activation = Activation::none;  ///< of what was pooled
 
   /// The output's height and width.
   /// @{
@@ -142,16 +142,16 @@ struct Conv2dMaxPool2dShape {
 /// x is [N, C, H, W], y is [N, C, P, Q]; a window is of R by S elements, so far apart as the dilation says, and has at
 /// least one that is no padding. Padding is at most half a window. What each window covers says pool2d.hpp.
 struct Pool2dShape {
-  int64_t N = 0, C = 0, H = 0, W = 0, R = 0, S = 0;
-  int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
-  int64_t dilation_h = 1, dilation_w = 1;  ///< of averages 1
+  int64_t N = 0, C = 0, H = 0, W = 0, R = 0, S = 0;          ///< sizes, by the letters above; R and S a window's
+  int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;  ///< in elements along H, and W
+  int64_t dilation_h = 1, dilation_w = 1;                    ///< in elements along H, and W; of averages 1
   /// How far the last windows reach beyond the padding: PyTorch's ceil_mode.
-  int64_t beyond_h = 0, beyond_w = 0;
+  int64_t beyond_h = 0, beyond_w = 0;  ///< in elements along H, and W; 0 without it
   /// R and S are P and Q, and the windows share out x between them, with no stride, padding or dilation.
   bool adaptive = false;
   /// An average's divisor: the window's elements with those of its padding, or without, unless it is given, not 0.
   bool count_include_pad = true;
-  int64_t divisor = 0;
+  int64_t divisor = 0;  ///< 0: none is given
 
   /// The output's height and width.
   /// @{
@@ -172,24 +172,24 @@ struct Pool2dShape {
 /// x is [N, H, W], y is [N, P, Q], none of these 0 but N. Row p of y is at the place scale_h (p + outer) - inner in x,
 /// but not before 0, column q likewise: interpolate2d.hpp.
 struct Interpolate2dShape {
-  int64_t N = 0, H = 0, W = 0, P = 0, Q = 0;
-  bool linear = false;  ///< between the elements beside the place, else the one before it
-  double scale_h = 1, scale_w = 1, outer = 0, inner = 0;
+  int64_t N = 0, H = 0, W = 0, P = 0, Q = 0;  ///< sizes: images, rows and columns of x, those of y
+  bool linear = false;                        ///< between the elements beside the place, else the one before it
+  double scale_h = 1, scale_w = 1, outer = 0, inner = 0;  ///< x's elements for one of y; the shifts in the formula
 };
 
 /// x is [N, C, HW]: statistics run over N and HW for each of the C channels.
 struct BatchNorm2dShape {
-  int64_t N = 0, C = 0, HW = 0;
-  double eps = 1e-5;
-  Activation activation = Activation::none;
+  int64_t N = 0, C = 0, HW = 0;              ///< sizes: images, channels, elements of a channel in one
+  double eps = 1e-5;                         ///< added to the variance
+  Activation activation = Activation::none;  ///< of the result, the residual added
 };
 
 /// x is [N, groups, channels, run]: each of the N * groups rows of channels * run elements is normalised on its own, and
 /// an element's weight and bias are those of its group and channel. Layer normalisation of rows of n elements is
 /// {rows, 1, n, 1}, group normalisation of images {N, groups, C / groups, H * W}.
 struct GroupNormShape {
-  int64_t N = 0, groups = 1, channels = 0, run = 1;
-  double eps = 1e-5;
+  int64_t N = 0, groups = 1, channels = 0, run = 1;  ///< sizes of x's four dimensions
+  double eps = 1e-5;                                 ///< added to the variance, or the mean square
   bool centred = true;  ///< else no mean is taken off: normalisation by the root mean square
 
   /// How many rows there are, and how many elements in each.
@@ -202,8 +202,8 @@ struct GroupNormShape {
 
 /// n elements of which each run of `group` neighbours shares one draw: 1 for dropout, H * W for dropout2d.
 struct DropoutShape {
-  int64_t n = 0, group = 1;
-  double p = 0.5;
+  int64_t n = 0, group = 1;  ///< elements; group divides n
+  double p = 0.5;            ///< the probability that a group is zeroed
 };
 
 /// Of a loss. batchmean, the sum over the first size, is kl_div's alone.
@@ -212,27 +212,27 @@ enum class Reduction { none, mean, sum, batchmean };
 /// logits are [N, C], or with `of_log_probs` their log_softmax; targets [N] are class indices in [0, C) or
 /// ignore_index.
 struct CrossEntropyShape {
-  int64_t N = 0, C = 0;
-  bool of_log_probs = false;
-  double label_smoothing = 0;
-  int64_t ignore_index = -100;
-  Reduction reduction = Reduction::mean;
+  int64_t N = 0, C = 0;                   ///< rows, and classes
+  bool of_log_probs = false;              ///< the input is log_softmax's result already
+  double label_smoothing = 0;             ///< 0 to 1: the share of a target that goes to all classes evenly
+  int64_t ignore_index = -100;            ///< a target whose row has no loss, and no share in a mean
+  Reduction reduction = Reduction::mean;  ///< how the rows' losses become one
 };
 
 /// A batch of N images [C, H, W] of one dataset. Where `shift` is not negative, each is mirrored or not, and moved by up
 /// to so many pixels each way, reflected at its edges; then a square of `cutout` pixels a side becomes `fill`.
 struct ImageBatchShape {
-  int64_t N = 0, C = 0, H = 0, W = 0;
-  int64_t shift = -1, cutout = 0;
-  float fill = 0.5F;
+  int64_t N = 0, C = 0, H = 0, W = 0;  ///< sizes, by the letters above
+  int64_t shift = -1, cutout = 0;      ///< in pixels; a cutout of 0 is none
+  float fill = 0.5F;                   ///< where pixels are in [0, 1]
 };
 
 /// One array of several that a kernel takes at once.
 template <class T>
 struct Segment {
-  int64_t n;
-  const T* x;
-  T* y;
+  int64_t n;   ///< elements in x, and in y
+  const T* x;  ///< read only
+  T* y;        ///< written, but by sum_of_squares
 };
 
 /// Where a training stands, in the device's memory: what a step's kernels read, and the last of them moves on.
@@ -247,10 +247,10 @@ struct StepState {
 /// (unless null) or that of a step before, such a kernel changes nothing.
 template <class T>
 struct StepNumbers {
-  const StepState* state;
-  const double* numbers;
-  int64_t stride;
-  const T* loss;
+  const StepState* state;  ///< which row to read
+  const double* numbers;   ///< float64, of the first row
+  int64_t stride;          ///< from one row to the next, in doubles
+  const T* loss;           ///< of the step in hand, one element, or null
 
   /// Whether a loss was not finite.
   TERN_HOST_DEVICE bool stopped() const { return state->diverged_at >= 0 || (loss && !(*loss - *loss == 0)); }
@@ -262,8 +262,8 @@ struct StepNumbers {
 enum class UnaryOp : int;
 /// Such a function, with its parameters.
 struct Unary {
-  UnaryOp op;
-  double a = 0, b = 0;
+  UnaryOp op;           ///< which function
+  double a = 0, b = 0;  ///< its parameters; 0 where it has none
 };
 /// That of an activation other than none.
 Unary unary_of(Activation activation);

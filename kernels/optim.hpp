@@ -38,11 +38,11 @@ enum class OptimizerOp : int {
 
 /// A step of one of them: its options, and where it stands.
 struct OptimizerStep {
-  OptimizerOp op;
+  OptimizerOp op;  ///< whose formula
   // What may differ from step to step. StepNumbers have these four, in this order.
-  double lr = 0, momentum = 0, correction1 = 1, correction2 = 1;
-  double decay = 0, eps = 0, weight_decay = 0;
-  bool nesterov = false, maximize = false;
+  double lr = 0, momentum = 0, correction1 = 1, correction2 = 1;  ///< correction: 1 - beta^step of Adam's, else 1
+  double decay = 0, eps = 0, weight_decay = 0;                    ///< decay: beta2, alpha or rho, of sgd the dampening
+  bool nesterov = false, maximize = false;                        ///< maximize: g is negated
 
   /// How many may differ from step to step.
   static constexpr int numbers = 4;
@@ -58,10 +58,10 @@ struct OptimizerStep {
 /// One parameter, updated in place, and its state: null what the settings do not use.
 template <class T>
 struct OptimizerParam {
-  int64_t n;
-  T* param;
-  const T* grad;
-  T* state[3];
+  int64_t n;      ///< elements of the parameter, and of each state
+  T* param;       ///< the values; changed by the step
+  const T* grad;  ///< dense, as the parameter
+  T* state[3];    ///< in the order that OptimizerOp gives
 };
 
 }  // namespace tern::kernels

@@ -12,13 +12,13 @@ namespace tern::kernels {
 
 /// Where a random kernel starts reading the stream: draw i of the kernel is word i % 4 of block offset + i / 4.
 struct PhiloxState {
-  std::uint64_t seed = 0;
-  std::uint64_t offset = 0;
+  std::uint64_t seed = 0;    ///< the key
+  std::uint64_t offset = 0;  ///< the first block's number, the counter
 };
 
 /// What one call of philox() gives.
 struct PhiloxBlock {
-  std::uint32_t word[4];
+  std::uint32_t word[4];  ///< uniform, 32 bits each
 };
 
 /// Philox4x32-10: four random words from a 64-bit key and a 64-bit counter, with no state in between.

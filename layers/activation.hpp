@@ -11,7 +11,7 @@ namespace tern {
 /// gelu.
 class GELU : public Module {
  public:
-  explicit GELU(Approximate approximate = Approximate::none) : approximate_(approximate) {}
+  explicit GELU(Approximate approximate = Approximate::none) : approximate_(approximate) {}  ///< which formula
   Tensor forward(const Tensor& x) override { return gelu(x, approximate_); }
 
  private:
@@ -27,7 +27,7 @@ class SiLU : public Module {
 /// leaky_relu.
 class LeakyReLU : public Module {
  public:
-  explicit LeakyReLU(double negative_slope = 0.01) : negative_slope_(negative_slope) {}
+  explicit LeakyReLU(double negative_slope = 0.01) : negative_slope_(negative_slope) {}  ///< x's factor where x < 0
   Tensor forward(const Tensor& x) override { return leaky_relu(x, negative_slope_); }
   std::string str() const override;
 
@@ -38,7 +38,7 @@ class LeakyReLU : public Module {
 /// elu.
 class ELU : public Module {
  public:
-  explicit ELU(double alpha = 1) : alpha_(alpha) {}
+  explicit ELU(double alpha = 1) : alpha_(alpha) {}  ///< -alpha is its limit towards -infinity
   Tensor forward(const Tensor& x) override { return elu(x, alpha_); }
   std::string str() const override;
 
@@ -49,7 +49,7 @@ class ELU : public Module {
 /// softplus.
 class Softplus : public Module {
  public:
-  explicit Softplus(double beta = 1, double threshold = 20) : beta_(beta), threshold_(threshold) {}
+  explicit Softplus(double beta = 1, double threshold = 20) : beta_(beta), threshold_(threshold) {}  ///< of softplus
   Tensor forward(const Tensor& x) override { return softplus(x, beta_, threshold_); }
   std::string str() const override;
 
@@ -60,7 +60,7 @@ class Softplus : public Module {
 /// x between two bounds, max_val if that is the lower one.
 class Hardtanh : public Module {
  public:
-  explicit Hardtanh(double min_val = -1, double max_val = 1) : min_val_(min_val), max_val_(max_val) {}
+  explicit Hardtanh(double min_val = -1, double max_val = 1) : min_val_(min_val), max_val_(max_val) {}  ///< the bounds
   Tensor forward(const Tensor& x) override { return clamp(x, min_val_, max_val_); }
   std::string str() const override;
 
@@ -96,7 +96,7 @@ class Mish : public Module {
 /// softmax along one dimension.
 class Softmax : public Module {
  public:
-  explicit Softmax(std::int64_t dim) : dim_(dim) {}
+  explicit Softmax(std::int64_t dim) : dim_(dim) {}  ///< negative counts from the end
   Tensor forward(const Tensor& x) override { return softmax(x, dim_); }
   std::string str() const override;
 
@@ -107,7 +107,7 @@ class Softmax : public Module {
 /// log_softmax along one dimension.
 class LogSoftmax : public Module {
  public:
-  explicit LogSoftmax(std::int64_t dim) : dim_(dim) {}
+  explicit LogSoftmax(std::int64_t dim) : dim_(dim) {}  ///< negative counts from the end
   Tensor forward(const Tensor& x) override { return log_softmax(x, dim_); }
   std::string str() const override;
 
@@ -124,7 +124,7 @@ class Identity : public Module {
 /// One dimension of x becomes several, of which one size may be -1.
 class Unflatten : public Module {
  public:
-  Unflatten(std::int64_t dim, const Shape& unflattened_size) : dim_(dim), size_(unflattened_size) {}
+  Unflatten(std::int64_t dim, const Shape& unflattened_size) : dim_(dim), size_(unflattened_size) {}  ///< one may be -1
   Tensor forward(const Tensor& x) override;
   std::string str() const override;
 

@@ -7,10 +7,10 @@ namespace tern {
 /// How MultiheadAttention is called. Masks are PyTorch's of that layer: uint8 with 1 where a pair takes no part, or
 /// floats to be added to the scores.
 struct AttentionOptions {
-  Tensor key_padding_mask = {};  ///< [N, S], or [S] for inputs without a batch
-  bool need_weights = true;      ///< without, no more scores are held than scaled_dot_product_attention does
-  Tensor attn_mask = {};         ///< [L, S] or [N * num_heads, L, S]
-  bool average_attn_weights = true;
+  Tensor key_padding_mask = {};      ///< [N, S], or [S] for inputs without a batch
+  bool need_weights = true;          ///< without, no more scores are held than scaled_dot_product_attention does
+  Tensor attn_mask = {};             ///< [L, S] or [N * num_heads, L, S]
+  bool average_attn_weights = true;  ///< weights over the heads: [N, L, S] for [N, num_heads, L, S]
 };
 
 /// Attention of several heads over projections of query, key and value, as PyTorch's: parameters in_proj_weight
@@ -21,9 +21,9 @@ class MultiheadAttention : public Module {
  public:
   /// PyTorch's arguments: embed_dim, num_heads, dropout, bias, batch_first.
   struct Options {
-    std::int64_t embed_dim, num_heads;
-    double dropout = 0;  ///< of weights, in training
-    bool bias = true, batch_first = false;
+    std::int64_t embed_dim, num_heads;      ///< E, and how many heads share it
+    double dropout = 0;                     ///< of weights, in training
+    bool bias = true, batch_first = false;  ///< bias: of all projections; batch_first: [N, L, E] for [L, N, E]
   };
   /// Throws Error unless the heads divide embed_dim.
   explicit MultiheadAttention(const Options& options);
@@ -40,8 +40,8 @@ class MultiheadAttention : public Module {
   Members members() override;
   std::string str() const override;
 
-  Tensor in_proj_weight, in_proj_bias;
-  Linear out_proj;
+  Tensor in_proj_weight, in_proj_bias;  ///< [3 E, E], and [3 E], undefined without bias
+  Linear out_proj;                      ///< of the heads side by side
 
  private:
   Options options_;

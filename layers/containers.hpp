@@ -20,7 +20,7 @@ class AnyModule {
   requires std::is_base_of_v<Module, M> AnyModule(M module)
       : module_(std::make_unique<M>(std::move(module))), copy_([](const Module& m) -> std::unique_ptr<Module> {
           return std::make_unique<M>(static_cast<const M&>(m));
-        }) {}
+        }) {}  ///< takes it by value
   AnyModule(const AnyModule& other) : module_(other.copy_(*other.module_)), copy_(other.copy_) {}
   AnyModule(AnyModule&&) = default;
   AnyModule& operator=(AnyModule other) {
@@ -55,7 +55,7 @@ class ModuleList : public Module {
   template <class... Modules>
   requires(std::is_base_of_v<Module, Modules>&&...) explicit ModuleList(Modules... modules) {
     (append(std::move(modules)), ...);
-  }
+  }  ///< of these, by value
 
   /// Puts one at the end, by value.
   void append(AnyModule module) { modules_.push_back(std::move(module)); }
@@ -96,7 +96,7 @@ class Sequential : public ModuleList {
 class ModuleDict : public Module {
  public:
   ModuleDict() = default;
-  ModuleDict(std::initializer_list<std::pair<std::string, AnyModule>> modules);
+  ModuleDict(std::initializer_list<std::pair<std::string, AnyModule>> modules);  ///< in this order
 
   /// In place of one of that name.
   void insert(const std::string& name, AnyModule module);

@@ -22,7 +22,7 @@ class Embedding : public Module {
   Members members() override { return {.parameters = {{"weight", weight}}}; }
   std::string str() const override;
 
-  Tensor weight;
+  Tensor weight;  ///< [num_embeddings, embedding_dim]
 
  private:
   Embedding(const Tensor& weight, std::optional<std::int64_t> padding_idx);

@@ -46,9 +46,9 @@ double calculate_gain(Nonlinearity nonlinearity, double param = 0.01);
 
 /// PyTorch's arguments of kaiming_uniform_ and kaiming_normal_: a, mode, nonlinearity.
 struct KaimingOptions {
-  double a = 0;  ///< leaky_relu's slope
-  Fan mode = Fan::in;
-  Nonlinearity nonlinearity = Nonlinearity::leaky_relu;
+  double a = 0;        ///< leaky_relu's slope
+  Fan mode = Fan::in;  ///< what is counted: keeps the variance forward (in), or backward (out)
+  Nonlinearity nonlinearity = Nonlinearity::leaky_relu;  ///< what follows, for the gain
 };
 /// Uniform in +-gain sqrt(3 / fan). He et al., "Delving deep into rectifiers", 2015, section 2.2.
 const Tensor& kaiming_uniform_(const Tensor& x, const KaimingOptions& options = {},

@@ -13,7 +13,7 @@ namespace tern {
 /// [..., in_features] -> [..., out_features]. Parameters weight [out, in] and bias [out].
 class Linear : public Module {
  public:
-  Linear(std::int64_t in_features, std::int64_t out_features, bool bias = true);
+  Linear(std::int64_t in_features, std::int64_t out_features, bool bias = true);  ///< throws Error for features below 1
 
   using Module::operator();
   /// activation((*this)(x)), in one op unless a hook is to see what lies between.
@@ -22,7 +22,7 @@ class Linear : public Module {
   Members members() override;
   std::string str() const override;
 
-  Tensor weight, bias;
+  Tensor weight, bias;  ///< [out, in], and [out], undefined without bias
 };
 
 /// Zeroes elements with probability p in training.
@@ -72,7 +72,7 @@ class Sigmoid : public Module {
 
 /// [N, ...] -> [N, product of the rest].
 class Flatten : public Module {
- public:
+ public:  /// From start_dim to end_dim, that one too; negative ones count from the end.
   explicit Flatten(std::int64_t start_dim = 1, std::int64_t end_dim = -1) : start_dim_(start_dim), end_dim_(end_dim) {}
   Tensor forward(const Tensor& x) override { return x.flatten(start_dim_, end_dim_); }
   std::string str() const override;

@@ -21,21 +21,21 @@ class Module;
 using StateDict = std::map<std::string, Tensor>;
 
 /// A module's tensor by name, and where the module keeps it: what clone() sets anew. Of a temporary it knows no place.
-struct NamedTensor {
+struct NamedTensor {  /// Of a tensor that the module keeps: that is its place.
   NamedTensor(std::string n, const Tensor& x) : name(std::move(n)), tensor(x), place(const_cast<Tensor*>(&x)) {}
-  NamedTensor(std::string n, Tensor&& x) : name(std::move(n)), tensor(std::move(x)) {}
+  NamedTensor(std::string n, Tensor&& x) : name(std::move(n)), tensor(std::move(x)) {}  ///< of a temporary: no place
 
-  std::string name;
-  Tensor tensor;
-  Tensor* place = nullptr;
+  std::string name;         ///< without dots
+  Tensor tensor;            ///< a handle on it
+  Tensor* place = nullptr;  ///< null for a temporary
 };
 
 /// What a module is made of, by name and in order. The names are all different, not empty and without dots. A parameter
 /// is any tensor that is listed as one and requires grad: PyTorch's nn.Parameter needs no type of its own.
 struct Members {
-  std::vector<NamedTensor> parameters = {};  ///< learned
-  std::vector<NamedTensor> buffers = {};     ///< saved with them, but not learned
-  std::vector<std::pair<std::string, Module*>> modules = {};
+  std::vector<NamedTensor> parameters = {};                   ///< learned
+  std::vector<NamedTensor> buffers = {};                      ///< saved with them, but not learned
+  std::vector<std::pair<std::string, Module*>> modules = {};  ///< its layers, none null
 };
 
 /// A function with parameters. A model of one's own derives from it, holds its layers as members, names them in

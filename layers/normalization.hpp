@@ -24,7 +24,7 @@ class BatchNorm : public Module {
   Members members() override;
   std::string str() const override;
 
-  Tensor weight, bias, running_mean, running_var, num_batches_tracked;
+  Tensor weight, bias, running_mean, running_var, num_batches_tracked;  ///< [C], the last []; undefined where left out
 
  protected:
   /// `shape` is what an input is like, for messages, with so many dimensions.
@@ -45,7 +45,7 @@ class BatchNorm : public Module {
 
 /// [N, C] or [N, C, L].
 class BatchNorm1d : public BatchNorm {
- public:
+ public:  /// momentum: the newest batch's share in the running statistics.
   explicit BatchNorm1d(std::int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
                        bool affine = true, bool track_running_stats = true)
       : BatchNorm("BatchNorm1d", "[N, C] or [N, C, L]", 2, 3, num_features, eps, momentum, affine,
@@ -54,7 +54,7 @@ class BatchNorm1d : public BatchNorm {
 
 /// [N, C, H, W].
 class BatchNorm2d : public BatchNorm {
- public:
+ public:  /// momentum: the newest batch's share in the running statistics.
   explicit BatchNorm2d(std::int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
                        bool affine = true, bool track_running_stats = true)
       : BatchNorm("BatchNorm2d", "[N, C, H, W]", 4, 4, num_features, eps, momentum, affine, track_running_stats) {}
@@ -67,7 +67,7 @@ class BatchNorm2d : public BatchNorm {
 
 /// [N, C, D, H, W].
 class BatchNorm3d : public BatchNorm {
- public:
+ public:  /// momentum: the newest batch's share in the running statistics.
   explicit BatchNorm3d(std::int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
                        bool affine = true, bool track_running_stats = true)
       : BatchNorm("BatchNorm3d", "[N, C, D, H, W]", 5, 5, num_features, eps, momentum, affine, track_running_stats) {}
@@ -77,15 +77,15 @@ class BatchNorm3d : public BatchNorm {
 class LayerNorm : public Module {
  public:
   explicit LayerNorm(const Shape& normalized_shape, double eps = 1e-5, bool elementwise_affine = true,
-                     bool with_bias = true);
+                     bool with_bias = true);  ///< neither weight nor bias unless elementwise_affine
   explicit LayerNorm(std::initializer_list<std::int64_t> normalized_shape, double eps = 1e-5,
                      bool elementwise_affine = true, bool with_bias = true)
-      : LayerNorm(Shape(normalized_shape), eps, elementwise_affine, with_bias) {}
+      : LayerNorm(Shape(normalized_shape), eps, elementwise_affine, with_bias) {}  ///< {8} rather than Shape{8}
   Tensor forward(const Tensor& x) override { return layer_norm(x, normalized_shape_, weight, bias, eps_); }
   Members members() override;
   std::string str() const override;
 
-  Tensor weight, bias;
+  Tensor weight, bias;  ///< normalized_shape's; undefined where left out
 
  private:
   Shape normalized_shape_;
@@ -94,16 +94,16 @@ class LayerNorm : public Module {
 
 /// By the root mean square of the last dimensions; eps is the dtype's own unless given. Parameter weight.
 class RMSNorm : public Module {
- public:
+ public:  /// No weight unless elementwise_affine.
   explicit RMSNorm(const Shape& normalized_shape, std::optional<double> eps = {}, bool elementwise_affine = true);
   explicit RMSNorm(std::initializer_list<std::int64_t> normalized_shape, std::optional<double> eps = {},
                    bool elementwise_affine = true)
-      : RMSNorm(Shape(normalized_shape), eps, elementwise_affine) {}
+      : RMSNorm(Shape(normalized_shape), eps, elementwise_affine) {}  ///< {8} rather than Shape{8}
   Tensor forward(const Tensor& x) override { return rms_norm(x, normalized_shape_, weight, eps_); }
   Members members() override;
   std::string str() const override;
 
-  Tensor weight;
+  Tensor weight;  ///< normalized_shape's; undefined without elementwise_affine
 
  private:
   Shape normalized_shape_;
@@ -113,12 +113,12 @@ class RMSNorm : public Module {
 /// [N, C, ...], over groups of channels. Parameters weight and bias [C].
 class GroupNorm : public Module {
  public:
-  GroupNorm(std::int64_t num_groups, std::int64_t num_channels, double eps = 1e-5, bool affine = true);
+  GroupNorm(std::int64_t num_groups, std::int64_t num_channels, double eps = 1e-5, bool affine = true);  ///< C channels
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override;
 
-  Tensor weight, bias;
+  Tensor weight, bias;  ///< [C]; undefined unless affine
 
  private:
   std::int64_t num_groups_, num_channels_;
@@ -129,12 +129,12 @@ class GroupNorm : public Module {
 /// Parameters weight and bias [C], where affine.
 class InstanceNorm2d : public Module {
  public:
-  explicit InstanceNorm2d(std::int64_t num_features, double eps = 1e-5, bool affine = false);
+  explicit InstanceNorm2d(std::int64_t num_features, double eps = 1e-5, bool affine = false);  ///< affine: is learned
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override;
 
-  Tensor weight, bias;
+  Tensor weight, bias;  ///< [C]; undefined unless affine
 
  private:
   std::int64_t num_features_;

@@ -16,10 +16,10 @@ class RNNBase : public Module {
  public:
   /// PyTorch's arguments.
   struct Options {
-    std::int64_t input_size, hidden_size, num_layers = 1;
-    bool bias = true, batch_first = false;
-    double dropout = 0;  ///< of each layer's output but the last's, in training
-    bool bidirectional = false;
+    std::int64_t input_size, hidden_size, num_layers = 1;  ///< numbers in an input, and in a state; layers
+    bool bias = true, batch_first = false;  ///< bias: of input and state; batch_first: [N, T, ...] for [T, N, ...]
+    double dropout = 0;                     ///< of each layer's output but the last's, in training
+    bool bidirectional = false;             ///< a second direction in every layer, from the end on
   };
 
   /// The outputs alone.
@@ -33,7 +33,7 @@ class RNNBase : public Module {
 
   /// The outputs of all steps, and the last state.
   struct Run {
-    Tensor output, h, c;
+    Tensor output, h, c;  ///< as Result's, LSTM's with c
   };
   /// From that state, of zeros where undefined; c is lstm's alone.
   Run run(const Tensor& x, const Tensor& h, const Tensor& c);
@@ -51,40 +51,40 @@ class RNN : public RNNBase {
  public:
   /// Of the sums.
   enum class Nonlinearity { tanh, relu };
-  explicit RNN(const Options& options, Nonlinearity nonlinearity = Nonlinearity::tanh);
+  explicit RNN(const Options& options, Nonlinearity nonlinearity = Nonlinearity::tanh);  ///< throws Error as RNNBase
 
   /// The outputs of all steps, and the last state.
   struct Result {
-    Tensor output, h;
+    Tensor output, h;  ///< h [num_layers * directions, N, hidden_size]
   };
-  Result operator()(const Tensor& x, const Tensor& h = {});
+  Result operator()(const Tensor& x, const Tensor& h = {});  ///< h: zeros unless given
 };
 
 /// As RNN.
 class GRU : public RNNBase {
  public:
-  explicit GRU(const Options& options) : RNNBase("GRU", Cell::gru, options) {}
+  explicit GRU(const Options& options) : RNNBase("GRU", Cell::gru, options) {}  ///< throws Error as RNNBase does
 
   /// The outputs of all steps, and the last state.
   using Result = RNN::Result;
-  Result operator()(const Tensor& x, const Tensor& h = {});
+  Result operator()(const Tensor& x, const Tensor& h = {});  ///< h: zeros unless given
 };
 
 /// As RNN, with a state of two: auto [output, state] = lstm(x, {h, c}).
 class LSTM : public RNNBase {
  public:
-  explicit LSTM(const Options& options) : RNNBase("LSTM", Cell::lstm, options) {}
+  explicit LSTM(const Options& options) : RNNBase("LSTM", Cell::lstm, options) {}  ///< throws Error as RNNBase does
 
   /// PyTorch's pair of hidden state and cell state.
   struct State {
-    Tensor h, c;
+    Tensor h, c;  ///< each as RNN's h
   };
   /// The outputs of all steps, and the last state.
   struct Result {
-    Tensor output;
-    State state;
+    Tensor output;  ///< [T, N, directions * hidden_size], N first for batch_first
+    State state;    ///< after the last step
   };
-  Result operator()(const Tensor& x, const State& state = {});
+  Result operator()(const Tensor& x, const State& state = {});  ///< state: zeros unless given
 };
 
 /// What the cells have in common: parameters weight_ih [sums * hidden_size, input_size], weight_hh, bias_ih, bias_hh.
@@ -94,9 +94,9 @@ class RNNCellBase : public Module {
   Members members() override;
   std::string str() const override;
 
-  Tensor weight_ih, weight_hh, bias_ih, bias_hh;
+  Tensor weight_ih, weight_hh, bias_ih, bias_hh;  ///< [sums * hidden_size, ...]; biases undefined without bias
 
- protected:
+ protected:  /// `name` is the class, for str() and messages. Throws Error for sizes that are not positive.
   RNNCellBase(const char* name, Cell cell, std::int64_t input_size, std::int64_t hidden_size, bool bias);
   /// The next h, and of an lstm c.
   std::pair<Tensor, Tensor> run(const Tensor& x, const Tensor& h, const Tensor& c);
@@ -110,24 +110,24 @@ class RNNCellBase : public Module {
 class LSTMCell : public RNNCellBase {
  public:
   LSTMCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true)
-      : RNNCellBase("LSTMCell", Cell::lstm, input_size, hidden_size, bias) {}
-  LSTM::State operator()(const Tensor& x, const LSTM::State& state = {});
+      : RNNCellBase("LSTMCell", Cell::lstm, input_size, hidden_size, bias) {}  ///< bias: of input and state
+  LSTM::State operator()(const Tensor& x, const LSTM::State& state = {});  ///< to the next state; of zeros unless given
 };
 
 /// The same with a state of h alone.
 class GRUCell : public RNNCellBase {
  public:
   GRUCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true)
-      : RNNCellBase("GRUCell", Cell::gru, input_size, hidden_size, bias) {}
-  Tensor operator()(const Tensor& x, const Tensor& h = {});
+      : RNNCellBase("GRUCell", Cell::gru, input_size, hidden_size, bias) {}  ///< bias: of input and state
+  Tensor operator()(const Tensor& x, const Tensor& h = {});                  ///< to the next h; of zeros unless given
 };
 
 /// As GRUCell.
 class RNNCell : public RNNCellBase {
  public:
   RNNCell(std::int64_t input_size, std::int64_t hidden_size, bool bias = true,
-          RNN::Nonlinearity nonlinearity = RNN::Nonlinearity::tanh);
-  Tensor operator()(const Tensor& x, const Tensor& h = {});
+          RNN::Nonlinearity nonlinearity = RNN::Nonlinearity::tanh);  ///< bias: of input and state
+  Tensor operator()(const Tensor& x, const Tensor& h = {});           ///< to the next h; of zeros unless given
 };
 
 }  // namespace tern

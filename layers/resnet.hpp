@@ -11,7 +11,7 @@ namespace tern {
 /// convolution of 1 x 1 and a normalisation.
 class BasicBlock : public Module {
  public:
-  BasicBlock(std::int64_t in_channels, std::int64_t out_channels, std::int64_t stride = 1);
+  BasicBlock(std::int64_t in_channels, std::int64_t out_channels, std::int64_t stride = 1);  ///< stride: of conv1
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override { return "BasicBlock()"; }
@@ -39,11 +39,11 @@ class ResNet : public Module {
   /// What a ResNet is like.
   struct Options {
     std::array<std::int64_t, 4> blocks = {2, 2, 2, 2};  ///< of each stage
-    std::int64_t num_classes = 1000;
-    Stem stem = Stem::imagenet;
+    std::int64_t num_classes = 1000;                    ///< logits of an image
+    Stem stem = Stem::imagenet;                         ///< what comes before the stages
     std::int64_t width = 64;  ///< channels of the first stage; each of the others has twice as many as the one before
   };
-  explicit ResNet(const Options& options);
+  explicit ResNet(const Options& options);  ///< with first weights from default_generator()
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override { return "ResNet()"; }

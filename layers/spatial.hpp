@@ -13,15 +13,15 @@ class Conv2d : public Module {
  public:
   /// PyTorch's arguments, in its order.
   struct Options {
-    std::int64_t in_channels, out_channels;
-    HeightWidth kernel_size;
-    HeightWidth stride = 1;
-    Padding padding = 0;
-    HeightWidth dilation = 1;
-    std::int64_t groups = 1;
-    bool bias = true;
+    std::int64_t in_channels, out_channels;  ///< C of the input, and of the output
+    HeightWidth kernel_size;                 ///< rows and columns of a filter
+    HeightWidth stride = 1;                  ///< elements from one window to the next
+    Padding padding = 0;                     ///< zeros at either end of a side, or "same"
+    HeightWidth dilation = 1;                ///< elements from one tap of the filter to the next
+    std::int64_t groups = 1;  ///< parts of the channels that are convolved apart; divides both channel counts
+    bool bias = true;         ///< whether one is added
   };
-  explicit Conv2d(const Options& options);
+  explicit Conv2d(const Options& options);  ///< throws Error unless groups divide both channel counts
 
   using Module::operator();
   /// activate((*this)(x), activation), in one op unless a hook is to see what lies between.
@@ -33,7 +33,7 @@ class Conv2d : public Module {
   Members members() override;
   std::string str() const override;
 
-  Tensor weight, bias;
+  Tensor weight, bias;  ///< undefined bias: none
 
  private:
   Conv2dOptions op_options() const;
@@ -47,19 +47,19 @@ class ConvTranspose2d : public Module {
  public:
   /// PyTorch's arguments, in its order.
   struct Options {
-    std::int64_t in_channels, out_channels;
-    HeightWidth kernel_size;
-    HeightWidth stride = 1, padding = 0, output_padding = 0;
-    std::int64_t groups = 1;
-    bool bias = true;
-    HeightWidth dilation = 1;
+    std::int64_t in_channels, out_channels;                   ///< C of the input, and of the output
+    HeightWidth kernel_size;                                  ///< rows and columns of a filter
+    HeightWidth stride = 1, padding = 0, output_padding = 0;  ///< conv2d's; output_padding is added to the size
+    std::int64_t groups = 1;                                  ///< parts of the channels, as Conv2d's
+    bool bias = true;                                         ///< whether one is added
+    HeightWidth dilation = 1;                                 ///< elements from one tap of the filter to the next
   };
-  explicit ConvTranspose2d(const Options& options);
+  explicit ConvTranspose2d(const Options& options);  ///< throws Error unless groups divide both channel counts
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override;
 
-  Tensor weight, bias;
+  Tensor weight, bias;  ///< undefined bias: none
 
  private:
   ConvTranspose2dOptions op_options() const;
@@ -72,18 +72,18 @@ class Conv1d : public Module {
  public:
   /// PyTorch's arguments, in its order.
   struct Options {
-    std::int64_t in_channels, out_channels, kernel_size;
-    std::int64_t stride = 1;
-    Padding padding = 0;
-    std::int64_t dilation = 1, groups = 1;
-    bool bias = true;
+    std::int64_t in_channels, out_channels, kernel_size;  ///< C of the input, and of the output; elements of a filter
+    std::int64_t stride = 1;                              ///< elements from one window to the next
+    Padding padding = 0;                                  ///< zeros at either end, or "same"
+    std::int64_t dilation = 1, groups = 1;  ///< elements between taps; parts of the channels that are convolved apart
+    bool bias = true;                       ///< whether one is added
   };
-  explicit Conv1d(const Options& options);
+  explicit Conv1d(const Options& options);  ///< throws Error unless groups divide both channel counts
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override;
 
-  Tensor weight, bias;
+  Tensor weight, bias;  ///< undefined bias: none
 
  private:
   Options options_;
@@ -94,17 +94,17 @@ class ConvTranspose1d : public Module {
  public:
   /// PyTorch's arguments, in its order.
   struct Options {
-    std::int64_t in_channels, out_channels, kernel_size;
-    std::int64_t stride = 1, padding = 0, output_padding = 0, groups = 1;
-    bool bias = true;
-    std::int64_t dilation = 1;
+    std::int64_t in_channels, out_channels, kernel_size;  ///< C of the input, and of the output; elements of a filter
+    std::int64_t stride = 1, padding = 0, output_padding = 0, groups = 1;  ///< as ConvTranspose2d's, along L
+    bool bias = true;                                                      ///< whether one is added
+    std::int64_t dilation = 1;  ///< elements from one tap of the filter to the next
   };
-  explicit ConvTranspose1d(const Options& options);
+  explicit ConvTranspose1d(const Options& options);  ///< throws Error unless groups divide both channel counts
   Tensor forward(const Tensor& x) override;
   Members members() override;
   std::string str() const override;
 
-  Tensor weight, bias;
+  Tensor weight, bias;  ///< undefined bias: none
 
  private:
   Options options_;
@@ -113,7 +113,7 @@ class ConvTranspose1d : public Module {
 /// max_pool2d.
 class MaxPool2d : public Module {
  public:
-  explicit MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
+  explicit MaxPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});  ///< unless given, stride = kernel
   Tensor forward(const Tensor& x) override { return max_pool2d(x, kernel_size_, options_); }
   std::string str() const override;
 
@@ -125,7 +125,7 @@ class MaxPool2d : public Module {
 /// avg_pool2d.
 class AvgPool2d : public Module {
  public:
-  explicit AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});
+  explicit AvgPool2d(HeightWidth kernel_size, const Pool2dOptions& options = {});  ///< unless given, stride = kernel
   Tensor forward(const Tensor& x) override { return avg_pool2d(x, kernel_size_, options_); }
   std::string str() const override;
 
@@ -137,7 +137,7 @@ class AvgPool2d : public Module {
 /// max_pool1d.
 class MaxPool1d : public Module {
  public:
-  explicit MaxPool1d(std::int64_t kernel_size, const Pool1dOptions& options = {});
+  explicit MaxPool1d(std::int64_t kernel_size, const Pool1dOptions& options = {});  ///< unless given, stride = kernel
   Tensor forward(const Tensor& x) override { return max_pool1d(x, kernel_size_, options_); }
   std::string str() const override;
 
@@ -149,7 +149,7 @@ class MaxPool1d : public Module {
 /// avg_pool1d.
 class AvgPool1d : public Module {
  public:
-  explicit AvgPool1d(std::int64_t kernel_size, const Pool1dOptions& options = {});
+  explicit AvgPool1d(std::int64_t kernel_size, const Pool1dOptions& options = {});  ///< unless given, stride = kernel
   Tensor forward(const Tensor& x) override { return avg_pool1d(x, kernel_size_, options_); }
   std::string str() const override;
 
@@ -173,7 +173,7 @@ class AdaptiveAvgPool2d : public Module {
 /// adaptive_max_pool2d.
 class AdaptiveMaxPool2d : public Module {
  public:
-  explicit AdaptiveMaxPool2d(OutputSize output_size);
+  explicit AdaptiveMaxPool2d(OutputSize output_size);  ///< none keeps x's
   Tensor forward(const Tensor& x) override { return adaptive_max_pool2d(x, output_size_); }
   std::string str() const override;
 
@@ -184,7 +184,7 @@ class AdaptiveMaxPool2d : public Module {
 /// adaptive_avg_pool1d.
 class AdaptiveAvgPool1d : public Module {
  public:
-  explicit AdaptiveAvgPool1d(std::int64_t output_size);
+  explicit AdaptiveAvgPool1d(std::int64_t output_size);  ///< the length of each output
   Tensor forward(const Tensor& x) override { return adaptive_avg_pool1d(x, output_size_); }
   std::string str() const override;
 
@@ -195,7 +195,7 @@ class AdaptiveAvgPool1d : public Module {
 /// adaptive_max_pool1d.
 class AdaptiveMaxPool1d : public Module {
  public:
-  explicit AdaptiveMaxPool1d(std::int64_t output_size);
+  explicit AdaptiveMaxPool1d(std::int64_t output_size);  ///< the length of each output
   Tensor forward(const Tensor& x) override { return adaptive_max_pool1d(x, output_size_); }
   std::string str() const override;
 
@@ -206,7 +206,7 @@ class AdaptiveMaxPool1d : public Module {
 /// interpolate.
 class Upsample : public Module {
  public:
-  explicit Upsample(const InterpolateOptions& options);
+  explicit Upsample(const InterpolateOptions& options);  ///< throws Error as interpolate does
   Tensor forward(const Tensor& x) override { return interpolate(x, options_); }
   std::string str() const override;
 
@@ -229,7 +229,7 @@ class PixelShuffle : public Module {
 /// pixel_unshuffle.
 class PixelUnshuffle : public Module {
  public:
-  explicit PixelUnshuffle(std::int64_t downscale_factor);
+  explicit PixelUnshuffle(std::int64_t downscale_factor);  ///< throws Error for a factor below 1
   Tensor forward(const Tensor& x) override { return pixel_unshuffle(x, downscale_factor_); }
   std::string str() const override;
 

@@ -11,9 +11,9 @@ namespace tern {
 
 /// What summary() says of a layer: its name and kind, and the shape of its output.
 struct LayerRow {
-  std::string name;  ///< dotted
-  std::string kind;
-  Shape output;
+  std::string name;         ///< dotted
+  std::string kind;         ///< str(), and of a layer with others in it only the class
+  Shape output;             ///< of its last call; of several tensors the first's
   std::int64_t parameters;  ///< of the layer and all in it
   std::int64_t mult_adds;   ///< of its convolutions and matrix products, on this input
   bool is_leaf;             ///< has no layers in it

@@ -15,11 +15,11 @@ class TransformerEncoderLayer : public Module {
  public:
   /// PyTorch's arguments.
   struct Options {
-    std::int64_t d_model, nhead, dim_feedforward = 2048;
+    std::int64_t d_model, nhead, dim_feedforward = 2048;  ///< E, the heads that share it, what linear1 gives
     double dropout = 0.1;           ///< of the attention's weights, of what it and linear2 give, and between the two
     AnyModule activation = ReLU();  ///< after linear1
-    double layer_norm_eps = 1e-5;
-    bool batch_first = false, norm_first = false;
+    double layer_norm_eps = 1e-5;   ///< of norm1 and norm2
+    bool batch_first = false, norm_first = false;  ///< inputs [N, L, E]; whether a norm comes before each part
   };
   /// Throws Error unless the heads divide d_model.
   explicit TransformerEncoderLayer(const Options& options);
@@ -33,9 +33,9 @@ class TransformerEncoderLayer : public Module {
   Members members() override;
   std::string str() const override;
 
-  MultiheadAttention self_attn;
-  Linear linear1, linear2;
-  LayerNorm norm1, norm2;
+  MultiheadAttention self_attn;  ///< over the sequence
+  Linear linear1, linear2;       ///< d_model to dim_feedforward, and back
+  LayerNorm norm1, norm2;        ///< self_attn's, and the linear layers'
 
  private:
   Tensor encode(const Tensor& src, const Tensor& mask, const Tensor& padding);
@@ -48,7 +48,7 @@ class TransformerEncoderLayer : public Module {
 class TransformerEncoder : public Module {
  public:
   TransformerEncoder(const TransformerEncoderLayer& encoder_layer, std::int64_t num_layers,
-                     const std::optional<AnyModule>& norm = {});
+                     const std::optional<AnyModule>& norm = {});  ///< num_layers copies
 
   /// Each layer with these masks.
   Tensor operator()(const Tensor& src, const Tensor& mask, const Tensor& src_key_padding_mask = {});
@@ -57,8 +57,8 @@ class TransformerEncoder : public Module {
   Members members() override;
   std::string str() const override;
 
-  ModuleList layers;
-  std::optional<AnyModule> norm;
+  ModuleList layers;              ///< the copies, each a TransformerEncoderLayer
+  std::optional<AnyModule> norm;  ///< of the last layer's output; none where not given
 
  private:
   Tensor encode(const Tensor& src, const Tensor& mask, const Tensor& padding);

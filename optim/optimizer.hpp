@@ -88,9 +88,9 @@ class Optimizer {
   };
   /// A step of it: what the kernel wants to know, which of its states the options ask for, and what these start as.
   struct Rule {
-    kernels::OptimizerStep step;
-    bool uses[3] = {};
-    double initial = 0;
+    kernels::OptimizerStep step;  ///< with its numbers
+    bool uses[3] = {};            ///< which of Kind::states are kept
+    double initial = 0;           ///< what fills them when they are made
   };
   /// Which one it is.
   virtual const Kind& kind() const = 0;
@@ -147,15 +147,15 @@ class OptimizerOf : public Optimizer {
   using Options = OptionsOf;
   /// Parameters, and their options.
   struct Group {
-    std::vector<Tensor> params;
-    Options options;
+    std::vector<Tensor> params;  ///< of one dtype and device
+    Options options;             ///< for all of them
   };
   /// Throws Error for numbers that are not finite or, unless the options say otherwise, below 0; for a parameter twice,
   /// and for one that is not a contiguous float32 or float64 leaf; and where those of a group differ in dtype or
   /// device.
   explicit OptimizerOf(const std::vector<Tensor>& params, const Options& options = {})
       : OptimizerOf(std::vector<Group>{{params, options}}) {}
-  explicit OptimizerOf(const std::vector<Group>& groups);
+  explicit OptimizerOf(const std::vector<Group>& groups);  ///< likewise, with each group's options
 
   /// One more group. Throws Error as the constructor does.
   void add_param_group(const Group& group);
@@ -171,8 +171,8 @@ class OptimizerOf : public Optimizer {
 /// Stochastic gradient descent as torch.optim.SGD: g += weight_decay * p; m = momentum * m + (1 - dampening) * g;
 /// p -= lr * (nesterov ? g + momentum * m : m). Nesterov wants momentum and no dampening, which may be below 0.
 struct SGDOptions {
-  double lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0;
-  bool nesterov = false, maximize = false;
+  double lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0;  ///< the first step takes g whole, undampened
+  bool nesterov = false, maximize = false;                          ///< maximize: steps go up the gradient
 };
 using SGD = OptimizerOf<SGDOptions>;  ///< with these options
 
@@ -180,46 +180,46 @@ using SGD = OptimizerOf<SGDOptions>;  ///< with these options
 /// Kingma, Ba, "Adam: a method for stochastic optimization", 2015; amsgrad: Reddi, Kale, Kumar, "On the convergence of
 /// Adam and beyond", 2018.
 struct AdamOptions {
-  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
-  bool amsgrad = false, maximize = false;
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;  ///< betas of g, of g^2; eps on the root
+  bool amsgrad = false, maximize = false;  ///< amsgrad: by the largest v so far; maximize: up the gradient
 };
 using Adam = OptimizerOf<AdamOptions>;  ///< with these options
 
 /// Adam with decoupled weight decay, as torch.optim.AdamW. Betas are below 1.
 /// Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
 struct AdamWOptions {
-  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;
-  bool amsgrad = false, maximize = false;
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-2;  ///< as Adam's, but decoupled decay
+  bool amsgrad = false, maximize = false;                                         ///< as Adam's
 };
 using AdamW = OptimizerOf<AdamWOptions>;  ///< with these options
 
 /// torch.optim.RMSprop. Centred, it divides by a standard deviation whose square rounding may make negative: PyTorch
 /// has NaN from there on, this takes 0.
 struct RMSpropOptions {
-  double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0;
-  bool centered = false, maximize = false;
+  double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0;  ///< alpha of g^2; eps added to the root
+  bool centered = false, maximize = false;  ///< centered: less the mean squared; maximize: up the gradient
 };
 using RMSprop = OptimizerOf<RMSpropOptions>;  ///< with these options
 
-/// torch.optim.Adagrad: the rate of a step is lr / (1 + (step - 1) * lr_decay).
+/// torch.optim.Adagrad: a step's rate is lr / (1 + (step - 1) * lr_decay), sums of g^2 start as the accumulator.
 struct AdagradOptions {
-  double lr = 1e-2, lr_decay = 0, weight_decay = 0, initial_accumulator_value = 0, eps = 1e-10;
-  bool maximize = false;
+  double lr = 1e-2, lr_decay = 0, weight_decay = 0, initial_accumulator_value = 0, eps = 1e-10;  ///< eps: on the root
+  bool maximize = false;  ///< steps go up the gradient
 };
 using Adagrad = OptimizerOf<AdagradOptions>;  ///< with these options
 
 /// torch.optim.Adadelta. rho is at most 1.
 struct AdadeltaOptions {
-  double lr = 1, rho = 0.9, eps = 1e-6, weight_decay = 0;
-  bool maximize = false;
+  double lr = 1, rho = 0.9, eps = 1e-6, weight_decay = 0;  ///< rho: of both mean squares; eps is added within the roots
+  bool maximize = false;                                   ///< steps go up the gradient
 };
 using Adadelta = OptimizerOf<AdadeltaOptions>;  ///< with these options
 
 /// p -= lr * sign(beta1 * m + (1 - beta1) * g), m = beta2 * m + (1 - beta2) * g, with decoupled weight decay. Betas are
 /// below 1. Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2. PyTorch has none.
 struct LionOptions {
-  double lr = 1e-4, beta1 = 0.9, beta2 = 0.99, weight_decay = 0;
-  bool maximize = false;
+  double lr = 1e-4, beta1 = 0.9, beta2 = 0.99, weight_decay = 0;  ///< in the formulas above
+  bool maximize = false;                                          ///< steps go up the gradient
 };
 using Lion = OptimizerOf<LionOptions>;  ///< with these options
 

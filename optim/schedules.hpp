@@ -66,8 +66,8 @@ class LambdaLR : public LRScheduler {
  public:
   /// What base is multiplied by in an epoch, the first being 0.
   using Factor = std::function<double(std::int64_t epoch)>;
-  LambdaLR(Optimizer& optimizer, Factor factor) : LambdaLR(optimizer, std::vector<Factor>{factor}) {}
-  LambdaLR(Optimizer& optimizer, const std::vector<Factor>& factors);
+  LambdaLR(Optimizer& optimizer, Factor factor) : LambdaLR(optimizer, std::vector<Factor>{factor}) {}  ///< for all
+  LambdaLR(Optimizer& optimizer, const std::vector<Factor>& factors);  ///< one for each group, or one for all
 };
 
 /// base * gamma^(epoch / step_size), in whole steps.
@@ -80,13 +80,13 @@ class StepLR : public LRScheduler {
 /// base * gamma^(the number of milestones that are not after the epoch).
 class MultiStepLR : public LRScheduler {
  public:
-  MultiStepLR(Optimizer& optimizer, std::vector<std::int64_t> milestones, double gamma = 0.1);
+  MultiStepLR(Optimizer& optimizer, std::vector<std::int64_t> milestones, double gamma = 0.1);  ///< in any order
 };
 
 /// base * gamma^epoch.
 class ExponentialLR : public LRScheduler {
  public:
-  ExponentialLR(Optimizer& optimizer, double gamma);
+  ExponentialLR(Optimizer& optimizer, double gamma);  ///< throws Error for a gamma below 0
 };
 
 /// base * factor before epoch total_iters, then base.
@@ -137,14 +137,14 @@ class WarmupCosineLR : public LRScheduler {
 enum class AnnealStrategy { cos, linear };
 /// PyTorch's arguments of OneCycleLR.
 struct OneCycleLROptions {
-  std::vector<double> max_lr;  ///< of each group, or one of all
-  std::int64_t total_steps;
-  double pct_start = 0.3;
-  AnnealStrategy anneal_strategy = AnnealStrategy::cos;
-  bool cycle_momentum = true;
-  double base_momentum = 0.85, max_momentum = 0.95;
-  double div_factor = 25, final_div_factor = 1e4;
-  bool three_phase = false;
+  std::vector<double> max_lr;                            ///< of each group, or one of all
+  std::int64_t total_steps;                              ///< of the whole cycle, 1 or more
+  double pct_start = 0.3;                                ///< 0 to 1: the share of them in which the rate rises
+  AnnealStrategy anneal_strategy = AnnealStrategy::cos;  ///< of rate and momentum
+  bool cycle_momentum = true;                            ///< whether the momentum goes the other way
+  double base_momentum = 0.85, max_momentum = 0.95;      ///< momentum at the peak of the rate, and at either end
+  double div_factor = 25, final_div_factor = 1e4;        ///< max_lr over the first rate; the first over the last
+  bool three_phase = false;  ///< down to the first rate as it went up, and only then to the last
 };
 /// For step() after each batch: from max_lr / div_factor up to max_lr, in pct_start of the steps, and down to
 /// max_lr / div_factor / final_div_factor; the momentum, or Adam's beta1, the other way. The groups' own rates do not
@@ -175,13 +175,13 @@ enum class PlateauMode { min, max };
 enum class ThresholdMode { rel, abs };
 /// PyTorch's arguments of ReduceLROnPlateau.
 struct ReduceLROnPlateauOptions {
-  PlateauMode mode = PlateauMode::min;
-  double factor = 0.1;
-  std::int64_t patience = 10;
-  double threshold = 1e-4;
-  ThresholdMode threshold_mode = ThresholdMode::rel;
-  std::int64_t cooldown = 0;
-  double min_lr = 0, eps = 1e-8;
+  PlateauMode mode = PlateauMode::min;  ///< which metrics are better
+  double factor = 0.1;                  ///< what a rate is multiplied by
+  std::int64_t patience = 10;           ///< epochs without a better one that are let pass
+  double threshold = 1e-4;              ///< by how much a metric must be better to count, relative or absolute
+  ThresholdMode threshold_mode = ThresholdMode::rel;  ///< of what threshold is
+  std::int64_t cooldown = 0;                          ///< epochs after a change in which none count as bad
+  double min_lr = 0, eps = 1e-8;                      ///< for all groups; a change of eps or less is not made
 };
 /// Multiplies every rate by `factor`, down to min_lr, when a metric has not become better for more than `patience`
 /// epochs. It follows no formula and so is no LRScheduler.

@@ -22,7 +22,7 @@ int current_device();
 /// itself after that calls cudaSetDevice first.
 class DeviceGuard {
  public:
-  explicit DeviceGuard(int device);
+  explicit DeviceGuard(int device);  ///< from 0
   ~DeviceGuard();
   DeviceGuard(const DeviceGuard&) = delete;
   DeviceGuard& operator=(const DeviceGuard&) = delete;

@@ -20,7 +20,7 @@ cudaStream_t main_stream();
 /// Sends this host thread's work to `stream`, a stream of the current device, for as long as it lives.
 class StreamGuard {
  public:
-  explicit StreamGuard(cudaStream_t stream);
+  explicit StreamGuard(cudaStream_t stream);  ///< which must outlive it
   ~StreamGuard();
   StreamGuard(const StreamGuard&) = delete;
   StreamGuard& operator=(const StreamGuard&) = delete;
@@ -47,7 +47,7 @@ template <class T>
 class Scratch {
  public:
   explicit Scratch(std::int64_t n)
-      : bytes_(static_cast<std::size_t>(n) * sizeof(T)), data_(static_cast<T*>(allocate(bytes_))) {}
+      : bytes_(static_cast<std::size_t>(n) * sizeof(T)), data_(static_cast<T*>(allocate(bytes_))) {}  ///< uninitialised
   ~Scratch() { release(data_, bytes_); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
