@@ -59,7 +59,8 @@ std::optional<std::string> digits() {
 
 }  // namespace
 
-TEST_CASE("The example digits learns to read, the same for the same seed, and the prediction server reads with it") {
+TEST_CASE("The example digits learns to read, the same for the same seed, and the prediction server reads with it",
+          "[copied]") {
   const auto data = digits();
   if (!data) return;
   const TemporaryFolder folder;
@@ -77,7 +78,7 @@ TEST_CASE("The example digits learns to read, the same for the same seed, and th
   CHECK(served.out.ends_with(" 0 answers differ\n"));
 }
 
-TEST_CASE("The prediction server answers many clients, errors too, and all before it goes", "[threads]") {
+TEST_CASE("The prediction server answers many clients, errors too, and all before it goes", "[copied][threads]") {
   tern::Sequential net = make_net();
   net.eval();
   const tern::Tensor images = tern::rand({8, 1, 8, 8});
@@ -107,7 +108,7 @@ TEST_CASE("The prediction server answers many clients, errors too, and all befor
   CHECK_THROWS_AS(refused.get(), tern::Error);
 }
 
-TEST_CASE("The example autoencoder draws digits better than their mean") {
+TEST_CASE("The example autoencoder draws digits better than their mean", "[copied]") {
   const auto data = digits();
   if (!data) return;
   const TemporaryFolder folder;
@@ -117,7 +118,7 @@ TEST_CASE("The example autoencoder draws digits better than their mean") {
   CHECK(read_file(folder / "picture.png").starts_with("\x89PNG"));
 }
 
-TEST_CASE("The example vae comes to code digits in fewer nats") {
+TEST_CASE("The example vae comes to code digits in fewer nats", "[copied]") {
   const auto data = digits();
   if (!data) return;
   const TemporaryFolder folder;
@@ -127,7 +128,7 @@ TEST_CASE("The example vae comes to code digits in fewer nats") {
   CHECK(read_file(folder / "picture.png").starts_with("\x89PNG"));
 }
 
-TEST_CASE("The example char_transformer learns which characters follow each other, and writes some") {
+TEST_CASE("The example char_transformer learns which characters follow each other, and writes some", "[copied]") {
   const TemporaryFolder folder;
   std::ofstream text(folder / "text");
   for (int i = 0; i < 200; ++i) text << "row, row, row your boat\n";
@@ -150,7 +151,7 @@ TEST_CASE("The example resnet18 begins to tell the classes of CIFAR-10 apart", "
   CHECK(once.number("test accuracy") > 0.13);  // 0.1 is chance
 }
 
-TEST_CASE("The examples say what is wrong in a line, and fail") {
+TEST_CASE("The examples say what is wrong in a line, and fail", "[copied]") {
   CHECK(run("digits", "/nowhere/digits.csv 2>/dev/null").status != 0);
   CHECK(run("char_transformer", "--text /nowhere 2>/dev/null").status != 0);
   CHECK(run("vae", "2>/dev/null").status != 0);
