@@ -140,7 +140,7 @@ TEST_CASE("The example char_transformer learns which characters follow each othe
   CHECK(once.out.size() - end - 1 == 24);
 }
 
-TEST_CASE("The example resnet18 begins to tell the classes of CIFAR-10 apart", "[slow]") {
+TEST_CASE("The example resnet18 begins to tell the classes of CIFAR-10 apart", "[copied][slow]") {
   const auto data = fetched("fetch_cifar10");
   if (!data) {
     WARN("skipped: CIFAR-10 is not here, scripts/fetch_cifar10 gets it");
