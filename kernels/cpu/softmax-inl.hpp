@@ -46,7 +46,8 @@ HWY_INLINE hn::Vec<D> larger(hn::Vec<D> v, hn::Vec<D> largest) {
 /// exp(v), which is at most 1: of a number, less the largest of its row.
 template <class D>
 HWY_INLINE hn::Vec<D> exp_of(D d, hn::Vec<D> v) {
-  return hn::IfThenElse(hn::IsNaN(v), v, hn::Exp(d, v));
+  const auto is_nan = hn::IsNaN(v);
+  return hn::IfThenElse(is_nan, v, hn::Exp(d, hn::IfThenZeroElse(is_nan, v)));  // Exp is for numbers
 }
 
 float largest_of(int64_t n, const float* x) {
