@@ -251,6 +251,12 @@ bool is_view(const Tensor& self) {
   });
 }
 
+/// Throws unless self can hold y in its place.
+void check_fits(const char* name, const Tensor& self, const Tensor& y) {
+  check(y.shape() == self.shape(), "{}: shape {} does not broadcast to {}", name, y.shape(), self.shape());
+  check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());
+}
+
 /// A recorded change: self gets the values of y = f(), of its shape, and y's place in the graph.
 template <class F>
 const Tensor& recorded_in_place(const char* name, const Tensor& self, F f) {
@@ -260,8 +266,7 @@ const Tensor& recorded_in_place(const char* name, const Tensor& self, F f) {
         "{}: in-place on a view of shape {} with what requires grad, expected a tensor with memory of its own", name,
         self.shape());
   const Tensor y = f();
-  check(y.shape() == self.shape(), "{}: shape {} does not broadcast to {}", name, y.shape(), self.shape());
-  check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());
+  check_fits(name, self, y);
   copy_into(y, self);
   self.storage()->bump_version();
   GraphAccess::take_place(self, y);
@@ -281,8 +286,7 @@ const Tensor& traced_in_place(Trace& trace, const char* name, const Tensor& self
         "{}: in-place on a view of shape {}, or what has one, expected a tensor with memory of its own", name,
         self.shape());
   const Tensor y = f();
-  check(y.shape() == self.shape(), "{}: shape {} does not broadcast to {}", name, y.shape(), self.shape());
-  check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());
+  check_fits(name, self, y);
   trace.replace(self, y, [&] { copy_into(y, self); });
   self.storage()->bump_version();
   return self;
@@ -359,7 +363,7 @@ const Tensor& unary_in_place(const char* name, const Tensor& self, F f) {
   if (records({&self, 1})) return recorded_in_place(name, self, [&] { return f(self.clone()); });
   NoGradGuard no_grad;
   const Tensor y = f(self);
-  check(y.dtype() == self.dtype(), "{}: {} into {}, which cannot hold it", name, y.dtype(), self.dtype());
+  check_fits(name, self, y);
   return self.copy_(y);
 }
 

@@ -8,35 +8,17 @@
 
 #include <hwy/contrib/math/math-inl.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
+
+#include <tern/kernels/cpu/map-inl.hpp>
 
 HWY_BEFORE_NAMESPACE();
 namespace tern::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-
-constexpr float no_score = -std::numeric_limits<float>::infinity();
-
-/// y[i] = f(x[i]) for i in [0, n). The last vector has -inf where the row has ended.
-template <class F>
-HWY_INLINE void map(int64_t n, const float* x, float* y, const F& f) {
-  const D d;
-  const int64_t lanes = hn::Lanes(d);
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(f(hn::LoadU(d, x + i)), d, y + i);
-  if (i == n) return;
-  HWY_ALIGN float rest[HWY_LANES(float)];
-  std::fill(std::copy(x + i, x + n, rest), rest + lanes, no_score);
-  hn::Store(f(hn::Load(d, rest)), d, rest);
-  std::copy_n(rest, n - i, y + i);
-}
+constexpr float no_score = -std::numeric_limits<float>::infinity();  // exp makes 0 of it
 
 template <class D>
 HWY_INLINE hn::Vec<D> larger(hn::Vec<D> v, hn::Vec<D> largest) {
@@ -65,11 +47,14 @@ float largest_of(int64_t n, const float* x) {
 float exponentials(int64_t n, float shift, const float* x, float* y) {
   const D d;
   V sum = hn::Zero(d);
-  map(n, x, y, [&](V v) HWY_ATTR {
-    const V e = exp_of(d, hn::Sub(v, hn::Set(d, shift)));
-    sum = hn::Add(sum, e);
-    return e;
-  });
+  map(
+      n, x, y,
+      [&](V v) HWY_ATTR {
+        const V e = exp_of(d, hn::Sub(v, hn::Set(d, shift)));
+        sum = hn::Add(sum, e);
+        return e;
+      },
+      no_score);
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 

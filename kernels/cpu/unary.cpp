@@ -18,31 +18,14 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
+#include <tern/kernels/cpu/map-inl.hpp>
+
 HWY_BEFORE_NAMESPACE();
 namespace tern::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-
 constexpr float infinity = std::numeric_limits<float>::infinity();
-
-/// y[i] = f(x[i]); what is left after the last whole vector goes through a vector on the stack.
-template <class F>
-HWY_INLINE void map(int64_t n, const float* x, float* y, const F& f) {
-  const D d;
-  const int64_t lanes = hn::Lanes(d);
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(f(hn::LoadU(d, x + i)), d, y + i);
-  if (i == n) return;
-  HWY_ALIGN float part[HWY_LANES(float)] = {};
-  std::copy(x + i, x + n, part);
-  hn::Store(f(hn::Load(d, part)), d, part);
-  std::copy_n(part, n - i, y + i);
-}
 
 /// dx[i] = f(y[i], dy[i]).
 template <class F>
