@@ -10,8 +10,8 @@
 
 namespace tern {
 
-/// What computes conv2d, pooling and batch_norm2d on cuda devices: tern's own kernels, or cuDNN's, to check and to time
-/// one against the other. Which of them cuDNN has: kernels/cuda/cudnn.hpp.
+/// What computes conv2d, pooling and batch_norm2d on cuda devices: tern's own kernels (`handwritten`), or cuDNN's, to
+/// check and to time one against the other. Which of them cuDNN has: kernels/cuda/cudnn.hpp.
 enum class ConvBackend { handwritten, cudnn };
 
 /// For all threads, from the next op on. Handwritten at first. Throws Error for cudnn in a build without TERN_CUDNN=ON.

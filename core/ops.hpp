@@ -169,7 +169,7 @@ inline Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01) {
 inline Tensor elu(const Tensor& x, double alpha = 1) { return unary("elu", {UnaryOp::elu, alpha}, x); }
 
 /// @}
-/// Which formula of gelu: x Phi(x), or by tanh.
+/// Which formula of gelu: x Phi(x), which is `none`, or the one by `tanh`.
 enum class Approximate { none, tanh };
 /// Likewise.
 /// @{
@@ -502,11 +502,11 @@ Tensor unflatten(const Tensor& x, std::int64_t dim, const Shape& sizes);  ///< o
 inline Tensor broadcast_to(const Tensor& x, const Shape& shape) { return x.expand(shape); }
 std::vector<Tensor> broadcast_tensors(const std::vector<Tensor>& tensors);
 /// @}
-/// Which of meshgrid's tensors runs along the rows: the first, or the second.
+/// Which of meshgrid's tensors runs along the rows: the first for `ij`, the second for `xy`.
 enum class Indexing { ij, xy };
 /// Tensors [n0], [n1], ... each broadcast to [n0, n1, ...]; with xy the first two change places in that.
 std::vector<Tensor> meshgrid(const std::vector<Tensor>& tensors, Indexing indexing = Indexing::ij);
-/// What pad() puts at the edges.
+/// What pad() puts at the edges: a `constant`; and by `reflect`, `replicate` and `circular` x's own elements.
 enum class PadMode { constant, reflect, replicate, circular };
 /// Two numbers for each dimension, before and after, the last one's first; negative ones cut off. reflect does not
 /// repeat the edge, circular goes on from the other side.
@@ -762,8 +762,8 @@ struct ScaleFactor {
   constexpr ScaleFactor(double both) : h(both), w(both) {}  ///< one number for both
   constexpr ScaleFactor(double height, double width) : h(height), w(width) {}  ///< one for each
 };
-/// What an element is made of: the nearest, by PyTorch's old rule or the exact one; those on both sides of its place,
-/// of one dimension or two; or the mean of an area.
+/// What an element is made of: the `nearest`, by PyTorch's old rule, or `nearest_exact`; those on both sides of its
+/// place, `linear` of one dimension, `bilinear` of two; or the mean of an `area`.
 enum class InterpolateMode { nearest, nearest_exact, linear, bilinear, area };
 /// PyTorch's arguments of interpolate.
 struct InterpolateOptions {

@@ -60,7 +60,7 @@ int local_rank();
 int local_world_size();
 /// @}
 
-/// What is made of the elements of all ranks.
+/// What is made of the elements of all ranks: their `sum`, `avg` (the mean), `min`, `max` or `product`.
 enum class ReduceOp { sum, avg, min, max, product };
 
 /// A collective that is under way. Its tensors are not to be touched before wait() has returned.

@@ -58,10 +58,10 @@ struct Reduce {
   ReduceOp op;   ///< what is made of the numbers
   double p = 2;  ///< the order of a norm; the others do not read it
 };
-/// Which one.
+/// Which one: the largest, `max`, or the smallest, `min`.
 enum class Extreme { max, min };
 
-/// What y[j] is of x[0] to x[j], or from x[j] on to the end.
+/// What y[j] is of x[0] to x[j], or from x[j] on to the end: the `sum` or the product, `prod`.
 enum class ScanOp { sum, prod };
 
 /// a is [batch, m, k] (or [batch, k, m] when transposed), b is [batch, k, n] (or [batch, n, k]), y is [batch, m, n].
@@ -83,8 +83,8 @@ struct Conv2dShape {
   /// @}
 };
 
-/// What a kernel may do to its result on the way out. With y = f(x) its derivative is 1, 1 - y * y, or 0 where y <= 0
-/// and else 1, also for NaN.
+/// What a kernel may do to its result on the way out. With y = f(x) its derivative is 1 for `none`, 1 - y * y for
+/// `tanh`, and for `relu` 0 where y <= 0 and else 1, also for NaN.
 enum class Activation { none, tanh, relu };
 
 /// x is [rows, in], w is [out, in], bias is [out], y is [rows, out].
@@ -106,7 +106,7 @@ struct AttentionShape {
   int64_t row_draws() const { return (S + 3) / 4 * 4; }
 };
 
-/// What a recurrent layer does in a step.
+/// What a recurrent layer does in a step: that of RNN with `tanh` or `relu`, of LSTM (`lstm`) or of GRU (`gru`).
 enum class Cell { tanh, relu, lstm, gru };
 
 /// N sequences, H numbers each.
@@ -206,7 +206,7 @@ struct DropoutShape {
   double p = 0.5;            ///< the probability that a group is zeroed
 };
 
-/// Of a loss. batchmean, the sum over the first size, is kl_div's alone.
+/// Of a loss: its elements (`none`), their `mean` or `sum`. batchmean, the sum over the first size, is kl_div's alone.
 enum class Reduction { none, mean, sum, batchmean };
 
 /// logits are [N, C], or with `of_log_probs` their log_softmax; targets [N] are class indices in [0, C) or
@@ -270,12 +270,12 @@ Unary unary_of(Activation activation);
 
 /// Elementwise functions of two tensors. From pow on they are ArrayKernels' `binary` as well, but kernels of their own.
 enum class BinaryOp {
-  add,
-  sub,
-  mul,
-  div,
-  maximum,
-  minimum,
+  add,           ///< a + b
+  sub,           ///< a - b
+  mul,           ///< a b
+  div,           ///< a / b, of integers towards zero
+  maximum,       ///< the larger, and NaN where one of them is
+  minimum,       ///< the smaller, likewise
   pow,           ///< integers: by wrapping products, and 1 / a^-b towards zero for negative b
   atan2,         ///< the angle of (b, a)
   hypot,         ///< sqrt(a^2 + b^2)
@@ -283,7 +283,7 @@ enum class BinaryOp {
   remainder,     ///< a - b floor(a / b), with b's sign
   floor_divide,  ///< floor(a / b)
 };
-/// What is asked of two elements.
+/// What is asked of two elements: a == b (`eq`), != (`ne`), < (`lt`), <= (`le`), > (`gt`), >= (`ge`).
 enum class CompareOp { eq, ne, lt, le, gt, ge };
 
 /// A step of an optimiser, and one of the parameters that it updates: optim.hpp.

@@ -35,11 +35,10 @@ const Tensor& xavier_uniform_(const Tensor& x, double gain = 1, Generator& gener
 /// Normal with a standard deviation of gain sqrt(2 / (fan_in + fan_out)).
 const Tensor& xavier_normal_(const Tensor& x, double gain = 1, Generator& generator = default_generator());
 
-/// What kaiming_uniform_ counts by: a unit's inputs or its outputs; and what follows the layer.
-/// @{
+/// What kaiming_uniform_ counts by: a unit's inputs (`in`) or its outputs (`out`).
 enum class Fan { in, out };
+/// What follows the layer: nothing (`linear`), `sigmoid`, `tanh`, `relu`, `leaky_relu` or `selu`.
 enum class Nonlinearity { linear, sigmoid, tanh, relu, leaky_relu, selu };
-/// @}
 
 /// sqrt(2) for relu, sqrt(2 / (1 + param^2)) for leaky_relu of that slope, 5/3 for tanh, 3/4 for selu, else 1.
 double calculate_gain(Nonlinearity nonlinearity, double param = 0.01);

@@ -49,7 +49,7 @@ class RNNBase : public Module {
 /// numbers for each direction. The state h is [num_layers * directions, N, hidden_size], without N for [T, input_size].
 class RNN : public RNNBase {
  public:
-  /// Of the sums.
+  /// Of the sums: `tanh` or `relu`.
   enum class Nonlinearity { tanh, relu };
   explicit RNN(const Options& options, Nonlinearity nonlinearity = Nonlinearity::tanh);  ///< throws Error as RNNBase
 

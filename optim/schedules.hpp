@@ -133,7 +133,7 @@ class WarmupCosineLR : public LRScheduler {
   WarmupCosineLR(Optimizer& optimizer, std::int64_t warmup, std::int64_t T_max);
 };
 
-/// How OneCycleLR goes from one rate to the next: along half a cosine, or a line.
+/// How OneCycleLR goes from one rate to the next: along half a cosine (`cos`), or a line (`linear`).
 enum class AnnealStrategy { cos, linear };
 /// PyTorch's arguments of OneCycleLR.
 struct OneCycleLROptions {
@@ -169,9 +169,9 @@ class SequentialLR : public LRScheduler {
                std::vector<std::int64_t> milestones);
 };
 
-/// Whether a metric is better where it is smaller, or larger.
+/// Whether a metric is better where it is smaller, `min`, or larger, `max`.
 enum class PlateauMode { min, max };
-/// Whether the threshold is a share of the best so far, or a difference from it.
+/// Whether the threshold is a share of the best so far, `rel`, or a difference from it, `abs`.
 enum class ThresholdMode { rel, abs };
 /// PyTorch's arguments of ReduceLROnPlateau.
 struct ReduceLROnPlateauOptions {

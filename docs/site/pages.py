@@ -197,6 +197,15 @@ def reference_page(header, compounds, comment_of):
     return "\n\n".join(filter(None, out)) + "\n"
 
 
+def without_comment(compounds):
+    """Enumerators that neither have a comment nor stand in their enumeration's: doxygen does not ask for them."""
+    for member in (m for c in compounds for m in c.iter("memberdef") if m.get("kind") == "enum"):
+        for value in member.findall("enumvalue"):
+            name = value.find("name").text
+            if not description(value) and not re.search(rf"\b{name}\b", description(member).replace("\\", "")):
+                yield f"{member.find('location').get('file')}:{line_of(member)}: {member.find('name').text}::{name} has no comment"
+
+
 def main(folder):
     folder = pathlib.Path(folder)
     xml, pages = folder / "xml", folder / "pages"
@@ -204,6 +213,8 @@ def main(folder):
                  for c in ElementTree.parse(xml / "index.xml").getroot()]
     comment_of = {m.get("id"): description(m) for c in compounds for m in c.iter("memberdef")}
     headers = {c.find("location").get("file") for c in compounds if c.get("kind") == "file"}
+    if missing := sorted(set(without_comment(compounds))):
+        sys.exit("\n".join(missing))
 
     sources = [*OUTSIDE, *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
     for source in sources:
