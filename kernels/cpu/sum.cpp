@@ -1,7 +1,10 @@
-/// Sums of floats that lie beside each other, at the speed of their conversion to double: a vector of those a cycle.
+/// Sums of floats that lie beside each other. Conversion to double is what takes time: so four are added up before it.
 
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/sum.hpp>
+
+#include <cmath>
+#include <numeric>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tern/kernels/cpu/sum.cpp"
@@ -15,31 +18,31 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+double sum_one_by_one(std::int64_t n, const float* x) { return std::accumulate(x, x + n, 0.0); }
+
 HWY_INLINE double sum(std::int64_t n, const float* x) {
-  constexpr int unroll = 4;  // covers the latency of an addition
 #if HWY_TARGET == HWY_SCALAR
-  double total[unroll] = {};
-  std::int64_t i = 0;
-  for (; i + unroll <= n; i += unroll) {
-    for (int u = 0; u < unroll; ++u) total[u] += x[i + u];
-  }
-  double all = total[0] + total[1] + (total[2] + total[3]);
+  return sum_one_by_one(n, x);
 #else
-  const hn::ScalableTag<double> d;
-  const hn::Rebind<float, decltype(d)> of_x;
+  const hn::ScalableTag<float> d;
+  const hn::Half<decltype(d)> half;
+  const hn::Repartition<double, decltype(d)> wide;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  hn::Vec<decltype(d)> total[unroll] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  auto lower = hn::Zero(wide), upper = hn::Zero(wide);
+  const auto add = [&](auto v) {
+    lower = hn::Add(lower, hn::PromoteTo(wide, hn::LowerHalf(half, v)));
+    upper = hn::Add(upper, hn::PromoteTo(wide, hn::UpperHalf(half, v)));
+  };
   std::int64_t i = 0;
-  for (; i + unroll * lanes <= n; i += unroll * lanes) {
-    for (int u = 0; u < unroll; ++u) {
-      total[u] = hn::Add(total[u], hn::PromoteTo(d, hn::LoadU(of_x, x + i + u * lanes)));
-    }
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    add(hn::Add(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, x + i + lanes)),
+                hn::Add(hn::LoadU(d, x + i + 2 * lanes), hn::LoadU(d, x + i + 3 * lanes))));
   }
-  for (; i + lanes <= n; i += lanes) total[0] = hn::Add(total[0], hn::PromoteTo(d, hn::LoadU(of_x, x + i)));
-  double all = hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(total[0], total[1]), hn::Add(total[2], total[3]))));
-#endif
+  for (; i + lanes <= n; i += lanes) add(hn::LoadU(d, x + i));
+  double all = hn::GetLane(hn::SumOfLanes(wide, hn::Add(lower, upper)));
   for (; i < n; ++i) all += x[i];
-  return all;
+  return std::isfinite(all) ? all : sum_one_by_one(n, x);  // four may be too much for a float
+#endif
 }
 
 void sum_rows(std::int64_t rows, std::int64_t n, const float* x, double* y) {

@@ -139,6 +139,20 @@ TEST_CASE("convolutions touch nothing outside of their arrays, on every instruct
   });
 }
 
+TEST_CASE("floats that two by two are too large have a sum, on every instruction set", "[cpu]") {
+  for_each_target([] {
+    for_each_case(20, [](Random& random) {
+      std::vector<float> x(static_cast<std::size_t>(random.integer(1, 300)));
+      for (float& v : x) v = random.chance(0.5) ? 3e38F : -3e38F;
+      if (random.chance(0.3)) random.spoil(x, 0.01);
+      check_close<float>(
+          random, whole_or_one,
+          [&](auto& run) { run.array().reduce({ReduceOp::sum}, {.n = std::ssize(x)}, run.in(x), run.out("y", {1})); },
+          cpu_alone());
+    });
+  });
+}
+
 TEST_CASE("every instruction set is as the reference", "[cpu]") {
   for_each_target([] {
     for_each_case(25, [](Random& random) {
