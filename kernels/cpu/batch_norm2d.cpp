@@ -69,54 +69,62 @@ namespace HWY_NAMESPACE {
 namespace {
 
 /// The windows [0, Q) of two rows that fill whole vectors, of which it returns the number: picks their largest
-/// elements, or with a sign of -0 the smallest, the first of equals.
-template <class D>
-HWY_INLINE int64_t pick_rows(D d, int64_t Q, int64_t W, float sign, const float* x, hn::Vec<D>& gap, float* picked) {
+/// elements, or the smallest, the first of equals. gap is lowered to the bits of each negative difference between what
+/// was the best and a better one: of negative numbers, the smaller ones have the smaller bits, as integers with a sign,
+/// and all others and NaN have larger ones.
+template <bool smallest, class D>
+HWY_INLINE int64_t pick_rows(D d, int64_t Q, int64_t W, const float* x, hn::Vec<hn::RebindToSigned<D>>& gap,
+                             float* picked) {
+  const hn::RebindToSigned<D> di;
   const int64_t lanes = hn::Lanes(d);
-  const auto turn = [=](hn::Vec<D> v) HWY_ATTR { return hn::Xor(v, hn::Set(d, sign)); };
   int64_t q = 0;
   for (; q + lanes <= Q; q += lanes) {
     hn::Vec<D> v[4];
     hn::LoadInterleaved2(d, x + 2 * q, v[0], v[1]);
     hn::LoadInterleaved2(d, x + W + 2 * q, v[2], v[3]);
-    auto best = turn(v[0]);
+    auto best = v[0];
     for (int u = 1; u < 4; ++u) {
-      const auto next = turn(v[u]);
-      const auto better = hn::Gt(next, best);
-      gap = hn::IfThenElse(better, hn::Min(gap, hn::Sub(next, best)), gap);
-      best = hn::IfThenElse(better, next, best);
+      gap = hn::Min(gap, hn::BitCast(di, smallest ? hn::Sub(v[u], best) : hn::Sub(best, v[u])));
+      best = smallest ? hn::Min(v[u], best) : hn::Max(v[u], best);
     }
-    hn::StoreU(turn(best), d, picked + q);
+    hn::StoreU(best, d, picked + q);
   }
   return q;
 }
 
 /// The moments of one plane, to the bit as batch_norm2d has them, and what its windows of 2 x 2 pick.
-template <class D>
-HWY_INLINE Moments moments_and_picked(D d, const Pool2dShape& s, float sign, const float* x, float* picked) {
+template <bool smallest, class D>
+HWY_INLINE Moments moments_and_picked(D d, const Pool2dShape& s, const float* x, float* picked) {
   const D1 d1;
+  const hn::RebindToSigned<D> di;
+  const hn::RebindToSigned<D1> di1;
   const int64_t P = s.P(), Q = s.Q(), W = s.W;
   Moments total = moments(s.H * W, x);
-  auto gap = hn::Set(d, total.gap);
-  auto gap_of_rest = hn::Set(d1, total.gap);
+  const auto none = std::bit_cast<std::int32_t>(-total.gap);
+  auto gap = hn::Set(di, none);
+  auto gap_of_rest = hn::Set(di1, none);
   for (int64_t p = 0; p < P; ++p) {
     const float* const row = x + 2 * p * W;
-    const int64_t q = pick_rows(d, Q, W, sign, row, gap, picked + p * Q);
-    pick_rows(d1, Q - q, W, sign, row + 2 * q, gap_of_rest, picked + p * Q + q);
+    const int64_t q = pick_rows<smallest>(d, Q, W, row, gap, picked + p * Q);
+    pick_rows<smallest>(d1, Q - q, W, row + 2 * q, gap_of_rest, picked + p * Q + q);
   }
-  total.gap = std::min(hn::GetLane(hn::MinOfLanes(d, gap)), hn::GetLane(gap_of_rest));
+  total.gap = -std::bit_cast<float>(std::min(hn::GetLane(hn::MinOfLanes(di, gap)), hn::GetLane(gap_of_rest)));
   return total;
 }
 
 /// The same by vectors that are no longer than a row of windows.
-Moments moments_and_picked_2x2(const Pool2dShape& s, bool smallest, const float* x, float* picked) {
-  const float sign = smallest ? -0.0f : 0.0f;
+template <bool smallest>
+HWY_INLINE Moments moments_and_picked(const Pool2dShape& s, const float* x, float* picked) {
   const int64_t Q = s.Q();
   const D32 d;
-  if (Q >= static_cast<int64_t>(hn::Lanes(d))) return moments_and_picked(d, s, sign, x, picked);
-  if (Q >= 8) return moments_and_picked(hn::CappedTag<float, 8>(), s, sign, x, picked);
-  if (Q >= 4) return moments_and_picked(hn::CappedTag<float, 4>(), s, sign, x, picked);
-  return moments_and_picked(D1(), s, sign, x, picked);
+  if (Q >= static_cast<int64_t>(hn::Lanes(d))) return moments_and_picked<smallest>(d, s, x, picked);
+  if (Q >= 8) return moments_and_picked<smallest>(hn::CappedTag<float, 8>(), s, x, picked);
+  if (Q >= 4) return moments_and_picked<smallest>(hn::CappedTag<float, 4>(), s, x, picked);
+  return moments_and_picked<smallest>(D1(), s, x, picked);
+}
+
+Moments moments_and_picked_2x2(const Pool2dShape& s, bool smallest, const float* x, float* picked) {
+  return smallest ? moments_and_picked<true>(s, x, picked) : moments_and_picked<false>(s, x, picked);
 }
 
 /// dy from before the activation, of the elements from i on. y may be null where there is none.

@@ -2,6 +2,7 @@
 #include <tern/kernels/error.hpp>
 
 #include <sanitizer/asan_interface.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <bit>
@@ -12,7 +13,19 @@ namespace tern::kernels {
 
 namespace {
 
-constexpr std::align_val_t alignment{64};
+constexpr std::size_t huge_page = std::size_t{1} << 21;
+
+/// Blocks of a huge page or more begin with one.
+std::align_val_t alignment_of(std::size_t bytes) { return std::align_val_t{bytes < huge_page ? 64 : huge_page}; }
+
+/// On huge pages, if the system has any: a pass over a large tensor would look up hundreds of small ones.
+void* system_block(std::size_t bytes) {
+  void* const p = ::operator new(bytes, alignment_of(bytes), std::nothrow);
+#ifdef MADV_HUGEPAGE
+  if (p && bytes >= huge_page) madvise(p, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+#endif
+  return p;
+}
 
 struct Class {
   int index;
@@ -45,7 +58,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
       p = static_cast<char*>(size_class.idle.back());
       size_class.idle.pop_back();
     } else {
-      const auto ask = [&] { p = static_cast<char*>(::operator new(c.bytes, alignment, std::nothrow)); };
+      const auto ask = [&] { p = static_cast<char*>(system_block(c.bytes)); };
       if (size_class.idle.capacity() <= size_class.blocks) size_class.idle.reserve(2 * size_class.blocks + 8);
       ask();
       if (!p) {
@@ -84,7 +97,7 @@ void CachingAllocator::free_idle() noexcept {
   for (SizeClass& size_class : class_) {
     for (void* p : size_class.idle) {
       ASAN_UNPOISON_MEMORY_REGION(p, size_class.block_bytes);
-      ::operator delete(p, alignment);
+      ::operator delete(p, alignment_of(size_class.block_bytes));
     }
     size_class.blocks -= size_class.idle.size();
     stats_.bytes_held -= size_class.idle.size() * size_class.block_bytes;

@@ -15,7 +15,8 @@ struct MemoryStats {
 };
 
 /// Memory that comes back is kept for the next request of its size class (eight classes to each doubling), so that a
-/// training step asks the system for nothing once the first one is over. Blocks are aligned to 64 bytes. Thread-safe.
+/// training step asks the system for nothing once the first one is over. Blocks are aligned to 64 bytes; those of 2 MiB
+/// and more to 2 MiB, and they lie on huge pages where the system has some for who asks. Thread-safe.
 class CachingAllocator {
  public:
   CachingAllocator() = default;

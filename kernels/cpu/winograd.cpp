@@ -63,14 +63,15 @@ HWY_INLINE void input_transform(D d, const V* x, V* y) {
   pair(0.5f, b, y + 4);
 }
 
-/// y[0 .. 4) = A^T x[0 .. 6).
+/// y[0 .. 4) = A^T x[0 .. 6). Twice a number is a product here, though a sum would do: as many of the operations are
+/// sums as are not, and processors do the two in different units.
 template <class D, class V>
 HWY_INLINE void output_transform(D d, const V* x, V* y) {
   const V even_a = hn::Add(x[2], x[3]), odd_a = hn::Sub(x[2], x[3]);
   const V even_b = hn::Add(x[4], x[5]), odd_b = hn::Sub(x[4], x[5]);
   y[0] = hn::Add(hn::Add(x[0], even_a), even_b);
   y[1] = hn::MulAdd(hn::Set(d, a), odd_a, hn::Mul(hn::Set(d, b), odd_b));
-  y[2] = hn::MulAdd(hn::Set(d, 0.5f), even_a, hn::Add(even_b, even_b));
+  y[2] = hn::MulAdd(hn::Set(d, 0.5f), even_a, hn::Mul(hn::Set(d, 2), even_b));
   y[3] = hn::MulAdd(hn::Set(d, a / 2), odd_a, hn::MulAdd(hn::Set(d, 2 * b), odd_b, x[1]));
 }
 

@@ -47,6 +47,20 @@ TEST_CASE("blocks are aligned, apart from each other and at most an eighth too l
   });
 }
 
+TEST_CASE("blocks of a huge page or more begin with one", "[cpu]") {
+  constexpr std::size_t huge_page = 1 << 21;
+  CachingAllocator memory;
+  for (const std::size_t bytes : {huge_page, huge_page + 1, 4 * huge_page, 9 * huge_page - 1}) {
+    CAPTURE(bytes);
+    void* const p = memory.allocate(bytes);
+    std::memset(p, 1, bytes);
+    CHECK(reinterpret_cast<std::uintptr_t>(p) % huge_page == 0);
+    memory.release(p, bytes);
+  }
+  memory.trim();
+  CHECK(memory.stats().bytes_held == 0);
+}
+
 TEST_CASE("the second round of the same work asks the system for nothing", "[cpu]") {
   CachingAllocator memory;
   std::uint64_t first = 0;
