@@ -34,6 +34,7 @@
 #include <tern/kernels/cuda/activation.cuh>
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/device.cuh>
+#include <tern/kernels/cuda/gemm/conv2d.hpp>
 
 namespace tern::kernels {
 namespace {
@@ -121,6 +122,24 @@ __global__ void __launch_bounds__(block_size, 2)
         }
       }
       best.see(bias ? total + bias[k] : total, place);
+    }
+    y[e] = activated(windows.activation, best.value);
+    if (picked) picked[e] = static_cast<uint8_t>(best.place);
+  }
+}
+
+/// What becomes of a convolution's pixels, planes of [H, W]. A thread computes one element of y. picked may be null.
+template <class I, class T>
+__global__ void __launch_bounds__(block_size)
+    pool(Windows windows, I planes, I H, I W, const T* __restrict__ x, T* __restrict__ y,
+         uint8_t* __restrict__ picked) {
+  wait_for_previous_kernels();
+  for (I e = grid_thread<I>(); e < planes * windows.P * windows.Q; e += grid_threads<I>()) {
+    const I row = e / windows.Q, q = e - row * windows.Q, plane = row / windows.P, p = row - plane * windows.P;
+    const T* const window = x + (plane * H + p * windows.R) * W + q * windows.S;
+    Best<T> best;
+    for (int r = 0; r < windows.R; ++r) {
+      for (int t = 0; t < windows.S; ++t) best.see(window[r * W + t], r * windows.S + t);
     }
     y[e] = activated(windows.activation, best.value);
     if (picked) picked[e] = static_cast<uint8_t>(best.place);
@@ -651,6 +670,18 @@ void CudaFloat<T>::conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, 
                                      uint8_t* picked) {
   const DeviceGuard guard(device_);
   const Windows windows(s);
+  if constexpr (std::is_same_v<T, float>) {
+    if (is_gemm(s.conv)) {
+      if (!s.pools() && !picked) return gemm_conv2d(s.conv, s.activation, x, w, bias, y);
+      const int64_t planes = s.conv.N * s.conv.K, pixels = planes * s.conv.P() * s.conv.Q();
+      const Scratch<T> convolved(pixels);
+      gemm_conv2d(s.conv, Activation::none, x, w, bias, convolved.data());
+      return with_index(pixels, [&]<class I>(I) {
+        launch(pool<I, T>, grid_for(planes * s.P() * s.Q()), block_size, 0, current_stream(), windows, planes,
+               s.conv.P(), s.conv.Q(), convolved.data(), y, picked);
+      });
+    }
+  }
   if (is_3x3(s.conv) && s.R <= tile && s.S <= tile) {
     const Conv3x3 conv = as_3x3(s.conv);
     const int64_t tiles = forward_tiles(conv, windows);
@@ -669,7 +700,8 @@ void CudaFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, con
   const DeviceGuard guard(device_);
   const Conv2dShape& c = s.conv;
   const Windows windows(s);
-  if (is_3x3(c)) {
+  const bool by_gemm = std::is_same_v<T, float> && is_gemm(c);
+  if (is_3x3(c) && !by_gemm) {
     const Conv3x3 conv = as_3x3(c);
     if (s.is_conv2d()) return launch_tiled_backward(c, x, w, Images<T>{dy, conv.K, conv.P, conv.Q}, dx, dw, dbias);
     return launch_tiled_backward(c, x, w, PooledGradient<T>{windows, conv.K, y, dy, picked}, dx, dw, dbias);
@@ -683,6 +715,18 @@ void CudaFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, con
              picked, dy, made.data());
     });
     dy = made.data();
+  }
+  if constexpr (std::is_same_v<T, float>) {
+    if (by_gemm) {
+      if (dx) gemm_conv2d_backward_input(c, w, dy, dx);
+      if (dw) gemm_conv2d_backward_weight(c, x, dy, dw);
+      if (dbias) {
+        const Scratch<T> of_image(c.N * c.K);
+        sum<T>({c.N * c.K, c.P() * c.Q(), 1}, dy, of_image.data());
+        sum<T>({1, c.N, c.K}, of_image.data(), dbias);
+      }
+      return;
+    }
   }
   if (dx) {
     with_conv(c, 0, [&]<class I>(const Conv<I>& conv) {
