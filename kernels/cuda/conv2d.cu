@@ -199,11 +199,11 @@ template <class I, class T>
 __global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
     direct_backward_weight(Conv<I> s, WeightGradient<T> g, const T* __restrict__ x, const T* __restrict__ dy) {
   wait_for_previous_kernels();
-  const I inputs = max(s.group_C, I{1}), taps = s.R * s.S;
+  const I inputs = g.dw ? max(s.group_C, I{1}) : I{1}, taps = s.R * s.S;
   const auto store = [&](I k, I c, I tap, T v) {
     if (tap == taps) {
       g.dbias[k] = v;
-    } else if (g.dw && c < s.group_C) {
+    } else if (c < s.group_C) {
       g.dw[(k * s.group_C + c) * taps + tap] = v;
     }
   };
@@ -214,7 +214,7 @@ __global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
     const I channel = k / s.group_K * s.group_C + c;
     const I wanted = taps + (c == 0 && g.dbias ? 1 : 0);
     T* const sums = g.sums + pair * shares * (taps + 1);
-    for (I tap = 0; tap < wanted; ++tap) {
+    for (I tap = g.dw ? I{0} : taps; tap < wanted; ++tap) {
       const I down = tap / s.S * s.dilation_h - s.pad_h, along = tap % s.S * s.dilation_w - s.pad_w;
       T total = 0;
       for (I e = static_cast<I>(threadIdx.x); e < pixels; e += block_size) {
@@ -238,7 +238,7 @@ __global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
       }
     }
     if (shares == 1 || !is_last_block(g.counters + pair, static_cast<unsigned>(shares))) continue;
-    for (I tap = static_cast<I>(threadIdx.x); tap < wanted; tap += block_size) {
+    for (I tap = (g.dw ? I{0} : taps) + static_cast<I>(threadIdx.x); tap < wanted; tap += block_size) {
       T all = 0;
       for (I i = 0; i < shares; ++i) all += sums[i * (taps + 1) + tap];
       store(k, c, tap, all);
@@ -720,12 +720,7 @@ void CudaFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, con
     if (by_gemm) {
       if (dx) gemm_conv2d_backward_input(c, w, dy, dx);
       if (dw) gemm_conv2d_backward_weight(c, x, dy, dw);
-      if (dbias) {
-        const Scratch<T> of_image(c.N * c.K);
-        sum<T>({c.N * c.K, c.P() * c.Q(), 1}, dy, of_image.data());
-        sum<T>({1, c.N, c.K}, of_image.data(), dbias);
-      }
-      return;
+      dx = dw = nullptr;  // which leaves dbias
     }
   }
   if (dx) {
@@ -735,7 +730,7 @@ void CudaFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, con
     });
   }
   if (dw || dbias) {
-    const int64_t pairs = c.K * std::max<int64_t>(c.C / c.groups, 1), sums_of_pair = c.R * c.S + 1;
+    const int64_t pairs = c.K * (dw ? std::max<int64_t>(c.C / c.groups, 1) : 1), sums_of_pair = c.R * c.S + 1;
     WeightGradient<T> g = shared_out(c.N, std::max<int64_t>(pairs, 1), dw, dbias);
     const Scratch<T> sums(g.shares > 1 ? pairs * g.shares * sums_of_pair : 0);
     g.sums = sums.data();

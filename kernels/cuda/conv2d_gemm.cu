@@ -149,52 +149,34 @@ struct Destination {
 };
 
 template <class Tile, class A, class B>
-void launch_gemm(Gemm s, int64_t groups, Precision precision, const A& a, const B& b, const Destination& out) {
-  const int64_t tiles = ceil_div(s.M, Tile::rows) * ceil_div(s.N, Tile::columns),
-                shares = std::max<int64_t>(ceil_div(s.K, s.share), 1);
-  const Scratch<float> sums(shares > 1 ? groups * tiles * shares * Tile::rows * Tile::columns : 0);
+void launch_gemm(const GemmPlan& plan, Gemm s, int64_t groups, Precision precision, const A& a, const B& b,
+                 const Destination& out) {
+  const bool shared = plan.shares > 1;
+  const Scratch<float> sums(shared ? groups * plan.tiles * plan.shares * Tile::rows * Tile::columns : 0);
+  s.share = narrow(plan.share);
   s.tiles_across = narrow(ceil_div(s.N, Tile::columns));
   s.shares = sums.data();
-  s.counters = shares > 1 ? counters(groups * tiles) : nullptr;
+  s.counters = shared ? counters(groups * plan.tiles) : nullptr;
   using LieA = typename A::template Lie<Tile::rows, Tile::depth>;
   using LieB = typename B::template Lie<Tile::columns, Tile::depth>;
   constexpr std::size_t bytes = Tile::stages * (LieA::size + LieB::size) * sizeof(float);
-  const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(shares), static_cast<unsigned>(groups));
-  if (precision == Precision::highest) {
-    launch(implicit_gemm<Tile, true, A, B, Destination>, grid, Tile::threads, bytes, current_stream(), s, a, b, out);
-  } else {
-    launch(implicit_gemm<Tile, false, A, B, Destination>, grid, Tile::threads, bytes, current_stream(), s, a, b, out);
-  }
+  const dim3 grid(static_cast<unsigned>(plan.tiles), static_cast<unsigned>(plan.shares), static_cast<unsigned>(groups));
+  const auto kernel = precision == Precision::highest ? implicit_gemm<Tile, true, A, B, Destination>
+                                                      : implicit_gemm<Tile, false, A, B, Destination>;
+  launch(kernel, grid, Tile::threads, bytes, current_stream(), s, a, b, out);
 }
 
-constexpr int depth = GemmTile<32, 32>::depth;
-constexpr int64_t blocks_wanted = 264;  // two for each multiprocessor of an H100
-
-/// By the largest tile that executes hardly more than the smallest would and gives enough blocks. A sum that is
-/// `shared` is cut so that there are enough.
+/// out = a b^T, for each group. A long sum may be `shared` between blocks.
 template <class A, class B>
 void multiply(int64_t M, int64_t N, int64_t K, int64_t groups, bool shared, Precision precision, const A& a, const B& b,
               const Destination& out) {
-  if (M == 0 || N == 0 || groups == 0) return;
-  const auto executed = [&](int64_t rows, int64_t columns) {
-    return ceil_div(M, rows) * rows * ceil_div(N, columns) * columns;
-  };
-  const auto suits = [&](int64_t rows, int64_t columns) {
-    const int64_t tiles = ceil_div(M, rows) * ceil_div(N, columns) * groups;
-    return executed(rows, columns) * 8 <= executed(64, 32) * 9 && (shared || tiles >= blocks_wanted / 2);
-  };
+  const GemmPlan plan = plan_gemm(M, N, K, groups, shared);
   const auto run = [&]<class Tile>(Tile) {
-    const int64_t tiles = ceil_div(M, Tile::rows) * ceil_div(N, Tile::columns) * groups, stages = ceil_div(K, depth);
-    constexpr int64_t least_stages = 8;
-    const int64_t shares =
-        shared ? std::clamp<int64_t>(blocks_wanted / tiles, 1, std::max<int64_t>(stages / least_stages, 1)) : 1;
-    const int64_t share = std::max<int64_t>(ceil_div(stages, shares), 1) * depth;
-    launch_gemm<Tile>({narrow(M), narrow(N), narrow(K), narrow(share), 0, nullptr, nullptr}, groups, precision, a, b,
-                      out);
+    launch_gemm<Tile>(plan, {.M = narrow(M), .N = narrow(N), .K = narrow(K)}, groups, precision, a, b, out);
   };
-  if (suits(128, 64)) {
+  if (plan.columns == 64) {
     run(GemmTile<128, 64>());
-  } else if (suits(128, 32)) {
+  } else if (plan.rows == 128) {
     run(GemmTile<128, 32>());
   } else {
     run(GemmTile<64, 32>());
@@ -244,7 +226,7 @@ bool is_gemm(const Conv2dShape& s) {
   // The plain kernels for 3 x 3 waste nothing on thin layers. The others read two numbers for each multiply-add, which
   // is worth several that are executed in vain.
   constexpr int64_t thin = 32, in_vain = 4;
-  const int64_t executed = ceil_div(K, 32) * 32 * ceil_div(taps, depth) * depth;
+  const int64_t executed = ceil_div(K, 32) * 32 * ceil_div(taps, GemmPlan::depth) * GemmPlan::depth;
   return (is_3x3 ? std::min(C, K) >= thin : executed <= in_vain * K * taps) &&
          compiled_for_tensor_cores<GemmTile<64, 32>>();
 }

@@ -19,6 +19,7 @@
 /// Bytes: a and b once for each column, and row, of tiles, mostly from L2. Arithmetic: 2 M N K, or three times that,
 /// over whole tiles.
 
+#include <tern/kernels/cuda/gemm/plan.hpp>
 #include <tern/kernels/cuda/gemm/ptx.cuh>
 
 #include <cfloat>
@@ -28,7 +29,7 @@ namespace tern::kernels::cuda {
 /// The tile of a block.
 template <int rows_, int columns_>
 struct GemmTile {
-  static constexpr int rows = rows_, columns = columns_, of_warp = 32, depth = 32, stages = 3;
+  static constexpr int rows = rows_, columns = columns_, of_warp = 32, depth = GemmPlan::depth, stages = 3;
   static constexpr int warps_down = rows / of_warp, threads = warps_down * (columns / of_warp) * warp_threads;
 };
 
@@ -53,11 +54,13 @@ struct DepthSideBySide {
 };
 /// @}
 
-/// What is multiplied. `share` is how much of k a block sums, whole stages.
+/// What is multiplied, and how it is shared out.
 struct Gemm {
-  int M, N, K, share, tiles_across;
-  float* shares;       ///< the tiles' sums of each, where there are several
-  unsigned* counters;  ///< one a tile
+  int M = 0, N = 0, K = 0;
+  int share = 0;                 ///< how much of k a block sums, whole stages
+  int tiles_across = 0;          ///< of a row of them
+  float* shares = nullptr;       ///< the sums of each share, where there are several
+  unsigned* counters = nullptr;  ///< one a tile
 };
 
 /// Copies the matrix from row0 and k0 on, all threads of the block together. An operand's at(group, row, k) is where an
