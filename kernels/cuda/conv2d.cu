@@ -23,6 +23,9 @@
 /// Tiled, both gradients are one launch: the first blocks compute dw and dbias, the others dx. The gradient by what was
 /// pooled is never written: who stages it in shared memory puts dy * f'(y) where a window picked, and 0 elsewhere.
 ///
+/// Wide layers of floats are products by tensor cores, conv2d_gemm.cu, where the device has these. Their windows are
+/// pooled by a kernel of their own (`pool`), and what becomes of dy is written first, as with the direct kernels.
+///
 /// Gradients by w are made in two stages: each share of the rows has sums of its own, and the last block of each group
 /// of weights adds the shares up. So the order of addition hangs on the shape alone.
 ///
@@ -377,8 +380,9 @@ __device__ void forward_tile(const Conv3x3& s, const Windows& windows, int64_t n
       memory.filter[c][tap][k / pack].at[k % pack] = inside ? w[at] : T{0};
     }
     __syncthreads();
+    const int channels = static_cast<int>(min(s.C - c0, int64_t{tile_c}));
 #pragma unroll 1
-    for (int c = 0; c < tile_c; ++c) {
+    for (int c = 0; c < channels; ++c) {
       T seen[tile_rows + 2][3];
 #pragma unroll
       for (int i = 0; i < tile_rows + 2; ++i) {
@@ -718,9 +722,12 @@ void CudaFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, con
   }
   if constexpr (std::is_same_v<T, float>) {
     if (by_gemm) {
-      if (dx) gemm_conv2d_backward_input(c, w, dy, dx);
       if (dw) gemm_conv2d_backward_weight(c, x, dy, dw);
-      dx = dw = nullptr;  // which leaves dbias
+      dw = nullptr;  // which leaves dbias
+      if (dx && is_gemm_by_input(c)) {
+        gemm_conv2d_backward_input(c, w, dy, dx);
+        dx = nullptr;
+      }
     }
   }
   if (dx) {

@@ -161,8 +161,9 @@ void launch_gemm(const GemmPlan& plan, Gemm s, int64_t groups, Precision precisi
   using LieB = typename B::template Lie<Tile::columns, Tile::depth>;
   constexpr std::size_t bytes = Tile::stages * (LieA::size + LieB::size) * sizeof(float);
   const dim3 grid(static_cast<unsigned>(plan.tiles), static_cast<unsigned>(plan.shares), static_cast<unsigned>(groups));
-  const auto kernel = precision == Precision::highest ? implicit_gemm<Tile, true, A, B, Destination>
-                                                      : implicit_gemm<Tile, false, A, B, Destination>;
+  const auto kernel = precision == Precision::highest ? implicit_gemm<Tile, Precision::highest, A, B, Destination>
+                      : precision == Precision::high  ? implicit_gemm<Tile, Precision::high, A, B, Destination>
+                                                      : implicit_gemm<Tile, Precision::medium, A, B, Destination>;
   launch(kernel, grid, Tile::threads, bytes, current_stream(), s, a, b, out);
 }
 
@@ -206,13 +207,22 @@ struct BackwardLine {
   }
 };
 
-template <class Tile>
-bool compiled_for_tensor_cores() {
-  cudaFuncAttributes attributes{};
-  const auto* const kernel =
-      reinterpret_cast<const void*>(&implicit_gemm<Tile, true, PixelsByTaps, Filters, Destination>);
-  check(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
-  return attributes.ptxVersion >= 80;
+/// As much more than the direct kernels may a product execute: they read two numbers for each multiply-add.
+constexpr int64_t in_vain = 4;
+
+/// Whether the kernels are compiled for the current device's tensor cores: before compute capability 8.0 it has none for
+/// these types.
+bool has_tensor_cores() {
+  static thread_local int asked = -1;
+  static thread_local bool has = false;
+  if (const int device = current_device(); device != asked) {
+    const auto kernel = &implicit_gemm<GemmTile<64, 32>, Precision::highest, PixelsByTaps, Filters, Destination>;
+    cudaFuncAttributes attributes{};
+    check(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)), "cudaFuncGetAttributes");
+    has = attributes.ptxVersion >= 80;
+    asked = device;
+  }
+  return has;
 }
 
 }  // namespace
@@ -223,12 +233,15 @@ bool is_gemm(const Conv2dShape& s) {
   if (x == 0 || y == 0 || w == 0 || std::max({x, y, w}) > int64_t{1} << 30 || s.groups > 65535) return false;
   const bool is_3x3 = s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
                       s.dilation_w == 1 && s.groups == 1;
-  // The plain kernels for 3 x 3 waste nothing on thin layers. The others read two numbers for each multiply-add, which
-  // is worth several that are executed in vain.
-  constexpr int64_t thin = 32, in_vain = 4;
+  constexpr int64_t thin = 32;  // narrower layers waste nothing on the plain kernels for 3 x 3
   const int64_t executed = ceil_div(K, 32) * 32 * ceil_div(taps, GemmPlan::depth) * GemmPlan::depth;
-  return (is_3x3 ? std::min(C, K) >= thin : executed <= in_vain * K * taps) &&
-         compiled_for_tensor_cores<GemmTile<64, 32>>();
+  return (is_3x3 ? std::min(C, K) >= thin : executed <= in_vain * K * taps) && has_tensor_cores();
+}
+
+bool is_gemm_by_input(const Conv2dShape& s) {
+  const int64_t C = s.C / s.groups;
+  constexpr int64_t most_launches = 16;
+  return is_gemm(s) && ceil_div(C, 32) * 32 <= in_vain * C && s.stride_h * s.stride_w <= most_launches;
 }
 
 void gemm_conv2d(const Conv2dShape& s, Activation activation, const float* x, const float* w, const float* bias,

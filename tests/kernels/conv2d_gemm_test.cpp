@@ -90,7 +90,7 @@ std::vector<Subject> cuda_alone() {
   return found;
 }
 
-TEST_CASE("conv2d by tensor cores is as good as fp32 sums, and by one product each as TF32", "[conv2d]") {
+TEST_CASE("conv2d by tensor cores is as good as fp32 sums, and by one product each as TF32 or bfloat16", "[conv2d]") {
   for_each_case(40, [](Random& random) {
     Convolution c(random, random_wide_conv2d(random));
     CAPTURE(c.s);
@@ -99,6 +99,8 @@ TEST_CASE("conv2d by tensor cores is as good as fp32 sums, and by one product ea
       CHECK(c.error_of(c.by(subject, random)) <= 1e-6);
       c.s.precision = Precision::high;
       CHECK(c.error_of(c.by(subject, random)) <= 0x1p-10);
+      c.s.precision = Precision::medium;
+      CHECK(c.error_of(c.by(subject, random)) <= 0x1p-7);
     }
   });
 }
@@ -106,7 +108,7 @@ TEST_CASE("conv2d by tensor cores is as good as fp32 sums, and by one product ea
 TEST_CASE("conv2d by tensor cores gives the same bits each time", "[conv2d]") {
   for_each_case(6, [](Random& random) {
     Convolution c(random, random_wide_conv2d(random));
-    c.s.precision = random.pick({Precision::highest, Precision::high});
+    c.s.precision = random.pick({Precision::highest, Precision::high, Precision::medium});
     CAPTURE(c.s);
     for (const Subject& subject : cuda_alone()) {
       const std::vector<Output> once = c.by(subject, random), again = c.by(subject, random);
@@ -121,6 +123,8 @@ TEST_CASE("conv2d on tensor cores heeds the precision that it is asked for", "[c
     for (const Subject& subject : cuda_alone()) {
       c.s.precision = Precision::high;
       CHECK(c.error_of(c.by(subject, random)) > 0x1p-16);
+      c.s.precision = Precision::medium;
+      CHECK(c.error_of(c.by(subject, random)) > 0x1p-13);
     }
   });
 }
@@ -129,7 +133,7 @@ TEST_CASE("conv2d on tensor cores heeds the precision that it is asked for", "[c
 TEST_CASE("conv2d by tensor cores with infinities, NaN, and numbers at the ends of their range", "[conv2d]") {
   for_each_case(8, [](Random& random) {
     Convolution c(random, random_wide_conv2d(random));
-    c.s.precision = random.pick({Precision::highest, Precision::high});
+    c.s.precision = random.pick({Precision::highest, Precision::high, Precision::medium});
     CAPTURE(c.s);
     if (random.chance(0.2)) {
       c.x[0] = std::numeric_limits<float>::max();

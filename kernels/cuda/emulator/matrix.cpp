@@ -3,20 +3,10 @@
 namespace tern::emulator {
 namespace {
 
-float of_f16(std::uint32_t bits) {
-  const int exponent = static_cast<int>(bits >> 10 & 31);
-  const auto fraction = static_cast<float>(bits & 1023);
-  const float size = exponent == 31  ? (fraction == 0 ? HUGE_VALF : NAN)
-                     : exponent == 0 ? ldexpf(fraction, -24)
-                                     : ldexpf(fraction + 1024, exponent - 25);
-  return (bits & 0x8000) != 0 ? -size : size;
-}
-
-/// Element i of a register: tf32 fills one, of which the last 13 bits are not looked at; of the others there are two.
+/// Element i of a register: tf32 fills one, of which the last 13 bits are not looked at; of bf16 there are two.
 double element(MatrixElement type, std::uint32_t bits, int i) {
   if (type == MatrixElement::tf32) return std::bit_cast<float>(bits & 0xffffe000);
-  const std::uint32_t half = i == 0 ? bits & 0xffff : bits >> 16;
-  return type == MatrixElement::bf16 ? std::bit_cast<float>(half << 16) : of_f16(half);
+  return std::bit_cast<float>(i == 0 ? bits << 16 : bits & 0xffff0000);
 }
 
 float toward_zero(double v) {

@@ -21,8 +21,8 @@ void commit_copies();
 void wait_for_copies(std::size_t but_latest);
 
 /// What the elements of a and b are.
-enum class MatrixElement : std::uint8_t { tf32, bf16, f16 };
-/// One lane's registers of d = a b + c, where a is 16 x k, b k x 8, and k 8 for tf32 and else 16.
+enum class MatrixElement : std::uint8_t { tf32, bf16 };
+/// One lane's registers of d = a b + c, where a is 16 x k, b k x 8, and k 8 for tf32, 16 for bf16.
 struct MatrixFragments {
   MatrixElement element;
   std::array<std::uint32_t, 4> a;

@@ -8,10 +8,11 @@
 /// stages' products. Where the sum is long and the tiles are few, several blocks share a tile's sum; the last of them
 /// to finish adds the shares up in their order, so the result hangs on the shape alone.
 ///
-/// `highest` makes three TF32 products of each: with a = big + small, both rounded to nearest, it leaves out
-/// small * small alone, which is 2^-22 of the product (as 3xTF32 of CUTLASS does). Tensor cores cut their sums off; so
-/// that this does not add up, only 8 of k are summed there, and those sums in fp32 (Ootomo, Yokota, "Recovering single
-/// precision accuracy from Tensor Cores while surpassing the FP32 theoretical peak performance", IJHPCA 2022).
+/// By `precision`, products are of TF32 numbers, or of bfloat16 for `medium`. `highest` makes three TF32 products of
+/// each: with a = big + small, both rounded to nearest, it leaves out small * small alone, which is 2^-22 of the
+/// product (as 3xTF32 of CUTLASS does). Tensor cores cut their sums off; so that this does not add up, only 8 of k are
+/// summed there, and those sums in fp32 (Ootomo, Yokota, "Recovering single precision accuracy from Tensor Cores while
+/// surpassing the FP32 theoretical peak performance", IJHPCA 2022).
 ///
 /// A sum that comes out infinite or NaN is made again by plain products: splitting an infinity, or multiplying by one
 /// what is a zero for want of an element, gives NaN where there is none.
@@ -86,32 +87,42 @@ __device__ void stage(const Operand& operand, int group, int row0, int k0, float
   }
 }
 
-/// A fragment split in two.
-template <class Fragment>
-struct Split {
-  Fragment big, small;
+/// `k` factors of each row, or column, of a fragment. Those of bfloat16 come in another order, the same for a and b:
+/// that of k and that of k + 8 are neighbours.
+template <Precision precision, class Fragment>
+struct Factors {
+  static constexpr int k = precision == Precision::medium ? 16 : 8;
+  Fragment big, small;  ///< small: of `highest` alone
 
-  __device__ void set(int i, float v) {
-    big.at[i] = to_tf32(v);
-    small.at[i] = to_tf32(v - __uint_as_float(big.at[i].bits));
+  /// Register i is made of *v, and of v[eighth], which is the factor eight further on.
+  __device__ void set(int i, const float* v, int eighth) {
+    if constexpr (precision == Precision::medium) {
+      big.at[i] = to_bf16(*v, v[eighth]);
+    } else {
+      big.at[i] = to_tf32(*v);
+      if constexpr (precision == Precision::highest) small.at[i] = to_tf32(*v - __uint_as_float(big.at[i]));
+    }
   }
 };
 
-template <bool highest>
-__device__ void multiply_add(const Split<FragmentA>& a, const Split<FragmentB>& b, Sums& sums) {
-  if constexpr (highest) {
+template <Precision precision>
+__device__ void multiply_add(const Factors<precision, FragmentA>& a, const Factors<precision, FragmentB>& b,
+                             Sums& sums) {
+  if constexpr (precision == Precision::highest) {
     Sums some{};
-    multiply_add(a.small, b.big, some);
-    multiply_add(a.big, b.small, some);
-    multiply_add(a.big, b.big, some);
+    multiply_add_tf32(a.small, b.big, some);
+    multiply_add_tf32(a.big, b.small, some);
+    multiply_add_tf32(a.big, b.big, some);
     for (int i = 0; i < 4; ++i) sums.at[i] += some.at[i];
+  } else if constexpr (precision == Precision::high) {
+    multiply_add_tf32(a.big, b.big, sums);
   } else {
-    multiply_add(a.big, b.big, sums);
+    multiply_add_bf16(a.big, b.big, sums);
   }
 }
 
 /// Blocks: tiles of out, row by row, along x; shares of the sum along y; products along z, which the operands know.
-template <class Tile, bool highest, class A, class B, class Out>
+template <class Tile, Precision precision, class A, class B, class Out>
 __global__ void __launch_bounds__(Tile::threads) implicit_gemm(Gemm s, A a, B b, Out out) {
   wait_for_previous_kernels();
   using LieA = typename A::template Lie<Tile::rows, Tile::depth>;
@@ -144,25 +155,27 @@ __global__ void __launch_bounds__(Tile::threads) implicit_gemm(Gemm s, A a, B b,
     const float* const in_b =
         memory + i % Tile::stages * stage_size + LieA::size + (warp_n + g) * LieB::to_row + t * LieB::to_k;
 #pragma unroll
-    for (int k = 0; k < Tile::depth; k += 8) {
-      Split<FragmentA> of_a[down];
-      Split<FragmentB> of_b[across];
+    for (int k = 0; k < Tile::depth; k += Factors<precision, FragmentA>::k) {
+      Factors<precision, FragmentA> of_a[down];
+      Factors<precision, FragmentB> of_b[across];
 #pragma unroll
       for (int j = 0; j < down; ++j) {
 #pragma unroll
         for (int r = 0; r < 4; ++r) {
-          of_a[j].set(r, in_a[(j * 16 + r % 2 * 8) * LieA::to_row + (k + r / 2 * 4) * LieA::to_k]);
+          of_a[j].set(r, in_a + (j * 16 + r % 2 * 8) * LieA::to_row + (k + r / 2 * 4) * LieA::to_k, 8 * LieA::to_k);
         }
       }
 #pragma unroll
       for (int j = 0; j < across; ++j) {
 #pragma unroll
-        for (int r = 0; r < 2; ++r) of_b[j].set(r, in_b[j * 8 * LieB::to_row + (k + r * 4) * LieB::to_k]);
+        for (int r = 0; r < 2; ++r) {
+          of_b[j].set(r, in_b + j * 8 * LieB::to_row + (k + r * 4) * LieB::to_k, 8 * LieB::to_k);
+        }
       }
 #pragma unroll
       for (int j = 0; j < down; ++j) {
 #pragma unroll
-        for (int l = 0; l < across; ++l) multiply_add<highest>(of_a[j], of_b[l], sums[j][l]);
+        for (int l = 0; l < across; ++l) multiply_add<precision>(of_a[j], of_b[l], sums[j][l]);
       }
     }
   }

@@ -12,21 +12,17 @@
 
 namespace tern::kernels::cuda {
 
-/// A float of 11 significant bits, in its 19 upper ones.
-struct Tf32 {
-  uint32_t bits;
-};
-
-/// One lane's share of a 16 x 8 matrix, of an 8 x 8 one, and of 16 x 8 sums. With lane = 4 g + t:
+/// One lane's share of a 16 x k matrix, of a k x 8 one, and of 16 x 8 sums. With lane = 4 g + t and k = 8, of TF32:
 ///   a: rows g and g + 8 of column t, then the same of column t + 4;
 ///   b: rows t and t + 4 of column g;
 ///   sums: columns 2 t and 2 t + 1 of row g, then of row g + 8.
-/// (PTX ISA, "Matrix fragments for mma.m16n8k8")
+/// With k = 16, of bfloat16, two columns of a, and rows of b, take the place of one.
+/// (PTX ISA, "Matrix fragments for mma.m16n8k8" and "... for mma.m16n8k16")
 struct FragmentA {
-  Tf32 at[4];
+  uint32_t at[4];
 };
 struct FragmentB {
-  Tf32 at[2];
+  uint32_t at[2];
 };
 struct Sums {
   float at[4];
@@ -40,22 +36,37 @@ struct Sums {
 #define TERN_PTX(...)
 #endif
 
-/// The nearest, ties away from zero.
-__device__ __forceinline__ Tf32 to_tf32(float v) {
-  Tf32 rounded{};
-  TERN_PTX("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded.bits) : "f"(v));
+/// The nearest float of 11 significant bits, ties away from zero.
+__device__ __forceinline__ uint32_t to_tf32(float v) {
+  uint32_t rounded = 0;
+  TERN_PTX("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(v));
+  return rounded;
+}
+
+/// The nearest two of 8 significant bits, ties to even, `low` in the lower half.
+__device__ __forceinline__ uint32_t to_bf16(float low, float high) {
+  uint32_t rounded = 0;
+  TERN_PTX("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(rounded) : "f"(high), "f"(low));
   return rounded;
 }
 
 /// sums += a b, by the whole warp.
-__device__ __forceinline__ void multiply_add(const FragmentA& a, const FragmentB& b, Sums& sums) {
+/// @{
+__device__ __forceinline__ void multiply_add_tf32(const FragmentA& a, const FragmentB& b, Sums& sums) {
   TERN_PTX(
       "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
       "%3};"
       : "+f"(sums.at[0]), "+f"(sums.at[1]), "+f"(sums.at[2]), "+f"(sums.at[3])
-      : "r"(a.at[0].bits), "r"(a.at[1].bits), "r"(a.at[2].bits), "r"(a.at[3].bits), "r"(b.at[0].bits),
-        "r"(b.at[1].bits));
+      : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]), "r"(b.at[1]));
 }
+__device__ __forceinline__ void multiply_add_bf16(const FragmentA& a, const FragmentB& b, Sums& sums) {
+  TERN_PTX(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
+      : "+f"(sums.at[0]), "+f"(sums.at[1]), "+f"(sums.at[2]), "+f"(sums.at[3])
+      : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]), "r"(b.at[1]));
+}
+/// @}
 
 /// Copies `bytes`, 4, 8 or 16, from global to shared memory, or zeros; both aligned to so many. It is done when the
 /// thread has waited for it, and others see it after a barrier.
@@ -84,19 +95,38 @@ __device__ __forceinline__ void wait_for_copies() {
 
 #else
 
-inline Tf32 to_tf32(float v) {
+inline bool is_finite(uint32_t bits) { return (bits & 0x7f800000) != 0x7f800000; }
+
+inline uint32_t to_tf32(float v) {
   const uint32_t bits = __float_as_uint(v);
-  return {(bits & 0x7f800000) == 0x7f800000 ? bits : (bits + 0x1000) & 0xffffe000};
+  return is_finite(bits) ? (bits + 0x1000) & 0xffffe000 : bits;
 }
 
-inline void multiply_add(const FragmentA& a, const FragmentB& b, Sums& sums,
-                         emulator::Site site = emulator::Site::current()) {
-  emulator::MatrixFragments lane{emulator::MatrixElement::tf32,
-                                 {a.at[0].bits, a.at[1].bits, a.at[2].bits, a.at[3].bits},
-                                 {b.at[0].bits, b.at[1].bits},
+inline uint32_t to_bf16(float low, float high) {
+  const auto round = [](float v) {
+    const uint32_t bits = __float_as_uint(v);
+    if (v != v) return uint32_t{0x7fff};
+    return (is_finite(bits) ? bits + 0x7fff + (bits >> 16 & 1) : bits) >> 16;
+  };
+  return round(high) << 16 | round(low);
+}
+
+inline void multiply_add(emulator::MatrixElement element, const FragmentA& a, const FragmentB& b, Sums& sums,
+                         emulator::Site site) {
+  emulator::MatrixFragments lane{element,
+                                 {a.at[0], a.at[1], a.at[2], a.at[3]},
+                                 {b.at[0], b.at[1]},
                                  {sums.at[0], sums.at[1], sums.at[2], sums.at[3]}};
   emulator::multiply_add(lane, site);
   for (int i = 0; i < 4; ++i) sums.at[i] = lane.c[i];
+}
+inline void multiply_add_tf32(const FragmentA& a, const FragmentB& b, Sums& sums,
+                              emulator::Site site = emulator::Site::current()) {
+  multiply_add(emulator::MatrixElement::tf32, a, b, sums, site);
+}
+inline void multiply_add_bf16(const FragmentA& a, const FragmentB& b, Sums& sums,
+                              emulator::Site site = emulator::Site::current()) {
+  multiply_add(emulator::MatrixElement::bf16, a, b, sums, site);
 }
 
 template <int bytes>

@@ -210,12 +210,12 @@ __global__ void misplaced_copy(const float* x) {
 /// The products of fragments of ones; one warp, of which lane 5 comes late (0) or never (1), or does not stay away (2).
 template <int how>
 __global__ void multiply_without_lane(float* y) {
-  const Tf32 one = to_tf32(1);
+  const uint32_t one = to_tf32(1);
   const FragmentA a{{one, one, one, one}};
   const FragmentB b{{one, one}};
   Sums sums{};
   if (how == 1 && threadIdx.x == 5) return;
-  if (how != 0 || threadIdx.x != 5) multiply_add(a, b, sums);  // takes all lanes
+  if (how != 0 || threadIdx.x != 5) multiply_add_tf32(a, b, sums);  // takes all lanes
   __syncthreads();                                             // lane 5 is here
   y[threadIdx.x] = sums.at[0];
 }
