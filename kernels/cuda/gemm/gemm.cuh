@@ -70,7 +70,7 @@ template <class Lie, int threads, int width, class Operand>
 __device__ void stage_by(const Operand& operand, int group, int row0, int k0, float* to) {
   constexpr int packs = Lie::rows * Lie::depth / width;
   static_assert(packs % threads == 0);
-#pragma unroll 4
+#pragma unroll 2
   for (int e = threadIdx.x; e < packs; e += threads) {
     const int2 place = Lie::template place<width>(e);  // row, k
     const float* const from = operand.at(group, row0 + place.x, k0 + place.y);
@@ -122,8 +122,10 @@ __device__ void multiply_add(const Factors<precision, FragmentA>& a, const Facto
 }
 
 /// Blocks: tiles of out, row by row, along x; shares of the sum along y; products along z, which the operands know.
+/// Registers leave room for 16 warps, or for 8 where factors are in parts.
 template <class Tile, Precision precision, class A, class B, class Out>
-__global__ void __launch_bounds__(Tile::threads) implicit_gemm(Gemm s, A a, B b, Out out) {
+__global__ void __launch_bounds__(Tile::threads, (precision == Precision::highest ? 256 : 512) / Tile::threads)
+    implicit_gemm(Gemm s, A a, B b, Out out) {
   wait_for_previous_kernels();
   using LieA = typename A::template Lie<Tile::rows, Tile::depth>;
   using LieB = typename B::template Lie<Tile::columns, Tile::depth>;
