@@ -8,6 +8,7 @@
 #include <tern/core/file.hpp>
 #include <tern/core/generator.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/precision.hpp>
 #include <tern/core/safetensors.hpp>
 #include <tern/core/step_guard.hpp>
 #include <tern/core/tensor.hpp>

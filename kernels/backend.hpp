@@ -64,16 +64,25 @@ enum class Extreme { max, min };
 /// What y[j] is of x[0] to x[j], or from x[j] on to the end: the `sum` or the product, `prod`.
 enum class ScanOp { sum, prod };
 
+/// How exact products of floats are, where a device has faster ones: as with PyTorch's float32_matmul_precision.
+enum class Precision {
+  highest,  ///< as good as sums of fp32 products
+  high,     ///< factors may be rounded to TensorFloat-32, of 11 significant bits
+  medium,   ///< may be rounded to bfloat16, of 8
+};
+
 /// a is [batch, m, k] (or [batch, k, m] when transposed), b is [batch, k, n] (or [batch, n, k]), y is [batch, m, n].
 struct MatmulShape {
-  int64_t batch = 1, m = 0, n = 0, k = 0;  ///< sizes; k is what is summed over
-  bool trans_a = false, trans_b = false;   ///< whether a, and b, lie as their transposes
+  int64_t batch = 1, m = 0, n = 0, k = 0;    ///< sizes; k is what is summed over
+  bool trans_a = false, trans_b = false;     ///< whether a, and b, lie as their transposes
+  Precision precision = Precision::highest;  ///< of its products
 };
 
 /// x is [N, C, H, W], w is [K, C / groups, R, S], bias is [K], y is [N, K, P, Q].
 struct Conv2dShape {
   int64_t N = 0, C = 0, H = 0, W = 0, K = 0, R = 0, S = 0;  ///< sizes, by the letters above; groups divides C and K
   int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1, groups = 1;  ///< elements
+  Precision precision = Precision::highest;  ///< of its products, and those of its gradients
 
   /// The output's height and width.
   /// @{

@@ -5,6 +5,7 @@
 #include <tern/core/ops/broadcast.hpp>
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
+#include <tern/core/precision.hpp>
 #include <tern/core/trace.hpp>
 
 #include <algorithm>
@@ -55,7 +56,8 @@ kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tenso
                                .pad_w = o.padding.w,
                                .dilation_h = o.dilation.h,
                                .dilation_w = o.dilation.w,
-                               .groups = o.groups};
+                               .groups = o.groups,
+                               .precision = float32_precision()};
   check(s.C % s.groups == 0 && s.K % s.groups == 0,
         "conv2d: {} groups for {} input and {} output channels, expected a divisor of both", s.groups, s.C, s.K);
   check(w.size(1) == s.C / s.groups, "conv2d: input {} has {} channels, weight {} wants {:.0f}", x.shape(), s.C,
@@ -208,7 +210,8 @@ kernels::Conv2dShape transposed_shape(const Tensor& x, const Tensor& w, const Te
       .pad_w = o.padding.w,
       .dilation_h = o.dilation.h,
       .dilation_w = o.dilation.w,
-      .groups = o.groups};
+      .groups = o.groups,
+      .precision = float32_precision()};
   check(x.size(-2) > 0 && x.size(-1) > 0 && s.H > 0 && s.W > 0,
         "{}: input {}, weight {}, padding [{}, {}], output [{}, {}], expected sizes of 1 or more", op, x.shape(),
         w.shape(), s.pad_h, s.pad_w, s.H, s.W);

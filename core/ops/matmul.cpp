@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/precision.hpp>
 #include <tern/core/trace.hpp>
 
 #include <span>
@@ -30,7 +31,8 @@ Tensor product(const Tensor& in_a, const Tensor& in_b) {
                                .n = in_b.size(2),
                                .k = in_a.size(2),
                                .trans_a = a.trans,
-                               .trans_b = b.trans};
+                               .trans_b = b.trans,
+                               .precision = float32_precision()};
   const Tensor y = empty({s.batch, s.m, s.n}, {.dtype = in_a.dtype(), .device = in_a.device()});
   for_floating("matmul", y, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.matmul(s, a.dense.data<T>(), b.dense.data<T>(), y.data<T>());

@@ -23,6 +23,9 @@
 /// Tiled, both gradients are one launch: the first blocks compute dw and dbias, the others dx. The gradient by what was
 /// pooled is never written: who stages it in shared memory puts dy * f'(y) where a window picked, and 0 elsewhere.
 ///
+/// Wide layers of floats are products by tensor cores, conv2d_gemm.cu, where the device has these. Their windows are
+/// pooled by a kernel of their own (`pool`), and what becomes of dy is written first, as with the direct kernels.
+///
 /// Gradients by w are made in two stages: each share of the rows has sums of its own, and the last block of each group
 /// of weights adds the shares up. So the order of addition hangs on the shape alone.
 ///
@@ -34,6 +37,7 @@
 #include <tern/kernels/cuda/activation.cuh>
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/device.cuh>
+#include <tern/kernels/cuda/gemm/conv2d.hpp>
 
 namespace tern::kernels {
 namespace {
@@ -127,6 +131,24 @@ __global__ void __launch_bounds__(block_size, 2)
   }
 }
 
+/// What becomes of a convolution's pixels, planes of [H, W]. A thread computes one element of y. picked may be null.
+template <class I, class T>
+__global__ void __launch_bounds__(block_size)
+    pool(Windows windows, I planes, I H, I W, const T* __restrict__ x, T* __restrict__ y,
+         uint8_t* __restrict__ picked) {
+  wait_for_previous_kernels();
+  for (I e = grid_thread<I>(); e < planes * windows.P * windows.Q; e += grid_threads<I>()) {
+    const I row = e / windows.Q, q = e - row * windows.Q, plane = row / windows.P, p = row - plane * windows.P;
+    const T* const window = x + (plane * H + p * windows.R) * W + q * windows.S;
+    Best<T> best;
+    for (int r = 0; r < windows.R; ++r) {
+      for (int t = 0; t < windows.S; ++t) best.see(window[r * W + t], r * windows.S + t);
+    }
+    y[e] = activated(windows.activation, best.value);
+    if (picked) picked[e] = static_cast<uint8_t>(best.place);
+  }
+}
+
 /// The gradient by a convolution's pixels, planes of [H, W], from that by what became of them. A thread computes one.
 template <class I, class T>
 __global__ void __launch_bounds__(block_size)
@@ -180,11 +202,11 @@ template <class I, class T>
 __global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
     direct_backward_weight(Conv<I> s, WeightGradient<T> g, const T* __restrict__ x, const T* __restrict__ dy) {
   wait_for_previous_kernels();
-  const I inputs = max(s.group_C, I{1}), taps = s.R * s.S;
+  const I inputs = g.dw ? max(s.group_C, I{1}) : I{1}, taps = s.R * s.S;
   const auto store = [&](I k, I c, I tap, T v) {
     if (tap == taps) {
       g.dbias[k] = v;
-    } else if (g.dw && c < s.group_C) {
+    } else if (c < s.group_C) {
       g.dw[(k * s.group_C + c) * taps + tap] = v;
     }
   };
@@ -195,7 +217,7 @@ __global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
     const I channel = k / s.group_K * s.group_C + c;
     const I wanted = taps + (c == 0 && g.dbias ? 1 : 0);
     T* const sums = g.sums + pair * shares * (taps + 1);
-    for (I tap = 0; tap < wanted; ++tap) {
+    for (I tap = g.dw ? I{0} : taps; tap < wanted; ++tap) {
       const I down = tap / s.S * s.dilation_h - s.pad_h, along = tap % s.S * s.dilation_w - s.pad_w;
       T total = 0;
       for (I e = static_cast<I>(threadIdx.x); e < pixels; e += block_size) {
@@ -219,7 +241,7 @@ __global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
       }
     }
     if (shares == 1 || !is_last_block(g.counters + pair, static_cast<unsigned>(shares))) continue;
-    for (I tap = static_cast<I>(threadIdx.x); tap < wanted; tap += block_size) {
+    for (I tap = (g.dw ? I{0} : taps) + static_cast<I>(threadIdx.x); tap < wanted; tap += block_size) {
       T all = 0;
       for (I i = 0; i < shares; ++i) all += sums[i * (taps + 1) + tap];
       store(k, c, tap, all);
@@ -358,8 +380,9 @@ __device__ void forward_tile(const Conv3x3& s, const Windows& windows, int64_t n
       memory.filter[c][tap][k / pack].at[k % pack] = inside ? w[at] : T{0};
     }
     __syncthreads();
+    const int channels = static_cast<int>(min(s.C - c0, int64_t{tile_c}));
 #pragma unroll 1
-    for (int c = 0; c < tile_c; ++c) {
+    for (int c = 0; c < channels; ++c) {
       T seen[tile_rows + 2][3];
 #pragma unroll
       for (int i = 0; i < tile_rows + 2; ++i) {
@@ -651,6 +674,18 @@ void CudaFloat<T>::conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, 
                                      uint8_t* picked) {
   const DeviceGuard guard(device_);
   const Windows windows(s);
+  if constexpr (std::is_same_v<T, float>) {
+    if (is_gemm(s.conv)) {
+      if (!s.pools() && !picked) return gemm_conv2d(s.conv, s.activation, x, w, bias, y);
+      const int64_t planes = s.conv.N * s.conv.K, pixels = planes * s.conv.P() * s.conv.Q();
+      const Scratch<T> convolved(pixels);
+      gemm_conv2d(s.conv, Activation::none, x, w, bias, convolved.data());
+      return with_index(pixels, [&]<class I>(I) {
+        launch(pool<I, T>, grid_for(planes * s.P() * s.Q()), block_size, 0, current_stream(), windows, planes,
+               s.conv.P(), s.conv.Q(), convolved.data(), y, picked);
+      });
+    }
+  }
   if (is_3x3(s.conv) && s.R <= tile && s.S <= tile) {
     const Conv3x3 conv = as_3x3(s.conv);
     const int64_t tiles = forward_tiles(conv, windows);
@@ -669,7 +704,8 @@ void CudaFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, con
   const DeviceGuard guard(device_);
   const Conv2dShape& c = s.conv;
   const Windows windows(s);
-  if (is_3x3(c)) {
+  const bool by_gemm = std::is_same_v<T, float> && is_gemm(c);
+  if (is_3x3(c) && !by_gemm) {
     const Conv3x3 conv = as_3x3(c);
     if (s.is_conv2d()) return launch_tiled_backward(c, x, w, Images<T>{dy, conv.K, conv.P, conv.Q}, dx, dw, dbias);
     return launch_tiled_backward(c, x, w, PooledGradient<T>{windows, conv.K, y, dy, picked}, dx, dw, dbias);
@@ -684,6 +720,16 @@ void CudaFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, con
     });
     dy = made.data();
   }
+  if constexpr (std::is_same_v<T, float>) {
+    if (by_gemm) {
+      if (dw) gemm_conv2d_backward_weight(c, x, dy, dw);
+      dw = nullptr;  // which leaves dbias
+      if (dx && is_gemm_by_input(c)) {
+        gemm_conv2d_backward_input(c, w, dy, dx);
+        dx = nullptr;
+      }
+    }
+  }
   if (dx) {
     with_conv(c, 0, [&]<class I>(const Conv<I>& conv) {
       launch(direct_backward_input<I, T>, grid_for(c.N * c.C * c.H * c.W), block_size, 0, current_stream(), conv, w, dy,
@@ -691,7 +737,7 @@ void CudaFloat<T>::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, con
     });
   }
   if (dw || dbias) {
-    const int64_t pairs = c.K * std::max<int64_t>(c.C / c.groups, 1), sums_of_pair = c.R * c.S + 1;
+    const int64_t pairs = c.K * (dw ? std::max<int64_t>(c.C / c.groups, 1) : 1), sums_of_pair = c.R * c.S + 1;
     WeightGradient<T> g = shared_out(c.N, std::max<int64_t>(pairs, 1), dw, dbias);
     const Scratch<T> sums(g.shares > 1 ? pairs * g.shares * sums_of_pair : 0);
     g.sums = sums.data();

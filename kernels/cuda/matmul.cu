@@ -2,7 +2,7 @@
 ///
 /// cuBLAS reads matrices column by column, so that it takes what is a row-major matrix for its transpose. As y^T = b^T
 /// a^T, it is asked for the product of b and a, in this order, and what it stores is y. Multiplication is in full fp32
-/// or fp64: TensorFloat-32 is not allowed.
+/// or fp64, unless the shape allows TensorFloat-32.
 ///
 /// Bytes: a, b and y once where they fit the cache. Arithmetic: 2 * batch * m * n * k.
 
@@ -46,9 +46,12 @@ void CudaFloat<T>::matmul(const MatmulShape& s, const T* a, const T* b, T* y) {
   const int64_t elements = s.batch * s.m * s.n;
   if (elements == 0) return;
   if (s.k == 0) return check(cudaMemsetAsync(y, 0, elements * sizeof(T), current_stream()), "matmul");
+  const Cublas handle;
+  check(cublasSetMathMode(handle, s.precision == Precision::highest ? CUBLAS_DEFAULT_MATH : CUBLAS_TF32_TENSOR_OP_MODE),
+        "cublasSetMathMode");
   const int batch = narrow(s.batch), m = narrow(s.m), n = narrow(s.n), k = narrow(s.k);
   const cublasStatus_t status =
-      gemm(Cublas(), s.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, b,
+      gemm(handle, s.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, b,
            s.trans_b ? k : n, s.k * s.n, a, s.trans_a ? m : k, s.m * s.k, y, batch);
   if (status != CUBLAS_STATUS_SUCCESS) {
     std::ostringstream what;

@@ -5,13 +5,18 @@
 #include <cblas.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
 #include <string>
 #include <utility>
+#include <vector>
 
 struct cublasContext {
   cudaStream_t stream = nullptr;
   void* workspace = nullptr;  ///< the program's own
   std::size_t workspace_bytes = 0;
+  cublasMath_t mode = CUBLAS_DEFAULT_MATH;
 };
 
 namespace tern::emulator {
@@ -31,6 +36,15 @@ void gemm(CBLAS_TRANSPOSE op_a, CBLAS_TRANSPOSE op_b, int m, int n, int k, float
 void gemm(CBLAS_TRANSPOSE op_a, CBLAS_TRANSPOSE op_b, int m, int n, int k, double alpha, const double* a, int lda,
           const double* b, int ldb, double beta, double* c, int ldc) {
   cblas_dgemm(CblasColMajor, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+/// A factor with 11 significant bits, where it is a float; cuBLAS does not say how it rounds.
+template <class T>
+T to_tf32(T v) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (std::isfinite(v)) return std::bit_cast<float>((std::bit_cast<std::uint32_t>(v) + 0x1000) & 0xffffe000);
+  }
+  return v;
 }
 
 /// A column-major matrix of a batch, as it lies in device memory.
@@ -75,6 +89,7 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
                                                          m, n, k, lda, ldb, ldc, batch));
   Runtime& runtime = Runtime::get();
   const std::scoped_lock lock(runtime.mutex);
+  const bool as_tf32 = handle->mode == CUBLAS_TF32_TENSOR_OP_MODE;
   const auto work = [=, alpha_value = *alpha, beta_value = *beta, workspace = handle->workspace,
                      workspace_bytes = handle->workspace_bytes]() -> Status {
     DeviceMemory& memory = DeviceMemory::get();
@@ -89,8 +104,16 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
       ci.data += i * stride_c;
       for (const std::string& wrong : {ai.check(true), bi.check(true), ci.check(beta_value != 0)})
         if (!wrong.empty()) return {cudaErrorIllegalAddress, fmt::format("{}: {}", call, wrong)};
+      std::vector<T> rounded_a, rounded_b;
+      const auto factors = [as_tf32, &memory](const Matrix<const T>& x, std::vector<T>& rounded) -> const T* {
+        const T* const from = memory.mapped(x.data);
+        if (!as_tf32 || x.columns == 0) return from;
+        rounded.assign(from, from + static_cast<std::ptrdiff_t>(x.columns - 1) * x.leading + x.rows);
+        std::ranges::transform(rounded, rounded.begin(), to_tf32<T>);
+        return rounded.data();
+      };
       gemm(trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, m, n, k, alpha_value,
-           memory.mapped(ai.data), lda, memory.mapped(bi.data), ldb, beta_value, memory.mapped(ci.data), ldc);
+           factors(ai, rounded_a), lda, factors(bi, rounded_b), ldb, beta_value, memory.mapped(ci.data), ldc);
       for (int j = 0; j < n; ++j)
         memory.mark(ci.data + static_cast<std::ptrdiff_t>(j) * ldc, static_cast<std::size_t>(m) * sizeof(T),
                     ByteState::initialised);
@@ -139,7 +162,10 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::s
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
+  handle->mode = mode;
+  return CUBLAS_STATUS_SUCCESS;
+}
 
 cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
                            const float* alpha, const float* a, int lda, const float* b, int ldb, const float* beta,

@@ -235,6 +235,11 @@ void Multiprocessor::run_block(Grid& grid, uint3 block) {
   }
   warps_.assign((count + 31) / 32, Warp{0xffffffff, 0});
   if (count % 32 != 0) warps_.back().alive = (1u << count % 32) - 1;
+  copies_.resize(count);
+  for (Copies& copies : copies_) {
+    copies.pending.clear();
+    copies.committed = 0;
+  }
   returned_ = at_barrier_ = 0;
   if constexpr (checked) shared_check_->begin_block(count);
   if (grid.profiling) traces_.begin_block(count);
@@ -312,6 +317,43 @@ void Multiprocessor::warp_barrier(unsigned mask, const Site& site) {
   warp_operation(Operation::barrier, "__syncwarp", mask, 0, 0, site);
 }
 
+void Multiprocessor::multiply_add(MatrixFragments& lane, const Site& site) {
+  const InEmulator guard(running_);
+  warp_operation(Operation::multiply, "mma.sync", 0xffffffff, address_of(&lane), 0, site);
+}
+
+void Multiprocessor::copy_to_shared(void* to, const void* from, std::size_t bytes, std::size_t taken, const Site& site,
+                                    const void* call) {
+  const InEmulator guard(running_);
+  const Address misplaced = (address_of(to) | (taken > 0 ? address_of(from) : 0)) % bytes;
+  if (misplaced != 0)
+    fault(fmt::format("cp.async of {} bytes, {} bytes past a multiple of that", bytes, misplaced), source_line(site));
+  Copies& own = copies_[current_];
+  own.pending.push_back({static_cast<std::byte*>(to), bytes, own.committed, {}, site});
+  if constexpr (checked) {
+    if (taken > 0) access(from, taken, AccessKind::read, call);
+    if (!shared_check_->contains(to))
+      fault(fmt::format("cp.async writes to {}, which is not shared memory", to), source_line(site));
+    access_shared(to, bytes, AccessKind::write, call);
+    shared_check_->begin_copy(to, bytes);
+  }
+  std::memcpy(own.pending.back().data.data(), from, taken);
+  std::memset(to, 0xFF, bytes);
+}
+
+void Multiprocessor::commit_copies() { ++copies_[current_].committed; }
+
+void Multiprocessor::wait_for_copies(std::size_t but_latest, const void* call) {
+  const InEmulator guard(running_);
+  Copies& own = copies_[current_];
+  auto copy = own.pending.begin();
+  for (; copy != own.pending.end() && copy->group + but_latest < own.committed; ++copy) {
+    std::memcpy(copy->to, copy->data.data(), copy->bytes);
+    if constexpr (checked) shared_check_->end_copy(copy->to, copy->bytes, current_, call);
+  }
+  own.pending.erase(own.pending.begin(), copy);
+}
+
 std::uint64_t Multiprocessor::warp_operation(Operation operation, const char* name, unsigned mask, std::uint64_t value,
                                              int source, const Site& site) {
   if ((mask >> lane() & 1) == 0)
@@ -348,6 +390,17 @@ bool Multiprocessor::complete_warp_operation(unsigned thread) {
   });
   if (!same_mask || !same_call) return false;
 
+  if (first.operation == Operation::multiply) {
+    if (taking_part != 0xffffffff) {
+      const int missing = std::countr_one(taking_part);
+      record_fault(thread, fmt::format("mma.sync is without lane {}, which has returned or does not exist", missing),
+                   source_line(first.site));
+      return false;
+    }
+    std::array<MatrixFragments*, 32> fragments;
+    for_each_lane([&](unsigned i) { fragments[i] = reinterpret_cast<MatrixFragments*>(lanes[i].value); });
+    emulator::multiply_add(fragments);
+  }
   std::array<std::uint64_t, 32> results = {};
   std::uint64_t ballot = 0;
   for_each_lane([&](unsigned i) { ballot |= std::uint64_t{lanes[i].value != 0} << i; });
@@ -456,7 +509,16 @@ void Multiprocessor::access_shared(const volatile void* p, std::size_t bytes, Ac
   const auto found = shared_check_->access(p, bytes, current_, kind, call);
   if (!found) return;
   running_ = nullptr;
-  if (found->is_race)
+  if (found->fault == SharedMemoryCheck::Fault::on_its_way) {
+    const auto& copies = copies_[found->other_thread].pending;
+    const auto copy = std::ranges::find_if(copies, [p, bytes](const Copy& c) {
+      return address_of(p) < address_of(c.to) + c.bytes && address_of(c.to) < address_of(p) + bytes;
+    });
+    fault(fmt::format("{} {} bytes of shared memory that thread {} copies to by cp.async at {} and has not waited for yet",
+                      verb(kind), bytes, text(threads_[found->other_thread].index), source_line(copy->site)),
+          source_line(call));
+  }
+  if (found->fault == SharedMemoryCheck::Fault::race)
     fault(fmt::format("{} {} bytes of shared memory that thread {} {} at {}, and no barrier orders the two", verb(kind),
                       bytes, text(threads_[found->other_thread].index), found->other_verb,
                       source_line(found->other_call)),
@@ -494,6 +556,14 @@ std::uint64_t warp_exchange(const char* name, unsigned mask, std::uint64_t value
   return Multiprocessor::running()->warp_exchange(name, mask, value, source, site);
 }
 void warp_barrier(unsigned mask, const Site& site) { Multiprocessor::running()->warp_barrier(mask, site); }
+void multiply_add(MatrixFragments& lane, const Site& site) { Multiprocessor::running()->multiply_add(lane, site); }
+void copy_to_shared(void* to, const void* from, std::size_t bytes, std::size_t taken, const Site& site) {
+  Multiprocessor::running()->copy_to_shared(to, from, bytes, taken, site, __builtin_return_address(0));
+}
+void commit_copies() { Multiprocessor::running()->commit_copies(); }
+void wait_for_copies(std::size_t but_latest) {
+  Multiprocessor::running()->wait_for_copies(but_latest, __builtin_return_address(0));
+}
 unsigned active_lanes() { return Multiprocessor::running()->active_lanes(); }
 int lane() { return Multiprocessor::running()->lane(); }
 void wait_for_grids() { Multiprocessor::running()->wait_for_grids(); }

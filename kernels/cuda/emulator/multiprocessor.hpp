@@ -3,6 +3,7 @@
 #include "cuda_runtime.h"
 #include "memory.hpp"
 #include "profile.hpp"
+#include "ptx.hpp"
 #include "shared_check.hpp"
 
 #include <boost/context/detail/fcontext.hpp>
@@ -69,6 +70,11 @@ class Multiprocessor {
   unsigned warp_ballot(const char* name, unsigned mask, bool predicate, const Site& site);
   std::uint64_t warp_exchange(const char* name, unsigned mask, std::uint64_t value, int source, const Site& site);
   void warp_barrier(unsigned mask, const Site& site);
+  void multiply_add(MatrixFragments& lane, const Site& site);
+  void copy_to_shared(void* to, const void* from, std::size_t bytes, std::size_t taken, const Site& site,
+                      const void* call);
+  void commit_copies();
+  void wait_for_copies(std::size_t but_latest, const void* call);
   unsigned active_lanes() const;
   int lane() const { return static_cast<int>(current_ % 32); }
   int block_threads() const { return static_cast<int>(threads_.size()); }
@@ -88,7 +94,7 @@ class Multiprocessor {
     boost::context::detail::fcontext_t context;
   };
   enum class State : std::uint8_t { fresh, ready, at_block_barrier, at_warp_operation, returned };
-  enum class Operation : std::uint8_t { barrier, ballot, exchange };
+  enum class Operation : std::uint8_t { barrier, ballot, exchange, multiply };
   struct Thread {
     uint3 index = {};
     State state = State::fresh;
@@ -104,6 +110,18 @@ class Multiprocessor {
   };
   struct Warp {
     unsigned alive, waiting;  ///< lanes
+  };
+  /// To shared memory, and not yet waited for.
+  struct Copy {
+    std::byte* to;
+    std::size_t bytes, group;
+    std::array<std::byte, 16> data;
+    Site site;
+  };
+  /// Of a thread, in their order, and how many groups it has committed.
+  struct Copies {
+    std::vector<Copy> pending;
+    std::size_t committed = 0;
   };
 
   static void fiber_main(boost::context::detail::transfer_t from);
@@ -143,6 +161,7 @@ class Multiprocessor {
   uint3 block_ = {};
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
+  std::vector<Copies> copies_;  ///< by thread
   unsigned current_ = 0;  ///< the thread that runs
   bool waited_ = true;    ///< it, for the grids before this one
   unsigned returned_ = 0, at_barrier_ = 0;

@@ -22,11 +22,12 @@ void WarpTraces::count(MemoryCounts& counts) {
   for (std::size_t warp = 0; warp < traces_.size(); ++warp) {
     std::vector<Access>& trace = traces_[warp];
     const auto lanes = static_cast<std::ptrdiff_t>(std::min<std::size_t>(32, threads_ - 32 * warp));
-    std::ranges::stable_sort(trace, {}, [](const Access& a) { return std::tuple(a.call, a.lane); });
+    std::ranges::stable_sort(trace, {}, [](const Access& a) { return std::tuple(a.call, a.is_shared, a.lane); });
     for (std::size_t i = 1; i < trace.size(); ++i)
-      if (trace[i].call == trace[i - 1].call && trace[i].lane == trace[i - 1].lane)
+      if (trace[i].call == trace[i - 1].call && trace[i].is_shared == trace[i - 1].is_shared &&
+          trace[i].lane == trace[i - 1].lane)
         trace[i].time = trace[i - 1].time + 1;
-    std::ranges::sort(trace, {}, [](const Access& a) { return std::tuple(a.call, a.time, a.lane); });
+    std::ranges::sort(trace, {}, [](const Access& a) { return std::tuple(a.call, a.is_shared, a.time, a.lane); });
     for (auto first = trace.begin(); first != trace.end();) {
       const auto last = std::find_if(first, trace.end(), [&](const Access& a) {
         return a.call != first->call || a.time != first->time || a.is_shared != first->is_shared;

@@ -27,7 +27,7 @@ class WarpTraces {
   struct Access {
     const void* call;
     Address address;
-    std::uint32_t time;  ///< the how-manieth access of the lane by this call
+    std::uint32_t time;  ///< the how-manieth access of the lane by this call to that memory
     std::uint32_t bytes;
     unsigned lane;
     bool is_shared;

@@ -77,18 +77,21 @@ std::optional<SharedMemoryCheck::Finding> SharedMemoryCheck::access(const volati
     if (cell->block != first_phase_) {
       cell->block = first_phase_;
       cell->set = 0;
+      cell->on_its_way = false;
     }
+    if (cell->on_its_way) return Finding{Fault::on_its_way, cell->write.thread(), nullptr, nullptr};
     const Calls& calls = calls_[cell - cells_.get()];
     if ((cell->write_bytes & touched) != 0 && unordered(cell->write, thread) &&
         !(kind == AccessKind::atomic && cell->write_is_atomic))
-      return Finding{true, cell->write.thread(), "writes", calls.write};
-    if (kind != AccessKind::write && (cell->set & touched) != touched) return Finding{false, 0, nullptr, nullptr};
+      return Finding{Fault::race, cell->write.thread(), "writes", calls.write};
+    if (kind != AccessKind::write && (cell->set & touched) != touched) return Finding{Fault::unwritten, 0, nullptr, nullptr};
     if (kind == AccessKind::read) {
       note_read(*cell, now, call);
       continue;
     }
     for (int i = 0; i < 2; ++i)
-      if (unordered(cell->reads[i], thread)) return Finding{true, cell->reads[i].thread(), "reads", calls.reads[i]};
+      if (unordered(cell->reads[i], thread))
+        return Finding{Fault::race, cell->reads[i].thread(), "reads", calls.reads[i]};
     cell->write = now;
     calls_[cell - cells_.get()].write = call;
     cell->write_bytes = touched;
@@ -96,6 +99,17 @@ std::optional<SharedMemoryCheck::Finding> SharedMemoryCheck::access(const volati
     cell->set |= touched;
   }
   return std::nullopt;
+}
+
+void SharedMemoryCheck::begin_copy(const volatile void* p, std::size_t bytes) {
+  Cell* const cell = cell_of(address_of(p));
+  for (std::size_t i = 0; i < bytes / 4; ++i) cell[i].on_its_way = true;
+}
+
+void SharedMemoryCheck::end_copy(const volatile void* p, std::size_t bytes, unsigned thread, const void* call) {
+  Cell* const cell = cell_of(address_of(p));
+  for (std::size_t i = 0; i < bytes / 4; ++i) cell[i].on_its_way = false;
+  access(p, bytes, thread, AccessKind::write, call);
 }
 
 }  // namespace tern::emulator

@@ -19,6 +19,8 @@ enum class AccessKind : std::uint8_t { read, write, atomic };
 /// __syncthreads orders all that is before it against all that is after it, so accesses can only race within one
 /// phase between two of them. __syncwarp orders the lanes that take part in it among each other, which vector
 /// clocks follow as in Flanagan, Freund, "FastTrack: efficient and precise dynamic race detection", PLDI 2009.
+/// What is copied asynchronously is written twice, at the copy and once it was waited for, and in between no one may
+/// access it.
 /// For each 4 bytes it keeps the last write and two reads. With three or more reads that nothing orders, a race of a
 /// later write with one of them can go unseen if __syncwarp orders that write after both reads that were kept.
 class SharedMemoryCheck {
@@ -32,14 +34,20 @@ class SharedMemoryCheck {
   void block_barrier() { ++phase_; }
   void warp_barrier(unsigned warp, unsigned lanes);
 
+  enum class Fault : std::uint8_t { race, unwritten, on_its_way };
   struct Finding {
-    bool is_race;            ///< else the bytes are read unwritten
-    unsigned other_thread;   ///< of a race
-    const char* other_verb;  ///< "reads", "writes"
+    Fault fault;
+    unsigned other_thread;   ///< of a race, or the one that copies
+    const char* other_verb;  ///< of a race: "reads", "writes"
     const void* other_call;  ///< where it does
   };
   std::optional<Finding> access(const volatile void* p, std::size_t bytes, unsigned thread, AccessKind kind,
                                 const void* call);
+  /// A thread, which has written these bytes, copies to them asynchronously; and it has waited for that.
+  /// @{
+  void begin_copy(const volatile void* p, std::size_t bytes);
+  void end_copy(const volatile void* p, std::size_t bytes, unsigned thread, const void* call);
+  /// @}
 
  private:
   /// When a thread accessed: at its warp epoch in a phase of the block.
@@ -61,6 +69,7 @@ class SharedMemoryCheck {
     std::uint8_t set = 0;          ///< bytes written, as bits
     std::uint8_t write_bytes = 0;  ///< those of the last write
     bool write_is_atomic = false;
+    bool on_its_way = false;
   };
   struct Range {
     Address begin;

@@ -33,7 +33,8 @@ std::string source_line(const void* return_address) {
   const auto take = [](void* found, std::uintptr_t, const char* file, int number, const char*) {
     if (file == nullptr) return 0;
     *static_cast<std::string*>(found) = source_line(file, static_cast<unsigned>(number));
-    const bool inside_emulator = std::string_view(file).find("/emulator/") != std::string_view::npos;
+    const std::string_view path(file);
+    const bool inside_emulator = path.find("/emulator/") != path.npos || path.ends_with("/ptx.cuh");
     return inside_emulator ? 0 : 1;
   };
   const auto call = reinterpret_cast<std::uintptr_t>(return_address) - 1;

@@ -1,6 +1,7 @@
 #include "../device_buffer.hpp"
 
 #include <tern/kernels/cuda/emulator/emulator.hpp>
+#include <tern/kernels/cuda/gemm/ptx.cuh>
 #include <tern/kernels/cuda/launch.hpp>
 
 #include <catch2/catch.hpp>
@@ -179,6 +180,46 @@ __global__ void reads_returned_lane(int* y) {
   y[threadIdx.x] = __shfl_down_sync(0xffffffff, 1, 1);  // lane 30 reads 31
 }
 
+/// y = x reversed, through asynchronous copies in two groups of 32; one block of 64 threads. Reads what it has copied
+/// itself before it has waited (0), what another has before a barrier (1), waits for the first group alone (2), writes
+/// over what is on its way (3), or does all well (4).
+template <int how>
+__global__ void copy_and_reverse(const float* x, float* y) {
+  __shared__ float tile[64];
+  const unsigned i = threadIdx.x;
+  if (i < 32) copy_async<4>(tile + i, x + i, true);  // copies the first half
+  commit_copies();
+  if (i < 32) copy_async<4>(tile + 32 + i, x + 32 + i, true);  // copies the second half
+  commit_copies();
+  if (how == 0) y[i] = tile[i];  // reads its own at once
+  if (how == 3) tile[i] = 0;     // writes over it
+  if (how == 2) {
+    wait_for_copies<1>();
+  } else {
+    wait_for_copies<0>();  // waits for both halves
+  }
+  if (how != 1) __syncthreads();
+  if (how != 1 || i >= 32) y[i] = tile[63 - i];  // reads another's
+}
+
+__global__ void misplaced_copy(const float* x) {
+  alignas(16) __shared__ float tile[8];
+  copy_async<16>(tile, x + 1, true);  // from x + 1
+}
+
+/// The products of fragments of ones; one warp, of which lane 5 comes late (0) or never (1), or does not stay away (2).
+template <int how>
+__global__ void multiply_without_lane(float* y) {
+  const uint32_t one = to_tf32(1);
+  const FragmentA a{{one, one, one, one}};
+  const FragmentB b{{one, one}};
+  Sums sums{};
+  if (how == 1 && threadIdx.x == 5) return;
+  if (how != 0 || threadIdx.x != 5) multiply_add_tf32(a, b, sums);  // takes all lanes
+  __syncthreads();                                             // lane 5 is here
+  y[threadIdx.x] = sums.at[0];
+}
+
 __global__ void traps() {
   if (threadIdx.x == 3) __trap();  // trap
 }
@@ -342,6 +383,53 @@ TEST_CASE("faults: warp functions without some of their lanes") {
                       "__shfl_down_sync reads from lane 31, which has returned or does not exist"));
 }
 
+TEST_CASE("faults: asynchronous copies that were not waited for") {
+  std::vector<float> numbers(64);
+  for (std::size_t i = 0; i < 64; ++i) numbers[i] = static_cast<float>(i);
+  const DeviceBuffer<float> x(numbers), y(64);
+  const float* from = x.data();
+  CHECK(message_of(copy_and_reverse<4>, 1, 64, 0, from, y.data()) == "");
+  CHECK(y.download() == std::vector<float>(numbers.rbegin(), numbers.rend()));
+  CHECK_THAT(
+      message_of(misplaced_copy, 1, 1, 0, from),
+      Contains(fault("misplaced_copy", 0, 0, "from x + 1") + "cp.async of 16 bytes, 4 bytes past a multiple of that"));
+  if (!tern::emulator::is_checked()) return;
+  const auto copied = [](const std::string& which, int thread) {
+    return fmt::format(
+        "4 bytes of shared memory that thread ({}, 0, 0) copies to by cp.async at {} and has not waited for", thread,
+        line_marked(which));
+  };
+  CHECK_THAT(message_of(copy_and_reverse<0>, 1, 64, 0, from, y.data()),
+             Contains(fault("copy_and_reverse<0>", 0, 0, "reads its own at once") + "reads " +
+                      copied("copies the first half", 0)));
+  CHECK_THAT(message_of(copy_and_reverse<1>, 1, 64, 0, from, y.data()),
+             Contains("kernel copy_and_reverse<1>") && Contains(line_marked("reads another's") + ": reads 4 bytes") &&
+                 Contains("thread (31, 0, 0) writes at " + line_marked("waits for both halves") +
+                          ", and no barrier orders the two"));
+  CHECK_THAT(message_of(copy_and_reverse<2>, 1, 64, 0, from, y.data()),
+             Contains("kernel copy_and_reverse<2>") &&
+                 Contains(line_marked("reads another's") + ": reads " + copied("copies the second half", 31)));
+  CHECK_THAT(
+      message_of(copy_and_reverse<3>, 1, 64, 0, from, y.data()),
+      Contains(fault("copy_and_reverse<3>", 0, 0, "writes over it") + "writes " + copied("copies the first half", 0)));
+}
+
+TEST_CASE("faults: products by tensor cores without some lane") {
+  const DeviceBuffer<float> y(32);
+  CHECK_THAT(
+      message_of(multiply_without_lane<0>, 1, 32, 0, y.data()),
+      Contains("kernel multiply_without_lane<0>") && Contains(line_marked("takes all lanes") +
+                                                              ": mma.sync waits for thread (5, 0, 0), which waits in "
+                                                              "__syncthreads at " +
+                                                              line_marked("lane 5 is here")));
+  CHECK_THAT(message_of(multiply_without_lane<1>, 1, 32, 0, y.data()),
+             Contains("kernel multiply_without_lane<1>") &&
+                 Contains(line_marked("takes all lanes") +
+                          ": mma.sync is without lane 5, which has returned or does not exist"));
+  CHECK(message_of(multiply_without_lane<2>, 1, 32, 0, y.data()) == "");
+  CHECK(y.download() == std::vector<float>(32, 8));
+}
+
 TEST_CASE("faults: a trap") { CHECK_THAT(message_of(traps, 1, 32, 0), Contains(fault("traps", 0, 3, "trap"))); }
 
 TEST_CASE("faults: kernels that begin early and do not wait for those before them") {
@@ -354,12 +442,14 @@ TEST_CASE("faults: kernels that begin early and do not wait for those before the
     const cudaError_t status = cudaLaunchKernelEx(&config, kernel, x.data(), y.data());
     return status == cudaSuccess ? "" : cudaGetErrorString(status);
   };
-  CHECK_THAT(said(follow<3>), Contains("kernel follow<3>, block (0, 0, 0), thread (31, 0, 0), at its end: returns without "
-                                       "having waited for the kernels before this one"));
+  CHECK_THAT(said(follow<3>),
+             Contains("kernel follow<3>, block (0, 0, 0), thread (31, 0, 0), at its end: returns without "
+                      "having waited for the kernels before this one"));
   CHECK(said(follow<2>) == "");
   CHECK(said(follow<4>) == "");
   if (!tern::emulator::is_checked()) return;
-  CHECK_THAT(said(follow<0>), Contains(fault("follow<0>", 0, 0, "reads at once") + "reads memory before it has waited"));
+  CHECK_THAT(said(follow<0>),
+             Contains(fault("follow<0>", 0, 0, "reads at once") + "reads memory before it has waited"));
   CHECK_THAT(said(follow<1>), Contains(fault("follow<1>", 0, 31, "reads without having waited")));
   CHECK(message_of(follow<3>, 2, 32, 0, x.data(), y.data()) == "");  // launched as ever
 }

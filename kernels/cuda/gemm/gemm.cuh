@@ -1,0 +1,230 @@
+#pragma once
+
+/// The product of two matrices that are never written out, by tensor cores: out[m][n] = the sum over k of a[m][k]
+/// b[n][k].
+///
+/// A block computes a tile of out, each of its warps 32 x 32 of it. It stages 32 of k at a time in shared memory by
+/// asynchronous copies, two stages ahead of the one that it multiplies, so that a stage's loads have the time of two
+/// stages' products. Where the sum is long and the tiles are few, several blocks share a tile's sum; the last of them
+/// to finish adds the shares up in their order, so the result hangs on the shape alone.
+///
+/// By `precision`, products are of TF32 numbers, or of bfloat16 for `medium`. `highest` makes three TF32 products of
+/// each: with a = big + small, both rounded to nearest, it leaves out small * small alone, which is 2^-22 of the
+/// product (as 3xTF32 of CUTLASS does). Tensor cores cut their sums off; so that this does not add up, only 8 of k are
+/// summed there, and those sums in fp32 (Ootomo, Yokota, "Recovering single precision accuracy from Tensor Cores while
+/// surpassing the FP32 theoretical peak performance", IJHPCA 2022).
+///
+/// A sum that comes out infinite or NaN is made again by plain products: splitting an infinity, or multiplying by one
+/// what is a zero for want of an element, gives NaN where there is none.
+///
+/// Bytes: a and b once for each column, and row, of tiles, mostly from L2. Arithmetic: 2 M N K, or three times that,
+/// over whole tiles.
+
+#include <tern/kernels/cuda/gemm/plan.hpp>
+#include <tern/kernels/cuda/gemm/ptx.cuh>
+
+#include <cfloat>
+
+namespace tern::kernels::cuda {
+
+/// The tile of a block.
+template <int rows_, int columns_>
+struct GemmTile {
+  static constexpr int rows = rows_, columns = columns_, of_warp = 32, depth = GemmPlan::depth, stages = 3;
+  static constexpr int warps_down = rows / of_warp, threads = warps_down * (columns / of_warp) * warp_threads;
+};
+
+/// How `rows` of a matrix lie in shared memory, `depth` of k of each. The distances are such that the 32 lanes of a
+/// warp read a fragment's register from 32 banks.
+/// @{
+template <int rows_, int depth_>
+struct RowsSideBySide {
+  static constexpr int rows = rows_, depth = depth_, to_k = rows + 8, to_row = 1, size = depth * to_k;
+  template <int width>
+  static __device__ int2 place(int e) {
+    return {e % (rows / width) * width, e / (rows / width)};
+  }
+};
+template <int rows_, int depth_>
+struct DepthSideBySide {
+  static constexpr int rows = rows_, depth = depth_, to_k = 1, to_row = depth + 4, size = rows * to_row;
+  template <int width>
+  static __device__ int2 place(int e) {
+    return {e / (depth / width), e % (depth / width) * width};
+  }
+};
+/// @}
+
+/// What is multiplied, and how it is shared out.
+struct Gemm {
+  int M = 0, N = 0, K = 0;
+  int share = 0;                 ///< how much of k a block sums, whole stages
+  int tiles_across = 0;          ///< of a row of them
+  float* shares = nullptr;       ///< the sums of each share, where there are several
+  unsigned* counters = nullptr;  ///< one a tile
+};
+
+/// Copies the matrix from row0 and k0 on, all threads of the block together. An operand's at(group, row, k) is where an
+/// element is, or null for a zero; it is `wide` if four that lie side by side here do so there as well, aligned.
+template <class Lie, int threads, int width, class Operand>
+__device__ void stage_by(const Operand& operand, int group, int row0, int k0, float* to) {
+  constexpr int packs = Lie::rows * Lie::depth / width;
+  static_assert(packs % threads == 0);
+#pragma unroll 2
+  for (int e = threadIdx.x; e < packs; e += threads) {
+    const int2 place = Lie::template place<width>(e);  // row, k
+    const float* const from = operand.at(group, row0 + place.x, k0 + place.y);
+    copy_async<4 * width>(to + place.x * Lie::to_row + place.y * Lie::to_k, from ? from : operand.data,
+                          from != nullptr);
+  }
+}
+template <class Lie, int threads, class Operand>
+__device__ void stage(const Operand& operand, int group, int row0, int k0, float* to) {
+  if (operand.wide) {
+    stage_by<Lie, threads, 4>(operand, group, row0, k0, to);
+  } else {
+    stage_by<Lie, threads, 1>(operand, group, row0, k0, to);
+  }
+}
+
+/// `k` factors of each row, or column, of a fragment. Those of bfloat16 come in another order, the same for a and b:
+/// that of k and that of k + 8 are neighbours.
+template <Precision precision, class Fragment>
+struct Factors {
+  static constexpr int k = precision == Precision::medium ? 16 : 8;
+  Fragment big, small;  ///< small: of `highest` alone
+
+  /// Register i is made of *v, and of v[eighth], which is the factor eight further on.
+  __device__ void set(int i, const float* v, int eighth) {
+    if constexpr (precision == Precision::medium) {
+      big.at[i] = to_bf16(*v, v[eighth]);
+    } else {
+      big.at[i] = to_tf32(*v);
+      if constexpr (precision == Precision::highest) small.at[i] = to_tf32(*v - __uint_as_float(big.at[i]));
+    }
+  }
+};
+
+template <Precision precision>
+__device__ void multiply_add(const Factors<precision, FragmentA>& a, const Factors<precision, FragmentB>& b,
+                             Sums& sums) {
+  if constexpr (precision == Precision::highest) {
+    Sums some{};
+    multiply_add_tf32(a.small, b.big, some);
+    multiply_add_tf32(a.big, b.small, some);
+    multiply_add_tf32(a.big, b.big, some);
+    for (int i = 0; i < 4; ++i) sums.at[i] += some.at[i];
+  } else if constexpr (precision == Precision::high) {
+    multiply_add_tf32(a.big, b.big, sums);
+  } else {
+    multiply_add_bf16(a.big, b.big, sums);
+  }
+}
+
+/// Blocks: tiles of out, row by row, along x; shares of the sum along y; products along z, which the operands know.
+/// Registers leave room for 16 warps, or for 8 where factors are in parts.
+template <class Tile, Precision precision, class A, class B, class Out>
+__global__ void __launch_bounds__(Tile::threads, (precision == Precision::highest ? 256 : 512) / Tile::threads)
+    implicit_gemm(Gemm s, A a, B b, Out out) {
+  wait_for_previous_kernels();
+  using LieA = typename A::template Lie<Tile::rows, Tile::depth>;
+  using LieB = typename B::template Lie<Tile::columns, Tile::depth>;
+  constexpr int down = 2, across = 4, elements = down * across * 4, stage_size = LieA::size + LieB::size;
+  float* const memory = dynamic_shared<float>();
+  const int tile = static_cast<int>(blockIdx.x), group = static_cast<int>(blockIdx.z);
+  const int m0 = tile / s.tiles_across * Tile::rows, n0 = tile % s.tiles_across * Tile::columns;
+  const int first = static_cast<int>(blockIdx.y) * s.share, last = min(first + s.share, s.K);
+  const int stages = last > first ? (last - first + Tile::depth - 1) / Tile::depth : 0;
+  const auto fetch = [&](int i) {
+    if (i < stages) {
+      float* const to = memory + i % Tile::stages * stage_size;
+      stage<LieA, Tile::threads>(a, group, m0, first + i * Tile::depth, to);
+      stage<LieB, Tile::threads>(b, group, n0, first + i * Tile::depth, to + LieA::size);
+    }
+    commit_copies();
+  };
+
+  const int lane = threadIdx.x % warp_threads, warp = threadIdx.x / warp_threads, g = lane / 4, t = lane % 4;
+  const int warp_m = warp % Tile::warps_down * Tile::of_warp, warp_n = warp / Tile::warps_down * Tile::of_warp;
+  Sums sums[down][across] = {};
+  for (int i = 0; i < Tile::stages - 1; ++i) fetch(i);
+#pragma unroll 1
+  for (int i = 0; i < stages; ++i) {
+    wait_for_copies<Tile::stages - 2>();
+    __syncthreads();
+    fetch(i + Tile::stages - 1);
+    const float* const in_a = memory + i % Tile::stages * stage_size + (warp_m + g) * LieA::to_row + t * LieA::to_k;
+    const float* const in_b =
+        memory + i % Tile::stages * stage_size + LieA::size + (warp_n + g) * LieB::to_row + t * LieB::to_k;
+#pragma unroll
+    for (int k = 0; k < Tile::depth; k += Factors<precision, FragmentA>::k) {
+      Factors<precision, FragmentA> of_a[down];
+      Factors<precision, FragmentB> of_b[across];
+#pragma unroll
+      for (int j = 0; j < down; ++j) {
+#pragma unroll
+        for (int r = 0; r < 4; ++r) {
+          of_a[j].set(r, in_a + (j * 16 + r % 2 * 8) * LieA::to_row + (k + r / 2 * 4) * LieA::to_k, 8 * LieA::to_k);
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < across; ++j) {
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+          of_b[j].set(r, in_b + j * 8 * LieB::to_row + (k + r * 4) * LieB::to_k, 8 * LieB::to_k);
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < down; ++j) {
+#pragma unroll
+        for (int l = 0; l < across; ++l) multiply_add<precision>(of_a[j], of_b[l], sums[j][l]);
+      }
+    }
+  }
+
+  // Element e of this thread, and its row and column in out.
+  const auto row = [&](int e) { return m0 + warp_m + e / (4 * across) * 16 + e / 2 % 2 * 8 + g; };
+  const auto column = [&](int e) { return n0 + warp_n + e / 4 % across * 8 + t * 2 + e % 2; };
+  const auto put = [&](int e, float v) {
+    if (row(e) < s.M && column(e) < s.N) out.put(group, row(e), column(e), v);
+  };
+  constexpr int tile_size = Tile::rows * Tile::columns;
+  const int64_t number = static_cast<int64_t>(group) * gridDim.x + tile;
+  float* const shares = s.shares + number * gridDim.y * tile_size + threadIdx.x;
+  const auto put_share = [&](int e, float v) {
+    if (gridDim.y > 1) {
+      shares[static_cast<int64_t>(blockIdx.y) * tile_size + e * Tile::threads] = v;
+    } else {
+      put(e, v);
+    }
+  };
+  unsigned spoilt = 0;
+#pragma unroll
+  for (int e = 0; e < elements; ++e) {
+    const float v = sums[e / (4 * across)][e / 4 % across].at[e % 4];
+    put_share(e, v);
+    if (!(fabsf(v) <= FLT_MAX)) spoilt |= 1u << e;
+  }
+#pragma unroll 1
+  for (; spoilt != 0; spoilt &= spoilt - 1) {
+    const int e = __ffs(static_cast<int>(spoilt)) - 1;
+    float total = 0;
+#pragma unroll 1
+    for (int k = first; k < last; ++k) {
+      const float *const x = a.at(group, row(e), k), *const y = b.at(group, column(e), k);
+      if (x && y) total += *x * *y;
+    }
+    put_share(e, total);
+  }
+
+  if (gridDim.y == 1 || !is_last_block(s.counters + number, gridDim.y)) return;
+#pragma unroll 1
+  for (int e = 0; e < elements; ++e) {
+    float total = 0;
+#pragma unroll 8
+    for (unsigned i = 0; i < gridDim.y; ++i) total += shares[static_cast<int64_t>(i) * tile_size + e * Tile::threads];
+    put(e, total);
+  }
+}
+
+}  // namespace tern::kernels::cuda
