@@ -47,7 +47,7 @@ void CudaFloat<T>::matmul(const MatmulShape& s, const T* a, const T* b, T* y) {
   if (elements == 0) return;
   if (s.k == 0) return check(cudaMemsetAsync(y, 0, elements * sizeof(T), current_stream()), "matmul");
   const Cublas handle;
-  check(cublasSetMathMode(handle, s.precision == Precision::highest ? CUBLAS_DEFAULT_MATH : CUBLAS_TF32_TENSOR_OP_MODE),
+  check(cublasSetMathMode(handle, s.precision == Precision::highest ? CUBLAS_DEFAULT_MATH : CUBLAS_TF32_TENSOR_OP_MATH),
         "cublasSetMathMode");
   const int batch = narrow(s.batch), m = narrow(s.m), n = narrow(s.n), k = narrow(s.k);
   const cublasStatus_t status =

@@ -89,7 +89,7 @@ cublasStatus_t submit_gemm(const char* call, cublasHandle_t handle, cublasOperat
                                                          m, n, k, lda, ldb, ldc, batch));
   Runtime& runtime = Runtime::get();
   const std::scoped_lock lock(runtime.mutex);
-  const bool as_tf32 = handle->mode == CUBLAS_TF32_TENSOR_OP_MODE;
+  const bool as_tf32 = handle->mode == CUBLAS_TF32_TENSOR_OP_MATH;
   const auto work = [=, alpha_value = *alpha, beta_value = *beta, workspace = handle->workspace,
                      workspace_bytes = handle->workspace_bytes]() -> Status {
     DeviceMemory& memory = DeviceMemory::get();
