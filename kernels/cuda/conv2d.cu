@@ -199,7 +199,7 @@ struct WeightGradient {
 
 /// `of_share` counts images. A group is a pair of channels, its sums R * S weights and one of dy.
 template <class I, class T>
-__global__ void __launch_bounds__(block_size, sizeof(T) == 4 ? 4 : 3)
+__global__ void __launch_bounds__(block_size, sizeof(I) + sizeof(T) == 8 ? 4 : 3)
     direct_backward_weight(Conv<I> s, WeightGradient<T> g, const T* __restrict__ x, const T* __restrict__ dy) {
   wait_for_previous_kernels();
   const I inputs = g.dw ? max(s.group_C, I{1}) : I{1}, taps = s.R * s.S;
