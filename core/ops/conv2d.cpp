@@ -40,24 +40,30 @@ kernels::Conv2dShape without_excess(kernels::Conv2dShape s) {
   return s;
 }
 
+/// Of a convolution by w of as many images [C, H, W] as x has. Options are conv2d's, or conv_transpose2d's.
+template <class Options>
+kernels::Conv2dShape shape_of(const Tensor& x, std::int64_t C, HeightWidth size, const Tensor& w, const Options& o) {
+  return {.N = x.dim() == 4 ? x.size(0) : 1,
+          .C = C,
+          .H = size.h,
+          .W = size.w,
+          .K = w.size(0),
+          .R = w.size(2),
+          .S = w.size(3),
+          .stride_h = o.stride.h,
+          .stride_w = o.stride.w,
+          .pad_h = o.padding.h,
+          .pad_w = o.padding.w,
+          .dilation_h = o.dilation.h,
+          .dilation_w = o.dilation.w,
+          .groups = o.groups,
+          .precision = float32_precision()};
+}
+
 kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
   check_arguments("conv2d", x, w, "K, C / groups");
   check_options("conv2d", {w.size(2), w.size(3)}, o);
-  const kernels::Conv2dShape s{.N = x.dim() == 4 ? x.size(0) : 1,
-                               .C = x.size(-3),
-                               .H = x.size(-2),
-                               .W = x.size(-1),
-                               .K = w.size(0),
-                               .R = w.size(2),
-                               .S = w.size(3),
-                               .stride_h = o.stride.h,
-                               .stride_w = o.stride.w,
-                               .pad_h = o.padding.h,
-                               .pad_w = o.padding.w,
-                               .dilation_h = o.dilation.h,
-                               .dilation_w = o.dilation.w,
-                               .groups = o.groups,
-                               .precision = float32_precision()};
+  const kernels::Conv2dShape s = shape_of(x, x.size(-3), {x.size(-2), x.size(-1)}, w, o);
   check(s.C % s.groups == 0 && s.K % s.groups == 0,
         "conv2d: {} groups for {} input and {} output channels, expected a divisor of both", s.groups, s.C, s.K);
   check(w.size(1) == s.C / s.groups, "conv2d: input {} has {} channels, weight {} wants {:.0f}", x.shape(), s.C,
@@ -196,22 +202,10 @@ kernels::Conv2dShape transposed_shape(const Tensor& x, const Tensor& w, const Te
         "{}: input {} and weight {} in {} groups, expected [N, C, H, W] and [C, K / groups, R, S] with groups that "
         "divide C",
         op, x.shape(), w.shape(), o.groups);
-  const kernels::Conv2dShape s{
-      .N = x.dim() == 4 ? x.size(0) : 1,
-      .C = w.size(1) * o.groups,
-      .H = transposed_size(x.size(-2), w.size(2), o.stride.h, o.padding.h, o.dilation.h, o.output_padding.h),
-      .W = transposed_size(x.size(-1), w.size(3), o.stride.w, o.padding.w, o.dilation.w, o.output_padding.w),
-      .K = w.size(0),
-      .R = w.size(2),
-      .S = w.size(3),
-      .stride_h = o.stride.h,
-      .stride_w = o.stride.w,
-      .pad_h = o.padding.h,
-      .pad_w = o.padding.w,
-      .dilation_h = o.dilation.h,
-      .dilation_w = o.dilation.w,
-      .groups = o.groups,
-      .precision = float32_precision()};
+  const HeightWidth size(
+      transposed_size(x.size(-2), w.size(2), o.stride.h, o.padding.h, o.dilation.h, o.output_padding.h),
+      transposed_size(x.size(-1), w.size(3), o.stride.w, o.padding.w, o.dilation.w, o.output_padding.w));
+  const kernels::Conv2dShape s = shape_of(x, w.size(1) * o.groups, size, w, o);
   check(x.size(-2) > 0 && x.size(-1) > 0 && s.H > 0 && s.W > 0,
         "{}: input {}, weight {}, padding [{}, {}], output [{}, {}], expected sizes of 1 or more", op, x.shape(),
         w.shape(), s.pad_h, s.pad_w, s.H, s.W);
