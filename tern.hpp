@@ -2,6 +2,7 @@
 
 /// All of tern.
 
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/checkpoint.hpp>
 #include <tern/core/cuda.hpp>
@@ -35,6 +36,7 @@
 #include <tern/layers/transformer.hpp>
 #include <tern/optim/averaged_model.hpp>
 #include <tern/optim/clip.hpp>
+#include <tern/optim/grad_scaler.hpp>
 #include <tern/optim/graphed_step.hpp>
 #include <tern/optim/optimizer.hpp>
 #include <tern/optim/schedules.hpp>

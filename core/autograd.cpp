@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
 #include <tern/core/checkpoint.hpp>
@@ -159,6 +160,17 @@ class Additions {
  public:
   /// sum += gradient. Each sum's are added in the order they come in.
   void push(const Tensor& sum, Tensor gradient) {
+    if (is_half(sum.dtype())) {
+      NoGradGuard no_grad;
+      const auto same = [&sum](const auto& total) { return total.first.is_same(sum); };
+      const auto found = std::find_if(totals_.begin(), totals_.end(), same);
+      if (found == totals_.end()) {
+        totals_.emplace_back(sum, sum + gradient);
+      } else {
+        found->second = found->second + gradient;
+      }
+      return;
+    }
     const Storage* const to = sum.storage().get();
     if (to == gradient.storage().get() || written_.contains(gradient.storage().get())) gradient = gradient.clone();
     const Storage* const from = gradient.storage().get();
@@ -196,6 +208,10 @@ class Additions {
 
   void run() const {
     for (const auto& run : runs_) run();
+    for (const auto& [sum, total] : totals_) {
+      copy_into(total, sum);
+      sum.storage()->bump_version();
+    }
   }
 
  private:
@@ -205,6 +221,8 @@ class Additions {
 
   std::vector<std::vector<Addition>> rounds_;  ///< in none of them is one memory written twice, or read and written
   std::unordered_set<const Storage*> in_round_, written_;
+  std::vector<std::pair<Tensor, Tensor>>
+      totals_;  ///< sums of 16 bits, for which there is no such kernel, and what they become
   std::vector<std::function<void()>> runs_;
 };
 
@@ -308,6 +326,8 @@ class LeafGradients {
 /// A backward pass from the roots: to all leaves or, where that is given, to what is wanted.
 void run_pass(const Roots& roots, Wanted* wanted, std::uint64_t least, bool retain_graph, bool create_graph) {
   const SetGradEnabled mode(create_graph);
+  clear_autocast_cache();  // the graph of what is in it goes with the pass
+  const AutocastGuard no_autocast(DType::float32);
   const std::vector<std::shared_ptr<Node>> order = reachable(roots, least);
   const auto lead = wanted ? leading(order, *wanted) : std::unordered_set<const Node*>();
   const auto runs = [&](const std::shared_ptr<Node>& node) { return !wanted || lead.contains(node.get()); };

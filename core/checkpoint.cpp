@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/check.hpp>
 #include <tern/core/checkpoint.hpp>
 #include <tern/core/cuda.hpp>
@@ -17,7 +18,7 @@ Checkpoint::Scope::~Scope() { innermost = before_; }
 Checkpoint* Checkpoint::current() { return innermost; }
 
 Checkpoint::Checkpoint(const std::vector<Tensor>& inputs, std::function<void(const std::vector<Tensor>&)> again)
-    : again_(std::move(again)), random_(default_generator().state()) {
+    : again_(std::move(again)), random_(default_generator().state()), autocast_(autocast_dtype()) {
   for (const Tensor& x : inputs) inputs_.emplace_back(Saved(x), x.defined() && x.requires_grad());
 }
 
@@ -50,6 +51,7 @@ void Checkpoint::run_again() {
   const StepGuard back;  // running statistics have moved, and numbers have been drawn, when it first ran
   default_generator().set_state(random_);
   const EnableGradGuard enable_grad;
+  const AutocastGuard autocast(autocast_);
   const Scope scope(*this);
   runs_again_ = true;
   try {

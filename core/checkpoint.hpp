@@ -48,6 +48,7 @@ class Checkpoint : public std::enable_shared_from_this<Checkpoint> {
   std::vector<std::pair<Saved, bool>> inputs_;  ///< and whether each requires grad
   std::function<void(const std::vector<Tensor>&)> again_;
   kernels::PhiloxState random_;
+  DType autocast_;  ///< and what autocast_dtype() was, when it first ran
   std::vector<Like> noted_;
   std::vector<Tensor> saved_;  ///< once it has run again
   bool runs_again_ = false;

@@ -20,8 +20,34 @@ void for_array(const Tensor& x, F f) {
       return f(device.array(float{}));
     case DType::float64:
       return f(device.array(double{}));
+    default:
+      fail("got {}, expected it in float32", x.dtype());
   }
 }
+
+/// Of x of 16 bits, to HalfKernels.
+template <class F>
+void for_half(const Tensor& x, F f) {
+  kernels::Backend& device = backend(x.device());
+  if (x.dtype() == DType::float16) {
+    f(device.half(float16()));
+  } else {
+    f(device.half(bfloat16()));
+  }
+}
+
+/// Of x of any dtype, to MoveKernels.
+template <class F>
+void for_moved(const Tensor& x, F f) {
+  if (is_half(x.dtype())) {
+    for_half(x, f);
+  } else {
+    for_array(x, f);
+  }
+}
+
+/// As float32 where x is of 16 bits, for an op to compute in; else, and where x is undefined, itself.
+inline Tensor widened(const Tensor& x) { return x.defined() && is_half(x.dtype()) ? x.to(DType::float32) : x; }
 
 template <class F>
 void for_floating(const char* op, const Tensor& x, F f) {

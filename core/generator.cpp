@@ -24,6 +24,13 @@ void check_floating(const char* op, const Tensor& x) {
   check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", op, x.dtype());
 }
 
+/// A number that is about the largest of a dtype below high, and no less than low.
+double below(double high, double low, DType dtype) {
+  if (dtype == DType::float64) return std::nextafter(high, low);
+  if (!is_half(dtype)) return std::nextafter(static_cast<float>(high), static_cast<float>(low));
+  return std::max(low, high - std::abs(high) * (dtype == DType::float16 ? 0x1p-10 : 0x1p-7));
+}
+
 /// x[i] = value(i), made on the host, so that every device gets the same bits.
 template <class F>
 void fill_from(const Tensor& x, F value) {
@@ -67,14 +74,12 @@ void manual_seed(std::uint64_t seed) { default_generator().manual_seed(seed); }
 
 void uniform_(const Tensor& x, double low, double high, Generator& generator) {
   check_floating("uniform_", x);
-  const double most = x.dtype() == DType::float64 ? std::numeric_limits<double>::max()
-                                                  : static_cast<double>(std::numeric_limits<float>::max());
+  const double most = largest_of(x.dtype());
   check(-most <= low && low <= high && high <= most && high - low <= most,
         "uniform_: from {} to {}, expected the lower first, and neither they nor the way between beyond {}", low, high,
         x.dtype());
   // Rounded to x's dtype, a number just below high would be high.
-  const double last = x.dtype() == DType::float64 ? std::nextafter(high, low)
-                                                  : std::nextafter(static_cast<float>(high), static_cast<float>(low));
+  const double last = below(high, low, x.dtype());
   const kernels::PhiloxState state = generator.state();
   fill_from(x, [&](std::uint64_t i) { return std::min(low + (high - low) * uniform53(state, i), last); });
   generator.advance(2 * static_cast<std::uint64_t>(x.numel()));

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <iterator>
 #include <limits>
 #include <type_traits>
@@ -15,14 +14,6 @@ namespace tern {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "files of tensors are little-endian");
-
-float from_half(std::uint16_t half) {  // IEEE 754's binary16
-  const std::uint32_t sign = (half & 0x8000U) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
-  if (exponent == 0) return std::copysign(static_cast<float>(fraction) * 0x1p-24f, sign ? -1.0f : 1.0f);
-  return std::bit_cast<float>(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13);
-}
-
-float from_bfloat16(std::uint16_t upper) { return std::bit_cast<float>(std::uint32_t{upper} << 16); }
 
 std::uint8_t from_bool(std::uint8_t byte) { return byte != 0; }
 
@@ -50,8 +41,8 @@ constexpr Stored known[] = {{"U64", 8, DType::int64, convert_all<std::uint64_t, 
                             {"F32", 4, DType::float32},
                             {"U32", 4, DType::int64, convert_all<std::uint32_t, std::int64_t>},
                             {"I32", 4, DType::int64, convert_all<std::int32_t, std::int64_t>},
-                            {"BF16", 2, DType::float32, convert_all<std::uint16_t, float, from_bfloat16>},
-                            {"F16", 2, DType::float32, convert_all<std::uint16_t, float, from_half>},
+                            {"BF16", 2, DType::bfloat16},
+                            {"F16", 2, DType::float16},
                             {"U16", 2, DType::int64, convert_all<std::uint16_t, std::int64_t>},
                             {"I16", 2, DType::int64, convert_all<std::int16_t, std::int64_t>},
                             {"I8", 1, DType::int64, convert_all<std::int8_t, std::int64_t>},

@@ -310,7 +310,8 @@ Tensor combined(kernels::BinaryOp op, const Tensor& a, const B& b) {
 const Tensor& binary_in_place(const char* name, kernels::BinaryOp op, const Tensor& self, const Tensor& other) {
   check_target(name, self, other);
   check_device(name, self, other);
-  check(other.dtype() <= self.dtype(), "{}: {} into {}, which cannot hold it", name, other.dtype(), self.dtype());
+  check(promote_types(other.dtype(), self.dtype()) == self.dtype(), "{}: {} into {}, which cannot hold it", name,
+        other.dtype(), self.dtype());
   check(broadcast_shapes(name, self.shape(), other.shape()) == self.shape(), "{}: shape {} does not broadcast to {}",
         name, other.shape(), self.shape());
   if (Trace* const trace = trace_of(self, other)) {
@@ -430,7 +431,7 @@ const Tensor& Tensor::fill_(Scalar value) const {
   check_not_recorded("fill_", *this);
   check(can_hold(dtype(), value), "fill_: {} into {}, which cannot hold it", value, dtype());
   if (is_contiguous()) {
-    for_array(*this, [&]<class T>(kernels::ArrayKernels<T>& k) { k.fill(numel(), value.to<T>(), data<T>()); });
+    for_moved(*this, [&]<class T>(kernels::MoveKernels<T>& k) { k.fill(numel(), value.to<T>(), data<T>()); });
   } else {
     copy_into(full({}, value, {.dtype = dtype(), .device = device()}), *this);
   }
@@ -452,7 +453,7 @@ const Tensor& Tensor::copy_(const Tensor& source) const {
   NoGradGuard no_grad;
   if (source.device().on_host() && !device().on_host() && source.shape() == shape() && is_contiguous()) {
     const Tensor dense = source.to(dtype()).contiguous();
-    for_array(dense, [&]<class T>(kernels::ArrayKernels<T>&) {
+    for_moved(dense, [&]<class T>(kernels::MoveKernels<T>&) {
       backend(device()).upload(static_cast<std::size_t>(numel()) * sizeof(T), dense.data<T>(), data<T>());
     });
   } else {

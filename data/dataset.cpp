@@ -31,7 +31,7 @@ Tensor make_rows(std::span<const std::int64_t> indices, const Tensor& x, DType d
 Tensor gather(std::span<const std::int64_t> indices, const Tensor& x) {
   const Tensor rows = make_rows(indices, x, x.dtype());
   const std::int64_t n = elements_of_a_row(x);
-  for_array(x, [&]<class T>(kernels::ArrayKernels<T>&) {
+  for_moved(x, [&]<class T>(kernels::MoveKernels<T>&) {
     T* y = rows.data<T>();
     for (const std::int64_t i : indices) {
       std::memcpy(y, x.data<T>() + i * n, static_cast<std::size_t>(n) * sizeof(T));

@@ -25,7 +25,8 @@ ImageBatches::ImageBatches(const Tensor& images, const Tensor& labels, const Ima
         "ImageBatches: shift {} of images of {} x {}, expected 0 to {}", options.shift.value_or(0), H, W,
         std::min(H, W) - 1);
   check_cutout("ImageBatches", options.cutout, options.cutout_value);
-  check(is_floating(options.dtype), "ImageBatches: batches of {}, expected float32 or float64", options.dtype);
+  check(is_floating(options.dtype) && !is_half(options.dtype),
+        "ImageBatches: batches of {}, expected float32 or float64", options.dtype);
   images_ = images.contiguous();
   labels_ = labels.contiguous();
   order_ = tensor(epoch_order(n, options.shuffle, options.seed, 0)).to(images.device());

@@ -12,6 +12,7 @@
 ///
 /// Letters: N batch, C channels in, H W input size, K channels out, R S filter size, P Q output size.
 
+#include <tern/kernels/half.hpp>
 #include <tern/kernels/philox.hpp>
 
 #include <cstddef>
@@ -193,8 +194,8 @@ struct BatchNorm2dShape {
   Activation activation = Activation::none;  ///< of the result, the residual added
 };
 
-/// x is [N, groups, channels, run]: each of the N * groups rows of channels * run elements is normalised on its own, and
-/// an element's weight and bias are those of its group and channel. Layer normalisation of rows of n elements is
+/// x is [N, groups, channels, run]: each of the N * groups rows of channels * run elements is normalised on its own,
+/// and an element's weight and bias are those of its group and channel. Layer normalisation of rows of n elements is
 /// {rows, 1, n, 1}, group normalisation of images {N, groups, C / groups, H * W}.
 struct GroupNormShape {
   int64_t N = 0, groups = 1, channels = 0, run = 1;  ///< sizes of x's four dimensions
@@ -228,8 +229,8 @@ struct CrossEntropyShape {
   Reduction reduction = Reduction::mean;  ///< how the rows' losses become one
 };
 
-/// A batch of N images [C, H, W] of one dataset. Where `shift` is not negative, each is mirrored or not, and moved by up
-/// to so many pixels each way, reflected at its edges; then a square of `cutout` pixels a side becomes `fill`.
+/// A batch of N images [C, H, W] of one dataset. Where `shift` is not negative, each is mirrored or not, and moved by
+/// up to so many pixels each way, reflected at its edges; then a square of `cutout` pixels a side becomes `fill`.
 struct ImageBatchShape {
   int64_t N = 0, C = 0, H = 0, W = 0;  ///< sizes, by the letters above
   int64_t shift = -1, cutout = 0;      ///< in pixels; a cutout of 0 is none
@@ -300,18 +301,23 @@ struct OptimizerStep;
 template <class T>
 struct OptimizerParam;
 
-/// Kernels for elements of any type: float, double, std::int64_t, std::uint8_t.
+/// Kernels that move elements of any type.
 template <class T>
-class ArrayKernels {
+class MoveKernels {
  public:
-  virtual ~ArrayKernels() = default;
+  virtual ~MoveKernels() = default;
 
   /// y[i] = value.
   virtual void fill(int64_t n, T value, T* y) = 0;
 
   /// b[...] = a[...] over the box; both sides may be strided, the elements written are distinct.
   virtual void copy(const Strided& s, const T* a, T* b) = 0;
+};
 
+/// Kernels for elements of any type that computes: float, double, std::int64_t, std::uint8_t.
+template <class T>
+class ArrayKernels : public MoveKernels<T> {
+ public:
   /// y[i] = x[i] in another type: towards zero for integers, the nearest there is from what they are too small for, 0
   /// from NaN; from int64 to uint8 modulo 256.
   /// @{
@@ -354,8 +360,8 @@ class ArrayKernels {
   /// y[o, j, i] = the extreme x[o, k, i] for k up to j, indices[o, j, i] = its last k.
   virtual void scan(Extreme which, const ReduceShape& r, const T* x, T* y, int64_t* indices) = 0;
 
-  /// y = a where the mask is not 0, else b, over the box: a and the mask are walked by s.a and s.b, b and y lie densely in
-  /// the order of the walk. y may alias b.
+  /// y = a where the mask is not 0, else b, over the box: a and the mask are walked by s.a and s.b, b and y lie densely
+  /// in the order of the walk. y may alias b.
   virtual void where(const Strided& s, const T* a, const uint8_t* mask, const T* b, T* y) = 0;
 
   /// y[o, j, i] = x[o, index[j], i] for j in [0, count). x is [r.outer, r.n, r.inner]; indices are within [0, r.n).
@@ -377,10 +383,20 @@ class ArrayKernels {
   /// y [rows, k] = the first k of each row of x [rows, n], sorted from the least on or, descending, from the largest,
   /// and indices where in the row they were. Equals stay in their order. NaN is larger than any number.
   virtual void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices) = 0;
-  /// y [rows, count] = how many of each row of x [rows, n], which is sorted, are less than v [rows, count], or, `right`,
-  /// no larger. All are before NaN.
-  virtual void searchsorted(int64_t rows, int64_t n, int64_t count, bool right, const T* x, const T* v,
-                            int64_t* y) = 0;
+  /// y [rows, count] = how many of each row of x [rows, n], which is sorted, are less than v [rows, count], or,
+  /// `right`, no larger. All are before NaN.
+  virtual void searchsorted(int64_t rows, int64_t n, int64_t count, bool right, const T* x, const T* v, int64_t* y) = 0;
+};
+
+/// Kernels for bfloat16 and float16, which are moved and converted: what computes with them does so in float.
+template <class T>
+class HalfKernels : public MoveKernels<T> {
+ public:
+  /// y[i] = x[i] in the other type.
+  /// @{
+  virtual void cast(int64_t n, const T* x, float* y) = 0;
+  virtual void cast(int64_t n, const float* x, T* y) = 0;
+  /// @}
 };
 
 /// Kernels for float and double: all that has a gradient. `dy` is the gradient of the loss by y, `dx` by x, and so on.
@@ -399,8 +415,8 @@ class FloatKernels {
   virtual void var(const ReduceShape& r, double correction, const T* x, T* mean, T* var) = 0;
   /// y = the softmax of each column x[o, :, i], exp(x) / the sum of exp(x), or its logarithm.
   virtual void softmax(bool log, const ReduceShape& r, const T* x, T* y) = 0;
-  /// Its gradient from y: dx = y (dy - the sum of y dy); of the logarithm dx = dy - exp(y) times the sum of dy. dx may be
-  /// y or dy.
+  /// Its gradient from y: dx = y (dy - the sum of y dy); of the logarithm dx = dy - exp(y) times the sum of dy. dx may
+  /// be y or dy.
   virtual void softmax_backward(bool log, const ReduceShape& r, const T* y, const T* dy, T* dx) = 0;
   /// The gradient of ArrayKernels' scan for products: dx[o, k, i] = the sum over the j that k has a part in of dy[o, j,
   /// i] times the product up to j without x[o, k, i]. It divides by nothing.
@@ -459,8 +475,9 @@ class FloatKernels {
   /// dx = the sum of dy over the windows whose largest element it was, windows in row-major order.
   virtual void max_pool2d_backward(const Pool2dShape& s, const int64_t* indices, const T* dy, T* dx) = 0;
 
-  /// y = activation(max_pool2d(conv2d(x, w, bias))), the convolution's result never written. picked is the place in each
-  /// window, r * S + s, of its element: the first of the largest, and NaN before any number. bias and picked may be null.
+  /// y = activation(max_pool2d(conv2d(x, w, bias))), the convolution's result never written. picked is the place in
+  /// each window, r * S + s, of its element: the first of the largest, and NaN before any number. bias and picked may
+  /// be null.
   virtual void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
                                  uint8_t* picked) = 0;
   /// The gradient, from y and picked as conv2d_max_pool2d gave them: y may be null where there is no activation, picked
@@ -532,10 +549,10 @@ class FloatKernels {
   virtual void cross_entropy(const CrossEntropyShape& s, const T* logits, const int64_t* target, const T* weight,
                              T* loss, T* dlogits) = 0;
 
-  /// The batch that follows batch `*step` - 1 of an epoch: x[i] [C, H, W] = image j / 255 and target[i] = labels[j] with
-  /// j = order[*step * N + i]; with `shift`, the image is flipped and moved by draws 3 i to 3 i + 2 of `flips`, and with
-  /// `cutout` a square placed by draws 2 i and 2 i + 1 of `cutouts` becomes `fill`, as random_flip_and_shift and
-  /// random_cutout_ (data/augment.hpp) have it, bit by bit.
+  /// The batch that follows batch `*step` - 1 of an epoch: x[i] [C, H, W] = image j / 255 and target[i] = labels[j]
+  /// with j = order[*step * N + i]; with `shift`, the image is flipped and moved by draws 3 i to 3 i + 2 of `flips`,
+  /// and with `cutout` a square placed by draws 2 i and 2 i + 1 of `cutouts` becomes `fill`, as random_flip_and_shift
+  /// and random_cutout_ (data/augment.hpp) have it, bit by bit.
   virtual void image_batch(const ImageBatchShape& s, PhiloxState flips, PhiloxState cutouts, const uint8_t* images,
                            const int64_t* labels, const int64_t* order, const int64_t* step, T* x, int64_t* target) = 0;
 
@@ -547,16 +564,15 @@ class FloatKernels {
   /// y[i] += x[i].
   virtual void add_all(std::span<const Segment<T>> all) = 0;
   /// y[i] += weight * (x[i] - y[i]): equal numbers stay as they are. Unless null, the first of `numbers` is the weight.
-  virtual void lerp_all(std::span<const Segment<T>> all, double weight,
-                        const StepNumbers<T>* numbers = nullptr) = 0;
+  virtual void lerp_all(std::span<const Segment<T>> all, double weight, const StepNumbers<T>* numbers = nullptr) = 0;
 
   /// One step of all parameters at once. Gradients are left as they are. Unless null, `numbers` stand in place of the
   /// step's own.
   virtual void optimizer_step(const OptimizerStep& s, std::span<const OptimizerParam<T>> params,
                               const StepNumbers<T>* numbers = nullptr) = 0;
 
-  /// Ends a step: state->loss_sum += loss[0]; or, where that is not finite, diverged_at = step unless an earlier one was
-  /// there. Then ++state->step.
+  /// Ends a step: state->loss_sum += loss[0]; or, where that is not finite, diverged_at = step unless an earlier one
+  /// was there. Then ++state->step.
   virtual void end_step(const T* loss, StepState* state) = 0;
 };
 
@@ -585,6 +601,8 @@ class Backend {
   virtual ArrayKernels<uint8_t>& array(uint8_t) = 0;
   virtual FloatKernels<float>& floating(float) = 0;
   virtual FloatKernels<double>& floating(double) = 0;
+  virtual HalfKernels<bfloat16>& half(bfloat16) = 0;
+  virtual HalfKernels<float16>& half(float16) = 0;
   /// @}
 };
 

@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
 #include <tern/core/dispatch.hpp>
@@ -30,6 +31,10 @@ Tensor input_sums(Cell cell, const Tensor& x, const Tensor& weight, const Tensor
 /// recurrent() of a layer's weights; one op of a trace, since the step's sums are ONNX's layers', too.
 Tensor one_layer(Cell cell, const Tensor& x, const Tensor& weight_ih, const Tensor& weight_hh, const Tensor& bias_ih,
                  const Tensor& bias_hh, const Tensor& h, const Tensor& c, bool reverse) {
+  if (const Autocast cast(Autocast::low); cast) {
+    return one_layer(cell, cast(x), cast(weight_ih), cast(weight_hh), cast(bias_ih), cast(bias_hh), cast(h), cast(c),
+                     reverse);
+  }
   if (Trace* const trace = Trace::current()) {
     return trace->run("recurrent", {x, weight_ih, weight_hh, bias_ih, bias_hh, h, c},
                       {{"cell", static_cast<int>(cell)}, {"reverse", reverse}},

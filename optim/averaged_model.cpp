@@ -17,6 +17,7 @@ AveragedModel::AveragedModel(Module& model, double decay) : model_(model), decay
   for (const auto& [name, x] : model.state_dict()) {
     const Tensor average = x.detach().clone();
     averages_[name] = average;
+    check(!is_half(x.dtype()), "AveragedModel: '{}' of {}, expected float32 or float64", name, x.dtype());
     if (is_floating(x.dtype())) averaged_.emplace_back(x, average);
   }
 }
@@ -41,9 +42,8 @@ std::function<void()> AveragedModel::prepared(const StepTable* table, std::int64
         if (!pair.second.device().on_host()) StepGuard::note(pair.second);
       }
       const auto numbers = table ? std::optional(table->from<T>(column)) : std::nullopt;
-      launches.emplace_back([&k, numbers, by = weight(0), all = std::move(all)] {
-        k.lerp_all(all, by, numbers ? &*numbers : nullptr);
-      });
+      launches.emplace_back(
+          [&k, numbers, by = weight(0), all = std::move(all)] { k.lerp_all(all, by, numbers ? &*numbers : nullptr); });
     });
   }
   return [this, launches = std::move(launches)] {

@@ -49,6 +49,10 @@ Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm, d
   const Tensor by = clamp(max_norm / (norm + 1e-6), {}, 1.0);
   std::vector<Tensor> dense;
   for (const Tensor& g : grads) dense.push_back(g.contiguous());
+  if (is_half(norm.dtype())) {
+    for (const Tensor& g : grads) g.mul_(by);
+    return norm;
+  }
   for_floating("clip_grad_norm_", norm, [&]<class T>(kernels::FloatKernels<T>& k) {
     std::vector<kernels::Segment<T>> all;
     for (const Tensor& g : dense) all.push_back({g.numel(), g.data<T>(), g.data<T>()});

@@ -47,7 +47,7 @@ void Optimizer::add_group(const std::vector<Tensor>& params, Values options) {
   for (const Tensor& p : params) {
     check(p.defined(), "{}: parameter {} is undefined, expected a tensor", name, all.size());
     check_alike(name, params[0], p);
-    check(is_floating(p.dtype()) && p.is_leaf() && p.is_contiguous(),
+    check(is_floating(p.dtype()) && !is_half(p.dtype()) && p.is_leaf() && p.is_contiguous(),
           "{}: a parameter of shape {}, expected a contiguous float32 or float64 leaf", name, p.shape());
     check(std::none_of(all.begin(), all.end(), [&](const Tensor& other) { return other.is_same(p); }),
           "{}: a parameter of shape {} twice, expected each once", name, p.shape());

@@ -74,7 +74,8 @@ struct Convolution {
           .stride_h = state.range(4),
           .stride_w = state.range(4),
           .pad_h = state.range(3) / 2,
-          .pad_w = state.range(3) / 2} {}
+          .pad_w = state.range(3) / 2,
+          .precision = Precision::high} {}
 
   Conv2dShape s;
   Buffer x{s.N * s.C * s.H * s.W}, w{s.K * s.C * s.R * s.S}, b{s.K}, y{s.N * s.K * s.P() * s.Q()};

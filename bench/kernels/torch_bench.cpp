@@ -75,7 +75,16 @@ std::string times(at::IntArrayRef sizes) {
 /// 3 x 3, padding 1.
 struct Convolution {
   Convolution(int64_t C, int64_t K, int64_t HW)
-      : s{.N = N, .C = C, .H = HW, .W = HW, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1} {}
+      : s{.N = N,
+          .C = C,
+          .H = HW,
+          .W = HW,
+          .K = K,
+          .R = 3,
+          .S = 3,
+          .pad_h = 1,
+          .pad_w = 1,
+          .precision = Precision::high} {}
 
   std::tuple<at::Tensor, at::Tensor, at::Tensor> torch_backward(std::array<bool, 3> wanted) const {
     return at::convolution_backward(dy, x, w, at::IntArrayRef{s.K}, {1, 1}, {1, 1}, {1, 1}, false, {0, 0}, 1, wanted);
@@ -322,11 +331,15 @@ void add_pools(std::vector<Case>& cases, int64_t C, int64_t HW) {
   add_op(
       cases, "adaptive_avg_pool2d to 1 x 1", times(sizes[0]), 0, sizes,
       [](Ours in) { return tern::adaptive_avg_pool2d(in[0], 1); },
-      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], {1, 1}); });
+      [](Theirs in) {
+        return at::adaptive_avg_pool2d(in[0], {1, 1});
+      });
   add_op(
       cases, "adaptive_avg_pool2d to 7 x 7", times(sizes[0]), 0, sizes,
       [](Ours in) { return tern::adaptive_avg_pool2d(in[0], 7); },
-      [](Theirs in) { return at::adaptive_avg_pool2d(in[0], {7, 7}); });
+      [](Theirs in) {
+        return at::adaptive_avg_pool2d(in[0], {7, 7});
+      });
 }
 
 /// In training.

@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
@@ -35,7 +36,8 @@ Tensor promoted(const char* name, const Tensor& a, const Tensor& b, DType at_lea
   check_defined(name, "a", a);
   check_defined(name, "b", b);
   check_device(name, a, b);
-  const DType dtype = std::max({a.dtype(), b.dtype(), at_least});
+  const DType common = promote_types(a.dtype(), b.dtype()),
+              dtype = is_floating(common) ? common : std::max(common, at_least);
   return f(a.to(dtype), b.to(dtype));
 }
 
@@ -47,7 +49,7 @@ Tensor promoted(const Tensor& x, Scalar number, DType at_least, F f) {
   const DType own = can_hold(x.dtype(), number)      ? x.dtype()
                     : can_hold(DType::int64, number) ? DType::int64
                                                      : DType::float32;
-  return f(x.to(std::max({x.dtype(), own, at_least})));
+  return f(is_floating(x.dtype()) ? x : x.to(std::max({x.dtype(), own, at_least})));
 }
 
 /// A number as a tensor of x's dtype.
@@ -81,6 +83,7 @@ Tensor compare(const char* name, CompareOp op, const Tensor& x, const Tensor& z)
     if (Trace* const trace = Trace::current()) {
       return trace->run(name, {a, b}, {}, [&] { return compare(name, op, a, b); });
     }
+    if (is_half(a.dtype())) return compare(name, op, widened(a), widened(b));
     const Tensor y = empty(broadcast_shapes(name, a.shape(), b.shape()), {.dtype = DType::uint8, .device = a.device()});
     const kernels::Strided walk = broadcast_walk(a, b, y.shape());
     for_array(a, [&]<class T>(kernels::ArrayKernels<T>& k) {
@@ -97,6 +100,7 @@ Tensor compare(CompareOp op, const Tensor& x, Scalar number) {
       return trace->run(compare_names[static_cast<int>(op)], {a, tensor_beside(a, number)}, {},
                         [&] { return compare(op, a, number); });
     }
+    if (is_half(a.dtype())) return compare(compare_names[static_cast<int>(op)], op, a, tensor_beside(a, number));
     const Tensor y = empty(a.shape(), {.dtype = DType::uint8, .device = a.device()});
     const kernels::Strided walk = broadcast_walk(a, a, y.shape());
     for_array(a, [&]<class T>(kernels::ArrayKernels<T>& k) {
@@ -200,6 +204,7 @@ Tensor function(const char* name, BinaryOp op, const Tensor& x, Scalar b) {
 }  // namespace
 
 Tensor pow(const Tensor& x, const Tensor& exponent) {
+  if (const Autocast cast(Autocast::float32); cast) return pow(cast(x), cast(exponent));
   return function("pow", BinaryOp::pow, x, exponent, DType::uint8,
                   [](const Tensor& g, const Tensor& a, const Tensor& b, bool need_a, bool need_b) {
                     Grads grads{Tensor(), Tensor()};
@@ -252,6 +257,7 @@ Tensor floor_divide(const Tensor& x, const Tensor& z) {
 }
 
 Tensor pow(Scalar a, const Tensor& x) {
+  if (const Autocast cast(Autocast::float32); cast) return pow(a, cast(x));
   return promoted(x, a, DType::uint8, [&](const Tensor& b) {
     const Tensor y = binary(BinaryOp::pow, a, b);
     return record("pow", {b}, y, [a = a.to<double>(), b = Saved(b), y = Saved(y)](const Tensor& g) {

@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
@@ -47,6 +48,13 @@ Tensor bias_of(const Tensor& mask, DType dtype) {
 AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& packed,
                           const Tensor& attn_mask, double dropout_p, bool is_causal, std::optional<double> asked_scale,
                           bool need_weights, Generator& generator) {
+  const auto of = [&](const auto& converted, const Tensor& mask) {
+    const Tensor all = converted(packed);
+    const auto part = [&](const Tensor& x, int i) { return all.defined() ? all.select(0, i) : converted(x); };
+    return attention(part(q, 0), part(k, 1), part(v, 2), all, mask, dropout_p, is_causal, asked_scale, need_weights,
+                     generator);
+  };
+  if (const Autocast cast(Autocast::low); cast) return of(cast, cast(attn_mask));
   check_defined(name, "q", q);
   check_defined(name, "k", k);
   check_defined(name, "v", v);
@@ -77,6 +85,10 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
           "{}: mask {}, expected one that broadcasts to {}", name, attn_mask.shape(), scores);
     bias = bias_of(attn_mask, q.dtype());
   }
+  if (is_half(q.dtype())) {
+    const AttentionResult wide = of(widened, widened(bias));
+    return {wide.output.to(q.dtype()), wide.weights.defined() ? wide.weights.to(q.dtype()) : wide.weights};
+  }
   if (need_weights || Trace::current() || (bias.defined() && bias.requires_grad() && is_grad_enabled())) {
     if (is_causal) bias = causal_bias(s, q);
     return composed(q, k, v, bias, dropout_p, s.scale, generator);
@@ -105,36 +117,35 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
                       y.data<T>(), log_sum.data<T>());
   });
   const std::vector<Tensor> inputs = packed.defined() ? std::vector{packed} : std::vector{dense_q, dense_k, dense_v};
-  const Tensor result =
-      record(name, inputs, y,
-             [s, state, is_packed = packed.defined(), sp = Saved(packed), sq = Saved(dense_q), sk = Saved(dense_k),
-              sv = Saved(dense_v), sb = Saved(bias), sy = Saved(y), ss = Saved(log_sum)](const Tensor& gradient) {
-               if (is_grad_enabled() && s.dropout_p == 0) {
-                 const std::vector<Tensor> all = is_packed ? std::vector{*sp} : std::vector{*sq, *sk, *sv};
-                 return composed_gradients(gradient, all, [&](const std::vector<Tensor>& in) {
-                   const Tensor own_q = is_packed ? in[0].select(0, 0) : in[0],
-                                own_k = is_packed ? in[0].select(0, 1) : in[1],
-                                own_v = is_packed ? in[0].select(0, 2) : in[2];
-                   Tensor own_bias = sb.value();
-                   if (s.is_causal) own_bias = causal_bias(s, own_q);
-                   if (sb.value().defined()) own_bias = own_bias.reshape(with(before_matrix(own_q), {s.L, s.S}));
-                   return composed(own_q, own_k, own_v, own_bias, 0, s.scale, default_generator()).output;
-                 });
-               }
-               const Tensor g = gradient.contiguous();
-               Shape all = (*sq).shape();
-               all.insert(0, 3);
-               const Tensor together = is_packed ? empty(all, {.dtype = g.dtype(), .device = g.device()}) : Tensor();
-               const Tensor dq = is_packed ? together.select(0, 0) : empty_like(*sq),
-                            dk = is_packed ? together.select(0, 1) : empty_like(*sk),
-                            dv = is_packed ? together.select(0, 2) : empty_like(*sv);
-               for_floating(name, g, [&]<class T>(kernels::FloatKernels<T>& kernels) {
-                 kernels.attention_backward(s, state, (*sq).data<T>(), (*sk).data<T>(), (*sv).data<T>(),
-                                            data_or_null<T>(*sb), (*sy).data<T>(), (*ss).data<T>(), g.data<T>(),
-                                            dq.data<T>(), dk.data<T>(), dv.data<T>());
-               });
-               return is_packed ? Grads{together} : Grads{dq, dk, dv};
-             });
+  const Tensor result = record(
+      name, inputs, y,
+      [s, state, is_packed = packed.defined(), sp = Saved(packed), sq = Saved(dense_q), sk = Saved(dense_k),
+       sv = Saved(dense_v), sb = Saved(bias), sy = Saved(y), ss = Saved(log_sum)](const Tensor& gradient) {
+        if (is_grad_enabled() && s.dropout_p == 0) {
+          const std::vector<Tensor> all = is_packed ? std::vector{*sp} : std::vector{*sq, *sk, *sv};
+          return composed_gradients(gradient, all, [&](const std::vector<Tensor>& in) {
+            const Tensor own_q = is_packed ? in[0].select(0, 0) : in[0], own_k = is_packed ? in[0].select(0, 1) : in[1],
+                         own_v = is_packed ? in[0].select(0, 2) : in[2];
+            Tensor own_bias = sb.value();
+            if (s.is_causal) own_bias = causal_bias(s, own_q);
+            if (sb.value().defined()) own_bias = own_bias.reshape(with(before_matrix(own_q), {s.L, s.S}));
+            return composed(own_q, own_k, own_v, own_bias, 0, s.scale, default_generator()).output;
+          });
+        }
+        const Tensor g = gradient.contiguous();
+        Shape all = (*sq).shape();
+        all.insert(0, 3);
+        const Tensor together = is_packed ? empty(all, {.dtype = g.dtype(), .device = g.device()}) : Tensor();
+        const Tensor dq = is_packed ? together.select(0, 0) : empty_like(*sq),
+                     dk = is_packed ? together.select(0, 1) : empty_like(*sk),
+                     dv = is_packed ? together.select(0, 2) : empty_like(*sv);
+        for_floating(name, g, [&]<class T>(kernels::FloatKernels<T>& kernels) {
+          kernels.attention_backward(s, state, (*sq).data<T>(), (*sk).data<T>(), (*sv).data<T>(), data_or_null<T>(*sb),
+                                     (*sy).data<T>(), (*ss).data<T>(), g.data<T>(), dq.data<T>(), dk.data<T>(),
+                                     dv.data<T>());
+        });
+        return is_packed ? Grads{together} : Grads{dq, dk, dv};
+      });
   if (dropout_p != 0) generator.advance(static_cast<std::uint64_t>(s.B * s.L * s.row_draws()));
   return {result, Tensor()};
 }

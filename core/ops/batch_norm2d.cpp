@@ -31,7 +31,10 @@ void check_input(const char* op, const Tensor& x, const Tensor& running_mean, co
   const Shape of_channels{x.size(1)};
   for (const Tensor* t : {&running_mean, &running_var, &weight, &bias}) {
     if (!t->defined()) continue;
-    check_alike(op, x, *t);
+    check_device(op, x, *t);
+    check(t->dtype() == x.dtype() || (is_half(x.dtype()) && t->dtype() == DType::float32),
+          "{}: input of {}, statistics or parameters of {}, expected one dtype, or float32 beside 16 bits", op,
+          x.dtype(), t->dtype());
     check(t->shape() == of_channels && t->is_contiguous(), "{}: statistics or parameters of shape {}, expected {}", op,
           t->shape(), of_channels);
   }
@@ -119,6 +122,22 @@ Tensor normalize(const char* op, const Tensor& in, const Tensor& running_mean, c
   if (Trace* const trace = Trace::current()) {
     return traced(*trace, op, in, running_mean, running_var, weight, bias, options);
   }
+  if (is_half(in.dtype())) {
+    const Tensor wide_mean = widened(running_mean), wide_var = widened(running_var);
+    BatchNorm2dOptions alone = options;
+    alone.activation = Activation::none;
+    alone.residual = {};
+    const Tensor y =
+        normalize(op, widened(in), wide_mean, wide_var, widened(weight), widened(bias), alone).to(in.dtype());
+    if (training && running_mean.defined()) {
+      move_statistics({running_mean, running_var}, [&] {
+        NoGradGuard no_grad;
+        if (is_half(running_mean.dtype())) running_mean.copy_(wide_mean);
+        if (is_half(running_var.dtype())) running_var.copy_(wide_var);
+      });
+    }
+    return activate(options.residual.defined() ? y + options.residual : y, options.activation);
+  }
   if (const std::int64_t N = in.size(0), C = in.size(1); N > 1 && plane_of(in) == 1 && !in.device().on_host()) {
     // CUDA's kernels read along planes: N and the plane change places.
     const auto turned = [=](const Tensor& x) { return x.reshape({N, C}).t().reshape({1, C, N}); };
@@ -204,7 +223,8 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
                                HeightWidth kernel_size, const Pool2dOptions& pool) {
   check(!options.residual.defined(), "batch_norm2d_max_pool2d: given a residual, expected none");
   const Activation activation = options.activation;
-  const bool as_ops = Trace::current() || pool.ceil_mode || pool.dilation.h != 1 || pool.dilation.w != 1;
+  const bool as_ops = Trace::current() || (in.defined() && is_half(in.dtype())) || pool.ceil_mode ||
+                      pool.dilation.h != 1 || pool.dilation.w != 1;
   if (!options.training || as_ops) {
     BatchNorm2dOptions without = options;
     without.activation = Activation::none;

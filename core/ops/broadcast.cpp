@@ -44,25 +44,47 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
   return sum(x, stretched).reshape(shape);
 }
 
+namespace {
+
+/// Calls f with y, or where that is of 16 bits with a tensor of float32, and gives y its values.
+template <class F>
+void in_float32(const Tensor& y, F f) {
+  if (!is_half(y.dtype())) return f(y);
+  NoGradGuard no_grad;
+  const Tensor wide = empty(y.shape(), {.dtype = DType::float32, .device = y.device()});
+  f(wide);
+  for_half(y, [&]<class T>(kernels::HalfKernels<T>& k) { k.cast(y.numel(), wide.data<float>(), y.data<T>()); });
+}
+
+}  // namespace
+
 void binary_into(kernels::BinaryOp op, const Tensor& a, const Tensor& b, const Tensor& y) {
-  const kernels::Strided walk = broadcast_walk(a, b, y.shape());
-  for_array(y,
-            [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.data<T>(), b.data<T>(), y.data<T>()); });
+  in_float32(y, [&, x = widened(a), z = widened(b)](const Tensor& to) {
+    const kernels::Strided walk = broadcast_walk(x, z, to.shape());
+    for_array(
+        to, [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, x.data<T>(), z.data<T>(), to.data<T>()); });
+  });
 }
 
 void binary_into(kernels::BinaryOp op, const Tensor& a, Scalar b, const Tensor& y) {
-  const kernels::Strided walk = broadcast_walk(a, a, y.shape());
-  for_array(y, [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.data<T>(), b.to<T>(), y.data<T>()); });
+  in_float32(y, [&, x = widened(a)](const Tensor& to) {
+    const kernels::Strided walk = broadcast_walk(x, x, to.shape());
+    for_array(to,
+              [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, x.data<T>(), b.to<T>(), to.data<T>()); });
+  });
 }
 
 void binary_into(kernels::BinaryOp op, Scalar a, const Tensor& b, const Tensor& y) {
-  const kernels::Strided walk = broadcast_walk(b, b, y.shape());
-  for_array(y, [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.to<T>(), b.data<T>(), y.data<T>()); });
+  in_float32(y, [&, x = widened(b)](const Tensor& to) {
+    const kernels::Strided walk = broadcast_walk(x, x, to.shape());
+    for_array(to,
+              [&]<class T>(kernels::ArrayKernels<T>& k) { k.binary(op, walk, a.to<T>(), x.data<T>(), to.data<T>()); });
+  });
 }
 
 void copy_into(const Tensor& source, const Tensor& target) {
   const kernels::Strided walk = broadcast_walk(source, target, target.shape());
-  for_array(target, [&]<class T>(kernels::ArrayKernels<T>& k) { k.copy(walk, source.data<T>(), target.data<T>()); });
+  for_moved(target, [&]<class T>(kernels::MoveKernels<T>& k) { k.copy(walk, source.data<T>(), target.data<T>()); });
 }
 
 }  // namespace tern

@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/cuda.hpp>
 #include <tern/core/dispatch.hpp>
@@ -57,7 +58,7 @@ kernels::Conv2dShape shape_of(const Tensor& x, std::int64_t C, HeightWidth size,
           .dilation_h = o.dilation.h,
           .dilation_w = o.dilation.w,
           .groups = o.groups,
-          .precision = float32_precision()};
+          .precision = precision_of(x)};
 }
 
 kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
@@ -84,6 +85,9 @@ Tensor weight_gradient(const kernels::Conv2dShape& s, const Tensor& input, const
 /// conv2d and weight_gradient are: each has the other two for gradients.
 Tensor input_gradient(const char* op, const kernels::Conv2dShape& s, const Tensor& gradient, const Tensor& weight,
                       const Tensor& bias = {}) {
+  if (is_half(gradient.dtype())) {
+    return input_gradient(op, s, widened(gradient), widened(weight), widened(bias)).to(gradient.dtype());
+  }
   const Tensor g = gradient.contiguous(), w = weight.contiguous();
   const Tensor dx = empty({s.N, s.C, s.H, s.W}, {.dtype = g.dtype(), .device = g.device()});
   for_floating(op, g, [&]<class T>(kernels::FloatKernels<T>& k) {
@@ -115,6 +119,9 @@ Tensor weight_gradient(const kernels::Conv2dShape& s, const Tensor& input, const
 /// What conv2d and conv2d_max_pool2d have in common: they differ in the windows.
 Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Tensor& input, const Tensor& weight,
                 const Tensor& bias) {
+  if (is_half(input.dtype())) {
+    return convolve(op, s, widened(input), widened(weight), widened(bias)).to(input.dtype());
+  }
   const Tensor x = input.contiguous(), w = weight.contiguous(), b = bias.defined() ? bias.contiguous() : bias;
   const TensorOptions like{.dtype = x.dtype(), .device = x.device()};
   const Tensor y = empty({s.conv.N, s.conv.K, s.P(), s.Q()}, like);
@@ -240,6 +247,7 @@ Tensor of_line(const char* op, const Tensor& x, const Tensor& weight, F f) {
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
+  if (const Autocast cast(Autocast::low); cast) return conv2d(cast(x), cast(weight), cast(bias), options);
   if (options.padding.same) {
     check_arguments("conv2d", x, weight, "K, C / groups");
     check_options("conv2d", {weight.size(2), weight.size(3)}, options);
@@ -271,6 +279,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvTranspose2dOptions& options) {
+  if (const Autocast cast(Autocast::low); cast) return conv_transpose2d(cast(x), cast(weight), cast(bias), options);
   const kernels::Conv2dShape s = transposed_shape(x, weight, bias, options);
   if (x.dim() == 3) return conv_transpose2d(x.unsqueeze(0), weight, bias, options).squeeze(0);
   if (Trace* const trace = Trace::current()) {
@@ -308,8 +317,8 @@ Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bi
   check_defined("conv2d_max_pool2d", "x", x);
   const bool by_cudnn = x.device().kind == Device::cuda && conv_backend() == ConvBackend::cudnn;
   const auto [R, S] = kernel_size;
-  if (by_cudnn || Trace::current() || options.padding.same || x.dim() == 3 || R > most || S > most ||
-      (R > 0 && S > 0 && R * S > most)) {
+  if (by_cudnn || is_half(x.dtype()) || autocast_dtype() != DType::float32 || Trace::current() ||
+      options.padding.same || x.dim() == 3 || R > most || S > most || (R > 0 && S > 0 && R * S > most)) {
     const Tensor y = conv2d(x, weight, bias, options);
     return activate(R == 1 && S == 1 ? y : max_pool2d(y, kernel_size), activation);
   }

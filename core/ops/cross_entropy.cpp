@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
@@ -126,8 +127,14 @@ Tensor of_probabilities(const Tensor& x, const Tensor& target, const CrossEntrop
 }  // namespace
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options) {
+  if (const Autocast cast(Autocast::float32); cast) return cross_entropy(cast(logits), cast(target), options);
   check_options("cross_entropy", options);
   check_classes("cross_entropy", logits, target, options);
+  if (is_half(logits.dtype())) {
+    CrossEntropyOptions wide = options;
+    wide.weight = widened(options.weight);
+    return cross_entropy(widened(logits), widened(target), wide).to(logits.dtype());
+  }
   const bool probabilities = is_floating(target.dtype()) && target.shape() == logits.shape();
   if (!probabilities) return of_classes("cross_entropy", logits, target, options, false);
   check_alike("cross_entropy", logits, target);
@@ -135,9 +142,15 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
 }
 
 Tensor nll_loss(const Tensor& log_probs, const Tensor& target, const NllLossOptions& options) {
+  if (const Autocast cast(Autocast::float32); cast) return nll_loss(cast(log_probs), cast(target), options);
   const CrossEntropyOptions all{
       .weight = options.weight, .ignore_index = options.ignore_index, .reduction = options.reduction};
   check_classes("nll_loss", log_probs, target, all);
+  if (is_half(log_probs.dtype())) {
+    NllLossOptions wide = options;
+    wide.weight = widened(options.weight);
+    return nll_loss(widened(log_probs), target, wide).to(log_probs.dtype());
+  }
   return of_classes("nll_loss", log_probs, target, all, true);
 }
 

@@ -8,6 +8,7 @@ namespace {
 
 /// The mask is linear, and its own gradient.
 Tensor masked(const char* name, const kernels::DropoutShape& s, kernels::PhiloxState state, const Tensor& in) {
+  if (is_half(in.dtype())) return masked(name, s, state, widened(in)).to(in.dtype());
   const Tensor x = in.contiguous(), y = empty_like(x);
   for_floating(name, x, [&]<class T>(kernels::FloatKernels<T>& k) { k.dropout(s, state, x.data<T>(), y.data<T>()); });
   return record(name, {x}, y, [=](const Tensor& g) { return masked(name, s, state, g); });

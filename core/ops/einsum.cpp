@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 
@@ -127,6 +128,11 @@ Named contracted(std::string_view equation, Named a, Named b, const std::string&
 }  // namespace
 
 Tensor einsum(std::string_view equation, const std::vector<Tensor>& operands) {
+  if (const Autocast cast(Autocast::low); cast) {
+    std::vector<Tensor> low;
+    for (const Tensor& x : operands) low.push_back(cast(x));
+    return einsum(equation, low);
+  }
   check(!operands.empty(), "einsum: no operands, expected one or more");
   std::string text;
   for (const char c : equation) {

@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
@@ -65,10 +66,35 @@ Tensor of_integers(const char* name, const Unary& f, const Tensor& x) {
       check(x.dtype() != DType::uint8 || f.a >= 0, "{}: got {}, expected float32 or float64", name, x.dtype());
       return clamp(x, static_cast<std::int64_t>(f.a), static_cast<std::int64_t>(f.b));
     case UnaryOp::threshold:
-      return masked_fill(x, le(x, static_cast<std::int64_t>(f.a)),
-                         x.dtype() == DType::uint8 ? static_cast<std::int64_t>(f.b) & 255 : static_cast<std::int64_t>(f.b));
+      return masked_fill(
+          x, le(x, static_cast<std::int64_t>(f.a)),
+          x.dtype() == DType::uint8 ? static_cast<std::int64_t>(f.b) & 255 : static_cast<std::int64_t>(f.b));
     default:
       fail("{}: got {}, expected float32 or float64", name, x.dtype());
+  }
+}
+
+/// Whether its values, or its derivative's, may be far larger than x: autocast computes it in float32.
+bool wants_range(UnaryOp op) {
+  switch (op) {
+    case UnaryOp::exp:
+    case UnaryOp::log:
+    case UnaryOp::pow:
+    case UnaryOp::rsqrt:
+    case UnaryOp::log1p:
+    case UnaryOp::expm1:
+    case UnaryOp::reciprocal:
+    case UnaryOp::log2:
+    case UnaryOp::log10:
+    case UnaryOp::tan:
+    case UnaryOp::asin:
+    case UnaryOp::acos:
+    case UnaryOp::sinh:
+    case UnaryOp::cosh:
+    case UnaryOp::softplus:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -210,11 +236,15 @@ Tensor activation_gradient(Activation activation, const Tensor& y, const Tensor&
 
 Tensor unary(const char* name, const Unary& f, const Tensor& in) {
   check_defined(name, "x", in);
+  if (is_half(in.dtype()) && wants_range(f.op)) {
+    if (const Autocast cast(Autocast::float32); cast) return unary(name, f, cast(in));
+  }
   if (!is_floating(in.dtype())) return of_integers(name, f, in);
   if (Trace* const trace = Trace::current()) {
     return trace->run(name, {in}, {{"function", static_cast<int>(f.op)}, {"a", f.a}, {"b", f.b}},
                       [&] { return unary(name, f, in); });
   }
+  if (is_half(in.dtype())) return unary(name, f, widened(in)).to(in.dtype());
   const Tensor x = in.contiguous(), y = empty_like(x);
   for_floating(name, x, [&]<class T>(FloatKernels<T>& k) { k.unary(f, x.numel(), x.data<T>(), y.data<T>()); });
   const GradientOf from = kernels::gradient_of(f.op);

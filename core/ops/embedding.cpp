@@ -24,6 +24,7 @@ Tensor embedding(const Tensor& in, const Tensor& in_weight, std::optional<std::i
       check(0 <= value && value < num, "embedding: index {}, expected 0 to {}", value, num - 1);
     }
   }
+  if (is_half(weight.dtype())) return embedding(index, widened(weight), padding_idx).to(weight.dtype());
   Shape shape = index.shape();
   shape.push_back(dim);
   const kernels::ReduceShape r{.n = num, .inner = dim};

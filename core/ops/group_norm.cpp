@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
@@ -28,6 +29,7 @@ Grads gradients_in_ops(const kernels::GroupNormShape& s, const Tensor& x, const 
 Tensor normalize(const char* name, const kernels::GroupNormShape& s, const Tensor& in, const Tensor& in_weight,
                  const Tensor& in_bias) {
   check_eps(name, s.eps);
+  if (is_half(in.dtype())) return normalize(name, s, widened(in), widened(in_weight), widened(in_bias)).to(in.dtype());
   const Tensor x = in.contiguous(), weight = in_weight.defined() ? in_weight.contiguous() : in_weight,
                bias = in_bias.defined() ? in_bias.contiguous() : in_bias;
   const TensorOptions statistics{.dtype = DType::float64, .device = x.device()};
@@ -96,6 +98,8 @@ Tensor over_groups(const char* name, const Tensor& x, std::int64_t groups, const
 
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
                   double eps) {
+  if (const Autocast cast(Autocast::float32); cast)
+    return layer_norm(cast(x), normalized_shape, cast(weight), cast(bias), eps);
   check_defined("layer_norm", "x", x);
   if (Trace* const trace = Trace::current()) {
     return trace->run("layer_norm", {x, weight, bias}, {{"dims", normalized_shape.size()}, {"eps", eps}},
@@ -105,6 +109,8 @@ Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& 
 }
 
 Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight, const Tensor& bias, double eps) {
+  if (const Autocast cast(Autocast::float32); cast)
+    return group_norm(cast(x), num_groups, cast(weight), cast(bias), eps);
   check_defined("group_norm", "x", x);
   check(x.dim() >= 2, "group_norm: input {}, expected [N, C, ...]", x.shape());
   check(num_groups > 0 && x.size(1) % num_groups == 0, "group_norm: {} groups of {} channels, expected a divisor",
@@ -118,6 +124,7 @@ Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight
 }
 
 Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  if (const Autocast cast(Autocast::float32); cast) return instance_norm(cast(x), cast(weight), cast(bias), eps);
   check_defined("instance_norm", "x", x);
   check(x.dim() >= 3, "instance_norm: input {}, expected [N, C, ...] with something to a channel", x.shape());
   std::int64_t of_channel = 1;
@@ -131,9 +138,9 @@ Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, 
 }
 
 Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, std::optional<double> eps) {
+  if (const Autocast cast(Autocast::float32); cast) return rms_norm(cast(x), normalized_shape, cast(weight), eps);
   check_defined("rms_norm", "x", x);
-  const double least =
-      x.dtype() == DType::float32 ? std::numeric_limits<float>::epsilon() : std::numeric_limits<double>::epsilon();
+  const double least = epsilon_of(x.dtype());
   if (Trace* const trace = Trace::current()) {
     return trace->run("rms_norm", {x, weight}, {{"dims", normalized_shape.size()}, {"eps", eps.value_or(least)}},
                       [&] { return rms_norm(x, normalized_shape, weight, eps); });

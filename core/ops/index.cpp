@@ -100,6 +100,7 @@ Tensor one_for_each(const char* op, const Tensor& x, std::int64_t dim, const Ten
 /// What scatter, or, `adds`, scatter_add make of x, without recording.
 Tensor scattered(bool adds, const Tensor& x, int d, const Tensor& index, const Tensor& src) {
   NoGradGuard no_grad;
+  if (is_half(x.dtype())) return scattered(adds, widened(x), d, index, widened(src)).to(x.dtype());
   const Tensor y = x.clone();
   Shape shape = index.shape();
   shape[d] = x.shape()[d];
@@ -178,6 +179,9 @@ Tensor index_tensors(const Tensor& in, const std::vector<Tensor>& indices) {
 /// The gradient of index_select by its input, of that shape: linear, as that is, and each the other's gradient.
 Tensor index_select_backward(const kernels::ReduceShape& r, const Shape& from, int dim, const Tensor& index,
                              const Tensor& gradient) {
+  if (is_half(gradient.dtype())) {
+    return index_select_backward(r, from, dim, index, widened(gradient)).to(gradient.dtype());
+  }
   const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
   for_array(g, [&]<class T>(kernels::ArrayKernels<T>& k) {
     k.index_select_backward(r, index.numel(), index.data<std::int64_t>(), g.data<T>(), dx.data<T>());
@@ -193,7 +197,7 @@ Tensor cat(const std::vector<Tensor>& tensors, std::int64_t dim) {
   const Tensor& first = tensors[0];
   const int d = existing_dim("cat", dim, first.dim());
   DType dtype = first.dtype();
-  for (const Tensor& x : tensors) dtype = std::max(dtype, x.dtype());
+  for (const Tensor& x : tensors) dtype = promote_types(dtype, x.dtype());
   Shape shape = first.shape();
   shape[d] = 0;
   std::vector<std::int64_t> lengths;
@@ -255,6 +259,7 @@ Tensor index_select(const Tensor& in, std::int64_t dim, const Tensor& at) {
   const Tensor x = in.contiguous(), index = at.contiguous();
   const std::int64_t size = x.dim() > 0 ? x.shape()[d] : 1;
   check_range("index_select", index, 0, size, d, x.shape());
+  if (is_half(x.dtype())) return index_select(widened(x), d, index).to(x.dtype());
   const kernels::ReduceShape r = around(x.shape(), d);
   Shape shape = x.shape();
   if (x.dim() > 0) shape[d] = index.numel();
@@ -278,6 +283,7 @@ Tensor gather(const Tensor& x, std::int64_t dim, const Tensor& at) {
   }
   const Tensor index = at.contiguous();
   check_range("gather", index, 0, x.shape()[d], d, x.shape());
+  if (is_half(x.dtype())) return gather(widened(x), d, index).to(x.dtype());
   Shape shape = index.shape();
   shape[d] = x.shape()[d];
   const Tensor y = empty(index.shape(), {.dtype = x.dtype(), .device = x.device()});
@@ -361,6 +367,7 @@ Tensor index_add(const Tensor& x, std::int64_t dim, const Tensor& at, const Tens
   check(can_hold(x.dtype(), alpha), "index_add: alpha {} for {}, which cannot hold it", alpha, x.dtype());
   const Tensor index = at.contiguous();
   check_range("index_add", index, 0, x.shape()[d], d, x.shape());
+  if (is_half(x.dtype())) return index_add(widened(x), d, index, widened(source), alpha).to(x.dtype());
   const Tensor scaled = alpha.to<double>() == 1 ? source : source * alpha, from = scaled.contiguous();
   const Tensor sums = empty_like(x);
   for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {

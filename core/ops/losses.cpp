@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
@@ -38,16 +39,19 @@ Tensor at_least(const Tensor& x, double least) {
 }  // namespace
 
 Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  if (const Autocast cast(Autocast::float32); cast) return l1_loss(cast(x), cast(target), reduction);
   check_pair("l1_loss", x, target);
   return reduced("l1_loss", abs(x - target), reduction);
 }
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  if (const Autocast cast(Autocast::float32); cast) return mse_loss(cast(x), cast(target), reduction);
   check_pair("mse_loss", x, target);
   return reduced("mse_loss", square(x - target), reduction);
 }
 
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, Reduction reduction, double beta) {
+  if (const Autocast cast(Autocast::float32); cast) return smooth_l1_loss(cast(x), cast(target), reduction, beta);
   check_pair("smooth_l1_loss", x, target);
   check(beta >= 0, "smooth_l1_loss: beta {}, expected 0 or more", beta);
   if (beta == 0) return l1_loss(x, target, reduction);
@@ -55,12 +59,15 @@ Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, Reduction reduction
 }
 
 Tensor huber_loss(const Tensor& x, const Tensor& target, Reduction reduction, double delta) {
+  if (const Autocast cast(Autocast::float32); cast) return huber_loss(cast(x), cast(target), reduction, delta);
   check_pair("huber_loss", x, target);
   check(delta > 0, "huber_loss: delta {}, expected more than 0", delta);
   return reduced("huber_loss", unary("huber_loss", {UnaryOp::smooth_l1, delta}, x - target) * delta, reduction);
 }
 
 Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight, Reduction reduction) {
+  if (const Autocast cast(Autocast::float32); cast)
+    return binary_cross_entropy(cast(x), cast(target), cast(weight), reduction);
   check_pair("binary_cross_entropy", x, target);
   check_alike("binary_cross_entropy", x, target);
   Tensor loss;
@@ -77,6 +84,8 @@ Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const Tensor&
 
 Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target, const Tensor& weight,
                                         Reduction reduction, const Tensor& pos_weight) {
+  if (const Autocast cast(Autocast::float32); cast)
+    return binary_cross_entropy_with_logits(cast(x), cast(target), cast(weight), reduction, cast(pos_weight));
   constexpr const char* name = "binary_cross_entropy_with_logits";
   check_pair(name, x, target);
   const Tensor log_x = logsigmoid(x);  // and log(1 - sigmoid(x)) is this less x
@@ -86,6 +95,7 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target, c
 }
 
 Tensor kl_div(const Tensor& x, const Tensor& target, Reduction reduction, bool log_target) {
+  if (const Autocast cast(Autocast::float32); cast) return kl_div(cast(x), cast(target), reduction, log_target);
   check_pair("kl_div", x, target);
   const Tensor loss =
       log_target ? exp(target) * (target - x) : masked_fill(target * log(target), eq(target, 0), 0) - target * x;
@@ -95,6 +105,8 @@ Tensor kl_div(const Tensor& x, const Tensor& target, Reduction reduction, bool l
 
 Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, bool log_input, bool full, double eps,
                         Reduction reduction) {
+  if (const Autocast cast(Autocast::float32); cast)
+    return poisson_nll_loss(cast(x), cast(target), log_input, full, eps, reduction);
   check_pair("poisson_nll_loss", x, target);
   Tensor loss = log_input ? exp(x) - target * x : x - target * log(x + eps);
   if (full) {
@@ -106,6 +118,8 @@ Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, bool log_input, b
 
 Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& var, bool full, double eps,
                          Reduction reduction) {
+  if (const Autocast cast(Autocast::float32); cast)
+    return gaussian_nll_loss(cast(x), cast(target), cast(var), full, eps, reduction);
   check_defined("gaussian_nll_loss", "x", x);
   check_defined("gaussian_nll_loss", "target", target);
   check_defined("gaussian_nll_loss", "var", var);
@@ -116,12 +130,15 @@ Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& va
 }
 
 Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin, Reduction reduction) {
+  if (const Autocast cast(Autocast::float32); cast)
+    return hinge_embedding_loss(cast(x), cast(target), margin, reduction);
   check_pair("hinge_embedding_loss", x, target);
   const Tensor below = masked_fill(clamp(margin - x, 0), eq(target, 1), 0);
   return reduced("hinge_embedding_loss", below + masked_fill(x, eq(target, -1), 0), reduction);
 }
 
 Tensor soft_margin_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  if (const Autocast cast(Autocast::float32); cast) return soft_margin_loss(cast(x), cast(target), reduction);
   check_pair("soft_margin_loss", x, target);
   return reduced("soft_margin_loss", softplus(-target * x), reduction);
 }

@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
@@ -24,7 +25,7 @@ struct Matrices {
 };
 
 /// y[i] = a[i] b[i] for batches of matrices.
-Tensor product(const Tensor& in_a, const Tensor& in_b) {
+Tensor product(const Tensor& in_a, const Tensor& in_b, Precision precision) {
   const Matrices a(in_a), b(in_b);
   const kernels::MatmulShape s{.batch = in_a.size(0),
                                .m = in_a.size(1),
@@ -32,7 +33,7 @@ Tensor product(const Tensor& in_a, const Tensor& in_b) {
                                .k = in_a.size(2),
                                .trans_a = a.trans,
                                .trans_b = b.trans,
-                               .precision = float32_precision()};
+                               .precision = precision};
   const Tensor y = empty({s.batch, s.m, s.n}, {.dtype = in_a.dtype(), .device = in_a.device()});
   for_floating("matmul", y, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.matmul(s, a.dense.data<T>(), b.dense.data<T>(), y.data<T>());
@@ -41,20 +42,22 @@ Tensor product(const Tensor& in_a, const Tensor& in_b) {
 }
 
 /// a b for batches of matrices.
-Tensor recorded_product(const Tensor& a, const Tensor& b) {
+Tensor recorded_product(const Tensor& a, const Tensor& b, Precision precision) {
+  if (is_half(a.dtype())) return recorded_product(widened(a), widened(b), precision).to(a.dtype());
   const bool need_a = a.requires_grad(), need_b = b.requires_grad();
   Tensor y;
   {
     NoGradGuard no_grad;
-    y = product(a, b);
+    y = product(a, b, precision);
   }
-  return record("matmul", {a, b}, y,
-                [need_a, need_b, a = Saved(need_b ? a : Tensor()), b = Saved(need_a ? b : Tensor())](const Tensor& g) {
-                  Grads grads{Tensor(), Tensor()};
-                  if (need_a) grads[0] = recorded_product(g, (*b).transpose(1, 2));
-                  if (need_b) grads[1] = recorded_product((*a).transpose(1, 2), g);
-                  return grads;
-                });
+  return record(
+      "matmul", {a, b}, y,
+      [need_a, need_b, precision, a = Saved(need_b ? a : Tensor()), b = Saved(need_a ? b : Tensor())](const Tensor& g) {
+        Grads grads{Tensor(), Tensor()};
+        if (need_a) grads[0] = recorded_product(g, (*b).transpose(1, 2), precision);
+        if (need_b) grads[1] = recorded_product((*a).transpose(1, 2), g, precision);
+        return grads;
+      });
 }
 
 /// Throws unless both are defined, of one dtype and device, and of so many dimensions.
@@ -80,6 +83,7 @@ Tensor scaled_sum(const char* op, const Tensor& input, const Tensor& product, Sc
 }  // namespace
 
 Tensor matmul(const Tensor& in_a, const Tensor& in_b) {
+  if (const Autocast cast(Autocast::low); cast) return matmul(cast(in_a), cast(in_b));
   check_defined("matmul", "a", in_a);
   check_defined("matmul", "b", in_b);
   check_alike("matmul", in_a, in_b);
@@ -99,12 +103,13 @@ Tensor matmul(const Tensor& in_a, const Tensor& in_b) {
   };
   const Shape batch_b = before_matrix(b), batch = broadcast_shapes("matmul", before_matrix(a), batch_b);
   const std::int64_t count = batch.numel();
+  const Precision precision = precision_of(in_a);
   Tensor y;
   if (batch_b.numel() == 1) {  // one matrix on the right: all rows on the left are one matrix
-    y = recorded_product(a.reshape({1, count * m, k}), b.reshape({1, k, n}));
+    y = recorded_product(a.reshape({1, count * m, k}), b.reshape({1, k, n}), precision);
   } else {
     y = recorded_product(a.expand(with(batch, {m, k})).reshape({count, m, k}),
-                         b.expand(with(batch, {k, n})).reshape({count, k, n}));
+                         b.expand(with(batch, {k, n})).reshape({count, k, n}), precision);
   }
   Shape shape = batch;
   if (in_a.dim() > 1) shape.push_back(m);
@@ -113,22 +118,26 @@ Tensor matmul(const Tensor& in_a, const Tensor& in_b) {
 }
 
 Tensor mm(const Tensor& a, const Tensor& b) {
+  if (const Autocast cast(Autocast::low); cast) return mm(cast(a), cast(b));
   check_matrices("mm", a, b, 2, 2);
   return matmul(a, b);
 }
 
 Tensor bmm(const Tensor& a, const Tensor& b) {
+  if (const Autocast cast(Autocast::low); cast) return bmm(cast(a), cast(b));
   check_matrices("bmm", a, b, 3, 3);
   check(a.size(0) == b.size(0), "bmm: shapes {} and {}, expected one batch", a.shape(), b.shape());
   return matmul(a, b);
 }
 
 Tensor mv(const Tensor& a, const Tensor& b) {
+  if (const Autocast cast(Autocast::low); cast) return mv(cast(a), cast(b));
   check_matrices("mv", a, b, 2, 1);
   return matmul(a, b);
 }
 
 Tensor dot(const Tensor& a, const Tensor& b) {
+  if (const Autocast cast(Autocast::low); cast) return dot(cast(a), cast(b));
   check_matrices("dot", a, b, 1, 1);
   return matmul(a, b);
 }
@@ -141,14 +150,17 @@ Tensor outer(const Tensor& a, const Tensor& b) {
 }
 
 Tensor addmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  if (const Autocast cast(Autocast::low); cast) return addmm(cast(input), cast(a), cast(b), beta, alpha);
   return scaled_sum("addmm", input, mm(a, b), beta, alpha);
 }
 
 Tensor baddbmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  if (const Autocast cast(Autocast::low); cast) return baddbmm(cast(input), cast(a), cast(b), beta, alpha);
   return scaled_sum("baddbmm", input, bmm(a, b), beta, alpha);
 }
 
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Activation activation) {
+  if (const Autocast cast(Autocast::low); cast) return linear(cast(input), cast(weight), cast(bias), activation);
   check_defined("linear", "x", input);
   check_defined("linear", "weight", weight);
   check_alike("linear", input, weight);
@@ -162,6 +174,9 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Act
   if (Trace* const trace = Trace::current()) {
     const Tensor y = trace->run("linear", {input, weight, bias}, {}, [&] { return linear(input, weight, bias); });
     return activate(y, activation);
+  }
+  if (is_half(input.dtype())) {
+    return activate(linear(widened(input), widened(weight), widened(bias)).to(input.dtype()), activation);
   }
   const Tensor x = input.contiguous(), w = weight.contiguous(), b = bias.defined() ? bias.contiguous() : bias;
   Shape shape = x.shape();

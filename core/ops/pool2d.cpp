@@ -74,6 +74,7 @@ Tensor of_batch(const Tensor& x, F f) {
 
 /// Of the gradient g by max_pool2d's output. Its own gradient is what stands at the indices.
 Tensor max_gradient(const kernels::Pool2dShape& s, const Shape& from, const Tensor& gradient, const Tensor& indices) {
+  if (is_half(gradient.dtype())) return max_gradient(s, from, widened(gradient), indices).to(gradient.dtype());
   const Tensor g = gradient.contiguous(), dx = empty(from, {.dtype = g.dtype(), .device = g.device()});
   for_floating("max_pool2d", g, [&]<class T>(kernels::FloatKernels<T>& k) {
     k.max_pool2d_backward(s, indices.data<std::int64_t>(), g.data<T>(), dx.data<T>());
@@ -98,6 +99,10 @@ std::vector<Trace::Attribute> attributes_of(const kernels::Pool2dShape& s) {
 MaxResult largest(const char* op, const kernels::Pool2dShape& s, const Tensor& in, bool want_indices) {
   if (Trace* const trace = Trace::current()) {
     return trace->run("max_pool", {in}, attributes_of(s), [&] { return largest(op, s, in, want_indices); });
+  }
+  if (is_half(in.dtype())) {
+    const MaxResult of = largest(op, s, widened(in), want_indices);
+    return {of.values.to(in.dtype()), of.indices};
   }
   const Tensor x = in.contiguous(), y = empty(output_shape(s), {.dtype = x.dtype(), .device = x.device()});
   const Tensor indices =

@@ -30,6 +30,10 @@ struct Walk {
 
 Tensor recurrent(Cell cell, const Tensor& in_x, const Tensor& in_weight, const Tensor& in_bias, const Tensor& in_h,
                  const Tensor& in_c, bool reverse) {
+  if (is_half(in_x.dtype())) {
+    return recurrent(cell, widened(in_x), widened(in_weight), widened(in_bias), widened(in_h), widened(in_c), reverse)
+        .to(in_x.dtype());
+  }
   const Tensor x = in_x.contiguous(), weight = in_weight.contiguous(), h = in_h.contiguous(),
                bias = in_bias.defined() ? in_bias.contiguous() : in_bias, c = in_c.defined() ? in_c.contiguous() : in_c;
   const Walk walk{{cell, h.size(0), h.size(1)}, x.size(0), reverse};

@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
@@ -74,6 +75,7 @@ struct Columns {
 Tensor sum(const Tensor& x) { return sum(x, {}); }
 
 Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
+  if (const Autocast cast(Autocast::float32); cast) return sum(cast(in), dims, keepdim);
   check_defined("sum", "x", in);
   const unsigned named = named_dims("sum", in, dims);
   const Tensor x = (is_floating(in.dtype()) ? in : in.to(DType::int64)).contiguous();
@@ -81,6 +83,7 @@ Tensor sum(const Tensor& in, const Shape& dims, bool keepdim) {
   if (Trace* const trace = Trace::current()) {
     return trace->run("sum", {x}, {{"dims", dims}, {"keepdim", keepdim}}, [&] { return sum(x, dims, keepdim); });
   }
+  if (is_half(x.dtype())) return sum(widened(x), dims, keepdim).to(x.dtype());
   Tensor y = x.detach();
   // Neighbouring dimensions go in one pass, the last ones first; each leaves a size of 1.
   for (int last = x.dim() - 1; last >= 0; --last) {
@@ -124,6 +127,7 @@ Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
   if (Trace* const trace = Trace::current()) {
     return trace->run("mean", {x}, {{"dims", dims}, {"keepdim", keepdim}}, [&] { return mean(x, dims, keepdim); });
   }
+  if (is_half(x.dtype())) return mean(widened(x), dims, keepdim).to(x.dtype());
   const unsigned named = named_dims("mean", x, dims);
   std::int64_t n = 1;
   for (int d = 0; d < x.dim(); ++d) {
@@ -150,6 +154,7 @@ Tensor extremes(const char* name, Extreme which, const Tensor& x, const Shape& d
     return trace->run(which == Extreme::max ? "amax" : "amin", {x}, {{"dims", dims}, {"keepdim", keepdim}},
                       [&] { return extremes(name, which, x, dims, keepdim); });
   }
+  if (is_half(x.dtype())) return extremes(name, which, widened(x), dims, keepdim).to(x.dtype());
   const Columns c(name, x, dims, keepdim);
   check(c.r.n > 0 || c.r.outer * c.r.inner == 0, "{}: shape {} has no elements, expected at least one", name,
         x.shape());
@@ -184,6 +189,10 @@ MaxResult extremes(const char* name, Extreme which, const Tensor& in, std::int64
   if (Trace* const trace = Trace::current()) {
     return trace->run(which == Extreme::max ? "max" : "min", {in}, {{"dim", d}, {"keepdim", keepdim}},
                       [&] { return extremes(name, which, in, dim, keepdim); });
+  }
+  if (is_half(in.dtype())) {
+    const MaxResult of = extremes(name, which, widened(in), dim, keepdim);
+    return {of.values.to(in.dtype()), of.indices};
   }
   const Columns c(name, in, {d}, keepdim);
   const Tensor y = c.result(in.dtype()), indices = c.result(DType::int64);
@@ -238,6 +247,7 @@ namespace {
 Tensor scan(const char* name, ScanOp op, bool reverse, const Tensor& in, std::int64_t dim) {
   check_defined(name, "x", in);
   const int d = wrap_dim(name, dim, in.dim());
+  if (is_half(in.dtype())) return scan(name, op, reverse, widened(in), d).to(in.dtype());
   const Tensor x = to_sum(in).contiguous(), y = empty_like(x);
   const kernels::ReduceShape r = around(x.shape(), d, d);
   for_array(x, [&]<class T>(ArrayKernels<T>& k) { k.scan(op, reverse, r, x.data<T>(), y.data<T>()); });
@@ -269,6 +279,10 @@ Tensor scan(const char* name, ScanOp op, bool reverse, const Tensor& in, std::in
 MaxResult scan(const char* name, Extreme which, const Tensor& in, std::int64_t dim) {
   check_defined(name, "x", in);
   const int d = wrap_dim(name, dim, in.dim());
+  if (is_half(in.dtype())) {
+    const MaxResult of = scan(name, which, widened(in), d);
+    return {of.values.to(in.dtype()), of.indices};
+  }
   const Tensor x = in.contiguous(), y = empty_like(x);
   const Tensor indices = empty(x.shape(), {.dtype = DType::int64, .device = x.device()});
   const kernels::ReduceShape r = around(x.shape(), d, d);
@@ -285,12 +299,16 @@ MaxResult scan(const char* name, Extreme which, const Tensor& in, std::int64_t d
 }  // namespace
 
 Tensor cumsum(const Tensor& x, std::int64_t dim) {
+  if (const Autocast cast(Autocast::float32); cast) return cumsum(cast(x), dim);
   if (Trace* const trace = Trace::current()) {
     return trace->run("cumsum", {x}, {{"dim", dim}}, [&] { return cumsum(x, dim); });
   }
   return scan("cumsum", ScanOp::sum, false, x, dim);
 }
-Tensor cumprod(const Tensor& x, std::int64_t dim) { return scan("cumprod", ScanOp::prod, false, x, dim); }
+Tensor cumprod(const Tensor& x, std::int64_t dim) {
+  if (const Autocast cast(Autocast::float32); cast) return cumprod(cast(x), dim);
+  return scan("cumprod", ScanOp::prod, false, x, dim);
+}
 MaxResult cummax(const Tensor& x, std::int64_t dim) { return scan("cummax", Extreme::max, x, dim); }
 MaxResult cummin(const Tensor& x, std::int64_t dim) { return scan("cummin", Extreme::min, x, dim); }
 
@@ -316,12 +334,14 @@ Tensor median(const Tensor& x) {
 }
 
 Tensor prod(const Tensor& in, std::int64_t dim, bool keepdim) {
+  if (const Autocast cast(Autocast::float32); cast) return prod(cast(in), dim, keepdim);
   check_defined("prod", "x", in);
   const Tensor x = to_sum(in);
   const int d = wrap_dim("prod", dim, x.dim());
   if (Trace* const trace = Trace::current()) {
     return trace->run("prod", {x}, {{"dims", Shape{d}}, {"keepdim", keepdim}}, [&] { return prod(x, dim, keepdim); });
   }
+  if (is_half(x.dtype())) return prod(widened(x), d, keepdim).to(x.dtype());
   const Columns c("prod", x, {d}, keepdim);
   const Tensor y = c.result(x.dtype());
   for_array(x, [&]<class T>(ArrayKernels<T>& k) { k.reduce({ReduceOp::prod}, c.r, c.x.data<T>(), y.data<T>()); });
@@ -349,6 +369,10 @@ VarMean var_mean(const Tensor& x, const Shape& dims, double correction, bool kee
     const double all = static_cast<double>(Columns("var", x, dims, keepdim).r.n);
     const Tensor v = mean(squares, dims, keepdim);
     return {correction == 0 ? v : v * (all / std::max(all - correction, 0.0)), mean(x, dims, keepdim)};
+  }
+  if (is_half(x.dtype())) {
+    const VarMean of = var_mean(widened(x), dims, correction, keepdim);
+    return {of.var.to(x.dtype()), of.mean.to(x.dtype())};
   }
   const Columns c("var", x, dims, keepdim);
   const double n = static_cast<double>(c.r.n);
@@ -388,12 +412,14 @@ Tensor std(const Tensor& x, const Shape& dims, double correction, bool keepdim) 
 }
 
 Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) {
+  if (const Autocast cast(Autocast::float32); cast) return norm(cast(x), p, dims, keepdim);
   check_defined("norm", "x", x);
   check(is_floating(x.dtype()), "norm: got {}, expected float32 or float64", x.dtype());
   if (Trace* const trace = Trace::current()) {
     return trace->run("norm", {x}, {{"p", p}, {"dims", dims}, {"keepdim", keepdim}},
                       [&] { return norm(x, p, dims, keepdim); });
   }
+  if (is_half(x.dtype())) return norm(widened(x), p, dims, keepdim).to(x.dtype());
   const Columns c("norm", x, dims, keepdim);
   check(c.r.n > 0 || c.r.outer * c.r.inner == 0 || (p >= 0 && std::isfinite(p)),
         "norm: shape {} has no elements, expected at least one for p = {}", x.shape(), p);
@@ -414,12 +440,14 @@ Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) {
 }
 
 Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) {
+  if (const Autocast cast(Autocast::float32); cast) return logsumexp(cast(x), dims, keepdim);
   check_defined("logsumexp", "x", x);
   check(is_floating(x.dtype()), "logsumexp: got {}, expected float32 or float64", x.dtype());
   if (Trace* const trace = Trace::current()) {
     return trace->run("logsumexp", {x}, {{"dims", dims}, {"keepdim", keepdim}},
                       [&] { return logsumexp(x, dims, keepdim); });
   }
+  if (is_half(x.dtype())) return logsumexp(widened(x), dims, keepdim).to(x.dtype());
   const Columns c("logsumexp", x, dims, keepdim);
   Tensor y;
   {
@@ -455,7 +483,7 @@ Tensor sum_of_squares(const std::vector<Tensor>& tensors) {
   for (const Tensor& x : tensors) {
     check(x.defined(), "sum_of_squares: tensor {} is undefined, expected a tensor", xs.size());
     check_alike("sum_of_squares", tensors[0], x);
-    xs.push_back(x.contiguous());
+    xs.push_back(widened(x).contiguous());
   }
   const Tensor y = empty({}, {.dtype = xs[0].dtype(), .device = xs[0].device()});
   for_floating("sum_of_squares", y, [&]<class T>(kernels::FloatKernels<T>& k) {
@@ -464,7 +492,7 @@ Tensor sum_of_squares(const std::vector<Tensor>& tensors) {
     k.sum_of_squares(all, y.data<T>());
   });
   std::vector<Saved> saved(xs.begin(), xs.end());
-  return record("sum_of_squares", xs, y, [saved = std::move(saved)](const Tensor& g) {
+  const Tensor sum = record("sum_of_squares", xs, y, [saved = std::move(saved)](const Tensor& g) {
     Grads grads{std::vector<Tensor>()};
     if (is_grad_enabled()) {
       for (const Saved& x : saved) grads.push_back(g * 2 * *x);
@@ -480,6 +508,7 @@ Tensor sum_of_squares(const std::vector<Tensor>& tensors) {
     });
     return grads;
   });
+  return sum.to(tensors[0].dtype());
 }
 
 }  // namespace tern

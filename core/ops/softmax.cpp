@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
@@ -8,11 +9,13 @@ namespace tern {
 namespace {
 
 Tensor softmax_of(const char* name, bool log, const Tensor& in, std::int64_t dim) {
+  if (const Autocast cast(Autocast::float32); cast) return softmax_of(name, log, cast(in), dim);
   check_defined(name, "x", in);
   const int d = wrap_dim(name, dim, in.dim());
   if (Trace* const trace = Trace::current()) {
     return trace->run(name, {in}, {{"dim", d}}, [&] { return softmax_of(name, log, in, dim); });
   }
+  if (is_half(in.dtype())) return softmax_of(name, log, widened(in), d).to(in.dtype());
   kernels::ReduceShape r;
   for (int k = 0; k < in.dim(); ++k) (k < d ? r.outer : k == d ? r.n : r.inner) *= in.shape()[k];
   const Tensor x = in.contiguous(), y = empty_like(x);

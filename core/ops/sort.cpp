@@ -14,6 +14,10 @@ SortResult sort_last(const char* name, const Tensor& in, std::int64_t k, bool de
     return trace->run("topk", {in}, {{"k", k}, {"descending", descending}},
                       [&] { return sort_last(name, in, k, descending); });
   }
+  if (is_half(in.dtype())) {
+    const SortResult of = sort_last(name, widened(in), k, descending);
+    return {of.values.to(in.dtype()), of.indices};
+  }
   const Tensor x = in.contiguous();
   Shape shape = x.shape();
   const std::int64_t n = shape.back();
@@ -69,6 +73,11 @@ UniqueResult unique_of(const char* name, const Tensor& x, bool sorted) {
   check_defined(name, "x", x);
   if (const Trace* const trace = Trace::current()) trace->refuse(name, x);
   NoGradGuard no_grad;
+  if (is_half(x.dtype())) {
+    UniqueResult of = unique_of(name, widened(x), sorted);
+    of.output = of.output.to(x.dtype());
+    return of;
+  }
   const Tensor flat = x.reshape({-1}).to(Device::cpu).contiguous();
   const SortResult by_value = sorted ? sort(flat) : SortResult{flat, {}};
   UniqueResult result;
@@ -148,8 +157,8 @@ Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right) {
         sorted.shape());
   if (const Trace* const trace = Trace::current()) trace->refuse("searchsorted", values);
   NoGradGuard no_grad;
-  const DType dtype = std::max(sorted.dtype(), values.dtype());
-  const Tensor x = sorted.to(dtype).contiguous(), v = values.to(dtype).contiguous();
+  const DType dtype = promote_types(sorted.dtype(), values.dtype());
+  const Tensor x = widened(sorted.to(dtype)).contiguous(), v = widened(values.to(dtype)).contiguous();
   const Tensor y = empty(v.shape(), {.dtype = DType::int64, .device = v.device()});
   const std::int64_t count = x.dim() == 1 ? v.numel() : v.shape().back();
   if (count == 0) return y;

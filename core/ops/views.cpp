@@ -233,7 +233,7 @@ Tensor Tensor::to(Device target) const {
   if (Trace* const trace = Trace::current()) return trace->run("clone", {*this}, {}, [&] { return to(target); });
   const Tensor x = contiguous(), y = empty(shape(), {.dtype = dtype(), .device = target});
   const std::size_t bytes = static_cast<std::size_t>(numel()) * size_of(dtype());
-  for_array(x, [&]<class T>(kernels::ArrayKernels<T>&) {
+  for_moved(x, [&]<class T>(kernels::MoveKernels<T>&) {
     if (device().on_host()) {
       backend(target).upload(bytes, x.data<T>(), y.data<T>());
     } else if (target.on_host()) {
@@ -249,19 +249,28 @@ Tensor Tensor::to(Device target) const {
 Tensor Tensor::to(DType target) const {
   if (target == dtype()) return *this;
   if (Trace* const trace = Trace::current()) return trace->run("to", {*this}, {}, [&] { return to(target); });
+  if (is_half(target) ? dtype() != DType::float32 : is_half(dtype()) && target != DType::float32) {
+    return to(DType::float32).to(target);
+  }
   const Tensor x = contiguous(), y = empty(shape(), {.dtype = target, .device = device()});
-  for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
-    switch (target) {
-      case DType::uint8:
-        return k.cast(numel(), x.data<T>(), y.data<std::uint8_t>());
-      case DType::int64:
-        return k.cast(numel(), x.data<T>(), y.data<std::int64_t>());
-      case DType::float32:
-        return k.cast(numel(), x.data<T>(), y.data<float>());
-      case DType::float64:
-        return k.cast(numel(), x.data<T>(), y.data<double>());
-    }
-  });
+  if (is_half(target)) {
+    for_half(y, [&]<class T>(kernels::HalfKernels<T>& k) { k.cast(numel(), x.data<float>(), y.data<T>()); });
+  } else if (is_half(dtype())) {
+    for_half(x, [&]<class T>(kernels::HalfKernels<T>& k) { k.cast(numel(), x.data<T>(), y.data<float>()); });
+  } else {
+    for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
+      switch (target) {
+        case DType::uint8:
+          return k.cast(numel(), x.data<T>(), y.data<std::uint8_t>());
+        case DType::int64:
+          return k.cast(numel(), x.data<T>(), y.data<std::int64_t>());
+        case DType::float64:
+          return k.cast(numel(), x.data<T>(), y.data<double>());
+        default:
+          return k.cast(numel(), x.data<T>(), y.data<float>());
+      }
+    });
+  }
   if (!is_floating(target)) return y;
   return record("to", {x}, y, [from = dtype()](const Tensor& g) { return g.to(from); });
 }

@@ -23,7 +23,7 @@ Tensor number_beside(const char* op, const Tensor& x, Scalar number) {
   const DType own = can_hold(x.dtype(), number)      ? x.dtype()
                     : can_hold(DType::int64, number) ? DType::int64
                                                      : DType::float32;
-  return full({}, number, {.dtype = std::max(x.dtype(), own), .device = x.device()});
+  return full({}, number, {.dtype = promote_types(x.dtype(), own), .device = x.device()});
 }
 
 /// Whether x is not 0.
@@ -42,12 +42,13 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z) {
   check_defined("where", "b", z);
   check_device("where", condition, x);
   check_device("where", x, z);
-  const DType dtype = std::max(x.dtype(), z.dtype());
+  const DType dtype = promote_types(x.dtype(), z.dtype());
   const Shape shape = broadcast_shapes("where", condition.shape(), broadcast_shapes("where", x.shape(), z.shape()));
   const Tensor a = x.to(dtype), b = z.to(dtype);
   if (Trace* const trace = Trace::current()) {
     return trace->run("where", {condition, a, b}, {}, [&] { return where(condition, a, b); });
   }
+  if (is_half(dtype)) return where(condition, widened(a), widened(b)).to(dtype);
   Tensor y;
   {
     NoGradGuard no_grad;
@@ -86,6 +87,7 @@ Tensor masked_fill(const Tensor& in, const Tensor& in_mask, Scalar value) {
     const Tensor number = full({}, value, {.dtype = in.dtype(), .device = in.device()});
     return trace->run("where", {in_mask, number, in}, {}, [&] { return masked_fill(in, in_mask, value); });
   }
+  if (is_half(in.dtype())) return masked_fill(widened(in), in_mask, value).to(in.dtype());
   const Shape shape = broadcast_shapes("masked_fill", in.shape(), in_mask.shape());
   const Tensor x = as_shape(in, shape).contiguous(), mask = as_shape(in_mask, shape).contiguous(), y = empty_like(x);
   for_array(x, [&]<class T>(kernels::ArrayKernels<T>& k) {
@@ -146,8 +148,7 @@ Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> posinf, std
   check_defined("nan_to_num", "x", x);
   if (!is_floating(x.dtype())) return x.clone();
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  const double most = x.dtype() == DType::float64 ? std::numeric_limits<double>::max()
-                                                  : static_cast<double>(std::numeric_limits<float>::max());
+  const double most = largest_of(x.dtype());
   const Tensor above = masked_fill(masked_fill(x, isnan(x), nan), eq(x, infinity), posinf.value_or(most));
   return masked_fill(above, eq(x, -infinity), neginf.value_or(-most));
 }

@@ -194,6 +194,13 @@ void add_recipe_options(CLI::App& command, Options& options) {
       .add_option("--holdout", options.holdout,
                   "Leave so many training images out, measure on them each epoch, and keep the best weights")
       ->transform(whole_number<std::int64_t>(0));
+  command
+      .add_option(
+          "--precision", options.precision,
+          "What convolutions and products are computed in: float32; tf32, floats of 11 significant bits where a "
+          "GPU has them; or bfloat16, of 8 bits, which is also what lies between the layers. Weights stay float32")
+      ->check(one_of({"float32", "tf32", "bfloat16"}))
+      ->capture_default_str();
   command.add_option("--eval-every", options.eval_every, "Measure the validation accuracy every so many epochs")
       ->transform(whole_number<int>(1));
 }

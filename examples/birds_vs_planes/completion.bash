@@ -13,6 +13,7 @@ _birds_vs_planes() {
     --device) mapfile -t COMPREPLY < <(compgen -W "auto cpu cuda reference" -- "$word") ;;
     --recipe) mapfile -t COMPREPLY < <(compgen -W "article strong" -- "$word") ;;
     --classes) mapfile -t COMPREPLY < <(compgen -W "2 10" -- "$word") ;;
+    --precision) mapfile -t COMPREPLY < <(compgen -W "float32 tf32 bfloat16" -- "$word") ;;
     --part) mapfile -t COMPREPLY < <(compgen -W "train validation" -- "$word") ;;
     --colours) mapfile -t COMPREPLY < <(compgen -W "auto true 256 none" -- "$word") ;;
     --data) mapfile -t COMPREPLY < <(compgen -W "synthetic" -d -- "$word") ;;
@@ -22,7 +23,7 @@ _birds_vs_planes() {
       case $command in
         train)
           options="--model --load --device --threads $data --recipe --seed --epochs --lr --momentum --weight-decay --l2
-            --classes --cutout --holdout --eval-every --shards --timeout --save --checkpoint --resume --log --tensorboard" ;;
+            --classes --cutout --holdout --precision --eval-every --shards --timeout --save --checkpoint --resume --log --tensorboard" ;;
         evaluate) options="--model --load --device --threads $data" ;;
         predict) options="--model --load --device --threads" ;;
         info) options="--model --load" ;;

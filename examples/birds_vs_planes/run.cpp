@@ -68,7 +68,8 @@ tern::ImageBatches make_batches(const Recipe& recipe, const Data& data, std::int
     images = tern::cat({images, data.others->inputs()});
     labels = tern::cat({labels, data.others->targets()});
   }
-  return {images.to(device), labels.to(device),
+  return {images.to(device),
+          labels.to(device),
           {.batch_size = recipe.batch_size,
            .seed = seed,
            .shift = recipe.shift >= 0 ? std::optional<std::int64_t>(recipe.shift) : std::nullopt,
@@ -193,6 +194,7 @@ Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& 
                 .batches = batches_,
                 .loss_fn = tern::CrossEntropyLoss({.label_smoothing = recipe.label_smoothing}),
                 .device = setup_.device,
+                .autocast = options.precision == "bfloat16" ? tern::DType::bfloat16 : tern::DType::float32,
                 .l2_lambda = recipe.l2,
                 .schedule = schedule_.get(),
                 .average = average_.get(),
@@ -235,6 +237,7 @@ std::map<std::string, std::string> Run::settings() const {
   all["holdout"] = std::to_string(holdout_.size());
   if (schedule_) all["epochs"] = std::to_string(recipe_.epochs);  // a constant rate may go on for longer
   if (shards() > 1) all["shards"] = std::to_string(shards());
+  if (options_.precision != "float32") all["precision"] = options_.precision;
   if (options_.load) all["load"] = as_utf8(*options_.load);
   all["device"] = tern::Device(setup_.device.kind).str();  // those of a kind give the same bits
   return all;

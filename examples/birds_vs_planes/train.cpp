@@ -1,6 +1,7 @@
 #include <birds_vs_planes/divergence.hpp>
 #include <birds_vs_planes/train.hpp>
 
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/generator.hpp>
 #include <tern/core/ops.hpp>
@@ -19,6 +20,7 @@ namespace {
 
 /// The loss of a batch, penalty included.
 Tensor loss_of(Training& t, const tern::Batch& batch) {
+  const tern::AutocastGuard autocast(t.autocast);
   const Tensor loss = t.loss_fn(t.model(batch.input), batch.target);
   return t.l2_lambda != 0 ? loss + t.l2_lambda * tern::sum_of_squares(t.model.parameters()) : loss;
 }
@@ -43,6 +45,7 @@ Diverged diverged(Training& t, std::int64_t number, tern::kernels::PhiloxState r
     if (where.empty() && !std::isfinite(loss.item())) {
       tern::default_generator().set_state(after_gathering);
       const auto epoch = static_cast<int>(t.batches.state().epoch) + 1;
+      const tern::AutocastGuard autocast(t.autocast);
       where = describe_divergence(t.model, batch.input, epoch, number + 1, loss.item());
     }
     return loss;

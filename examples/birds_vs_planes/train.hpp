@@ -18,10 +18,11 @@ struct Training {
   tern::Optimizer& optimizer;
   tern::ImageBatches& batches;
   tern::CrossEntropyLoss loss_fn;
-  tern::Device device = tern::Device::cpu;  ///< of the model and of the batches
-  double l2_lambda = 0;                     ///< adds this times the sum of the squares of all parameters to the loss
-  tern::LRScheduler* schedule = nullptr;    ///< set to the number of each step, from 0, before it
-  tern::AveragedModel* average = nullptr;   ///< updated after each batch
+  tern::Device device = tern::Device::cpu;      ///< of the model and of the batches
+  tern::DType autocast = tern::DType::float32;  ///< what the model computes in: see AutocastGuard
+  double l2_lambda = 0;                    ///< adds this times the sum of the squares of all parameters to the loss
+  tern::LRScheduler* schedule = nullptr;   ///< set to the number of each step, from 0, before it
+  tern::AveragedModel* average = nullptr;  ///< updated after each batch
   /// Of the model, where a batch is cut into shards; they divide it.
   tern::distributed::DistributedDataParallel* parallel = nullptr;
 

@@ -7,6 +7,7 @@
 #include <birds_vs_planes/run.hpp>
 
 #include <tern/core/check.hpp>
+#include <tern/core/precision.hpp>
 #include <tern/data/md5.hpp>
 #include <tern/distributed/distributed.hpp>
 
@@ -196,6 +197,7 @@ void check_same_on_ranks(const Parts& parts, const Options& options) {
   all["seed"] = std::to_string(options.seed);
   all["holdout"] = std::to_string(options.holdout);
   all["shards"] = said(options.shards);
+  all["precision"] = options.precision;
   all["timeout"] = fmt::format("{}", options.timeout);
   all["eval-every"] = said(options.eval_every);
   all["drop-last-eval"] = options.drop_last_eval ? "on" : "off";
@@ -217,6 +219,7 @@ void check_same_on_ranks(const Parts& parts, const Options& options) {
 
 TrainingResult train(const Options& options) {
   const Console console(options);
+  if (options.precision == "tf32") tern::set_float32_precision(tern::Precision::high);
   std::optional<Parts> parts;
   together([&] { parts = make_parts(options); });
   check_same_on_ranks(*parts, options);

@@ -61,8 +61,12 @@ std::int64_t data_type(DType dtype) {
       return 2;
     case DType::int64:
       return 7;
+    case DType::float16:
+      return 10;
     case DType::float64:
       return 11;
+    case DType::bfloat16:
+      return 16;
   }
   fail("data_type: no such dtype");
 }

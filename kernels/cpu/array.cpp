@@ -251,13 +251,10 @@ void reduce_columns(const ReduceShape& r, const T* x, const F& f) {
 
 }  // namespace
 
-template <class T>
-void CpuArray<T>::fill(int64_t n, T value, T* y) {
-  parallel_for(n, piece, [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, value); });
-}
+namespace {
 
 template <class T>
-void CpuArray<T>::copy(const Strided& s, const T* a, T* b) {
+void copy_box(const Strided& s, const T* a, T* b) {
   const Strided t = walk_of(s);
   const int64_t step_a = t.a[t.ndim - 1], step_b = t.b[t.ndim - 1];
   for_each_run(t, [&](int64_t, int64_t at_a, int64_t at_b, int64_t n) {
@@ -271,6 +268,47 @@ void CpuArray<T>::copy(const Strided& s, const T* a, T* b) {
       for (int64_t i = 0; i < n; ++i) to[i * step_b] = from[i * step_a];
     }
   });
+}
+
+template <class T>
+void fill_dense(int64_t n, T value, T* y) {
+  parallel_for(n, piece, [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, value); });
+}
+
+template <class T, class Y>
+void convert(int64_t n, const T* x, Y* y) {
+  parallel_for(n, piece, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) y[i] = static_cast<Y>(x[i]);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void CpuArray<T>::fill(int64_t n, T value, T* y) {
+  fill_dense(n, value, y);
+}
+template <class T>
+void CpuArray<T>::copy(const Strided& s, const T* a, T* b) {
+  copy_box(s, a, b);
+}
+
+template <class T>
+void CpuHalf<T>::fill(int64_t n, T value, T* y) {
+  fill_dense(n, value, y);
+}
+template <class T>
+void CpuHalf<T>::copy(const Strided& s, const T* a, T* b) {
+  copy_box(s, a, b);
+}
+template <class T>
+void CpuHalf<T>::cast(int64_t n, const T* x, float* y) {
+  convert(n, x, y);
+}
+template <class T>
+void CpuHalf<T>::cast(int64_t n, const float* x, T* y) {
+  convert(n, x, y);
 }
 
 template <class T>
@@ -388,5 +426,7 @@ template class CpuArray<float>;
 template class CpuArray<double>;
 template class CpuArray<int64_t>;
 template class CpuArray<uint8_t>;
+template class CpuHalf<bfloat16>;
+template class CpuHalf<float16>;
 
 }  // namespace tern::kernels

@@ -403,9 +403,10 @@ void correlate(const Conv2dShape& s, const Input& x, const PackedWeights& w, con
 /// Of the vectors for rows that the longest ones do not fit well; rows shorter than these would leave most lanes idle.
 int64_t shorter_winograd_lanes() { return std::max<int64_t>(4, winograd_lanes() / 2); }
 
-/// Whether to convolve by Winograd's tiles: with few channels the transforms cost more than the multiplications that
-/// they save.
+/// Whether to convolve by Winograd's tiles, which move an output by what its tile sees beside it: with few channels the
+/// transforms cost more than the multiplications that they save.
 bool suits_winograd(const Conv2dShape& s) {
+  if (s.precision == Precision::highest) return false;
   const bool filter =
       s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
   const bool tiles = winograd_lanes() > 0 && s.P() >= 4 && s.Q() >= shorter_winograd_lanes();

@@ -1,8 +1,8 @@
 #pragma once
 
-/// The fast CPU backend: SIMD (Highway, the best instruction set of the machine at run time), a pool of threads, OpenBLAS
-/// for matrix products. What it does not override runs as in reference/. Results are the same for any number of
-/// threads.
+/// The fast CPU backend: SIMD (Highway, the best instruction set of the machine at run time), a pool of threads,
+/// OpenBLAS for matrix products. What it does not override runs as in reference/. Results are the same for any number
+/// of threads.
 
 #include <tern/kernels/reference/reference.hpp>
 
@@ -28,6 +28,15 @@ class CpuArray : public ReferenceArray<T> {
   void scatter(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
   void scatter_add(const ReduceShape& r, int64_t count, const int64_t* index, const T* picked, T* full) override;
   void sort(int64_t rows, int64_t n, int64_t k, bool descending, const T* x, T* y, int64_t* indices) override;
+};
+
+template <class T>
+class CpuHalf : public ReferenceHalf<T> {
+ public:
+  void fill(int64_t n, T value, T* y) override;
+  void copy(const Strided& s, const T* a, T* b) override;
+  void cast(int64_t n, const T* x, float* y) override;
+  void cast(int64_t n, const float* x, T* y) override;
 };
 
 class CpuFloat32 : public ReferenceFloat<float> {
@@ -136,6 +145,8 @@ class CpuBackend : public ReferenceBackend {
   ArrayKernels<uint8_t>& array(uint8_t) override { return array_uint8_; }
   FloatKernels<float>& floating(float) override { return float_; }
   using ReferenceBackend::floating;
+  HalfKernels<bfloat16>& half(bfloat16) override { return bfloat16_; }
+  HalfKernels<float16>& half(float16) override { return float16_; }
 
  private:
   CpuArray<float> array_float_;
@@ -143,6 +154,8 @@ class CpuBackend : public ReferenceBackend {
   CpuArray<int64_t> array_int64_;
   CpuArray<uint8_t> array_uint8_;
   CpuFloat32 float_;
+  CpuHalf<bfloat16> bfloat16_;
+  CpuHalf<float16> float16_;
 };
 
 }  // namespace tern::kernels

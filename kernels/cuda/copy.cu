@@ -68,11 +68,8 @@ int unit_dimension(const Strided& s, const int64_t* stride) {
   return -1;
 }
 
-}  // namespace
-
 template <class T>
-void CudaArray<T>::copy(const Strided& s, const T* a, T* b) {
-  const DeviceGuard guard(device_);
+void copy_box(const Strided& s, const T* a, T* b) {
   const int64_t n = s.numel();
   if (n == 0) return;
   const Strided box = simplified(s);
@@ -101,9 +98,25 @@ void CudaArray<T>::copy(const Strided& s, const T* a, T* b) {
   });
 }
 
+}  // namespace
+
+template <class T>
+void CudaArray<T>::copy(const Strided& s, const T* a, T* b) {
+  const DeviceGuard guard(device_);
+  copy_box(s, a, b);
+}
+
+template <class T>
+void CudaHalf<T>::copy(const Strided& s, const T* a, T* b) {
+  const DeviceGuard guard(device_);
+  copy_box(s, reinterpret_cast<const std::uint16_t*>(a), reinterpret_cast<std::uint16_t*>(b));
+}
+
 template void CudaArray<float>::copy(const Strided&, const float*, float*);
 template void CudaArray<double>::copy(const Strided&, const double*, double*);
 template void CudaArray<int64_t>::copy(const Strided&, const int64_t*, int64_t*);
 template void CudaArray<uint8_t>::copy(const Strided&, const uint8_t*, uint8_t*);
+template void CudaHalf<bfloat16>::copy(const Strided&, const bfloat16*, bfloat16*);
+template void CudaHalf<float16>::copy(const Strided&, const float16*, float16*);
 
 }  // namespace tern::kernels

@@ -13,7 +13,9 @@ CudaBackend::CudaBackend(int device)
       array_int64_(device),
       array_uint8_(device),
       float_(device),
-      double_(device) {}
+      double_(device),
+      bfloat16_(device),
+      float16_(device) {}
 
 void* CudaBackend::allocate(std::size_t bytes) {
   const cuda::DeviceGuard guard(device_);

@@ -70,6 +70,23 @@ class CudaArray : public ArrayKernels<T> {
 };
 
 template <class T>
+class CudaHalf : public HalfKernels<T> {
+ public:
+  explicit CudaHalf(int device) : device_(device) {}
+
+  // elementwise.cu
+  void fill(int64_t n, T value, T* y) override;
+  void cast(int64_t n, const T* x, float* y) override;
+  void cast(int64_t n, const float* x, T* y) override;
+
+  // copy.cu
+  void copy(const Strided& s, const T* a, T* b) override;
+
+ private:
+  int device_;
+};
+
+template <class T>
 class CudaFloat : public FloatKernels<T> {
  public:
   explicit CudaFloat(int device) : device_(device) {}
@@ -193,6 +210,8 @@ class CudaBackend : public Backend {
   ArrayKernels<uint8_t>& array(uint8_t) override { return array_uint8_; }
   FloatKernels<float>& floating(float) override { return float_; }
   FloatKernels<double>& floating(double) override { return double_; }
+  HalfKernels<bfloat16>& half(bfloat16) override { return bfloat16_; }
+  HalfKernels<float16>& half(float16) override { return float16_; }
 
  private:
   int device_;
@@ -203,6 +222,8 @@ class CudaBackend : public Backend {
   CudaArray<uint8_t> array_uint8_;
   CudaFloat<float> float_;
   CudaFloat<double> double_;
+  CudaHalf<bfloat16> bfloat16_;
+  CudaHalf<float16> float16_;
 };
 
 /// The process's one B for a device, made when it is first asked for. Throws tern::Error where there is no such device.

@@ -1,8 +1,8 @@
 /// Arithmetic, comparisons, casts, fill.
 ///
 /// Where the operands are dense, by `map` (map.cuh). In a binary operation that broadcasts or reads a view, a thread
-/// computes one element: its number, taken apart by the sizes of the box, says where the operands lie. A number in place
-/// of an operand is one of the kernel's arguments.
+/// computes one element: its number, taken apart by the sizes of the box, says where the operands lie. A number in
+/// place of an operand is one of the kernel's arguments.
 ///
 /// Bytes: every operand once. Arithmetic: none (fill) or 1 operation an element (add).
 
@@ -280,6 +280,30 @@ void CudaArray<T>::where(const Strided& s, const T* a, const uint8_t* mask, cons
   });
 }
 
+template <class T>
+void CudaHalf<T>::fill(int64_t n, T value, T* y) {
+  const DeviceGuard guard(device_);
+  map_dense(n, Constant<T>{value}, y);
+}
+
+template <class T>
+void CudaHalf<T>::cast(int64_t n, const T* x, float* y) {
+  const DeviceGuard guard(device_);
+  map_dense(n, Cast<float>{}, y, x);
+}
+
+template <class T>
+void CudaHalf<T>::cast(int64_t n, const float* x, T* y) {
+  const DeviceGuard guard(device_);
+  map_dense(n, Cast<T>{}, y, x);
+}
+
+template void CudaHalf<bfloat16>::fill(int64_t, bfloat16, bfloat16*);
+template void CudaHalf<bfloat16>::cast(int64_t, const bfloat16*, float*);
+template void CudaHalf<bfloat16>::cast(int64_t, const float*, bfloat16*);
+template void CudaHalf<float16>::fill(int64_t, float16, float16*);
+template void CudaHalf<float16>::cast(int64_t, const float16*, float*);
+template void CudaHalf<float16>::cast(int64_t, const float*, float16*);
 template void CudaArray<float>::fill(int64_t, float, float*);
 template void CudaArray<float>::cast(int64_t, const float*, float*);
 template void CudaArray<float>::cast(int64_t, const float*, double*);

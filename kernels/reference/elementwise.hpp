@@ -108,6 +108,26 @@ void ReferenceArray<T>::copy(const Strided& s, const T* a, T* b) {
 }
 
 template <class T>
+void ReferenceHalf<T>::fill(int64_t n, T value, T* y) {
+  std::fill_n(y, n, value);
+}
+
+template <class T>
+void ReferenceHalf<T>::copy(const Strided& s, const T* a, T* b) {
+  walk(s, [&](int64_t, int64_t from, int64_t to) { b[to] = a[from]; });
+}
+
+template <class T>
+void ReferenceHalf<T>::cast(int64_t n, const T* x, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i]);
+}
+
+template <class T>
+void ReferenceHalf<T>::cast(int64_t n, const float* x, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(x[i]);
+}
+
+template <class T>
 void ReferenceArray<T>::cast(int64_t n, const T* x, float* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = converted<float>(x[i]);
 }

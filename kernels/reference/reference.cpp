@@ -48,9 +48,7 @@ void ReferenceBackend::download(std::size_t bytes, const void* device, void* hos
   if (bytes > 0) std::memcpy(host, device, bytes);
 }
 
-Unary unary_of(Activation activation) {
-  return {activation == Activation::tanh ? UnaryOp::tanh : UnaryOp::relu};
-}
+Unary unary_of(Activation activation) { return {activation == Activation::tanh ? UnaryOp::tanh : UnaryOp::relu}; }
 
 template class ReferenceArray<float>;
 template class ReferenceArray<double>;
@@ -58,6 +56,8 @@ template class ReferenceArray<int64_t>;
 template class ReferenceArray<uint8_t>;
 template class ReferenceFloat<float>;
 template class ReferenceFloat<double>;
+template class ReferenceHalf<bfloat16>;
+template class ReferenceHalf<float16>;
 
 Backend& reference_backend() {
   static ReferenceBackend& backend = *new ReferenceBackend;  // never destroyed: memory may outlive main

@@ -48,6 +48,16 @@ class ReferenceArray : public ArrayKernels<T> {
 };
 
 template <class T>
+class ReferenceHalf : public HalfKernels<T> {
+ public:
+  // elementwise.hpp
+  void fill(int64_t n, T value, T* y) override;
+  void copy(const Strided& s, const T* a, T* b) override;
+  void cast(int64_t n, const T* x, float* y) override;
+  void cast(int64_t n, const float* x, T* y) override;
+};
+
+template <class T>
 class ReferenceFloat : public FloatKernels<T> {
  public:
   // unary.hpp
@@ -159,6 +169,8 @@ class ReferenceBackend : public Backend {
   ArrayKernels<uint8_t>& array(uint8_t) override { return array_uint8_; }
   FloatKernels<float>& floating(float) override { return float_; }
   FloatKernels<double>& floating(double) override { return double_; }
+  HalfKernels<bfloat16>& half(bfloat16) override { return bfloat16_; }
+  HalfKernels<float16>& half(float16) override { return float16_; }
 
  private:
   ReferenceArray<float> array_float_;
@@ -167,6 +179,8 @@ class ReferenceBackend : public Backend {
   ReferenceArray<uint8_t> array_uint8_;
   ReferenceFloat<float> float_;
   ReferenceFloat<double> double_;
+  ReferenceHalf<bfloat16> bfloat16_;
+  ReferenceHalf<float16> float16_;
 };
 
 extern template class ReferenceArray<float>;
@@ -175,5 +189,7 @@ extern template class ReferenceArray<int64_t>;
 extern template class ReferenceArray<uint8_t>;
 extern template class ReferenceFloat<float>;
 extern template class ReferenceFloat<double>;
+extern template class ReferenceHalf<bfloat16>;
+extern template class ReferenceHalf<float16>;
 
 }  // namespace tern::kernels

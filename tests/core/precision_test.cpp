@@ -18,7 +18,7 @@ double distance(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 TEST_CASE("float32 products are exact unless less is asked for, from the next op on", "[cuda]") {
-  REQUIRE(float32_precision() == Precision::highest);
+  REQUIRE(float32_precision(Device::cuda) == Precision::highest);
   Generator generator;
   generator.manual_seed(base_seed());
   const TensorOptions exact{.dtype = DType::float64};
@@ -31,13 +31,13 @@ TEST_CASE("float32 products are exact unless less is asked for, from the next op
   const Tensor conv = conv2d(again(image), again(filter), {}, {.padding = 1}), product = matmul(again(a), again(b));
 
   struct Restore {
-    ~Restore() { set_float32_precision(Precision::highest); }
+    ~Restore() { set_float32_precision({}); }
   } restore;
-  for (const auto& [precision, least, most] : {std::tuple{Precision::highest, 0.0, 1e-6},
-                                               std::tuple{Precision::high, 1e-5, 1e-3},
-                                               std::tuple{Precision::medium, 1e-5, 1e-2}}) {
+  for (const auto& [precision, least, most] :
+       {std::tuple{Precision::highest, 0.0, 1e-6}, std::tuple{Precision::high, 1e-5, 1e-3},
+        std::tuple{Precision::medium, 1e-5, 1e-2}}) {
     set_float32_precision(precision);
-    CHECK(float32_precision() == precision);
+    CHECK(float32_precision(Device::cuda) == precision);
     const double of_conv = distance(conv2d(on_cuda(image), on_cuda(filter), {}, {.padding = 1}), conv);
     const double of_product = distance(matmul(on_cuda(a), on_cuda(b)), product);
     CAPTURE(static_cast<int>(precision), of_conv, of_product);
@@ -57,12 +57,48 @@ TEST_CASE("a gradient has the precision that its op was asked for", "[cuda]") {
     const Tensor y = conv2d(x, filter, {}, {.padding = 1});
     set_float32_precision(of_pass);
     y.sum().backward();
-    set_float32_precision(Precision::highest);
+    set_float32_precision({});
     return filter.grad().to_vector<float>();
   };
   const auto exact = gradient(Precision::highest, Precision::highest);
   CHECK(gradient(Precision::highest, Precision::high) == exact);
   CHECK(gradient(Precision::high, Precision::highest) != exact);
+}
+
+TEST_CASE("under highest a pixel moves no output that does not see it, under high by little", "[cpu]") {
+  Random random(base_seed(), 7);
+  struct Restore {
+    ~Restore() { set_float32_precision({}); }
+  } restore;
+  CHECK(float32_precision(Device::cpu) == Precision::high);
+  for (int i = 0; i < 20; ++i) {
+    const std::int64_t C = random.integer(2, 20), K = random.integer(4, 20), H = random.integer(6, 24),
+                       W = random.integer(8, 40);
+    Generator generator;
+    generator.manual_seed(base_seed() + static_cast<std::uint64_t>(i));
+    const Tensor x = randn({2, C, H, W}, {}, generator), w = randn({K, C, 3, 3}, {}, generator);
+    const std::int64_t h = random.integer(0, H - 1), v = random.integer(0, W - 1);
+    // Where an output's filter covers the pixel.
+    const Tensor sees = zeros({2, K, H, W}, {.dtype = DType::uint8});
+    const std::int64_t top = std::max<std::int64_t>(0, h - 1), left = std::max<std::int64_t>(0, v - 1);
+    sees.select(0, 0).narrow(1, top, std::min(H, h + 2) - top).narrow(2, left, std::min(W, v + 2) - left).fill_(1);
+    const auto unseen = [&](double pixel) {
+      const Tensor changed = x.clone();
+      changed[0][C / 2][h].select(0, v).fill_(pixel);
+      const Tensor y = conv2d(changed, w, {}, {.padding = 1});
+      CHECK(isnan(y).any().item() == 0);
+      return masked_fill(y, sees, 0);
+    };
+    CAPTURE(C, K, H, W, h, v);
+    set_float32_precision(Precision::highest);
+    const Tensor want = unseen(1);
+    CHECK(equal(unseen(1e7), want));
+    CHECK(equal(unseen(INFINITY), want));
+    set_float32_precision(Precision::high);
+    const Tensor got = unseen(1);
+    CHECK((got - want).abs().max().item() < 1e-5 * want.abs().max().item());
+    CHECK((unseen(1e7) - got).abs().max().item() < 1e-5 * 1e7 * w.abs().max().item());
+  }
 }
 
 }  // namespace tern::test

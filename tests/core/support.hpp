@@ -39,7 +39,8 @@ inline const std::vector<Device>& devices() {
   return all;
 }
 
-inline const DType all_dtypes[] = {DType::uint8, DType::int64, DType::float32, DType::float64};
+inline const DType all_dtypes[] = {DType::uint8,    DType::int64,   DType::float16,
+                                    DType::bfloat16, DType::float32, DType::float64};
 
 /// All of these as one line, numbers with every digit.
 template <class... Parts>

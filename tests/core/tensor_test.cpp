@@ -193,9 +193,12 @@ TEST_CASE("to another dtype", "[tensor]") {
           if (to == DType::uint8) continue;
           const Dense values(x);
           check_equal(x.to(to), Dense(shape, [&](const Shape& i) {
-                        return to == DType::int64     ? std::trunc(values[i])
-                               : to == DType::float32 ? static_cast<double>(static_cast<float>(values[i]))
-                                                      : values[i];
+                        const auto narrow = static_cast<float>(values[i]);
+                        return to == DType::int64      ? std::trunc(values[i])
+                               : to == DType::float16  ? static_cast<double>(static_cast<float>(float16(narrow)))
+                               : to == DType::bfloat16 ? static_cast<double>(static_cast<float>(bfloat16(narrow)))
+                               : to == DType::float32  ? static_cast<double>(narrow)
+                                                       : values[i];
                       }));
         }
       }

@@ -23,9 +23,9 @@ def same(a, b):
 
 
 def tern_dtype(dtype):
-    if dtype == torch.float64 or dtype == torch.uint8:
+    if dtype.is_floating_point or dtype == torch.uint8:
         return dtype
-    return torch.float32 if dtype.is_floating_point else torch.uint8 if dtype == torch.bool else torch.int64
+    return torch.uint8 if dtype == torch.bool else torch.int64
 
 
 state = {}

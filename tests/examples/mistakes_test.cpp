@@ -101,6 +101,7 @@ std::vector<Mistake> mistakes(const Files& f) {
       {{"train", "--cutout", "33"}, 2, {"--cutout: 33, expected a whole number, 0 to 32"}},
       {{"train", "--num-workers", "257"}, 2, {"--num-workers: 257, expected a whole number, 0 to 256"}},
       {{"train", "--eval-every", "nan"}, 2, {"--eval-every: nan, expected a whole number"}},
+      {{"train", "--precision", "half"}, 2, {"--precision: half, expected"}},
       {{"train", "--holdout", "9223372036854775808"}, 2, {"--holdout: 9223372036854775808, expected"}},
       {{"show", "9223372036854775808"}, 2, {"N: 9223372036854775808, expected a whole number"}},
       {{"show", "0x7"}, 2, {"N: 0x7, expected a whole number"}},

@@ -49,6 +49,14 @@ const std::vector<Subject>& subjects();
 /// The CPU's alone.
 const std::vector<Subject>& cpu_alone();
 
+/// Calls f with each precision of products that the dtype has on the CPU, and with the backends to try it on. On CUDA
+/// less than the highest is another result: conv2d_gemm_test.cpp.
+template <class T, class F>
+void for_each_precision(F f) {
+  f(Precision::highest, subjects());
+  if constexpr (std::is_same_v<T, float>) f(Precision::high, cpu_alone());
+}
+
 /// What a kernel wrote, wide enough for each dtype.
 struct Output {
   std::string name;

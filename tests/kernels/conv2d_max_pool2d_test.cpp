@@ -38,32 +38,38 @@ struct Pooled {
 /// Against the reference in double. It is not asked what it picked: of two elements that are almost equal either may be
 /// the larger one after rounding.
 template <class T>
-void check_values(Random& random, const Conv2dMaxPool2dShape& s) {
+void check_values(Random& random, const Conv2dMaxPool2dShape& s, const std::vector<Subject>& backends) {
   const Pooled<T> c(random, s);
   const bool want_dx = random.chance(0.8), want_dw = random.chance(0.8), want_dbias = random.chance(0.7);
   CAPTURE(s, c.has_bias, want_dx, want_dw, want_dbias);
-  check_close<T>(random, whole_or_one, [&](auto& run) {
-    run.floating().conv2d_max_pool2d(s, run.in(c.x), run.in(c.w), c.has_bias ? run.in(c.bias) : nullptr,
-                                     run.out("y", c.y_dims), nullptr);
-  });
+  check_close<T>(
+      random, whole_or_one,
+      [&](auto& run) {
+        run.floating().conv2d_max_pool2d(s, run.in(c.x), run.in(c.w), c.has_bias ? run.in(c.bias) : nullptr,
+                                         run.out("y", c.y_dims), nullptr);
+      },
+      backends);
 
   std::vector<uint8_t> picked(c.dy.size());
   std::vector<T> y(c.dy.size());
   ReferenceFloat<T>().conv2d_max_pool2d(s, c.x.data(), c.w.data(), c.has_bias ? c.bias.data() : nullptr, y.data(),
                                         picked.data());
-  check_close<T>(random, whole_or_one, [&](auto& run) {
-    auto* dx = want_dx ? run.out("dx", c.x_dims) : nullptr;
-    auto* dw = want_dw ? run.out("dw", c.w_dims) : nullptr;
-    auto* dbias = want_dbias ? run.out("dbias", {s.conv.K}) : nullptr;
-    run.floating().conv2d_max_pool2d_backward(s, run.in(c.x), run.in(c.w),
-                                              s.activation == Activation::none ? nullptr : run.in(y),
-                                              s.pools() ? run.in(picked) : nullptr, run.in(c.dy), dx, dw, dbias);
-  });
+  check_close<T>(
+      random, whole_or_one,
+      [&](auto& run) {
+        auto* dx = want_dx ? run.out("dx", c.x_dims) : nullptr;
+        auto* dw = want_dw ? run.out("dw", c.w_dims) : nullptr;
+        auto* dbias = want_dbias ? run.out("dbias", {s.conv.K}) : nullptr;
+        run.floating().conv2d_max_pool2d_backward(s, run.in(c.x), run.in(c.w),
+                                                  s.activation == Activation::none ? nullptr : run.in(y),
+                                                  s.pools() ? run.in(picked) : nullptr, run.in(c.dy), dx, dw, dbias);
+      },
+      backends);
 }
 
 /// Against the kernels that it stands for, on the same backend: the same numbers, and so the same picked.
 template <class T>
-void check_as_composed(Random& random, const Conv2dMaxPool2dShape& s) {
+void check_as_composed(Random& random, const Conv2dMaxPool2dShape& s, const std::vector<Subject>& backends) {
   Pooled<T> c(random, s);
   if (random.chance(0.5)) {  // small whole numbers, for the sake of ties
     c.x = random.ties<T>(static_cast<int64_t>(c.x.size()));
@@ -74,7 +80,7 @@ void check_as_composed(Random& random, const Conv2dMaxPool2dShape& s) {
   if (random.chance(0.3)) random.spoil(c.dy);
   const int64_t n = numel(c.y_dims);
   CAPTURE(s, c.has_bias);
-  for (const Subject& subject : subjects()) {
+  for (const Subject& subject : backends) {
     INFO("backend " << subject.name);
     auto& kernels = subject.backend->floating(T{});
     Run<T> apart(*subject.backend, random), fused(*subject.backend, random);
@@ -128,6 +134,15 @@ void check_as_composed(Random& random, const Conv2dMaxPool2dShape& s) {
   }
 }
 
+/// Either, in each precision.
+template <class T, class Check>
+void check_each(Random& random, Conv2dMaxPool2dShape s, Check check) {
+  for_each_precision<T>([&](Precision precision, const std::vector<Subject>& backends) {
+    s.conv.precision = precision;
+    check(random, s, backends);
+  });
+}
+
 /// Also as the CPU's tiles have it: enough channels, whole tiles or not.
 Conv2dMaxPool2dShape random_conv2d_max_pool2d(Random& random) {
   Conv2dShape conv = random.chance(0.5) ? random_conv2d(random) : random_conv3x3(random);
@@ -142,11 +157,15 @@ Conv2dMaxPool2dShape random_conv2d_max_pool2d(Random& random) {
 }
 
 TEMPLATE_TEST_CASE("conv2d_max_pool2d", "[conv2d][pool2d]", float, double) {
-  for_each_case(100, [](Random& random) { check_values<TestType>(random, random_conv2d_max_pool2d(random)); });
+  for_each_case(100, [](Random& random) {
+    check_each<TestType>(random, random_conv2d_max_pool2d(random), check_values<TestType>);
+  });
 }
 
 TEMPLATE_TEST_CASE("conv2d_max_pool2d is what it stands for", "[conv2d][pool2d]", float, double) {
-  for_each_case(100, [](Random& random) { check_as_composed<TestType>(random, random_conv2d_max_pool2d(random)); });
+  for_each_case(100, [](Random& random) {
+    check_each<TestType>(random, random_conv2d_max_pool2d(random), check_as_composed<TestType>);
+  });
 }
 
 TEMPLATE_TEST_CASE("conv2d_max_pool2d of layers in use", "[conv2d][pool2d]", float, double) {
@@ -156,11 +175,11 @@ TEMPLATE_TEST_CASE("conv2d_max_pool2d of layers in use", "[conv2d][pool2d]", flo
         second{.N = N, .C = 16, .H = 16, .W = 16, .K = 8, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
         wide{.N = 1, .C = 66, .H = 44, .W = 36, .K = 6, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
         strided{.N = 2, .C = 3, .H = 60, .W = 60, .K = 16, .R = 7, .S = 7, .stride_h = 2, .stride_w = 2};
-    check_values<TestType>(random, {first, 2, 2, Activation::tanh});
-    check_values<TestType>(random, {second, 2, 2, Activation::tanh});
-    check_values<TestType>(random, {wide, 3, 3, Activation::relu});  // an image in several blocks
-    check_as_composed<TestType>(random, {wide, 3, 2, Activation::tanh});
-    check_values<TestType>(random, {strided, 3, 3, Activation::relu});
+    check_each<TestType>(random, {first, 2, 2, Activation::tanh}, check_values<TestType>);
+    check_each<TestType>(random, {second, 2, 2, Activation::tanh}, check_values<TestType>);
+    check_each<TestType>(random, {wide, 3, 3, Activation::relu}, check_values<TestType>);  // an image in several blocks
+    check_each<TestType>(random, {wide, 3, 2, Activation::tanh}, check_as_composed<TestType>);
+    check_each<TestType>(random, {strided, 3, 3, Activation::relu}, check_values<TestType>);
   });
 }
 

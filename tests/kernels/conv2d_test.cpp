@@ -4,21 +4,36 @@
 namespace tern::test {
 
 template <class T>
-void check_conv2d(Random& random, const Conv2dShape& s) {
+void check_conv2d(Random& random, const Conv2dShape& s, const std::vector<Subject>& backends) {
   const Dims x_dims{s.N, s.C, s.H, s.W}, w_dims{s.K, s.C / s.groups, s.R, s.S}, y_dims{s.N, s.K, s.P(), s.Q()};
   const std::vector<T> x = random.values<T>(s.N * s.C * s.H * s.W), w = random.values<T>(s.K * w_dims[1] * s.R * s.S),
                        bias = random.values<T>(s.K), dy = random.values<T>(s.N * s.K * s.P() * s.Q());
   const bool has_bias = random.chance(0.5);
   CAPTURE(s, has_bias);
-  check_close<T>(random, whole_or_one, [&](auto& run) {
-    run.floating().conv2d(s, run.in(x), run.in(w), has_bias ? run.in(bias) : nullptr, run.out("y", y_dims));
-  });
-  check_close<T>(random, whole_or_one, [&](auto& run) {
-    run.floating().conv2d_backward_input(s, run.in(w), run.in(dy), run.out("dx", x_dims));
-  });
-  check_close<T>(random, whole_or_one, [&](auto& run) {
-    auto *dw = run.out("dw", w_dims), *dbias = has_bias ? run.out("dbias", {s.K}) : nullptr;
-    run.floating().conv2d_backward_weight(s, run.in(x), run.in(dy), dw, dbias);
+  check_close<T>(
+      random, whole_or_one,
+      [&](auto& run) {
+        run.floating().conv2d(s, run.in(x), run.in(w), has_bias ? run.in(bias) : nullptr, run.out("y", y_dims));
+      },
+      backends);
+  check_close<T>(
+      random, whole_or_one,
+      [&](auto& run) { run.floating().conv2d_backward_input(s, run.in(w), run.in(dy), run.out("dx", x_dims)); },
+      backends);
+  check_close<T>(
+      random, whole_or_one,
+      [&](auto& run) {
+        auto *dw = run.out("dw", w_dims), *dbias = has_bias ? run.out("dbias", {s.K}) : nullptr;
+        run.floating().conv2d_backward_weight(s, run.in(x), run.in(dy), dw, dbias);
+      },
+      backends);
+}
+
+template <class T>
+void check_conv2d(Random& random, Conv2dShape s) {
+  for_each_precision<T>([&](Precision precision, const std::vector<Subject>& backends) {
+    s.precision = precision;
+    check_conv2d<T>(random, s, backends);
   });
 }
 

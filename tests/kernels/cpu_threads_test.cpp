@@ -225,6 +225,7 @@ TEST_CASE("the child of a fork starts threads of its own, which share one proces
 TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
   for_each_case(12, [](Random& random) {
     Conv2dShape s;
+    s.precision = random.pick({Precision::highest, Precision::high});
     s.groups = random.pick<std::int64_t>({1, 1, 2});
     s.N = random.integer(1, 20);
     s.C = s.groups * random.integer(1, 36);
@@ -271,7 +272,16 @@ TEST_CASE("convolutions are the same for any number of threads", "[cpu]") {
 
 TEST_CASE("a filter too large for sixteen partial sums is the same for any number of threads", "[cpu]") {
   Random random(base_seed(), 0);
-  const Conv2dShape s{.N = 3, .C = 300, .H = 16, .W = 16, .K = 300, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};
+  const Conv2dShape s{.N = 3,
+                      .C = 300,
+                      .H = 16,
+                      .W = 16,
+                      .K = 300,
+                      .R = 3,
+                      .S = 3,
+                      .pad_h = 1,
+                      .pad_w = 1,
+                      .precision = Precision::high};
   const auto x = random.values<float>(s.N * s.C * 256), dy = random.values<float>(s.N * s.K * 256);
   check_same_bits({s.K * s.C * 9, s.K}, [&](Outputs& out) {
     floating().conv2d_backward_weight(s, x.data(), dy.data(), out[0].data(), out[1].data());

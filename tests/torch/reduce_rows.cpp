@@ -121,9 +121,12 @@ static const Rows cumulative{
 };
 
 static const Rows functions_of_two_tensors{
-    {"torch.pow, tensors", "torch.pow(a, b)", [](T a, T b) { return pow(a, b); },
+    {"torch.pow, tensors",
+     "torch.pow(a, b)",
+     [](T a, T b) { return pow(a, b); },
      "pos[2,3] [3] | [5] ties[5] | ties[9] ties[9] | [] [] | [0,3] [3] | int[5] below5[5] | pos[3] int[3] | bytes[3] "
-     "bytes[3]"},
+     "bytes[3]",
+     {.half = false}},
     {"torch.pow, number and tensor",
      "(torch.pow(2, a), torch.pow(2.5, a), torch.pow(0, a))",
      [](T a) { return std::tuple(pow(2, a), pow(2.5, a), pow(0, a)); },
@@ -209,7 +212,7 @@ static const Rows losses{
                          binary_cross_entropy(a * 0.0, abs(sign(b))));
      },
      "ties[20] ties[20]",
-     {.call = "binary_cross_entropy(a, b)"}},
+     {.half = false, .call = "binary_cross_entropy(a, b)"}},
     {"F.binary_cross_entropy_with_logits",
      "[F.binary_cross_entropy_with_logits(a, b, c.detach(), pos_weight=d.detach()), "
      "F.binary_cross_entropy_with_logits(50 * a, b, "
@@ -306,7 +309,7 @@ static const Rows losses{
        return std::tuple(cosine_similarity(a, b), cosine_similarity(a, b, -1), cosine_similarity(a * 0.0, b));
      },
      "[2,3] [2,3] | [2,3,4] [2,3,4] | [2,3] [1,3]",
-     {.call = "cosine_similarity(a, b)"}},
+     {.half = false, .call = "cosine_similarity(a, b)"}},
     {"F.pairwise_distance",
      "(F.pairwise_distance(a, b), F.pairwise_distance(a, b, 1, keepdim=True))",
      [](T a, T b) { return std::tuple(pairwise_distance(a, b), pairwise_distance(a, b, 1, 1e-6, true)); },

@@ -23,6 +23,7 @@
 #include <regex>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 namespace tern::test {
 
@@ -96,7 +97,7 @@ struct Input {
   }
 };
 
-/// A row, what it is given and in which dtype, and what PyTorch makes of it.
+/// A row, what it is given and in which dtype, and what PyTorch makes of it: of numbers of 16 bits in float64.
 struct Job {
   const Row* row;
   DType dtype;
@@ -116,7 +117,7 @@ std::vector<std::string> split(const std::string& text, char at) {
   return parts;
 }
 
-/// Each set in float64 and, if it has floats, in float32. A row's numbers do not depend on other rows.
+/// Each set in float64 and, if it has floats, in the other dtypes. A row's numbers do not depend on other rows.
 std::vector<Job> jobs_of(const Row& row) {
   std::vector<Job> jobs;
   std::vector<std::string> sets = split(row.inputs, '|');
@@ -140,8 +141,17 @@ std::vector<Job> jobs_of(const Row& row) {
     jobs.push_back(job);
     if (!floats || row.options.only_float64) continue;
     job.dtype = DType::float32;
+    const std::vector<Tensor> wide = job.inputs;
     for (Tensor& x : job.inputs) x = x.dtype() == DType::float64 ? x.to(DType::float32) : x;
     jobs.push_back(job);
+    const std::string_view name = row.name;  // parameters are not of 16 bits
+    if (!row.options.half || name.starts_with("optim.") || name.starts_with("nn.init.")) continue;
+    for (const DType half : {DType::bfloat16, DType::float16}) {
+      job.dtype = half;
+      job.inputs = wide;
+      for (Tensor& x : job.inputs) x = x.dtype() == DType::float64 ? x.to(half).to(DType::float64) : x;
+      jobs.push_back(job);
+    }
   }
   return jobs;
 }
@@ -207,9 +217,15 @@ Tensor slopes(const Tensor& y, std::int64_t output) {
   return tensor(values).to(y.dtype()).reshape(y.shape()).to(y.device());
 }
 
+/// The dtype that ours must have: PyTorch's, or the job's where PyTorch worked in float64 for 16 bits.
+DType dtype_for(const Job& job, const Tensor& torchs) {
+  return is_half(job.dtype) && torchs.dtype() == DType::float64 ? job.dtype : torchs.dtype();
+}
+
 /// What the first difference is; "" where there is none.
-std::string difference(const Tensor& ours, const Tensor& torchs, double looser) {
-  if (ours.dtype() != torchs.dtype()) return text("is ", ours.dtype(), ", PyTorch's ", torchs.dtype());
+std::string difference(const Tensor& ours, const Tensor& torchs, const Job& job) {
+  const DType dtype = dtype_for(job, torchs);
+  if (ours.dtype() != dtype) return text("is ", ours.dtype(), ", PyTorch's ", dtype);
   if (ours.shape() != torchs.shape()) return text("is ", ours.shape(), ", PyTorch's ", torchs.shape());
   if (!is_floating(ours.dtype())) {
     const auto a = ours.to_vector<std::int64_t>(), b = torchs.to_vector<std::int64_t>();
@@ -221,7 +237,8 @@ std::string difference(const Tensor& ours, const Tensor& torchs, double looser) 
   const std::vector<double> a = ours.to_vector<double>(), b = torchs.to_vector<double>();
   double scale = 1;
   for (const double v : b) scale = std::isfinite(v) ? std::max(scale, std::abs(v)) : scale;
-  const double bound = looser * scale * (ours.dtype() == DType::float64 ? 1e-10 : 2e-5);
+  const double rounding = job.row->options.looser * (dtype == DType::float64 ? 1e-10 : 2e-5);
+  const double bound = scale * (is_half(job.dtype) ? 6 * epsilon_of(dtype) : is_half(dtype) && job.row->options.looser == 1 ? 0 : rounding);
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (!same(a[i], b[i]) && !(std::abs(a[i] - b[i]) <= bound)) {
       return text("has at ", i, " ", a[i], ", PyTorch ", b[i], ", may be off by ", bound);
@@ -236,7 +253,8 @@ std::string wrong(const Job& job, Device device) {
   if (!job.error.empty()) return job.error;
   std::vector<Tensor> x;
   for (const Tensor& input : job.inputs) {
-    x.push_back(input.clone().to(device));
+    const bool narrow = is_half(job.dtype) && input.dtype() == DType::float64;
+    x.push_back((narrow ? input.to(job.dtype) : input.clone()).to(device));
     if (options.gradient && is_floating(input.dtype())) x.back().set_requires_grad();
   }
   const std::vector<Tensor> y = job.row->tern(x);
@@ -247,9 +265,10 @@ std::string wrong(const Job& job, Device device) {
   if (y.size() != job.outputs.size()) return text("gives ", y.size(), " tensors, PyTorch ", job.outputs.size());
   for (std::size_t k = 0; k < y.size(); ++k) {
     const Tensor ours = options.check ? job.outputs[k] : y[k];
-    std::string what = difference(ours, job.outputs[k], options.looser);
-    if (options.check && (y[k].dtype() != ours.dtype() || y[k].shape() != ours.shape())) {
-      what = text("is ", y[k].dtype(), " ", y[k].shape(), ", PyTorch's ", ours.dtype(), " ", ours.shape());
+    std::string what = options.check ? "" : difference(ours, job.outputs[k], job);
+    if (const DType dtype = dtype_for(job, ours);
+        options.check && (y[k].dtype() != dtype || y[k].shape() != ours.shape())) {
+      what = text("is ", y[k].dtype(), " ", y[k].shape(), ", PyTorch's ", dtype, " ", ours.shape());
     }
     if (what.empty() && y[k].requires_grad() != (job.requires_grad[k] == 1)) {
       what = text(y[k].requires_grad() ? "requires" : "does not require", " grad, PyTorch's otherwise");
@@ -268,7 +287,7 @@ std::string wrong(const Job& job, Device device) {
     const Tensor ours = x[i].grad(), &torchs = job.gradients[i];
     if (!ours.defined() && !torchs.defined()) continue;
     const std::string what = difference(ours.defined() ? ours : zeros_like(x[i]),
-                                        torchs.defined() ? torchs : zeros_like(job.inputs[i]), options.looser);
+                                        torchs.defined() ? torchs : zeros_like(job.inputs[i]), job);
     if (!what.empty()) return text("the gradient of input ", i, " ", what);
   }
   return "";

@@ -120,6 +120,8 @@ struct RowOptions {
   bool gradient = true;
   /// Where a last bit decides.
   bool only_float64 = false;
+  /// Whether it is tried in bfloat16 and float16, too, within 6 of their epsilons.
+  bool half = true;
   /// How tern differs from the name's PyTorch; then the Python says what tern does.
   const char* differs = "";
   /// tern's way to say it, where the function is more than an expression.

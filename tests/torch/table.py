@@ -83,7 +83,7 @@ HEAD = """# From PyTorch to tern
 What PyTorch calls so, and how tern says it of tensors `a`, `b`, ...: {same} names are the same in value, gradient, dtype
 and shape, {differ} differ as said, {absent} are listed as absent. Each line but the absent ones is a row of
 `tests/torch` or of `tests/unary_cases.hpp`, which python3-torch and tern evaluate on the same random inputs, on every
-device, in float64 and float32. `tests/torch/table.py` makes this page from the rows.
+device, in float64, float32, bfloat16 and float16. `tests/torch/table.py` makes this page from the rows.
 
 Everywhere: there is no bool, a mask is uint8 of 0 and 1. Several sizes or dimensions are `{{2, 3}}`. What PyTorch takes by
 keyword are fields: `{{.stride = 2}}`. All is in the namespace `tern`, that of `torch.nn` and `torch.nn.functional` too;

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <tern/optim/optimizer.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace tern {
+
+/// How a GradScaler's factor begins and moves.
+struct GradScalerOptions {
+  double init_scale = 65536;            ///< the factor to begin with
+  double growth_factor = 2;             ///< by which it grows, more than 1,
+  std::int64_t growth_interval = 2000;  ///< after so many steps in a row that were taken
+  double backoff_factor = 0.5;          ///< by which it shrinks after one that was not, below 1
+};
+
+/// Scales a loss, so that gradients are not lost below what float16 can hold, and leaves out the steps that then exceed
+/// it, as torch.amp.GradScaler. bfloat16 has float32's exponents and needs none.
+///
+///     tern::GradScaler scaler;
+///     ...
+///       scaler.scale(loss).backward();
+///       scaler.step(optimizer);
+///       scaler.update();
+///
+/// Whether gradients are finite is worked out where they are, and read once, by step(), which waits for the device. One
+/// thread at a time.
+class GradScaler {
+ public:
+  /// Throws Error for numbers that are not finite and positive, a growth_factor of 1 or less, or a backoff_factor of 1
+  /// or more.
+  explicit GradScaler(const GradScalerOptions& options = {});
+
+  /// The loss times the factor.
+  Tensor scale(const Tensor& loss) const;
+  /// Divides the gradients of the optimiser's parameters by the factor, in place, so that they can be clipped before
+  /// step(). Throws Error where it has been done since update().
+  void unscale_(Optimizer& optimizer);
+  /// unscale_(), unless that is done, and the optimiser's step, unless a gradient is infinite or NaN. Returns whether
+  /// it was taken. Throws Error for a second one before update().
+  bool step(Optimizer& optimizer);
+  /// Once all optimisers had their step(): shrinks the factor if one of them was left out, else lets it grow in time.
+  /// Throws Error if there was none.
+  void update();
+
+  /// The factor.
+  double get_scale() const { return scale_; }
+
+  /// "scale", float64 [], and "growth_tracker", int64 [], the steps since the factor has changed. load_state_dict
+  /// throws Error for any other, and changes nothing then.
+  /// @{
+  StateDict state_dict() const;
+  void load_state_dict(const StateDict& state);
+  /// @}
+
+ private:
+  /// What has been done for an optimiser since update().
+  struct Done {
+    const Optimizer* optimizer;
+    Tensor largest;  ///< of all gradients, by size, or NaN; undefined where there are none
+    bool stepped = false, taken = false;
+  };
+  Done* find(const Optimizer& optimizer);
+
+  GradScalerOptions options_;
+  double scale_;
+  std::int64_t growth_tracker_ = 0;
+  std::vector<Done> done_;
+};
+
+}  // namespace tern
