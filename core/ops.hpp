@@ -11,7 +11,7 @@
 #include <vector>
 
 /// Every differentiable op as a free function. Each stands in its own file in core/ops/, its gradient beside it.
-/// Names, arguments and defaults are PyTorch's. Unless said otherwise an op wants float32 or float64 tensors on one
+/// Names, arguments and defaults are PyTorch's. Unless said otherwise an op wants tensors of one dtype of floats on one
 /// device and throws tern::Error, naming itself, the shapes and what it expected, for anything else.
 
 namespace tern {

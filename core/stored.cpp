@@ -79,7 +79,7 @@ Tensor read_stored(const FileReader& file, std::uint64_t at, const Stored& store
   return x;
 }
 
-std::string in_quotes(const std::string& name) {
+std::string InQuotes::str() const {
   constexpr std::size_t longest = 100;
   const std::string text = nlohmann::json(name.substr(0, longest))
                                .dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::ignore);

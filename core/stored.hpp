@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tern/core/check.hpp>
 #include <tern/core/file.hpp>
 #include <tern/core/tensor.hpp>
 
@@ -30,7 +31,20 @@ const Stored* stored_by_name(std::string_view name);
 Tensor read_stored(const FileReader& file, std::uint64_t at, const Stored& stored, const Shape& shape,
                    const std::string& where);
 
-/// A name of the file's for a message: in quotes, without what a terminal would obey, no longer than a line.
-std::string in_quotes(const std::string& name);
+/// A name of the file's in a message: in quotes, without what a terminal would obey, no longer than a line. It is only
+/// written where there is a message, so a check of each of many names costs nothing.
+struct InQuotes {
+  const std::string& name;
+  std::string str() const;
+};
+inline InQuotes in_quotes(const std::string& name) { return {name}; }
 
 }  // namespace tern
+
+template <>
+struct fmt::formatter<tern::InQuotes> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(const tern::InQuotes& quoted, Context& ctx) const {
+    return fmt::formatter<std::string>::format(quoted.str(), ctx);
+  }
+};

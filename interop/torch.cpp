@@ -70,7 +70,7 @@ class Reader {
           check(is_text || key.kind == Pickle::Kind::integer, "{}: {} has a key that is neither a text nor a number",
                 what_, in_quotes(name));
           const std::string own = is_text ? key.text : std::to_string(key.integer);
-          if (depth == 0 && top_.size() < 20) top_.insert(in_quotes(own));
+          if (depth == 0 && top_.size() < 20) top_.insert(in_quotes(own).str());
           walk(joined(name, own), value.items[at + 1], depth + 1);
         }
         return;
