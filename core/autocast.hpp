@@ -34,12 +34,14 @@ void clear_autocast_cache();
 ///     if (const Autocast cast(Autocast::low); cast) return conv2d(cast(x), cast(weight), cast(bias), options);
 class Autocast {
  public:
-  enum To { low, float32 };  ///< the guard's dtype, or float32
-  explicit Autocast(To to);
+  /// `low` stands for the guard's dtype, and float32 for itself.
+  enum To { low, float32 };
+  explicit Autocast(To to);  ///< what the op computes in, if there is a guard
   ~Autocast();
   Autocast(const Autocast&) = delete;
   Autocast& operator=(const Autocast&) = delete;
 
+  /// Whether there is one.
   explicit operator bool() const { return before_ != DType::float32; }
   /// x in that dtype if it is float32 or of 16 bits, else as it is.
   Tensor operator()(const Tensor& x) const;

@@ -19,8 +19,8 @@ using kernels::bfloat16;
 using kernels::float16;
 /// @}
 
-/// Element types. Those of floats compute and carry gradients, float16 and bfloat16 in float32, to which each op rounds
-/// its result; int64 holds labels and indices, uint8 images and the results of comparisons.
+/// Element types. float32 and float64 compute and carry gradients; so do float16 and bfloat16, of which each op computes
+/// in float32 and rounds its result. int64 holds labels and indices, uint8 images and the results of comparisons.
 enum class DType : std::uint8_t { uint8, int64, float16, bfloat16, float32, float64 };
 
 /// Whether it computes and carries gradients.

@@ -13,11 +13,13 @@ namespace tern::kernels {
 /// A float's first 16 bits: 8 of the exponent, and numbers of 8 significant bits.
 class bfloat16 {
  public:
-  bfloat16() = default;
+  bfloat16() = default;  ///< of any value
+  /// x rounded.
   TERN_HOST_DEVICE explicit constexpr bfloat16(float x) {
     const auto all = __builtin_bit_cast(std::uint32_t, x);
     bits_ = static_cast<std::uint16_t>((x != x ? all | 0x400000 : all + 0x7fff + (all >> 16 & 1)) >> 16);
   }
+  /// The same number.
   TERN_HOST_DEVICE explicit constexpr operator float() const {
     return __builtin_bit_cast(float, std::uint32_t{bits_} << 16);
   }
@@ -29,7 +31,8 @@ class bfloat16 {
 /// IEEE 754's binary16: 5 bits of the exponent, and numbers of 11 significant bits, up to 65504.
 class float16 {
  public:
-  float16() = default;
+  float16() = default;  ///< of any value
+  /// x rounded.
   TERN_HOST_DEVICE explicit constexpr float16(float x) {
     const auto all = __builtin_bit_cast(std::uint32_t, x);
     const std::uint32_t size = all & 0x7fffffff;
@@ -43,6 +46,7 @@ class float16 {
     }
     bits_ = static_cast<std::uint16_t>(all >> 16 & 0x8000) | static_cast<std::uint16_t>(half);
   }
+  /// The same number.
   TERN_HOST_DEVICE explicit constexpr operator float() const {
     const std::uint32_t sign = (bits_ & 0x8000u) << 16, exponent = bits_ >> 10 & 31, fraction = bits_ & 1023u;
     if (exponent == 0) {
