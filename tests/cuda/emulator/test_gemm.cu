@@ -82,17 +82,23 @@ TEST_CASE("gemm: warps meet no bank of shared memory twice at a time") {
   if (!emulator::is_checked()) return;
   emulator::clear_profile();
   emulator::set_profiling(true);
-  // By each tile, with and without neighbours that are copied four at a time.
-  for (const std::int64_t size : {5, 8}) {
-    for (const std::int64_t K : {32, 64}) {
-      for (const std::int64_t filter : {1, 3}) {
-        run_all({.N = 1, .C = 32, .H = size, .W = size, .K = K, .R = filter, .S = filter, .pad_h = 1, .pad_w = 1});
+  // By each tile, with and without neighbours that are copied four at a time, in each precision.
+  for (const Precision precision : {Precision::highest, Precision::high, Precision::medium}) {
+    const auto run = [precision](Conv2dShape s) {
+      s.precision = precision;
+      run_all(s);
+    };
+    for (const std::int64_t size : {5, 8}) {
+      for (const std::int64_t K : {32, 64}) {
+        for (const std::int64_t filter : {1, 3}) {
+          run({.N = 1, .C = 32, .H = size, .W = size, .K = K, .R = filter, .S = filter, .pad_h = 1, .pad_w = 1});
+        }
       }
     }
-  }
-  for (const std::int64_t K : {32, 64}) {
-    run_all({.N = 100, .C = 16, .H = 13, .W = 13, .K = K, .R = 1, .S = 1});
-    run_all({.N = 1, .C = 128, .H = 8, .W = 8, .K = K, .R = 1, .S = 1});
+    for (const std::int64_t K : {32, 64}) {
+      run({.N = 100, .C = 16, .H = 13, .W = 13, .K = K, .R = 1, .S = 1});
+      run({.N = 1, .C = 128, .H = 8, .W = 8, .K = K, .R = 1, .S = 1});
+    }
   }
   emulator::set_profiling(false);
   std::set<std::string> seen;
@@ -103,5 +109,5 @@ TEST_CASE("gemm: warps meet no bank of shared memory twice at a time") {
     CHECK(kernel.memory.bank_conflicts == 0);
     CHECK(kernel.memory.shared_accesses > 0);
   }
-  CHECK(seen.size() == 6);  // three tiles, two layouts of the rows
+  CHECK(seen.size() == 18);  // three tiles, two layouts of the rows, three precisions
 }
