@@ -1,3 +1,4 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/cuda.hpp>
 #include <tern/core/generator.hpp>
@@ -55,9 +56,11 @@ std::vector<Device> devices() {
 }
 
 /// Steps of a Net with batch normalisation and dropout, at a learning rate that falls, with a moving average and
-/// clipped gradients, in two runs, from the same start each time: `graphed` or one after the other.
+/// clipped gradients, in two runs, from the same start each time: `graphed` or one after the other, computed in
+/// `dtype`.
 template <class MakeOptimizer>
-Trained train(const std::vector<Batch>& batches, Device device, bool graphed, MakeOptimizer make_optimizer) {
+Trained train(const std::vector<Batch>& batches, Device device, bool graphed, MakeOptimizer make_optimizer,
+              DType dtype = DType::float32) {
   manual_seed(5);
   Net net(4, true, 0.4);
   net.to(device);
@@ -69,8 +72,11 @@ Trained train(const std::vector<Batch>& batches, Device device, bool graphed, Ma
   double loss_sum = 0;
   if (graphed) {
     const Tensor input = empty_like(batches[0].input.to(device)), target = empty_like(batches[0].target.to(device));
-    GraphedStep step(*optimizer, [&](const Tensor&) { return cross_entropy(net(input), target); },
-                     {.schedule = &schedule, .average = &average, .before_update = clip});
+    const auto loss = [&](const Tensor&) {
+      const AutocastGuard autocast(dtype);
+      return cross_entropy(net(input), target);
+    };
+    GraphedStep step(*optimizer, loss, {.schedule = &schedule, .average = &average, .before_update = clip});
     for (const std::int64_t first : {std::int64_t{0}, half}) {
       step.begin(first, first == 0 ? half : std::ssize(batches) - half);
       for (std::int64_t i = first; i < (first == 0 ? half : std::ssize(batches)); ++i) {
@@ -85,7 +91,9 @@ Trained train(const std::vector<Batch>& batches, Device device, bool graphed, Ma
     double of_run = 0;
     for (std::int64_t i = 0; i < std::ssize(batches); ++i) {
       schedule.set_epoch(i);
+      std::optional<AutocastGuard> autocast(dtype);
       const Tensor loss = cross_entropy(net(batches[i].input.to(device)), batches[i].target.to(device));
+      autocast.reset();
       optimizer->zero_grad();
       loss.backward();
       clip();
@@ -103,14 +111,14 @@ Trained train(const std::vector<Batch>& batches, Device device, bool graphed, Ma
 }
 
 template <class MakeOptimizer>
-void check_graphed(MakeOptimizer make_optimizer) {
+void check_graphed(MakeOptimizer make_optimizer, DType dtype = DType::float32) {
   for_each_case(1, [&](Random& random) {
     std::vector<Batch> batches;
     for (int i = 0; i < 7; ++i) batches.push_back(random_batch(random, 2));
     for (const Device device : devices()) {
       INFO("device " << device.str());
-      const Trained eager = train(batches, device, false, make_optimizer);
-      CHECK(train(batches, device, true, make_optimizer) == eager);
+      const Trained eager = train(batches, device, false, make_optimizer, dtype);
+      CHECK(train(batches, device, true, make_optimizer, dtype) == eager);
       CHECK(eager.offset > 0);
     }
   });
@@ -127,6 +135,12 @@ TEST_CASE("GraphedStep: replayed steps are the steps themselves, bit by bit, wit
 TEST_CASE("GraphedStep: replayed steps are the steps themselves, bit by bit, with AdamW") {
   check_graphed(
       [](const std::vector<Tensor>& params) { return std::make_unique<AdamW>(params, AdamWOptions{.lr = 0.01}); });
+}
+
+TEST_CASE("GraphedStep: replayed steps are the steps themselves, bit by bit, under autocast") {
+  check_graphed(
+      [](const std::vector<Tensor>& params) { return std::make_unique<SGD>(params, SGD::Options{.lr = 0.05}); },
+      DType::bfloat16);
 }
 
 TEST_CASE("GraphedStep: every optimiser's replayed steps are the steps themselves, its momentum cycling") {
@@ -239,7 +253,8 @@ TEST_CASE("GraphedStep: a loss function may leave the gradients itself") {
       return loss.detach();
     });
     step.begin(0, 4);
-    CHECK_THROWS_WITH(step(), "GraphedStep: a loss that requires no grad, and no gradients either, expected one of them");
+    CHECK_THROWS_WITH(step(),
+                      "GraphedStep: a loss that requires no grad, and no gradients either, expected one of them");
     does_nothing = false;
     for (int i = 0; i < 4; ++i) step();
     CHECK(w.item() == 3.0 / 16);  // half each time
