@@ -5,14 +5,18 @@
 namespace tern {
 namespace {
 
-std::atomic<std::optional<Precision>> chosen;
+constexpr int nothing = -1;
+std::atomic<int> chosen{nothing};  // a Precision; an atomic optional would need a library of its own
 
 }  // namespace
 
-void set_float32_precision(std::optional<Precision> precision) { chosen = precision; }
+void set_float32_precision(std::optional<Precision> precision) {
+  chosen = precision ? static_cast<int>(*precision) : nothing;
+}
 
 Precision float32_precision(Device device) {
-  return chosen.load().value_or(device.kind == Device::cpu ? Precision::high : Precision::highest);
+  if (const int set = chosen; set != nothing) return static_cast<Precision>(set);
+  return device.kind == Device::cpu ? Precision::high : Precision::highest;
 }
 
 Precision precision_of(const Tensor& x) {
