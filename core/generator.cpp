@@ -28,7 +28,7 @@ void check_floating(const char* op, const Tensor& x) {
 double below(double high, double low, DType dtype) {
   if (dtype == DType::float64) return std::nextafter(high, low);
   if (!is_half(dtype)) return std::nextafter(static_cast<float>(high), static_cast<float>(low));
-  return std::max(low, high - std::abs(high) * (dtype == DType::float16 ? 0x1p-10 : 0x1p-7));
+  return std::max(low, high - std::abs(high) * epsilon_of(dtype));
 }
 
 /// x[i] = value(i), made on the host, so that every device gets the same bits.
