@@ -101,6 +101,7 @@ enum class Activation { none, tanh, relu };
 struct LinearShape {
   int64_t rows = 0, in = 0, out = 0;         ///< sizes; in is what is summed over
   Activation activation = Activation::none;  ///< of the sum, on the way out
+  Precision precision = Precision::highest;  ///< of its products, and those of its gradients
 };
 
 /// B matrices each: q [B, L, E], k [B, S, E], v [B, S, V], y [B, L, V]. What is added to the scores, bias(b, i, j),
@@ -111,6 +112,7 @@ struct AttentionShape {
   bool is_causal = false;                     ///< row i takes part in columns 0 to i only
   int64_t heads = 1, bias_outer = 0, bias_inner = 0, bias_row = 0, bias_column = 0;  ///< bias's, in elements; 0 repeats
   double dropout_p = 0;  ///< the probability that a weight is dropped
+  Precision precision = Precision::highest;  ///< of its products, and those of its gradients
 
   /// Draws that a row takes: whole Philox blocks.
   int64_t row_draws() const { return (S + 3) / 4 * 4; }

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """The bird-vs-plane job in PyTorch, all of it on one device: what tern's is timed beside.
 
-usage: torch_peer.py MODEL FILE [--device cuda|cpu] [--how eager|graph|compile ...] [--tf32 off|on ...]
+usage: torch_peer.py MODEL FILE [--device cuda|cpu] [--how eager|graph|compile ...] [--precision float32|tf32|bfloat16 ...]
                      [--epochs N] [--images N] [--seconds S] [--threads N] [--seed N]
 
 MODEL is net, batchnorm or strong, as birds_vs_planes has them: the article's network; its batch normalisation with L2
 0.001; the residual network of the strong recipe. FILE holds CIFAR-10's airplanes and birds (data/cifar10.hpp). For each
-`how` and each setting of TF32 the model is trained anew and one JSON object printed: seconds of each epoch, accuracies,
+`how` and each precision (bfloat16 by autocast) the model is trained anew and one JSON object printed: seconds of each epoch, accuracies,
 and seconds to get ready, in which graphs are recorded and code is compiled. Training ends after --epochs, or with the
 epoch that passes --seconds. With --images no more than so many are read to train on, and to validate.
 
@@ -89,10 +89,10 @@ def sgd(groups, **options):
 class Job:
     """One training. `step` does one batch; with `on_device` all that differs between steps lies on the device."""
 
-    def __init__(self, name, data, device, how, options):
+    def __init__(self, name, data, device, how, half, options):
         torch.manual_seed(options.seed)
         (self.images, self.labels), _ = data
-        self.device, self.strong, self.on_device = device, name == "strong", how != "eager"
+        self.device, self.half, self.strong, self.on_device = device, half, name == "strong", how != "eager"
         self.batches = len(self.images) // BATCH
         if self.strong:
             model = Strong(self.images.mean((0, 2, 3)), self.images.std((0, 2, 3)))
@@ -151,9 +151,10 @@ class Job:
 
     def step(self):
         x, y = self.batch()
-        loss = self.loss_fn(self.forward(x), y)
-        if self.l2:
-            loss = loss + self.l2 * sum(p.pow(2).sum() for p in self.model.parameters())
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
+            loss = self.loss_fn(self.forward(x), y)
+            if self.l2:
+                loss = loss + self.l2 * sum(p.pow(2).sum() for p in self.model.parameters())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.strong:
@@ -224,9 +225,9 @@ class Job:
         return right / len(images)
 
 
-def train(name, data, device, how, options):
+def train(name, data, device, how, half, options):
     start = time.perf_counter()
-    job = Job(name, data, device, how, options)
+    job = Job(name, data, device, how, half, options)
     step = job.step if how == "eager" else job.as_graph()
     if device == "cuda":
         torch.cuda.synchronize()
@@ -253,7 +254,7 @@ def main():
     parser.add_argument("file")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--how", nargs="+", choices=["eager", "graph", "compile"], default=["eager"])
-    parser.add_argument("--tf32", nargs="+", choices=["off", "on"], default=["off"])
+    parser.add_argument("--precision", nargs="+", choices=["float32", "tf32", "bfloat16"], default=["float32"])
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--images", type=int)
     parser.add_argument("--seconds", type=float, default=math.inf)
@@ -269,14 +270,14 @@ def main():
     data = [[t.to(options.device) for t in part] for part in read(options.file, options.images)]
     status = 0
     for how in options.how:
-        for tf32 in options.tf32:
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32 == "on"
+        for precision in options.precision:
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
             try:
-                result = train(options.model, data, options.device, how, options)
+                result = train(options.model, data, options.device, how, precision == "bfloat16", options)
             except Exception as error:  # one way that fails leaves the others
                 message = (str(error).strip() or repr(error)).splitlines()[0]
                 result, status = {"model": options.model, "how": how, "device": options.device, "error": message}, 1
-            print(json.dumps({**result, "tf32": tf32, "threads": options.threads, "torch": torch.__version__}), flush=True)
+            print(json.dumps({**result, "precision": precision, "threads": options.threads, "torch": torch.__version__}), flush=True)
     return status
 
 

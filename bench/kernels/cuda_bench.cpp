@@ -5,8 +5,9 @@
 /// Each kernel is called on several sets of arguments in turn, three times the L2 cache together, so that it finds its
 /// inputs in memory; the calls are recorded as a graph, and events around its replays give the time of one. Where cuDNN
 /// has a counterpart, and the build has cuDNN, it is timed as well. A kernel's floor is the longer of two times: to move
-/// its arguments once as fast as a large copy, and to do its arithmetic as fast as a large float32 product of cuBLAS;
-/// both are measured first.
+/// its arguments once as fast as a large copy, and to do its arithmetic as fast as a large product of cuBLAS; these are
+/// measured first, products in float32 and in TensorFloat-32, of which a float32 product takes three and two bfloat16
+/// products the time of one. Wide convolutions are timed in each precision.
 ///
 /// Prints one JSON object a line. --small is for the emulator, whose times say nothing: a call or two on one set, batches
 /// of 2. The exit status is 0 unless a kernel fails (1), for other arguments 2, and 77 where there is no CUDA device.
@@ -25,6 +26,7 @@
 #include <cstring>
 #include <functional>
 #include <iostream>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -120,7 +122,12 @@ struct Case {
   double flop;  ///< of multiplications and additions, where they may matter
   bool cudnn;   ///< whether cuDNN has it
   std::function<Call(Arguments&, Backend&)> make;
+  std::optional<Precision> precision = {};  ///< of one that is timed in each
 };
+
+const char* name_of(Precision p) {
+  return p == Precision::highest ? "highest" : p == Precision::high ? "high" : "medium";
+}
 
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
@@ -163,7 +170,13 @@ Time time(const std::vector<Call>& calls, const Effort& effort) {
 
 /// What the card does at best: bytes and operations in a microsecond.
 struct Ceilings {
-  double bytes, flop;
+  double bytes, float32, tf32;
+
+  /// Operations, in products of that precision.
+  double flop(Precision p) const {
+    if (p == Precision::medium) return 2 * tf32;
+    return p == Precision::high ? tf32 : std::max(float32, tf32 / 3);
+  }
 };
 
 void say(const ordered_json& line) { std::cout << line.dump() << std::endl; }
@@ -186,39 +199,75 @@ Ceilings measure_ceilings(Backend& backend, const Effort& effort) {
     ceilings.bytes = static_cast<double>(a.moved()) / t.median;
     say({{"name", "copy"}, {"bytes", a.moved()}, {"us", t.median}, {"us_least", t.least}, {"GB/s", ceilings.bytes / 1e3}});
   }
-  {
+  for (const Precision precision : {Precision::highest, Precision::high}) {
     Arguments a(backend);
     const std::int64_t n = effort.product;
     const float *x = a.floats(n * n), *w = a.floats(n * n);
     float* y = a.floats(n * n);
-    const Time t = time({[&] { backend.floating(float{}).matmul({.m = n, .n = n, .k = n}, x, w, y); }}, few);
+    const MatmulShape s{.m = n, .n = n, .k = n, .precision = precision};
+    const Time t = time({[&] { backend.floating(float{}).matmul(s, x, w, y); }}, few);
     const double flop = 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-    ceilings.flop = flop / t.median;
-    say({{"name", "product"}, {"flop", flop}, {"us", t.median}, {"us_least", t.least}, {"TFLOP/s", ceilings.flop / 1e6}});
+    (precision == Precision::high ? ceilings.tf32 : ceilings.float32) = flop / t.median;
+    say({{"name", "product"}, {"precision", name_of(precision)}, {"flop", flop}, {"us", t.median},
+         {"us_least", t.least}, {"TFLOP/s", flop / t.median / 1e6}});
   }
   return ceilings;
 }
 
-void add_convolutions(std::vector<Case>& cases, std::int64_t C, std::int64_t size, std::int64_t K) {
-  const Conv2dShape s{.N = N, .C = C, .H = size, .W = size, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};
-  const std::int64_t x = N * C * size * size, y = N * K * size * size, w = K * C * 9;
-  const std::string shape = fmt::format("{} -> {}, {} x {}", C, K, size, size);
-  const double flop = 2.0 * static_cast<double>(y * C * 9);
-  cases.push_back({"conv2d", shape, flop, true, [=](Arguments& a, Backend& b) -> Call {
-                     return [s, &k = b.floating(float{}), x = a.floats(x), w = a.floats(w), bias = a.floats(K),
-                             y = a.floats(y)] { k.conv2d(s, x, w, bias, y); };
-                   }});
+void add_convolutions(std::vector<Case>& cases, const Conv2dShape& s, const std::string& shape,
+                      std::optional<Precision> precision = {}) {
+  const std::int64_t C = s.C, K = s.K, x = s.N * C * s.H * s.W, y = s.N * K * s.P() * s.Q(), w = K * C * s.R * s.S;
+  const double flop = 2.0 * static_cast<double>(y * C * s.R * s.S);
+  const bool cudnn = precision != Precision::medium;
+  cases.push_back({"conv2d", shape, flop, cudnn,
+                   [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(x), w = a.floats(w), y = a.floats(y)] {
+                       k.conv2d(s, x, w, nullptr, y);
+                     };
+                   },
+                   precision});
   if (C > 3) {  // nobody asks for an image's
-    cases.push_back({"conv2d_backward_input", shape, flop, true, [=](Arguments& a, Backend& b) -> Call {
+    cases.push_back({"conv2d_backward_input", shape, flop, cudnn,
+                     [=](Arguments& a, Backend& b) -> Call {
                        return [s, &k = b.floating(float{}), w = a.floats(w), dy = a.floats(y), dx = a.floats(x)] {
                          k.conv2d_backward_input(s, w, dy, dx);
                        };
-                     }});
+                     },
+                     precision});
   }
-  cases.push_back({"conv2d_backward_weight", shape, flop, true, [=](Arguments& a, Backend& b) -> Call {
-                     return [s, &k = b.floating(float{}), x = a.floats(x), dy = a.floats(y), dw = a.floats(w),
-                             db = a.floats(K)] { k.conv2d_backward_weight(s, x, dy, dw, db); };
-                   }});
+  cases.push_back({"conv2d_backward_weight", shape, flop, cudnn,
+                   [=](Arguments& a, Backend& b) -> Call {
+                     return [s, &k = b.floating(float{}), x = a.floats(x), dy = a.floats(y), dw = a.floats(w)] {
+                       k.conv2d_backward_weight(s, x, dy, dw, nullptr);
+                     };
+                   },
+                   precision});
+}
+
+void add_thin_convolutions(std::vector<Case>& cases, std::int64_t C, std::int64_t size, std::int64_t K) {
+  add_convolutions(cases, {.N = N, .C = C, .H = size, .W = size, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+                   fmt::format("{} -> {}, {} x {}", C, K, size, size));
+}
+
+void add_wide_convolutions(std::vector<Case>& cases, std::int64_t batch, std::int64_t C, std::int64_t size,
+                           std::int64_t K, std::int64_t filter, std::int64_t stride) {
+  for (const Precision precision : {Precision::highest, Precision::high, Precision::medium}) {
+    add_convolutions(cases,
+                     {.N = batch,
+                      .C = C,
+                      .H = size,
+                      .W = size,
+                      .K = K,
+                      .R = filter,
+                      .S = filter,
+                      .stride_h = stride,
+                      .stride_w = stride,
+                      .pad_h = filter / 2,
+                      .pad_w = filter / 2,
+                      .precision = precision},
+                     fmt::format("{} of {} -> {}, {} x {}, filter {}, stride {}", batch, C, K, size, size, filter, stride),
+                     precision);
+  }
 }
 
 /// With windows of 2 x 2 and tanh. Of the gradient by the convolution's result one in four elements is not zero.
@@ -419,16 +468,25 @@ void add_steps(std::vector<Case>& cases) {
                    }});
 }
 
-/// The job's kernels: Net's, NetBatchNorm's, and of the strong recipe's those of its residual blocks.
-std::vector<Case> all_cases() {
+/// The job's kernels: Net's, NetBatchNorm's, and of the strong recipe's those of its residual blocks; and the layers of
+/// a ResNet-18 for CIFAR.
+std::vector<Case> all_cases(bool small) {
   std::vector<Case> cases;
   add_conv_max_pools(cases, 3, 32, 16);
   add_conv_max_pools(cases, 16, 16, 8);
-  add_convolutions(cases, 3, 32, 32);
-  add_convolutions(cases, 32, 16, 16);
-  add_convolutions(cases, 32, 16, 32);
-  add_convolutions(cases, 64, 8, 64);
-  add_convolutions(cases, 128, 4, 128);
+  add_thin_convolutions(cases, 3, 32, 32);
+  add_thin_convolutions(cases, 32, 16, 16);
+  add_wide_convolutions(cases, N, 32, 16, 32, 3, 1);
+  if (!small) {
+    add_wide_convolutions(cases, N, 64, 8, 64, 3, 1);
+    add_wide_convolutions(cases, N, 128, 4, 128, 3, 1);
+    for (const std::int64_t C : {64, 128, 256, 512}) {
+      const std::int64_t size = 32 * 64 / C;
+      add_wide_convolutions(cases, 128, C, size, C, 3, 1);
+      if (C == 64 || C == 256) add_wide_convolutions(cases, 128, C, size, 2 * C, 3, 2);
+      if (C == 64) add_wide_convolutions(cases, 128, C, size, 2 * C, 1, 2);
+    }
+  }
   add_pools(cases, 16, 32);
   add_batch_norms(cases, 32, 32);
   add_residual_batch_norms(cases, 32, 16);
@@ -442,6 +500,7 @@ std::vector<Case> all_cases() {
 /// Whether it went well.
 bool run(const Case& c, const char* by, Backend& backend, const Ceilings& ceilings, const Effort& effort) {
   ordered_json line{{"name", c.name}, {"shape", c.shape}, {"by", by}};
+  if (c.precision) line["precision"] = name_of(*c.precision);
   try {
     std::vector<Arguments> sets;
     std::vector<Call> calls;
@@ -453,7 +512,8 @@ bool run(const Case& c, const char* by, Backend& backend, const Ceilings& ceilin
     } while (bytes < effort.bytes && calls.size() < effort.calls);
     const Time t = time(calls, effort);
     const auto moved = static_cast<double>(sets[0].moved());
-    const double floor = std::max(moved / ceilings.bytes, c.flop / ceilings.flop);
+    const double flop = ceilings.flop(c.precision.value_or(Precision::highest));
+    const double floor = std::max(moved / ceilings.bytes, c.flop / flop);
     line.update({{"bytes", moved},
                  {"flop", c.flop},
                  {"us", t.median},
@@ -502,7 +562,7 @@ int main(int argc, char** argv) {
     Backend& handwritten = cuda_backend(0);
     const Ceilings ceilings = measure_ceilings(handwritten, effort);
     bool good = true;
-    for (const Case& c : all_cases()) {
+    for (const Case& c : all_cases(small)) {
       good &= run(c, "tern", handwritten, ceilings, effort);
 #ifdef TERN_HAS_CUDNN
       if (c.cudnn) good &= run(c, "cudnn", cudnn_backend(0), ceilings, effort);

@@ -47,14 +47,14 @@ Tensor bias_of(const Tensor& mask, DType dtype) {
 
 AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& packed,
                           const Tensor& attn_mask, double dropout_p, bool is_causal, std::optional<double> asked_scale,
-                          bool need_weights, Generator& generator) {
-  const auto of = [&](const auto& converted, const Tensor& mask) {
+                          bool need_weights, Generator& generator, std::optional<Precision> asked_precision) {
+  const auto of = [&](const auto& converted, const Tensor& mask, std::optional<Precision> precision) {
     const Tensor all = converted(packed);
     const auto part = [&](const Tensor& x, int i) { return all.defined() ? all.select(0, i) : converted(x); };
     return attention(part(q, 0), part(k, 1), part(v, 2), all, mask, dropout_p, is_causal, asked_scale, need_weights,
-                     generator);
+                     generator, precision);
   };
-  if (const Autocast cast(Autocast::low); cast) return of(cast, cast(attn_mask));
+  if (const Autocast cast(Autocast::low); cast) return of(cast, cast(attn_mask), {});
   check_defined(name, "q", q);
   check_defined(name, "k", k);
   check_defined(name, "v", v);
@@ -73,7 +73,8 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
                             .V = v.size(-1),
                             .scale = asked_scale.value_or(1 / std::sqrt(static_cast<double>(q.size(-1)))),
                             .is_causal = is_causal,
-                            .dropout_p = dropout_p};
+                            .dropout_p = dropout_p,
+                            .precision = asked_precision.value_or(precision_of(q))};
   const Shape scores = with(batch, {s.L, s.S});
   Tensor bias;
   if (attn_mask.defined()) {
@@ -86,7 +87,7 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
     bias = bias_of(attn_mask, q.dtype());
   }
   if (is_half(q.dtype())) {
-    const AttentionResult wide = of(widened, widened(bias));
+    const AttentionResult wide = of(widened, widened(bias), precision_of(q));
     return {wide.output.to(q.dtype()), wide.weights.defined() ? wide.weights.to(q.dtype()) : wide.weights};
   }
   if (need_weights || Trace::current() || (bias.defined() && bias.requires_grad() && is_grad_enabled())) {

@@ -159,29 +159,20 @@ Tensor baddbmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar bet
   return scaled_sum("baddbmm", input, bmm(a, b), beta, alpha);
 }
 
-Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Activation activation) {
-  if (const Autocast cast(Autocast::low); cast) return linear(cast(input), cast(weight), cast(bias), activation);
-  check_defined("linear", "x", input);
-  check_defined("linear", "weight", weight);
-  check_alike("linear", input, weight);
-  check(weight.dim() == 2 && input.dim() >= 1 && input.size(-1) == weight.size(1),
-        "linear: input {} and weight {}, expected [..., in] and [out, in]", input.shape(), weight.shape());
-  const std::int64_t in = weight.size(1), out = weight.size(0);
-  if (bias.defined()) {
-    check_alike("linear", input, bias);
-    check(bias.dim() == 1 && bias.size(0) == out, "linear: bias {}, expected [{}]", bias.shape(), out);
-  }
-  if (Trace* const trace = Trace::current()) {
-    const Tensor y = trace->run("linear", {input, weight, bias}, {}, [&] { return linear(input, weight, bias); });
-    return activate(y, activation);
-  }
+namespace {
+
+Tensor recorded_linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Activation activation,
+                       Precision precision) {
   if (is_half(input.dtype())) {
-    return activate(linear(widened(input), widened(weight), widened(bias)).to(input.dtype()), activation);
+    const Tensor y = recorded_linear(widened(input), widened(weight), widened(bias), Activation::none, precision);
+    return activate(y.to(input.dtype()), activation);
   }
+  const std::int64_t in = weight.size(1), out = weight.size(0);
   const Tensor x = input.contiguous(), w = weight.contiguous(), b = bias.defined() ? bias.contiguous() : bias;
   Shape shape = x.shape();
   shape[x.dim() - 1] = 1;
-  const kernels::LinearShape s{.rows = shape.numel(), .in = in, .out = out, .activation = activation};
+  const kernels::LinearShape s{
+      .rows = shape.numel(), .in = in, .out = out, .activation = activation, .precision = precision};
   shape[x.dim() - 1] = out;
   const Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
   for_floating("linear", x, [&]<class T>(kernels::FloatKernels<T>& k) {
@@ -193,8 +184,11 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Act
                  y = Saved(activation != Activation::none ? y : Tensor())](const Tensor& gradient) {
                   if (is_grad_enabled()) {
                     const Tensor dz = activation_gradient(s.activation, *y, gradient).reshape({s.rows, s.out});
-                    return Grads{need_x ? matmul(dz, *w).reshape(x_shape) : Tensor(),
-                                 need_w ? matmul(dz.t(), (*x).reshape({s.rows, s.in})) : Tensor(),
+                    const auto times = [&](const Tensor& left, const Tensor& right) {
+                      return recorded_product(left.unsqueeze(0), right.unsqueeze(0), s.precision);
+                    };
+                    return Grads{need_x ? times(dz, *w).reshape(x_shape) : Tensor(),
+                                 need_w ? times(dz.t(), (*x).reshape({s.rows, s.in})).squeeze(0) : Tensor(),
                                  need_b ? dz.sum({0}) : Tensor()};
                   }
                   const Tensor g = gradient.contiguous();
@@ -207,6 +201,27 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Act
                   });
                   return grads;
                 });
+}
+
+}  // namespace
+
+Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias, Activation activation) {
+  if (const Autocast cast(Autocast::low); cast) return linear(cast(input), cast(weight), cast(bias), activation);
+  check_defined("linear", "x", input);
+  check_defined("linear", "weight", weight);
+  check_alike("linear", input, weight);
+  check(weight.dim() == 2 && input.dim() >= 1 && input.size(-1) == weight.size(1),
+        "linear: input {} and weight {}, expected [..., in] and [out, in]", input.shape(), weight.shape());
+  if (bias.defined()) {
+    check_alike("linear", input, bias);
+    check(bias.dim() == 1 && bias.size(0) == weight.size(0), "linear: bias {}, expected [{}]", bias.shape(),
+          weight.size(0));
+  }
+  if (Trace* const trace = Trace::current()) {
+    const Tensor y = trace->run("linear", {input, weight, bias}, {}, [&] { return linear(input, weight, bias); });
+    return activate(y, activation);
+  }
+  return recorded_linear(input, weight, bias, activation, precision_of(input));
 }
 
 }  // namespace tern

@@ -29,16 +29,18 @@ struct Walk {
 }  // namespace
 
 Tensor recurrent(Cell cell, const Tensor& in_x, const Tensor& in_weight, const Tensor& in_bias, const Tensor& in_h,
-                 const Tensor& in_c, bool reverse) {
+                 const Tensor& in_c, bool reverse, std::optional<Precision> asked_precision) {
+  const Precision precision = asked_precision.value_or(precision_of(in_x));
   if (is_half(in_x.dtype())) {
-    return recurrent(cell, widened(in_x), widened(in_weight), widened(in_bias), widened(in_h), widened(in_c), reverse)
+    return recurrent(cell, widened(in_x), widened(in_weight), widened(in_bias), widened(in_h), widened(in_c), reverse,
+                     precision)
         .to(in_x.dtype());
   }
   const Tensor x = in_x.contiguous(), weight = in_weight.contiguous(), h = in_h.contiguous(),
                bias = in_bias.defined() ? in_bias.contiguous() : in_bias, c = in_c.defined() ? in_c.contiguous() : in_c;
   const Walk walk{{cell, h.size(0), h.size(1)}, x.size(0), reverse};
   const std::int64_t T = walk.T, N = walk.shape.N, H = walk.shape.H, sums = walk.shape.sums();
-  const kernels::LinearShape product{.rows = N, .in = H, .out = sums * H};
+  const kernels::LinearShape product{.rows = N, .in = H, .out = sums * H, .precision = precision};
   const TensorOptions like{.dtype = x.dtype(), .device = x.device()};
   const std::vector<Tensor> inputs{x, weight, bias, h, c};
   const bool recorded = records(inputs);
@@ -88,8 +90,8 @@ Tensor recurrent(Cell cell, const Tensor& in_x, const Tensor& in_weight, const T
                           s == T - 1 ? nullptr : dh.data<F>(), data_or_null<F>(carry), dx.data<F>() + t * n * sums,
                           cell == Cell::gru ? dr.data<F>() + t * n * sums : nullptr);
                       if (s == 0 && !needs_h) continue;
-                      k.matmul({.m = N, .n = H, .k = sums * H}, dr.data<F>() + t * n * sums, (*weight).data<F>(),
-                               dh.data<F>());
+                      k.matmul({.m = N, .n = H, .k = sums * H, .precision = precision}, dr.data<F>() + t * n * sums,
+                               (*weight).data<F>(), dh.data<F>());
                     }
                   });
                   Grads grads{dx, Tensor(), Tensor(), Tensor(), needs_c ? carry : Tensor()};
@@ -99,7 +101,7 @@ Tensor recurrent(Cell cell, const Tensor& in_x, const Tensor& in_weight, const T
                     const Tensor states = reverse ? cat({others, first}) : cat({first, others});
                     grads[1] = empty({sums * H, H}, like);
                     if (has_bias) grads[2] = empty({sums * H}, like);
-                    const kernels::LinearShape all{.rows = T * N, .in = H, .out = sums * H};
+                    const kernels::LinearShape all{.rows = T * N, .in = H, .out = sums * H, .precision = precision};
                     for_floating("recurrent", g, [&]<class F>(kernels::FloatKernels<F>& k) {
                       k.linear_backward(all, states.data<F>(), nullptr, nullptr, dr.data<F>(), nullptr,
                                         grads[1].data<F>(), data_or_null<F>(grads[2]));

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tern/core/tensor.hpp>
+#include <tern/core/precision.hpp>
 
 namespace tern {
 
@@ -10,7 +10,8 @@ using kernels::Cell;
 /// recurrent_cell), weight [sums * H, H] and bias [sums * H] or undefined make the state's part of them; it begins as
 /// h [N, H], and for lstm c [N, H]. `reverse` goes from the last step to the first. Returns the h of all steps
 /// [T, N, H]; for lstm [T + 1, N, H], where the c after the last step comes after them. The caller has checked shapes.
+/// Products are as exact as precision_of(x) asks for, unless their precision is given.
 Tensor recurrent(Cell cell, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& h, const Tensor& c,
-                 bool reverse);
+                 bool reverse, std::optional<Precision> precision = {});
 
 }  // namespace tern

@@ -121,10 +121,10 @@ void CudaFloat<T>::attention(const AttentionShape& s, PhiloxState state, const T
                              const T* bias, T* y, T* log_sum) {
   const DeviceGuard guard(device_);
   const Scratch<T> scores(s.B * s.L * s.S);
-  matmul({.batch = s.B, .m = s.L, .n = s.S, .k = s.E, .trans_b = true}, q, k, scores.data());
+  matmul({.batch = s.B, .m = s.L, .n = s.S, .k = s.E, .trans_b = true, .precision = s.precision}, q, k, scores.data());
   launch(softmax_rows<T>, grid_for(s.B * s.L, rows_per_block), block_size, 0, current_stream(), Rows<T>(s, state), bias,
          scores.data(), log_sum);
-  matmul({.batch = s.B, .m = s.L, .n = s.V, .k = s.S}, scores.data(), v, y);
+  matmul({.batch = s.B, .m = s.L, .n = s.V, .k = s.S, .precision = s.precision}, scores.data(), v, y);
 }
 
 template <class T>
@@ -132,13 +132,13 @@ void CudaFloat<T>::attention_backward(const AttentionShape& s, PhiloxState state
                                       const T* bias, const T* y, const T* log_sum, const T* dy, T* dq, T* dk, T* dv) {
   const DeviceGuard guard(device_);
   const Scratch<T> scores(s.B * s.L * s.S), gradients(s.B * s.L * s.S);
-  matmul({.batch = s.B, .m = s.L, .n = s.S, .k = s.E, .trans_b = true}, q, k, scores.data());
-  matmul({.batch = s.B, .m = s.L, .n = s.S, .k = s.V, .trans_b = true}, dy, v, gradients.data());
+  matmul({.batch = s.B, .m = s.L, .n = s.S, .k = s.E, .trans_b = true, .precision = s.precision}, q, k, scores.data());
+  matmul({.batch = s.B, .m = s.L, .n = s.S, .k = s.V, .trans_b = true, .precision = s.precision}, dy, v, gradients.data());
   launch(gradient_rows<T>, grid_for(s.B * s.L, rows_per_block), block_size, 0, current_stream(), Rows<T>(s, state),
          bias, y, log_sum, dy, scores.data(), gradients.data());
-  matmul({.batch = s.B, .m = s.S, .n = s.V, .k = s.L, .trans_a = true}, scores.data(), dy, dv);
-  matmul({.batch = s.B, .m = s.L, .n = s.E, .k = s.S}, gradients.data(), k, dq);
-  matmul({.batch = s.B, .m = s.S, .n = s.E, .k = s.L, .trans_a = true}, gradients.data(), q, dk);
+  matmul({.batch = s.B, .m = s.S, .n = s.V, .k = s.L, .trans_a = true, .precision = s.precision}, scores.data(), dy, dv);
+  matmul({.batch = s.B, .m = s.L, .n = s.E, .k = s.S, .precision = s.precision}, gradients.data(), k, dq);
+  matmul({.batch = s.B, .m = s.S, .n = s.E, .k = s.L, .trans_a = true, .precision = s.precision}, gradients.data(), q, dk);
 }
 
 template void CudaFloat<float>::attention(const AttentionShape&, PhiloxState, const float*, const float*, const float*,

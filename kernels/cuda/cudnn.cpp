@@ -111,6 +111,9 @@ bool fits(const BatchNorm2dShape& s) { return s.N <= 131070 && fits({s.N * s.C *
 /// The most memory that an algorithm of cuDNN may work in.
 constexpr std::size_t most_workspace = std::size_t{256} << 20;
 
+/// Of floats; CUDNN_DEFAULT_MATH then is with tensor cores, and CUDNN_FMA_MATH without.
+bool allows_tf32(const Conv2dShape& s) { return s.precision != Precision::highest; }
+
 template <class T>
 struct Convolution {
   TensorDescriptor<T> x, y, bias;
@@ -128,19 +131,24 @@ struct Convolution {
                                           data_type<T>),
           s);
     check(cudnnSetConvolutionGroupCount(op, narrow(s.groups)), s);
-    check(cudnnSetConvolutionMathType(op, CUDNN_FMA_MATH), s);
+    check(cudnnSetConvolutionMathType(op, allows_tf32(s) ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH), s);
+  }
+
+  /// Before it is computed by an algorithm of that kind.
+  void use(const Conv2dShape& s, cudnnMathType_t math) const {
+    if (allows_tf32(s)) check(cudnnSetConvolutionMathType(op, math), s);
   }
 };
 
-/// What cuDNN expects to be the fastest of its algorithms that are deterministic, use no tensor cores and do with
-/// most_workspace bytes of memory, if it has one. `ask(room, count, answers)` is cuDNN's own question, whose answers
-/// begin with the fastest. Remembered, since asking takes longer than a launch.
+/// What cuDNN expects to be the fastest of its algorithms that are deterministic, as exact as the shape asks for and do
+/// with most_workspace bytes of memory, if it has one. `ask(room, count, answers)` is cuDNN's own question, whose
+/// answers begin with the fastest. Remembered, since asking takes longer than a launch.
 template <class Perf, class T, class Ask>
 std::optional<Perf> algorithm(const Conv2dShape& s, Ask ask) {
-  using Key = std::array<int64_t, 15>;
+  using Key = std::array<int64_t, 16>;
   thread_local std::map<Key, std::optional<Perf>> known;
-  const Key key{current_device(), s.N,        s.C,     s.H,     s.W,          s.K,          s.R,     s.S,
-                s.stride_h,       s.stride_w, s.pad_h, s.pad_w, s.dilation_h, s.dilation_w, s.groups};
+  const Key key{current_device(), s.N,        s.C,     s.H,     s.W,          s.K,          s.R,      s.S,
+                s.stride_h,       s.stride_w, s.pad_h, s.pad_w, s.dilation_h, s.dilation_w, s.groups, allows_tf32(s)};
   if (const auto found = known.find(key); found != known.end()) return found->second;
   std::array<Perf, 16> answers;
   int count = 0;
@@ -148,8 +156,9 @@ std::optional<Perf> algorithm(const Conv2dShape& s, Ask ask) {
   std::optional<Perf> best;
   for (int i = count - 1; i >= 0; --i) {
     const Perf& answer = answers[static_cast<std::size_t>(i)];
-    const bool in_full = answer.mathType == CUDNN_FMA_MATH || answer.mathType == CUDNN_DEFAULT_MATH;
-    if (answer.status == CUDNN_STATUS_SUCCESS && answer.determinism == CUDNN_DETERMINISTIC && in_full &&
+    const bool is_exact = answer.mathType == CUDNN_FMA_MATH || answer.mathType == CUDNN_DEFAULT_MATH ||
+                          (allows_tf32(s) && answer.mathType == CUDNN_TENSOR_OP_MATH);
+    if (answer.status == CUDNN_STATUS_SUCCESS && answer.determinism == CUDNN_DETERMINISTIC && is_exact &&
         answer.memory <= most_workspace)
       best = answer;
   }
@@ -172,6 +181,7 @@ class CudnnFloat : public CudaFloat<T> {
       return cudnnGetConvolutionForwardAlgorithm_v7(cudnn, c.x, c.w, c.op, c.y, room, count, answers);
     });
     if (!chosen) return Base::conv2d(s, x, w, bias, y);
+    c.use(s, chosen->mathType);
     const Scratch<std::byte> workspace(static_cast<int64_t>(chosen->memory));
     check(cudnnConvolutionForward(cudnn, &one, c.x, x, c.w, w, c.op, chosen->algo, workspace.data(), chosen->memory,
                                   &zero, c.y, y),
@@ -188,6 +198,7 @@ class CudnnFloat : public CudaFloat<T> {
       return cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnn, c.w, c.y, c.op, c.x, room, count, answers);
     });
     if (!chosen) return Base::conv2d_backward_input(s, w, dy, dx);
+    c.use(s, chosen->mathType);
     const Scratch<std::byte> workspace(static_cast<int64_t>(chosen->memory));
     check(cudnnConvolutionBackwardData(cudnn, &one, c.w, w, c.y, dy, c.op, chosen->algo, workspace.data(),
                                        chosen->memory, &zero, c.x, dx),
@@ -203,6 +214,7 @@ class CudnnFloat : public CudaFloat<T> {
       return cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnn, c.x, c.y, c.op, c.w, room, count, answers);
     });
     if (!chosen) return Base::conv2d_backward_weight(s, x, dy, dw, dbias);
+    c.use(s, chosen->mathType);
     const Scratch<std::byte> workspace(static_cast<int64_t>(chosen->memory));
     check(cudnnConvolutionBackwardFilter(cudnn, &one, c.x, x, c.y, dy, c.op, chosen->algo, workspace.data(),
                                          chosen->memory, &zero, c.w, dw),

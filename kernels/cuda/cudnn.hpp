@@ -10,8 +10,8 @@ namespace tern::kernels {
 /// one with pooling or an activation (the op conv2d_max_pool2d is three of these kernels then); batch normalisation
 /// without weight and bias, in evaluation, and in one with pooling; sizes of zero or beyond 32 bits; batches beyond
 /// 65,535 in pooling and 131,070 in batch normalisation, which cuDNN does not take; and convolutions for which it has no
-/// deterministic algorithm in full precision that works in 256 MiB. TensorFloat-32 is not allowed. Only in builds with
-/// TERN_CUDNN=ON.
+/// deterministic algorithm that works in 256 MiB. TensorFloat-32 is allowed where the shape's precision is not `highest`.
+/// Only in builds with TERN_CUDNN=ON.
 Backend& cudnn_backend(int index);
 
 }  // namespace tern::kernels

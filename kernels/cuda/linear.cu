@@ -211,7 +211,7 @@ void CudaFloat<T>::linear(const LinearShape& s, const T* x, const T* w, const T*
     launch(forward<T>, grid_for(tiles, 1), forward_threads, 0, current_stream(), s, x, w, bias, y);
     return;
   }
-  matmul({.m = s.rows, .n = s.out, .k = s.in, .trans_b = true}, x, w, y);
+  matmul({.m = s.rows, .n = s.out, .k = s.in, .trans_b = true, .precision = s.precision}, x, w, y);
   if (bias == nullptr && s.activation == Activation::none) return;
   with_index(n, [&]<class I>(I) {
     launch(finish<T, I>, grid_for(n), block_size, 0, current_stream(), n, s.out, s.activation, bias, y);
@@ -240,8 +240,8 @@ void CudaFloat<T>::linear_backward(const LinearShape& s, const T* x, const T* w,
            current_stream(), s, y, dy, before.data(), partial.data(), dbias ? counters(across) : nullptr, dbias);
   }
   const T* const g = has_activation ? before.data() : dy;
-  if (dx) matmul({.m = s.rows, .n = s.in, .k = s.out}, g, w, dx);
-  if (dw) matmul({.m = s.out, .n = s.in, .k = s.rows, .trans_a = true}, g, x, dw);
+  if (dx) matmul({.m = s.rows, .n = s.in, .k = s.out, .precision = s.precision}, g, w, dx);
+  if (dw) matmul({.m = s.out, .n = s.in, .k = s.rows, .trans_a = true, .precision = s.precision}, g, x, dw);
 }
 
 template void CudaFloat<float>::linear(const LinearShape&, const float*, const float*, const float*, float*);

@@ -1,9 +1,12 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/ops.hpp>
+#include <tern/core/ops/recurrent.hpp>
 #include <tern/core/precision.hpp>
 
 #include <catch2/catch.hpp>
 #include <random.hpp>
+
+#include <functional>
 
 namespace tern::test {
 
@@ -43,6 +46,59 @@ TEST_CASE("float32 products are exact unless less is asked for, from the next op
     CAPTURE(static_cast<int>(precision), of_conv, of_product);
     CHECK((of_conv >= least && of_conv <= most));
     CHECK((of_product >= least && of_product <= most));
+  }
+}
+
+TEST_CASE("linear, attention and recurrent layers are as exact as they are asked to be, and so are their gradients",
+          "[cuda]") {
+  Generator generator;
+  generator.manual_seed(base_seed());
+  const auto draw = [&](Shape shape) { return randn(shape, {.device = Device::cuda}, generator); };
+  // Large enough for linear to leave them to cuBLAS.
+  const Tensor x = draw({600, 200}), w = draw({200, 200}), q = draw({2, 40, 100}), k = draw({2, 50, 100}),
+               v = draw({2, 50, 60});
+  const Tensor sums = draw({2, 600, 200}), h = draw({600, 200});
+  const std::vector<std::pair<const char*, std::function<Tensor(const std::vector<Tensor>&)>>> ops{
+      {"linear", [](const auto& in) { return linear(in[0], in[1]); }},
+      {"attention", [](const auto& in) { return scaled_dot_product_attention(in[0], in[1], in[2]); }},
+      {"recurrent", [](const auto& in) { return recurrent(Cell::tanh, in[0], in[1], {}, in[2], {}, false); }}};
+  const std::vector<std::vector<Tensor>> inputs{{x, w}, {q, k, v}, {sums, w * 0.05, h}};
+
+  struct Restore {
+    ~Restore() { set_float32_precision({}); }
+  } restore;
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    // The result, and the gradients by the inputs.
+    const auto results = [&](DType dtype, Precision of_op, Precision of_pass) {
+      std::vector<Tensor> in;
+      for (const Tensor& t : inputs[i]) in.push_back(t.to(dtype).clone().set_requires_grad(true));
+      set_float32_precision(of_op);
+      const Tensor y = ops[i].second(in);
+      set_float32_precision(of_pass);
+      Generator again;
+      again.manual_seed(base_seed() + 1);
+      y.backward(randn(y.shape(), {}, again).to(y.device()).to(dtype));
+      std::vector<Tensor> all{y.detach()};
+      for (const Tensor& t : in) all.push_back(t.grad());
+      return all;
+    };
+    const auto exact = results(DType::float64, Precision::highest, Precision::highest);
+    const auto off = [&](const std::vector<Tensor>& of) {
+      std::vector<double> all;
+      for (std::size_t j = 0; j < of.size(); ++j) all.push_back(distance(of[j], exact[j].to(Device::cpu)));
+      return all;
+    };
+    const auto highest = off(results(DType::float32, Precision::highest, Precision::high));
+    const auto high = off(results(DType::float32, Precision::high, Precision::highest));
+    CAPTURE(ops[i].first, highest, high);
+    for (std::size_t j = 0; j < high.size(); ++j) {
+      CHECK(highest[j] <= 1e-5);
+      CHECK((high[j] <= 1e-2 && high[j] >= 1e-5));
+    }
+    // 16 bits are exact as TensorFloat-32, so that it makes no difference what float32 is asked for.
+    const auto half = results(DType::bfloat16, Precision::highest, Precision::highest);
+    const auto half_high = results(DType::bfloat16, Precision::high, Precision::high);
+    for (std::size_t j = 0; j < half.size(); ++j) CHECK(equal(half[j], half_high[j]));
   }
 }
 
