@@ -13,7 +13,10 @@ namespace {
 
 constexpr std::uint64_t largest_pickle = 64 << 20;
 constexpr int deepest = 32;
-constexpr std::size_t most_names = 1 << 20, longest_name = 4096, most_text = 256 << 20;
+constexpr std::size_t longest_name = 4096, most_text = 256 << 20;
+
+/// Names of so many values: one value may stand under several, but not one under each way through lists of itself.
+constexpr std::size_t most_names(std::size_t values) { return (1 << 16) + 2 * values; }
 
 /// The archive's folder, with its "/": what data.pkl is in.
 std::string folder_of(const Zip& zip, const std::string& what) {
@@ -60,7 +63,8 @@ class Reader {
   void walk(const std::string& name, Pickle::Index i, int depth) {
     check(depth <= deepest, "{}: {} is nested deeper than {} levels", what_, in_quotes(name), deepest);
     check(name.size() <= longest_name, "{}: {} is longer than {} bytes", what_, in_quotes(name), longest_name);
-    check(++names_ <= most_names, "{}: more than {} names", what_, most_names);
+    check(++names_ <= most_names(pickle_.size()), "{}: more than {} names of {} values", what_,
+          most_names(pickle_.size()), pickle_.size());
     const Pickle::Value& value = pickle_[i];
     switch (value.kind) {
       case Pickle::Kind::dict:

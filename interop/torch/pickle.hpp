@@ -34,6 +34,7 @@ class Pickle {
 
   const Value& operator[](Index i) const { return values_[i]; }
   Index root() const { return root_; }
+  std::size_t size() const { return values_.size(); }  ///< how many values
 
  private:
   void run();

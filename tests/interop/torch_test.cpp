@@ -194,7 +194,7 @@ TEST_CASE("a damaged pickle is an error", "[torch]") {
   std::string laughs = proto + "]q" + std::string(1, '\0');
   for (char i = 1; i < 30; ++i)
     laughs += std::string("](h") + static_cast<char>(i - 1) + "h" + static_cast<char>(i - 1) + "eq" + i;
-  CHECK_THAT(message(laughs + "(h\x1dt."), Contains("STOP with") || Contains("more than 1048576 names"));
+  CHECK_THAT(message(laughs + "(h\x1dt."), Contains("STOP with") || Contains("more than 65"));
   CHECK_THAT(message(dict(unicode(std::string(5000, 'n')) + "N")), Contains("is longer than 4096 bytes"));
 }
 
