@@ -39,14 +39,12 @@ __global__ void __launch_bounds__(block_size)
   wait_for_previous_kernels();
   for (I at = grid_thread<I>(); at < elements; at += grid_threads<I>()) {
     const I first = at + at / H * 3 * H;
-    const T i = sigmoid(x[first] + r[first]), f = sigmoid(x[first + H] + r[first + H]),
-            g = std::tanh(x[first + 2 * H] + r[first + 2 * H]), o = sigmoid(x[first + 3 * H] + r[first + 3 * H]);
-    const T c = f * before[at] + i * g;
-    kept[first] = i;
-    kept[first + H] = f;
-    kept[first + 2 * H] = g;
-    kept[first + 3 * H] = o;
-    after[at] = c;
+    // Each is stored as soon as it is made: there are not registers enough for all of them in double.
+    const T i = kept[first] = sigmoid(x[first] + r[first]);
+    const T g = kept[first + 2 * H] = std::tanh(x[first + 2 * H] + r[first + 2 * H]);
+    const T f = kept[first + H] = sigmoid(x[first + H] + r[first + H]);
+    const T c = after[at] = f * before[at] + i * g;
+    const T o = kept[first + 3 * H] = sigmoid(x[first + 3 * H] + r[first + 3 * H]);
     h[at] = o * std::tanh(c);
   }
 }

@@ -8,6 +8,7 @@
 #include <tern/kernels/cuda/activation.cuh>
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/map.cuh>
+#include <tern/kernels/cuda/trigonometry.cuh>
 #include <tern/kernels/unary.hpp>
 
 #include <cmath>
@@ -129,14 +130,14 @@ struct Softplus {
 
 template <class T>
 struct Sin {
-  __device__ T operator()(T x) const { return std::sin(x); }
-  __device__ T operator()(T x, T dy) const { return dy * std::cos(x); }
+  __device__ T operator()(T x) const { return sine(x); }
+  __device__ T operator()(T x, T dy) const { return dy * cosine(x); }
 };
 
 template <class T>
 struct Cos {
-  __device__ T operator()(T x) const { return std::cos(x); }
-  __device__ T operator()(T x, T dy) const { return -dy * std::sin(x); }
+  __device__ T operator()(T x) const { return cosine(x); }
+  __device__ T operator()(T x, T dy) const { return -dy * sine(x); }
 };
 
 template <class T>
@@ -235,7 +236,7 @@ struct Exp2 {
 
 template <class T>
 struct Tan {
-  __device__ T operator()(T x) const { return std::tan(x); }
+  __device__ T operator()(T x) const { return sine(x) / cosine(x); }
   __device__ T operator()(T y, T dy) const { return dy * (1 + y * y); }
 };
 

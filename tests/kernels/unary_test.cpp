@@ -4,6 +4,10 @@
 
 #include <unary_cases.hpp>
 
+#include <cmath>
+#include <limits>
+#include <numbers>
+
 namespace tern::test {
 
 /// Where exp overflows on the way, numbers that are near the dtype's smallest become 0.
@@ -36,6 +40,28 @@ TEMPLATE_TEST_CASE("elementwise functions", "[unary]", float, double) {
       });
     });
   }
+}
+
+/// Of angles of any exponent, and near the zeros and extremes of all three.
+TEMPLATE_TEST_CASE("sin, cos and tan of large angles", "[unary]", float, double) {
+  using T = TestType;
+  for_each_case(20, [](Random& random) {
+    std::vector<T> x(static_cast<std::size_t>(random.length()));
+    for (T& v : x) {
+      if (random.chance(0.5)) {
+        v = static_cast<T>(static_cast<double>(random.integer(-100'000'000, 100'000'000)) * std::numbers::pi / 2);
+      } else {
+        v = static_cast<T>(std::ldexp(random.real(-1, 1),
+                                      static_cast<int>(random.integer(-20, std::numeric_limits<T>::max_exponent))));
+      }
+    }
+    const int64_t n = static_cast<int64_t>(x.size());
+    for (const UnaryOp op : {UnaryOp::sin, UnaryOp::cos, UnaryOp::tan}) {
+      CAPTURE(static_cast<int>(op), n);
+      check_close<T>(random, each_or_tiny,
+                     [&](auto& run) { run.floating().unary({.op = op}, n, run.in(x), run.out("y", {n})); });
+    }
+  });
 }
 
 TEMPLATE_TEST_CASE("gradients of elementwise functions", "[unary]", float, double) {

@@ -10,10 +10,12 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <numbers>
 #include <source_location>
 #include <type_traits>
 
 #define __global__
+#define __constant__
 #define __device__
 #define __host__
 #define __forceinline__ inline
@@ -142,6 +144,8 @@ using std::min;
 
 inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 inline double rsqrt(double x) { return 1 / sqrt(x); }
+inline float sinpi(float x) { return static_cast<float>(sin(std::numbers::pi * double{x})); }
+inline double sinpi(double x) { return static_cast<double>(sinl(std::numbers::pi_v<long double> * x)); }
 inline float __expf(float x) { return expf(x); }
 inline float __fdividef(float x, float y) { return x / y; }
 inline int __popc(unsigned x) { return std::popcount(x); }
@@ -150,6 +154,10 @@ inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
 inline int __clzll(long long x) { return std::countl_zero(static_cast<unsigned long long>(x)); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline unsigned __umulhi(unsigned x, unsigned y) { return static_cast<unsigned>((std::uint64_t{x} * y) >> 32); }
+inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y) {
+  __extension__ using Product = unsigned __int128;
+  return static_cast<unsigned long long>((Product{x} * y) >> 64);
+}
 inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 inline float __int_as_float(int x) { return std::bit_cast<float>(x); }
