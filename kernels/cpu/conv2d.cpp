@@ -565,7 +565,8 @@ void backward_input_unit_stride(CpuFloat32& kernels, const Conv2dShape& s, const
                            .pad_w = s.dilation_w * (s.S - 1) - s.pad_w,
                            .dilation_h = s.dilation_h,
                            .dilation_w = s.dilation_w,
-                           .groups = s.groups};
+                           .groups = s.groups,
+                           .precision = s.precision};
   const Conv2dMaxPool2dShape alone{.conv = turned};
   const Output out(kernels, alone, dx, nullptr);
   const int64_t C = s.C / s.groups, K = s.K / s.groups, RS = s.R * s.S;
