@@ -450,7 +450,9 @@ TEST_CASE("in-place ops refuse leaves that require grad, and views", "[autograd]
   const auto refused = [](const char* op, const char* what) { return std::string(op) + ": in-place on a " + what; };
   const char* const a_leaf = "leaf that requires grad, expected a NoGradGuard around it";
   const char* const a_view = "view of shape [2] with what requires grad, expected a tensor with memory of its own";
-  for (const auto& [t, what] : {std::pair(x, a_leaf), std::pair(x.view({2}), a_view), std::pair(y.view({2}), a_view)}) {
+  for (const auto& [of, what] :
+       {std::pair(x, a_leaf), std::pair(x.view({2}), a_view), std::pair(y.view({2}), a_view)}) {
+    const Tensor& t = of;  // which lambdas may hold on to, with clang too
     CHECK(message_of([&] { t.add_(c); }) == refused("add_", what));
     CHECK(message_of([&] { t.sub_(c); }) == refused("sub_", what));
     CHECK(message_of([&] { t.mul_(c); }) == refused("mul_", what));
