@@ -3,7 +3,8 @@
 /// machine may be busy: rates are per second of processor time, all threads together; compare the best of several
 /// repetitions.
 
-#include <tern/kernels/backend.hpp>
+#include "padded_conv2d.hpp"
+
 #include <tern/kernels/cpu/threads.hpp>
 
 #include <benchmark/benchmark.h>
@@ -64,18 +65,8 @@ BENCHMARK(sgemm)->Arg(256)->Arg(1024)->MeasureProcessCPUTime()->Unit(benchmark::
 /// Arguments: C, K, H = W, filter size, stride.
 struct Convolution {
   explicit Convolution(const State& state)
-      : s{.N = 64,
-          .C = state.range(0),
-          .H = state.range(2),
-          .W = state.range(2),
-          .K = state.range(1),
-          .R = state.range(3),
-          .S = state.range(3),
-          .stride_h = state.range(4),
-          .stride_w = state.range(4),
-          .pad_h = state.range(3) / 2,
-          .pad_w = state.range(3) / 2,
-          .precision = Precision::high} {}
+      : s(padded_conv2d(64, state.range(0), state.range(2), state.range(1), state.range(3), state.range(4),
+                        Precision::high)) {}
 
   Conv2dShape s;
   Buffer x{s.N * s.C * s.H * s.W}, w{s.K * s.C * s.R * s.S}, b{s.K}, y{s.N * s.K * s.P() * s.Q()};

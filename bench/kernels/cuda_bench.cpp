@@ -12,6 +12,8 @@
 /// Prints one JSON object a line. --small is for the emulator, whose times say nothing: a call or two on one set, batches
 /// of 2. The exit status is 0 unless a kernel fails (1), for other arguments 2, and 77 where there is no CUDA device.
 
+#include "padded_conv2d.hpp"
+
 #include <tern/kernels/optim.hpp>
 #include <tern/kernels/cuda/graph.hpp>
 #include <tern/kernels/cuda/stream.hpp>
@@ -245,26 +247,14 @@ void add_convolutions(std::vector<Case>& cases, const Conv2dShape& s, const std:
 }
 
 void add_thin_convolutions(std::vector<Case>& cases, std::int64_t C, std::int64_t size, std::int64_t K) {
-  add_convolutions(cases, {.N = N, .C = C, .H = size, .W = size, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+  add_convolutions(cases, padded_conv2d(N, C, size, K),
                    fmt::format("{} -> {}, {} x {}", C, K, size, size));
 }
 
 void add_wide_convolutions(std::vector<Case>& cases, std::int64_t batch, std::int64_t C, std::int64_t size,
                            std::int64_t K, std::int64_t filter, std::int64_t stride) {
   for (const Precision precision : {Precision::highest, Precision::high, Precision::medium}) {
-    add_convolutions(cases,
-                     {.N = batch,
-                      .C = C,
-                      .H = size,
-                      .W = size,
-                      .K = K,
-                      .R = filter,
-                      .S = filter,
-                      .stride_h = stride,
-                      .stride_w = stride,
-                      .pad_h = filter / 2,
-                      .pad_w = filter / 2,
-                      .precision = precision},
+    add_convolutions(cases, padded_conv2d(batch, C, size, K, filter, stride, precision),
                      fmt::format("{} of {} -> {}, {} x {}, filter {}, stride {}", batch, C, K, size, size, filter, stride),
                      precision);
   }
@@ -273,7 +263,7 @@ void add_wide_convolutions(std::vector<Case>& cases, std::int64_t batch, std::in
 /// With windows of 2 x 2 and tanh. Of the gradient by the convolution's result one in four elements is not zero.
 void add_conv_max_pools(std::vector<Case>& cases, std::int64_t C, std::int64_t size, std::int64_t K) {
   const Conv2dMaxPool2dShape s{
-      .conv = {.N = N, .C = C, .H = size, .W = size, .K = K, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+      .conv = padded_conv2d(N, C, size, K),
       .R = 2,
       .S = 2,
       .activation = Activation::tanh};

@@ -6,6 +6,7 @@
 /// kernel.
 
 #include "fma_peak.hpp"
+#include "padded_conv2d.hpp"
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/ops.hpp>
@@ -75,16 +76,7 @@ std::string times(at::IntArrayRef sizes) {
 /// 3 x 3, padding 1.
 struct Convolution {
   Convolution(int64_t C, int64_t K, int64_t HW)
-      : s{.N = N,
-          .C = C,
-          .H = HW,
-          .W = HW,
-          .K = K,
-          .R = 3,
-          .S = 3,
-          .pad_h = 1,
-          .pad_w = 1,
-          .precision = Precision::high} {}
+      : s(padded_conv2d(N, C, HW, K, 3, 1, Precision::high)) {}
 
   std::tuple<at::Tensor, at::Tensor, at::Tensor> torch_backward(std::array<bool, 3> wanted) const {
     return at::convolution_backward(dy, x, w, at::IntArrayRef{s.K}, {1, 1}, {1, 1}, {1, 1}, false, {0, 0}, 1, wanted);

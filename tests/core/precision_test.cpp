@@ -20,6 +20,11 @@ double distance(const Tensor& a, const Tensor& b) {
   return ((x - b).abs().max() / b.abs().max()).item();
 }
 
+/// Leaves the switch as it was.
+struct Restore {
+  ~Restore() { set_float32_precision({}); }
+};
+
 }  // namespace
 
 TEST_CASE("float32 products are exact unless less is asked for, from the next op on", "[cuda]") {
@@ -35,9 +40,7 @@ TEST_CASE("float32 products are exact unless less is asked for, from the next op
   const auto on_cuda = [&](const Tensor& x) { return rounded(x).to(Device::cuda); };
   const Tensor conv = conv2d(again(image), again(filter), {}, {.padding = 1}), product = matmul(again(a), again(b));
 
-  struct Restore {
-    ~Restore() { set_float32_precision({}); }
-  } restore;
+  const Restore restore;
   for (const auto& [precision, least, most] :
        {std::tuple{Precision::highest, 0.0, 1e-6}, std::tuple{Precision::high, 1e-5, 1e-3},
         std::tuple{Precision::medium, 1e-5, 1e-2}}) {
@@ -66,9 +69,7 @@ TEST_CASE("linear, attention and recurrent layers are as exact as they are asked
       {"recurrent", [](const auto& in) { return recurrent(Cell::tanh, in[0], in[1], {}, in[2], {}, false); }}};
   const std::vector<std::vector<Tensor>> inputs{{x, w}, {q, k, v}, {sums, w * 0.05, h}};
 
-  struct Restore {
-    ~Restore() { set_float32_precision({}); }
-  } restore;
+  const Restore restore;
   for (std::size_t i = 0; i < ops.size(); ++i) {
     // The result, and the gradients by the inputs.
     const auto results = [&](DType dtype, Precision of_op, Precision of_pass) {
@@ -108,7 +109,8 @@ TEST_CASE("gradients have the precision that their op was asked for", "[precisio
   for (const Device device : devices()) {
     Generator generator;
     generator.manual_seed(base_seed());
-    const Tensor x = randn({2, 64, 8, 16}, {}, generator).to(device), w = randn({64, 64, 3, 3}, {}, generator).to(device);
+    const Tensor x = randn({2, 64, 8, 16}, {}, generator).to(device),
+                 w = randn({64, 64, 3, 3}, {}, generator).to(device);
     // By x, and by w.
     const auto gradients = [&](Precision of_op, Precision of_pass) {
       const Tensor image = x.clone().set_requires_grad(true), filter = w.clone().set_requires_grad(true);
@@ -130,9 +132,7 @@ TEST_CASE("gradients have the precision that their op was asked for", "[precisio
 
 TEST_CASE("under highest a pixel moves no output that does not see it, under high by little", "[cpu]") {
   Random random(base_seed(), 7);
-  struct Restore {
-    ~Restore() { set_float32_precision({}); }
-  } restore;
+  const Restore restore;
   CHECK(float32_precision(Device::cpu) == Precision::high);
   for (int i = 0; i < 20; ++i) {
     const std::int64_t C = random.integer(2, 20), K = random.integer(4, 20), H = random.integer(6, 24),

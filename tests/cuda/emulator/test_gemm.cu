@@ -1,3 +1,4 @@
+#include "../../../bench/kernels/padded_conv2d.hpp"
 #include "../device_buffer.hpp"
 
 #include <tern/kernels/cuda/emulator/emulator.hpp>
@@ -20,17 +21,7 @@ namespace {
 /// The layers of resstrong, and of a ResNet-18 for CIFAR, that have other sizes than those before them.
 std::vector<Conv2dShape> layers(std::int64_t N) {
   const auto layer = [N](std::int64_t C, std::int64_t K, std::int64_t size, std::int64_t filter, std::int64_t stride) {
-    return Conv2dShape{.N = N,
-                       .C = C,
-                       .H = size,
-                       .W = size,
-                       .K = K,
-                       .R = filter,
-                       .S = filter,
-                       .stride_h = stride,
-                       .stride_w = stride,
-                       .pad_h = filter / 2,
-                       .pad_w = filter / 2};
+    return padded_conv2d(N, C, size, K, filter, stride);
   };
   return {layer(32, 32, 16, 3, 1),   layer(32, 64, 16, 3, 1),   layer(64, 64, 8, 3, 1),   layer(64, 128, 8, 3, 1),
           layer(128, 128, 4, 3, 1),  // resstrong
