@@ -15,10 +15,11 @@
 /// thread picks from one window at a time. The gradient by x is the same on dy with the channels of w exchanged and its
 /// taps reversed.
 ///
-/// Tiled, gradient by w. A lane is a pair of 8 output and 4 input channels and keeps its 9 weights in registers; the
-/// block stages 8 rows of x and dy at a time, of which each warp takes two, and walks along them, for each pixel
-/// reading one dy and three new x, the other six being those of the pixel before. The 4 warps' sums meet in shared
-/// memory. The blocks of the first input channels sum dy as well, for dbias.
+/// Tiled, gradient by w. A lane has one of 8 output channels and one of 4 rows, and keeps in registers the 9 weights
+/// from each of up to 4 input channels: as many as waste least, so 3 for pictures. The block stages 8 rows of x and dy
+/// at a time, of which a warp takes 4, one half of their columns. It walks along them, for each pixel reading one dy
+/// and 3 new x a channel, the others being those of the pixel before. The sums of a warp's rows meet by shuffles, the 4
+/// warps' in shared memory. What a lane reads of dy it sums as well, for dbias.
 ///
 /// Tiled, both gradients are one launch: the first blocks compute dw and dbias, the others dx. The gradient by what was
 /// pooled is never written: who stages it in shared memory puts dy * f'(y) where a window picked, and 0 elsewhere.
@@ -133,9 +134,8 @@ __global__ void __launch_bounds__(block_size, 2)
 
 /// What becomes of a convolution's pixels, planes of [H, W]. A thread computes one element of y. picked may be null.
 template <class I, class T>
-__global__ void __launch_bounds__(block_size)
-    pool(Windows windows, I planes, I H, I W, const T* __restrict__ x, T* __restrict__ y,
-         uint8_t* __restrict__ picked) {
+__global__ void __launch_bounds__(block_size) pool(Windows windows, I planes, I H, I W, const T* __restrict__ x,
+                                                   T* __restrict__ y, uint8_t* __restrict__ picked) {
   wait_for_previous_kernels();
   for (I e = grid_thread<I>(); e < planes * windows.P * windows.Q; e += grid_threads<I>()) {
     const I row = e / windows.Q, q = e - row * windows.Q, plane = row / windows.P, p = row - plane * windows.P;
@@ -258,10 +258,10 @@ struct Conv3x3 {
 constexpr int tiled_threads = 128;
 
 /// A piece of some channels of an image in shared memory.
-template <int channels_, int rows_, int cols_, int plane_>
+template <int channels_, int rows_, int cols_, int pitch_, int plane_>
 struct Tile {
   static constexpr int channels = channels_, rows = rows_, cols = cols_;
-  static constexpr int plane = plane_;  ///< elements from channel to channel
+  static constexpr int pitch = pitch_, plane = plane_;  ///< elements from row to row, and from channel to channel
   static constexpr int size = channels * plane;
 };
 
@@ -276,7 +276,7 @@ struct Images {
   /// `left` on, zeros outside of it. Neighbouring threads write neighbours.
   template <class To>
   __device__ void stage(int64_t n, int64_t c0, int top, int left, T* to) const {
-    constexpr int elements = To::channels * To::rows * To::cols, at_once = 8;  // loads on the way at once
+    constexpr int elements = To::channels * To::rows * To::cols, at_once = 6;  // loads on the way at once
 #pragma unroll 1
     for (int first = threadIdx.x; first < elements; first += at_once * tiled_threads) {
       T v[at_once];
@@ -289,8 +289,8 @@ struct Images {
       }
 #pragma unroll
       for (int u = 0; u < at_once; ++u) {
-        const int e = first + u * tiled_threads, c = e / (To::rows * To::cols);
-        if (e < elements) to[c * To::plane + e - c * To::rows * To::cols] = v[u];
+        const int e = first + u * tiled_threads, c = e / (To::rows * To::cols), row = e / To::cols % To::rows;
+        if (e < elements) to[c * To::plane + row * To::pitch + e % To::cols] = v[u];
       }
     }
   }
@@ -329,7 +329,7 @@ struct PooledGradient {
 #pragma unroll 1
         for (int t = 0; t < S; ++t) {
           const int j = q * S + t - left;
-          if (j >= 0 && j < To::cols) to[c * To::plane + i * To::cols + j] = place == r * S + t ? slope : T{0};
+          if (j >= 0 && j < To::cols) to[c * To::plane + i * To::pitch + j] = place == r * S + t ? slope : T{0};
         }
       }
     }
@@ -339,7 +339,7 @@ struct PooledGradient {
 constexpr int tile = 16, tile_k = 8, tile_c = 4, tile_rows = 2;
 static_assert(tiled_threads == tile * tile / tile_rows);
 
-using InputTile = Tile<tile_c, tile + 2, tile + 2, (tile + 2) * (tile + 2)>;
+using InputTile = Tile<tile_c, tile + 2, tile + 2, tile + 2, (tile + 2) * (tile + 2)>;
 
 template <class T>
 struct ForwardMemory {
@@ -464,107 +464,116 @@ __global__ void __launch_bounds__(tiled_threads, 4)
   }
 }
 
-constexpr int strip_rows = 8, strip_columns = 32, lane_k = 8, lane_c = 4;
-static_assert(lane_k * lane_c == warp_threads);
+constexpr int strip_rows = 8, strip_columns = 32, lane_k = 8, lane_rows = 4;
+static_assert(lane_k * lane_rows == warp_threads);
 
-// Channels lie an odd, or four times odd, number of words apart: lanes of other channels read from other banks.
-using StripTile = Tile<lane_c, strip_rows + 2, strip_columns + 2, (strip_rows + 2) * (strip_columns + 2)>;
-using SlopeTile = Tile<lane_k, strip_rows, strip_columns, strip_rows * strip_columns + 1>;
-
-template <class T>
+/// In shared memory x of `lane_c` channels, and dy: lanes of another channel or row read it from another bank.
+template <class T, int lane_c>
 struct WeightMemory {
-  T x[StripTile::size];
+  using InTile =
+      Tile<lane_c, strip_rows + 2, strip_columns + 2, strip_columns + 2, (strip_rows + 2) * (strip_columns + 2)>;
+  using SlopeTile =
+      Tile<lane_k, strip_rows, strip_columns, strip_columns + 1, (strip_rows + 1) * strip_columns + lane_rows>;
+  static_assert(SlopeTile::plane >= strip_rows * SlopeTile::pitch);
+  T x[InTile::size];
   T dy[SlopeTile::size];
 };
 
-int64_t weight_tiles(const Conv3x3& s) { return ceil_div(s.K, lane_k) * std::max<int64_t>(ceil_div(s.C, lane_c), 1); }
+int64_t weight_tiles(const Conv3x3& s, int64_t lane_c) {
+  return ceil_div(s.K, lane_k) * std::max<int64_t>(ceil_div(s.C, lane_c), 1);
+}
 
 /// One of weight_tiles(), over one share of the strips; `of_share` counts those. A group is a tile, its sums the
 /// weights and the tile's output channels' dy. Names as in the forward convolution.
-template <class In, class T>
+template <int lane_c, class In, class T>
 __device__ void weight_tile(const Conv3x3& s, const WeightGradient<T>& g, int64_t number, int64_t share,
-                            const Images<T>& x, const In& dy, WeightMemory<T>& memory) {
-  constexpr int warps = tiled_threads / warp_threads, weights = 9 * warp_threads, sums = weights + lane_k;
-  static_assert(SlopeTile::size >= warps * weights);
+                            const Images<T>& x, const In& dy, WeightMemory<T, lane_c>& memory) {
+  using InTile = typename WeightMemory<T, lane_c>::InTile;
+  using SlopeTile = typename WeightMemory<T, lane_c>::SlopeTile;
+  constexpr int warps = tiled_threads / warp_threads, warps_down = strip_rows / lane_rows, halves = warps / warps_down;
+  constexpr int taps = 9 * lane_c, weights = lane_k * taps, sums = weights + lane_k;
+  static_assert(SlopeTile::size >= warps * sums);
   const int thread = threadIdx.x, lane = thread % warp_threads, warp = thread / warp_threads;
-  const int my_k = lane / lane_c, my_c = lane % lane_c;
-  constexpr int to_channel = tiled_threads / lane_k;  // threads, for the sums of dy
+  const int my_k = lane / lane_rows, row = warp % warps_down * lane_rows + lane % lane_rows, half = warp / warps_down;
   const int64_t c_tiles = max(ceil_div(s.C, lane_c), int64_t{1}), c0 = number % c_tiles * lane_c,
                 k0 = number / c_tiles * lane_k;
   const int strips_down = (s.P + strip_rows - 1) / strip_rows;
   const bool with_dbias = g.dbias && c0 == 0;
 
-  T total[9] = {}, slopes = 0;
+  T total[taps] = {}, slopes = 0;
   for (int64_t strip = share * g.of_share; strip < min((share + 1) * g.of_share, s.N * strips_down); ++strip) {
     const int64_t n = strip / strips_down;
     const int p0 = static_cast<int>(strip - n * strips_down) * strip_rows;
     for (int q0 = 0; q0 < s.Q; q0 += strip_columns) {
-      x.template stage<StripTile>(n, c0, p0 - s.pad_h, q0 - s.pad_w, memory.x);
+      x.template stage<InTile>(n, c0, p0 - s.pad_h, q0 - s.pad_w, memory.x);
       dy.template stage<SlopeTile>(n, k0, p0, q0, memory.dy);
       __syncthreads();
-      if (with_dbias) {
-        const T* const of_channel = memory.dy + thread / to_channel * SlopeTile::plane;
-        for (int e = thread % to_channel; e < strip_rows * strip_columns; e += to_channel) slopes += of_channel[e];
-      }
-      const int columns = min(s.Q - q0, strip_columns);
-#pragma unroll 1
-      for (int i = warp; i < min(s.P - p0, strip_rows); i += warps) {
-        const T* const rows = memory.x + my_c * StripTile::plane + i * StripTile::cols;
-        const T* const slope = memory.dy + my_k * SlopeTile::plane + i * SlopeTile::cols;
-        T seen[3][3];
+      if (p0 + row < s.P) {
+        const T* const rows = memory.x + row * InTile::pitch;
+        const T* const slope = memory.dy + my_k * SlopeTile::plane + row * SlopeTile::pitch;
+        const int columns = min(s.Q - q0, strip_columns), end = columns * (half + 1) / halves;
+        int j = columns * half / halves;
+        T seen[lane_c][3][3];
 #pragma unroll
-        for (int r = 0; r < 3; ++r) {
-          seen[r][1] = rows[r * StripTile::cols];
-          seen[r][2] = rows[r * StripTile::cols + 1];
+        for (int i = 0; i < 3 * lane_c; ++i) {
+          const T* const from = rows + i / 3 * InTile::plane + i % 3 * InTile::pitch + j;
+          seen[i / 3][i % 3][1] = from[0];
+          seen[i / 3][i % 3][2] = from[1];
         }
-        const auto step = [&](int j) {
+        const auto step = [&](int at) {
+          const T here = slope[at];
+          slopes += here;
 #pragma unroll
-          for (int r = 0; r < 3; ++r) {
-            seen[r][0] = seen[r][1];
-            seen[r][1] = seen[r][2];
-            seen[r][2] = rows[r * StripTile::cols + j + 2];
+          for (int i = 0; i < 3 * lane_c; ++i) {
+            T(&line)[3] = seen[i / 3][i % 3];
+            line[0] = line[1];
+            line[1] = line[2];
+            line[2] = rows[i / 3 * InTile::plane + i % 3 * InTile::pitch + at + 2];
 #pragma unroll
-            for (int t = 0; t < 3; ++t) total[r * 3 + t] += slope[j] * seen[r][t];
+            for (int t = 0; t < 3; ++t) total[i * 3 + t] += here * line[t];
           }
         };
-        constexpr int unroll = 8;
-        int j = 0;
+        constexpr int unroll = 3;  // after three steps each of seen is where it was
 #pragma unroll 1
-        for (; j + unroll <= columns; j += unroll) {
+        for (; j + unroll <= end; j += unroll) {
 #pragma unroll
           for (int u = 0; u < unroll; ++u) step(j + u);
         }
 #pragma unroll 1
-        for (; j < columns; ++j) step(j);
+        for (; j < end; ++j) step(j);
       }
       __syncthreads();
     }
   }
 
-  T* const of_warp = memory.dy;  // [warps, lanes, 9]
+  // The sums of a warp's rows, and then of the warps: [warps, sums].
+  const auto over_rows = [](T v) {
 #pragma unroll
-  for (int tap = 0; tap < 9; ++tap) of_warp[thread * 9 + tap] = total[tap];
-  if (with_dbias) {
-    for (int lanes = to_channel / 2; lanes > 0; lanes /= 2) slopes += __shfl_xor_sync(all_lanes, slopes, lanes);
-    if (thread % to_channel == 0) memory.x[thread / to_channel] = slopes;
+    for (int lanes = 1; lanes < lane_rows; lanes *= 2) v += __shfl_xor_sync(all_lanes, v, lanes);
+    return v;
+  };
+  T* const of_warp = memory.dy + warp * sums;
+#pragma unroll
+  for (int tap = 0; tap < taps; ++tap) {
+    const T v = over_rows(total[tap]);
+    if (lane % lane_rows == 0) of_warp[my_k * taps + tap] = v;
   }
+  slopes = over_rows(slopes);
+  if (lane % lane_rows == 0) of_warp[weights + my_k] = slopes;
   __syncthreads();
   const auto store = [&](int e, T v) {
     if (e >= weights) {
-      if (with_dbias && k0 + e - weights < s.K) g.dbias[k0 + e - weights] = v;
+      if (k0 + e - weights < s.K) g.dbias[k0 + e - weights] = v;
       return;
     }
-    const int k = e / (lane_c * 9), rest = e - k * lane_c * 9;
+    const int k = e / taps, rest = e - k * taps;
     if (g.dw && k0 + k < s.K && c0 + rest / 9 < s.C) g.dw[((k0 + k) * s.C + c0) * 9 + rest] = v;
   };
+  const int count = with_dbias ? sums : weights;
   T* const of_tile = g.sums + number * g.shares * sums;
-  for (int e = thread; e < (with_dbias ? sums : weights); e += tiled_threads) {
+  for (int e = thread; e < count; e += tiled_threads) {
     T all = 0;
-    if (e < weights) {
-      for (int i = 0; i < warps; ++i) all += of_warp[i * weights + e];
-    } else {
-      all = memory.x[e - weights];
-    }
+    for (int i = 0; i < warps; ++i) all += memory.dy[i * sums + e];
     if (g.shares > 1) {
       of_tile[share * sums + e] = all;
     } else {
@@ -574,7 +583,6 @@ __device__ void weight_tile(const Conv3x3& s, const WeightGradient<T>& g, int64_
 
   if (g.shares > 1 && is_last_block(g.counters + number, static_cast<unsigned>(g.shares))) {
     constexpr int own = static_cast<int>(ceil_div(sums, tiled_threads));
-    const int count = with_dbias ? sums : weights;
     T all[own] = {};
 #pragma unroll 8
     for (int64_t i = 0; i < g.shares; ++i) {
@@ -594,13 +602,13 @@ __device__ void weight_tile(const Conv3x3& s, const WeightGradient<T>& g, int64_
 }
 
 /// The tiles of the gradient by w, each by its shares, and then those of dx, a convolution of dy: `turned`.
-template <class In, class T>
-__global__ void __launch_bounds__(tiled_threads, sizeof(T) == 4 ? 4 : 3)
+template <int lane_c, class In, class T>
+__global__ void __launch_bounds__(tiled_threads, sizeof(T) == 4 ? 3 : 2)
     tiled_backward(Conv3x3 s, WeightGradient<T> g, int64_t w_tiles, Conv3x3 turned, Windows alone, int64_t x_tiles,
                    Images<T> x, const T* __restrict__ w, In dy, T* __restrict__ dx) {
   wait_for_previous_kernels();
   __shared__ union {
-    WeightMemory<T> weight;
+    WeightMemory<T, lane_c> weight;
     ForwardMemory<T> forward;
   } memory;
   const int64_t first = w_tiles * g.shares;
@@ -633,17 +641,27 @@ WeightGradient<T> shared_out(int64_t all, int64_t groups, T* dw, T* dbias) {
   return {shares, of_share, nullptr, shares > 1 ? counters(groups) : nullptr, dw, dbias};
 }
 
-template <class In, class T>
-void launch_tiled_backward(const Conv2dShape& shape, const T* x, const T* w, const In& dy, T* dx, T* dw, T* dbias) {
+/// A lane of the gradient by w has `lane_c` input channels.
+template <int lane_c, class In, class T>
+void launch_tiled_backward_by(const Conv2dShape& shape, const T* x, const T* w, const In& dy, T* dx, T* dw, T* dbias) {
   const Conv3x3 s = as_3x3(shape), turned{s.N, s.K, s.C, s.P, s.Q, s.H, s.W, 2 - s.pad_h, 2 - s.pad_w};
   Conv2dShape of_dx{.H = s.H, .W = s.W, .R = 1, .S = 1};
   const Windows alone({.conv = of_dx});
-  const int64_t w_tiles = dw || dbias ? weight_tiles(s) : 0, x_tiles = dx ? forward_tiles(turned, alone) : 0;
+  const int64_t w_tiles = dw || dbias ? weight_tiles(s, lane_c) : 0, x_tiles = dx ? forward_tiles(turned, alone) : 0;
   WeightGradient<T> g = shared_out(s.N * ceil_div(s.P, strip_rows), std::max<int64_t>(w_tiles, 1), dw, dbias);
-  const Scratch<T> sums(g.shares > 1 ? w_tiles * g.shares * (9 * warp_threads + lane_k) : 0);
+  const Scratch<T> sums(g.shares > 1 ? w_tiles * g.shares * lane_k * (9 * lane_c + 1) : 0);
   g.sums = sums.data();
-  launch(tiled_backward<In, T>, grid_for(w_tiles * g.shares + x_tiles, 1), tiled_threads, 0, current_stream(), s, g,
-         w_tiles, turned, alone, x_tiles, Images<T>{x, s.C, s.H, s.W}, w, dy, dx);
+  launch(tiled_backward<lane_c, In, T>, grid_for(w_tiles * g.shares + x_tiles, 1), tiled_threads, 0, current_stream(),
+         s, g, w_tiles, turned, alone, x_tiles, Images<T>{x, s.C, s.H, s.W}, w, dy, dx);
+}
+
+template <class In, class T>
+void launch_tiled_backward(const Conv2dShape& s, const T* x, const T* w, const In& dy, T* dx, T* dw, T* dbias) {
+  if (s.C == 1) return launch_tiled_backward_by<1>(s, x, w, dy, dx, dw, dbias);
+  if constexpr (std::is_same_v<T, float>) {  // 4 channels of doubles would not fit the registers
+    if (ceil_div(s.C, 4) * 4 <= ceil_div(s.C, 3) * 3) return launch_tiled_backward_by<4>(s, x, w, dy, dx, dw, dbias);
+  }
+  launch_tiled_backward_by<3>(s, x, w, dy, dx, dw, dbias);
 }
 
 template <class F>
