@@ -60,22 +60,18 @@ struct Parts {
 
 /// Images [N, groups * C, H, W] as filters see them that compute pixels [N, h.pixels, w.pixels] from taps [C, h.taps,
 /// w.taps].
-struct Patches {
-  const float* data;
+struct Patches : Operand {
   Parts of_pixel, of_tap;
   int pixels, taps;
-  int H, W, stride_h, stride_w, first_h, first_w, step_h, step_w;
+  int stride_h, stride_w, first_h, first_w, step_h, step_w;
   int image, channel, to_group;  ///< elements from one to the next
-  bool wide;
 
   Patches(const float* x, int64_t N, int64_t groups, int64_t C, const Line& h, const Line& w)
-      : data(x),
+      : Operand{x, static_cast<unsigned>(h.size), static_cast<unsigned>(w.size), false},
         of_pixel(h.pixels, w.pixels),
         of_tap(h.taps, w.taps),
         pixels(narrow(N * h.pixels * w.pixels)),
         taps(narrow(C * h.taps * w.taps)),
-        H(narrow(h.size)),
-        W(narrow(w.size)),
         stride_h(narrow(h.stride)),
         stride_w(narrow(w.stride)),
         first_h(narrow(h.first)),
@@ -91,43 +87,49 @@ struct Patches {
     wide = as_it_lies(h) && as_it_lies(w) && channel % 4 == 0 && is_aligned<float, 4>(x);
   }
 
-  /// Where the element is that a pixel meets with a tap; null for one of the padding, or beyond the matrix.
-  __device__ const float* find(int group, int pixel, int tap) const {
-    const int3 p = of_pixel.split(pixel), c = of_tap.split(tap);
-    const int h = p.y * stride_h + first_h + c.y * step_h, w = p.z * stride_w + first_w + c.z * step_w;
-    const bool inside = pixel < pixels && tap < taps && h >= 0 && h < H && w >= 0 && w < W;
-    return inside ? data + group * to_group + p.x * image + c.x * channel + h * W + w : nullptr;
+  __device__ Place pixel(int i) const {
+    const int3 p = of_pixel.split(i);
+    return i < pixels ? place(p.x * image, p.y * stride_h + first_h, p.z * stride_w + first_w) : Place::nowhere();
   }
+  __device__ Place tap(int i) const {
+    const int3 c = of_tap.split(i);
+    return i < taps ? place(c.x * channel, c.y * step_h, c.z * step_w) : Place::nowhere();
+  }
+  __device__ Place place(int plane, int h, int w) const {
+    return {plane + h * static_cast<int>(W) + w, static_cast<unsigned>(h), static_cast<unsigned>(w)};
+  }
+  __device__ Place of_group(int group, Place p) const { return {p.offset + group * to_group, p.h, p.w}; }
 };
 
 /// Rows are pixels.
 struct PixelsByTaps : Patches {
   template <int rows, int depth>
   using Lie = RowsSideBySide<rows, depth>;
-  __device__ const float* at(int group, int row, int k) const { return find(group, row, k); }
+  __device__ Place row(int group, int i) const { return of_group(group, pixel(i)); }
+  __device__ Place k(int i) const { return tap(i); }
 };
 /// Rows are taps.
 struct TapsByPixels : Patches {
   template <int rows, int depth>
   using Lie = DepthSideBySide<rows, depth>;
-  __device__ const float* at(int group, int row, int k) const { return find(group, k, row); }
+  __device__ Place row(int group, int i) const { return of_group(group, tap(i)); }
+  __device__ Place k(int i) const { return pixel(i); }
 };
 
 /// The weights that a channel, a row, has for each tap [channels, R, S].
-struct Filters {
-  const float* data;
+struct Filters : Operand {
   Parts of_tap;
   int rows, taps;
   int to_group, to_row, to_channel, to_r, to_s;  ///< elements from one to the next
-  bool wide;
 
   template <int rows, int depth>
   using Lie = DepthSideBySide<rows, depth>;
-  __device__ const float* at(int group, int row, int k) const {
-    const int3 tap = of_tap.split(k);
-    return row < rows && k < taps
-               ? data + group * to_group + row * to_row + tap.x * to_channel + tap.y * to_r + tap.z * to_s
-               : nullptr;
+  __device__ Place row(int group, int i) const {
+    return i < rows ? Place{group * to_group + i * to_row, 0, 0} : Place::nowhere();
+  }
+  __device__ Place k(int i) const {
+    const int3 tap = of_tap.split(i);
+    return i < taps ? Place{tap.x * to_channel + tap.y * to_r + tap.z * to_s, 0, 0} : Place::nowhere();
   }
 };
 
@@ -157,14 +159,11 @@ void launch_gemm(const GemmPlan& plan, Gemm s, int64_t groups, Precision precisi
   s.tiles_across = narrow(ceil_div(s.N, Tile::columns));
   s.shares = sums.data();
   s.counters = shared ? counters(groups * plan.tiles) : nullptr;
-  using LieA = typename A::template Lie<Tile::rows, Tile::depth>;
-  using LieB = typename B::template Lie<Tile::columns, Tile::depth>;
-  constexpr std::size_t bytes = Tile::stages * (LieA::size + LieB::size) * sizeof(float);
   const dim3 grid(static_cast<unsigned>(plan.tiles), static_cast<unsigned>(plan.shares), static_cast<unsigned>(groups));
   const auto kernel = precision == Precision::highest ? implicit_gemm<Tile, Precision::highest, A, B, Destination>
                       : precision == Precision::high  ? implicit_gemm<Tile, Precision::high, A, B, Destination>
                                                       : implicit_gemm<Tile, Precision::medium, A, B, Destination>;
-  launch(kernel, grid, Tile::threads, bytes, current_stream(), s, a, b, out);
+  launch(kernel, grid, Tile::threads, GemmMemory<Tile, A, B>::bytes, current_stream(), s, a, b, out);
 }
 
 /// out = a b^T, for each group. A long sum may be `shared` between blocks.
@@ -210,8 +209,8 @@ struct BackwardLine {
 /// As much more than the direct kernels may a product execute: they read two numbers for each multiply-add.
 constexpr int64_t in_vain = 4;
 
-/// Whether the kernels are compiled for the current device's tensor cores: before compute capability 8.0 it has none for
-/// these types.
+/// Whether the kernels are compiled for the current device's tensor cores: before compute capability 8.0 it has none
+/// for these types.
 bool has_tensor_cores() {
   static thread_local int asked = -1;
   static thread_local bool has = false;
@@ -231,6 +230,7 @@ bool is_gemm(const Conv2dShape& s) {
   const int64_t C = s.C / s.groups, K = s.K / s.groups, taps = C * s.R * s.S;
   const int64_t x = s.N * s.C * s.H * s.W, y = s.N * s.K * s.P() * s.Q(), w = s.K * taps;
   if (x == 0 || y == 0 || w == 0 || std::max({x, y, w}) > int64_t{1} << 30 || s.groups > 65535) return false;
+  if (std::max(s.H + 2 * s.pad_h, s.W + 2 * s.pad_w) > int64_t{1} << 29) return false;  // see Place
   const bool is_3x3 = s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
                       s.dilation_w == 1 && s.groups == 1;
   constexpr int64_t thin = 32;  // narrower layers waste nothing on the plain kernels for 3 x 3
@@ -249,7 +249,7 @@ void gemm_conv2d(const Conv2dShape& s, Activation activation, const float* x, co
   const int64_t C = s.C / s.groups, K = s.K / s.groups, taps = C * s.R * s.S, P = s.P(), Q = s.Q();
   const PixelsByTaps patches{{x, s.N, s.groups, C, forward_line(s.H, P, s.R, s.stride_h, s.pad_h, s.dilation_h),
                               forward_line(s.W, Q, s.S, s.stride_w, s.pad_w, s.dilation_w)}};
-  const Filters filters{w,
+  const Filters filters{{w, 1, 1, taps % 4 == 0 && is_aligned<float, 4>(w)},
                         {s.R, s.S},
                         narrow(K),
                         narrow(taps),
@@ -257,8 +257,7 @@ void gemm_conv2d(const Conv2dShape& s, Activation activation, const float* x, co
                         narrow(taps),
                         narrow(s.R * s.S),
                         narrow(s.S),
-                        1,
-                        taps % 4 == 0 && is_aligned<float, 4>(w)};
+                        1};
   const Destination out{
       y, bias, activation, {P, Q}, narrow(K), narrow(K * P * Q), narrow(s.K * P * Q), narrow(P * Q), narrow(Q), 1};
   multiply(s.N * P * Q, K, taps, s.groups, false, s.precision, patches, filters, out);
@@ -272,7 +271,7 @@ void gemm_conv2d_backward_input(const Conv2dShape& s, const float* w, const floa
       const BackwardLine v(j, s.W, s.Q(), s.S, s.stride_w, s.pad_w, s.dilation_w);
       const int64_t taps = K * h.line.taps * v.line.taps;
       const PixelsByTaps patches{{dy, s.N, s.groups, K, h.line, v.line}};
-      const Filters filters{w + h.first_tap * s.S + v.first_tap,
+      const Filters filters{{w + h.first_tap * s.S + v.first_tap, 1, 1, false},
                             {h.line.taps, v.line.taps},
                             narrow(C),
                             narrow(taps),
@@ -280,8 +279,7 @@ void gemm_conv2d_backward_input(const Conv2dShape& s, const float* w, const floa
                             narrow(s.R * s.S),
                             narrow(C * s.R * s.S),
                             narrow(h.tap_step * s.S),
-                            narrow(v.tap_step),
-                            false};
+                            narrow(v.tap_step)};
       const Destination out{dx + i * s.W + j,
                             nullptr,
                             Activation::none,

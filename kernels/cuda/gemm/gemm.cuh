@@ -24,6 +24,7 @@
 #include <tern/kernels/cuda/gemm/ptx.cuh>
 
 #include <cfloat>
+#include <cstring>
 
 namespace tern::kernels::cuda {
 
@@ -34,26 +35,42 @@ struct GemmTile {
   static constexpr int warps_down = rows / of_warp, threads = warps_down * (columns / of_warp) * warp_threads;
 };
 
-/// How `rows` of a matrix lie in shared memory, `depth` of k of each. The distances are such that the 32 lanes of a
-/// warp read a fragment's register from 32 banks.
+/// How `rows` of a matrix lie in shared memory, `depth` of k of each: as `lines` of what lies side by side. The
+/// distances are such that the 32 lanes of a warp read a fragment's register from 32 banks.
 /// @{
 template <int rows_, int depth_>
 struct RowsSideBySide {
   static constexpr int rows = rows_, depth = depth_, to_k = rows + 8, to_row = 1, size = depth * to_k;
-  template <int width>
-  static __device__ int2 place(int e) {
-    return {e % (rows / width) * width, e / (rows / width)};
-  }
+  static constexpr int side = rows, lines = depth, to_line = to_k;
+  static constexpr bool lines_are_k = true;
 };
 template <int rows_, int depth_>
 struct DepthSideBySide {
   static constexpr int rows = rows_, depth = depth_, to_k = 1, to_row = depth + 4, size = rows * to_row;
-  template <int width>
-  static __device__ int2 place(int e) {
-    return {e / (depth / width), e % (depth / width) * width};
-  }
+  static constexpr int side = depth, lines = rows, to_line = to_row;
+  static constexpr bool lines_are_k = false;
 };
 /// @}
+
+/// What its row, and its k, say of where an element of a matrix lies in an image; the two are added up.
+struct alignas(16) Place {
+  int offset;     ///< in elements
+  unsigned h, w;  ///< row and column of the image; what is above it or left of it wraps round
+
+  /// Of a row or k beyond the matrix: outside of the image whatever is added, as its sides are at most 2^29.
+  static __device__ Place nowhere() { return {0, 1u << 30, 0}; }
+};
+
+/// A matrix of elements of images, and zeros where these have none. What derives from it says in which Lie its rows are
+/// staged, and the Place of a row(group, i) and of a k(i).
+struct Operand {
+  const float* data;
+  unsigned H, W;  ///< of an image
+  bool wide;      ///< four elements side by side in shared memory are so in an image, too, and aligned
+
+  /// Whether an image has the element; it is a zero if not. Without a branch.
+  __device__ bool has(const Place& row, const Place& k) const { return (row.h + k.h < H) & (row.w + k.w < W); }
+};
 
 /// What is multiplied, and how it is shared out.
 struct Gemm {
@@ -64,28 +81,73 @@ struct Gemm {
   unsigned* counters = nullptr;  ///< one a tile
 };
 
-/// Copies the matrix from row0 and k0 on, all threads of the block together. An operand's at(group, row, k) is where an
-/// element is, or null for a zero; it is `wide` if four that lie side by side here do so there as well, aligned.
-template <class Lie, int threads, int width, class Operand>
-__device__ void stage_by(const Operand& operand, int group, int row0, int k0, float* to) {
-  constexpr int packs = Lie::rows * Lie::depth / width;
-  static_assert(packs % threads == 0);
-#pragma unroll 2
-  for (int e = threadIdx.x; e < packs; e += threads) {
-    const int2 place = Lie::template place<width>(e);  // row, k
-    const float* const from = operand.at(group, row0 + place.x, k0 + place.y);
-    copy_async<4 * width>(to + place.x * Lie::to_row + place.y * Lie::to_k, from ? from : operand.data,
-                          from != nullptr);
+/// Copies rows of a matrix to shared memory, a stage of k at a time, all threads of the block together. A thread has
+/// one place on the side and takes lines in turn. Their places stand in a table, so that there are a load, an addition
+/// and a comparison to each element instead of divisions: the rows' once, those of k a stage.
+template <class Lie, int threads, int stages, class Matrix>
+class Stager {
+ public:
+  static constexpr int places = Lie::lines_are_k ? stages * Lie::depth : Lie::rows;
+
+  /// Rows from row0 on. The table has `places`.
+  __device__ Stager(const Matrix& matrix, int group, int row0, Place* table)
+      : matrix_(matrix), group_(group), row0_(row0), table_(table) {
+    if constexpr (!Lie::lines_are_k) {
+      for (int i = threadIdx.x; i < Lie::rows; i += threads) put(table_[i], matrix_.row(group, row0 + i));
+    }
   }
-}
-template <class Lie, int threads, class Operand>
-__device__ void stage(const Operand& operand, int group, int row0, int k0, float* to) {
-  if (operand.wide) {
-    stage_by<Lie, threads, 4>(operand, group, row0, k0, to);
-  } else {
-    stage_by<Lie, threads, 1>(operand, group, row0, k0, to);
+
+  /// Notes what copy() needs for stage i, from k0 on; a barrier must lie between them, and after that for i - stages.
+  __device__ void note(int i, int k0) {
+    if constexpr (Lie::lines_are_k) {
+      static_assert(Lie::depth <= threads);
+      if (threadIdx.x < Lie::depth) put(table_[i % stages * Lie::depth + threadIdx.x], matrix_.k(k0 + threadIdx.x));
+    }
   }
-}
+  __device__ void copy(int i, int k0, float* to) const {
+    if (matrix_.wide) {
+      copy_by<4>(i, k0, to);
+    } else {
+      copy_by<1>(i, k0, to);
+    }
+  }
+
+ private:
+  /// By one store: the members' one by one would meet in the banks.
+  static __device__ void put(Place& to, const Place& place) { memcpy(&to, &place, sizeof place); }
+
+  template <int width>
+  __device__ void copy_by(int i, int k0, float* to) const {
+    constexpr int across = Lie::side / width, step = threads / across;
+    static_assert(threads % across == 0 && Lie::lines % step == 0);
+    const int at = threadIdx.x % across * width, first = threadIdx.x / across;
+    const Place here = Lie::lines_are_k ? matrix_.row(group_, row0_ + at) : matrix_.k(k0 + at);
+    const Place* const lines = table_ + (Lie::lines_are_k ? i % stages * Lie::depth : 0);
+#pragma unroll 4
+    for (int turn = 0; turn < Lie::lines / step; ++turn) {
+      const int line = first + turn * step;
+      const Place there = lines[line];
+      copy_async<4 * width>(to + line * Lie::to_line + at, matrix_.data + (here.offset + there.offset),
+                            matrix_.has(here, there));
+    }
+  }
+
+  const Matrix& matrix_;
+  int group_, row0_;
+  Place* table_;
+};
+
+/// Shared memory of a block: the stages of a and b one after the other, then the tables.
+template <class Tile, class A, class B>
+struct GemmMemory {
+  using LieA = typename A::template Lie<Tile::rows, Tile::depth>;
+  using LieB = typename B::template Lie<Tile::columns, Tile::depth>;
+  using StagerA = Stager<LieA, Tile::threads, Tile::stages, A>;
+  using StagerB = Stager<LieB, Tile::threads, Tile::stages, B>;
+  static constexpr int stage = LieA::size + LieB::size;  ///< in floats
+  static constexpr std::size_t bytes =
+      Tile::stages * stage * sizeof(float) + (StagerA::places + StagerB::places) * sizeof(Place);
+};
 
 /// `k` factors of each row, or column, of a fragment. Those of bfloat16 come in another order, the same for a and b:
 /// that of k and that of k + 8 are neighbours.
@@ -127,19 +189,27 @@ template <class Tile, Precision precision, class A, class B, class Out>
 __global__ void __launch_bounds__(Tile::threads, (precision == Precision::highest ? 256 : 512) / Tile::threads)
     implicit_gemm(Gemm s, A a, B b, Out out) {
   wait_for_previous_kernels();
-  using LieA = typename A::template Lie<Tile::rows, Tile::depth>;
-  using LieB = typename B::template Lie<Tile::columns, Tile::depth>;
-  constexpr int down = 2, across = 4, elements = down * across * 4, stage_size = LieA::size + LieB::size;
+  using Memory = GemmMemory<Tile, A, B>;
+  using LieA = typename Memory::LieA;
+  using LieB = typename Memory::LieB;
+  constexpr int down = 2, across = 4, elements = down * across * 4;
   float* const memory = dynamic_shared<float>();
   const int tile = static_cast<int>(blockIdx.x), group = static_cast<int>(blockIdx.z);
   const int m0 = tile / s.tiles_across * Tile::rows, n0 = tile % s.tiles_across * Tile::columns;
   const int first = static_cast<int>(blockIdx.y) * s.share, last = min(first + s.share, s.K);
   const int stages = last > first ? (last - first + Tile::depth - 1) / Tile::depth : 0;
+  Place* const table = reinterpret_cast<Place*>(memory + Tile::stages * Memory::stage);
+  typename Memory::StagerA rows_of_a(a, group, m0, table);
+  typename Memory::StagerB rows_of_b(b, group, n0, table + Memory::StagerA::places);
+  const auto note = [&](int i) {
+    rows_of_a.note(i, first + i * Tile::depth);
+    rows_of_b.note(i, first + i * Tile::depth);
+  };
   const auto fetch = [&](int i) {
     if (i < stages) {
-      float* const to = memory + i % Tile::stages * stage_size;
-      stage<LieA, Tile::threads>(a, group, m0, first + i * Tile::depth, to);
-      stage<LieB, Tile::threads>(b, group, n0, first + i * Tile::depth, to + LieA::size);
+      float* const to = memory + i % Tile::stages * Memory::stage;
+      rows_of_a.copy(i, first + i * Tile::depth, to);
+      rows_of_b.copy(i, first + i * Tile::depth, to + LieA::size);
     }
     commit_copies();
   };
@@ -147,15 +217,18 @@ __global__ void __launch_bounds__(Tile::threads, (precision == Precision::highes
   const int lane = threadIdx.x % warp_threads, warp = threadIdx.x / warp_threads, g = lane / 4, t = lane % 4;
   const int warp_m = warp % Tile::warps_down * Tile::of_warp, warp_n = warp / Tile::warps_down * Tile::of_warp;
   Sums sums[down][across] = {};
+  for (int i = 0; i < Tile::stages; ++i) note(i);
+  __syncthreads();
   for (int i = 0; i < Tile::stages - 1; ++i) fetch(i);
 #pragma unroll 1
   for (int i = 0; i < stages; ++i) {
     wait_for_copies<Tile::stages - 2>();
     __syncthreads();
     fetch(i + Tile::stages - 1);
-    const float* const in_a = memory + i % Tile::stages * stage_size + (warp_m + g) * LieA::to_row + t * LieA::to_k;
-    const float* const in_b =
-        memory + i % Tile::stages * stage_size + LieA::size + (warp_n + g) * LieB::to_row + t * LieB::to_k;
+    note(i + Tile::stages);
+    const float* const of_stage = memory + i % Tile::stages * Memory::stage;
+    const float* const in_a = of_stage + (warp_m + g) * LieA::to_row + t * LieA::to_k;
+    const float* const in_b = of_stage + LieA::size + (warp_n + g) * LieB::to_row + t * LieB::to_k;
 #pragma unroll
     for (int k = 0; k < Tile::depth; k += Factors<precision, FragmentA>::k) {
       Factors<precision, FragmentA> of_a[down];
@@ -208,11 +281,14 @@ __global__ void __launch_bounds__(Tile::threads, (precision == Precision::highes
 #pragma unroll 1
   for (; spoilt != 0; spoilt &= spoilt - 1) {
     const int e = __ffs(static_cast<int>(spoilt)) - 1;
+    const Place of_row = a.row(group, row(e)), of_column = b.row(group, column(e));
     float total = 0;
 #pragma unroll 1
     for (int k = first; k < last; ++k) {
-      const float *const x = a.at(group, row(e), k), *const y = b.at(group, column(e), k);
-      if (x && y) total += *x * *y;
+      const Place ak = a.k(k), bk = b.k(k);
+      if (a.has(of_row, ak) && b.has(of_column, bk)) {
+        total += a.data[of_row.offset + ak.offset] * b.data[of_column.offset + bk.offset];
+      }
     }
     put_share(e, total);
   }
