@@ -146,12 +146,12 @@ void CpuFloat32::attention_backward(const AttentionShape& s, PhiloxState state, 
                                     const float* dy, float* dq, float* dk, float* dv) {
   const auto exponentials_of = HWY_DYNAMIC_DISPATCH(exponentials);
   const auto gradient_of = HWY_DYNAMIC_DISPATCH(score_gradient);
-  std::fill_n(dk, s.B * s.S * s.E, 0.0f);
-  std::fill_n(dv, s.B * s.S * s.V, 0.0f);
   parallel_for(s.B, 1, [&](int64_t begin, int64_t end) {
     const int64_t size = block_rows(s) * s.S;
     const Scratch<float> weights(size), gradients(size), dropped(s.dropout_p != 0 ? size : 0);
     for (int64_t b = begin; b < end; ++b) {
+      std::fill_n(dk + b * s.S * s.E, s.S * s.E, 0.0f);
+      std::fill_n(dv + b * s.S * s.V, s.S * s.V, 0.0f);
       for (int64_t first = 0; first < s.L; first += block_rows(s)) {
         const Rows at = rows_at(s, b, first);
         const int64_t row0 = b * s.L + first, columns = at.columns;
