@@ -31,8 +31,7 @@ void train(const std::string& precision, const Effort& e) {
   tern::ResNet net({.num_classes = 10, .stem = tern::ResNet::Stem::cifar, .width = e.width});
   net.to(tern::Device::cuda);
   const tern::Tensor x = randn({e.batch, 3, e.size, e.size}, on_device);
-  const tern::Tensor target =
-      tern::randint(0, 10, {e.batch}, {.dtype = tern::DType::int64, .device = tern::Device::cuda});
+  const tern::Tensor target = tern::randint(0, 10, {e.batch}, on_device);
   tern::SGD optimizer(net.parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4});
   const tern::Tensor loss_of_step = zeros({}, on_device);
   tern::GraphedStep step(optimizer, [&](const tern::Tensor&) {

@@ -24,6 +24,12 @@ void check_floating(const char* op, const Tensor& x) {
   check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", op, x.dtype());
 }
 
+/// The same whole numbers, int64 unless the options name another dtype.
+Tensor as_asked(const Tensor& x, const TensorOptions& options) {
+  const Tensor y = x.to(options.dtype.value_or(DType::int64)).to(options.device);
+  return options.requires_grad ? y.set_requires_grad() : y;
+}
+
 /// A number that is about the largest of a dtype below high, and no less than low.
 double below(double high, double low, DType dtype) {
   if (dtype == DType::float64) return std::nextafter(high, low);
@@ -142,7 +148,7 @@ Tensor randperm(std::int64_t n, Generator& generator) {
 }
 
 Tensor randperm(std::int64_t n, const TensorOptions& options, Generator& generator) {
-  return randperm(n, generator).to(options.dtype).to(options.device);
+  return as_asked(randperm(n, generator), options);
 }
 
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& options,
@@ -152,7 +158,7 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const Te
   const std::uint64_t first = static_cast<std::uint64_t>(low), bound = static_cast<std::uint64_t>(high) - first;
   std::int64_t* const values = x.data<std::int64_t>();
   for (std::int64_t i = 0; i < x.numel(); ++i) values[i] = static_cast<std::int64_t>(first + generator.below(bound));
-  return x.to(options.dtype).to(options.device);
+  return as_asked(x, options);
 }
 
 Tensor bernoulli(const Tensor& x, Generator& generator) {

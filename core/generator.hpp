@@ -8,8 +8,8 @@
 namespace tern {
 
 /// The one source of randomness: Philox4x32-10, keyed by a seed, with an offset that counts the blocks of four 32-bit
-/// words used so far. The same state gives the same numbers on every device and for any number of threads. One thread at a
-/// time may use one. What draws and throws has not moved it.
+/// words used so far. The same state gives the same numbers on every device and for any number of threads. One thread
+/// at a time may use one. What draws and throws has not moved it.
 class Generator {
  public:
   explicit Generator(std::uint64_t seed = 0) : state_{seed, 0} {}  ///< at the beginning of that seed's stream
@@ -62,15 +62,15 @@ Tensor randn(const Shape& shape, const TensorOptions& options = {}, Generator& g
 Tensor randn_like(const Tensor& x, Generator& generator = default_generator());
 /// @}
 
-/// A random order of 0 ... n - 1, int64.
+/// A random order of 0 ... n - 1, int64 unless the options name a dtype.
 /// @{
 Tensor randperm(std::int64_t n, Generator& generator = default_generator());
 Tensor randperm(std::int64_t n, const TensorOptions& options, Generator& generator = default_generator());
 /// @}
 
-/// Whole numbers in [low, high), int64 unless the options say otherwise.
-Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
-               const TensorOptions& options = {.dtype = DType::int64}, Generator& generator = default_generator());
+/// Whole numbers in [low, high), int64 unless the options name a dtype.
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& options = {},
+               Generator& generator = default_generator());
 /// 1 with the probability that x is at its place, else 0, in x's dtype.
 Tensor bernoulli(const Tensor& x, Generator& generator = default_generator());
 /// num_samples places along the last dimension of x [m] or [rows, m], int64, each with a probability in proportion to

@@ -618,12 +618,9 @@ inline Tensor bucketize(const Tensor& values, const Tensor& boundaries, bool rig
 Tensor one_hot(const Tensor& x, std::int64_t num_classes = -1);
 
 /// Made of nothing.
-/// From start on by step as long as end is not reached: int64 where all are whole, else float32, unless options are
-/// given.
-/// @{
-Tensor arange(Scalar start, Scalar end, Scalar step = 1);
-Tensor arange(Scalar start, Scalar end, Scalar step, const TensorOptions& options);
-/// @}
+/// From start on by step as long as end is not reached: int64 where all are whole, else float32, unless the options
+/// name a dtype.
+Tensor arange(Scalar start, Scalar end, Scalar step = 1, const TensorOptions& options = {});
 /// `steps` numbers from start to end, both included, evenly apart; logspace: base to the power of them.
 /// @{
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options = {});
@@ -644,8 +641,7 @@ Tensor eye(std::int64_t n, std::int64_t m, const TensorOptions& options = {});
 Tensor full_like(const Tensor& x, Scalar value);
 
 /// activation(x [..., in] times weight [out, in] transposed, plus bias [out] where defined).
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
-              Activation activation = Activation::none);
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, Activation activation = Activation::none);
 
 /// A padding, or "same": as much of it as makes the output as large as the input, of an odd number the smaller half
 /// first, for a stride of 1. "valid" is none.

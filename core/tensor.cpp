@@ -467,13 +467,14 @@ const Tensor& Tensor::copy_(const Tensor& source) const {
 
 Tensor empty(const Shape& shape, const TensorOptions& options) {
   for (std::int64_t size : shape) check(size >= 0, "empty: shape {}, expected sizes of 0 or more", shape);
-  const std::size_t n = static_cast<std::size_t>(shape.numel()), largest = PTRDIFF_MAX / size_of(options.dtype);
-  check(n <= largest, "empty: shape {} of {}, expected at most {} elements", shape, options.dtype, largest);
+  const DType dtype = options.dtype.value_or(DType::float32);
+  const std::size_t n = static_cast<std::size_t>(shape.numel()), largest = PTRDIFF_MAX / size_of(dtype);
+  check(n <= largest, "empty: shape {} of {}, expected at most {} elements", shape, dtype, largest);
   auto impl = std::make_shared<Tensor::Impl>();
-  impl->storage = std::make_shared<Storage>(options.device, n * size_of(options.dtype));
+  impl->storage = std::make_shared<Storage>(options.device, n * size_of(dtype));
   impl->shape = shape;
   impl->strides = dense_strides(shape);
-  impl->dtype = options.dtype;
+  impl->dtype = dtype;
   Tensor x(std::move(impl));
   if (options.requires_grad) x.set_requires_grad();
   return x;
@@ -503,7 +504,7 @@ Tensor arange(std::int64_t n, const TensorOptions& options) {
   check(n >= 0, "arange: {} elements, expected 0 or more", n);
   const Tensor values = empty({n}, {.dtype = DType::int64});
   std::iota(values.data<std::int64_t>(), values.data<std::int64_t>() + n, std::int64_t{0});
-  const Tensor x = values.to(options.dtype).to(options.device);
+  const Tensor x = values.to(options.dtype.value_or(DType::int64)).to(options.device);
   return options.requires_grad ? x.set_requires_grad() : x;
 }
 

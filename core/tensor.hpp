@@ -69,9 +69,9 @@ class Storage {
 
 /// What a new tensor is like: its dtype, its device, and whether it requires_grad.
 struct TensorOptions {
-  DType dtype = DType::float32;  ///< of the elements
-  Device device = Device::cpu;   ///< where the elements lie
-  bool requires_grad = false;    ///< whether it is a leaf that collects a gradient; floating dtypes only
+  std::optional<DType> dtype = {};  ///< of the elements; none: float32 unless the function says otherwise
+  Device device = Device::cpu;      ///< where the elements lie
+  bool requires_grad = false;       ///< whether it is a leaf that collects a gradient; floating dtypes only
 };
 
 /// What register_hook returns. Letting it go leaves the hook where it is.
@@ -376,8 +376,8 @@ Tensor zeros_like(const Tensor& x);
 Tensor ones_like(const Tensor& x);
 /// @}
 
-/// [0, 1, ..., n - 1], int64 unless the options say otherwise.
-Tensor arange(std::int64_t n, const TensorOptions& options = {.dtype = DType::int64});
+/// [0, 1, ..., n - 1], int64 unless the options name a dtype.
+Tensor arange(std::int64_t n, const TensorOptions& options = {});
 
 Tensor stack(const std::vector<Tensor>& tensors, std::int64_t dim);
 

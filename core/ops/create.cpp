@@ -2,16 +2,18 @@
 #include <tern/core/ops.hpp>
 
 #include <cmath>
+#include <type_traits>
 
 namespace tern {
 namespace {
 
-/// value(i) for each i, made on the host.
+/// value(i) for each i, made on the host: of whole numbers int64, else float32, unless the options name a dtype.
 template <class T, class F>
 Tensor made_of(std::int64_t n, const TensorOptions& options, F value) {
+  constexpr DType unless_named = std::is_integral_v<T> ? DType::int64 : DType::float32;
   std::vector<T> values(static_cast<std::size_t>(n));
   for (std::int64_t i = 0; i < n; ++i) values[static_cast<std::size_t>(i)] = value(i);
-  const Tensor x = tensor(values).to(options.dtype).to(options.device);
+  const Tensor x = tensor(values).to(options.dtype.value_or(unless_named)).to(options.device);
   return options.requires_grad ? x.set_requires_grad() : x;
 }
 
@@ -38,11 +40,6 @@ Tensor arange(Scalar start, Scalar end, Scalar step, const TensorOptions& option
         end, step);
   return made_of<double>(static_cast<std::int64_t>(n), options,
                          [&](std::int64_t i) { return first + static_cast<double>(i) * by; });
-}
-
-Tensor arange(Scalar start, Scalar end, Scalar step) {
-  const bool whole = start.is_whole() && end.is_whole() && step.is_whole();
-  return arange(start, end, step, {.dtype = whole ? DType::int64 : DType::float32});
 }
 
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options) {

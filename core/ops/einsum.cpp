@@ -81,7 +81,7 @@ Named operand(std::string_view equation, const std::string& text, Tensor x) {
     order.push_back(static_cast<std::int64_t>(d));
     order.push_back(static_cast<std::int64_t>(twin));
     flat.push_back(n * n);
-    const Tensor diagonal = arange(n, {.dtype = DType::int64, .device = x.device()}) * (n + 1);
+    const Tensor diagonal = arange(n, {.device = x.device()}) * (n + 1);
     x = index_select(x.permute(order).reshape(flat), -1, diagonal);
     names = left + names[d];
     d = 0;

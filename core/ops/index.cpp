@@ -323,8 +323,7 @@ Tensor scatter(const Tensor& self, std::int64_t dim, const Tensor& at, const Ten
                   [d, shape = x.shape(), index = Saved(index)](const Tensor& g) {
                     const Tensor& where_to = *index;
                     const TensorOptions of_places{.dtype = DType::int64, .device = g.device()};
-                    const Tensor number =
-                        arange(where_to.numel(), {.dtype = DType::int64}).to(g.device()).reshape(where_to.shape());
+                    const Tensor number = arange(where_to.numel()).to(g.device()).reshape(where_to.shape());
                     const Tensor last = gather(scatter(zeros(shape, of_places), d, where_to, number), d, where_to);
                     return Grads{scatter(g, d, where_to, 0), masked_fill(gather(g, d, where_to), ne(last, number), 0)};
                   });

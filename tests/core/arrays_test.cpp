@@ -135,9 +135,9 @@ TEST_CASE("random numbers are the same on every device", "[arrays]") {
       for (const double v : x.to_vector<double>()) all.push_back(v);
     };
     const Tensor p = tensor({0.2, 0.0, 1.0, 0.5}, device);
-    add(randint(-5, 5, {9}, {.dtype = DType::int64, .device = device}, generator));
+    add(randint(-5, 5, {9}, {.device = device}, generator));
     add(randint(0, 3, {2}, {.dtype = DType::float32, .device = device}, generator));
-    add(randperm(9, {.dtype = DType::int64, .device = device}, generator));
+    add(randperm(9, {.device = device}, generator));
     add(bernoulli(p, generator));
     add(multinomial(p, 3, false, generator));
     add(multinomial(p.reshape({2, 2}), 5, true, generator));
@@ -159,7 +159,7 @@ TEST_CASE("multinomial and bernoulli draw as often as is said", "[arrays]") {
     CHECK(std::abs(static_cast<double>(first[i]) - 1000 * p[i]) < 160);
   }
   CHECK(std::abs(sum(bernoulli(full({10'000}, 0.3), generator)).item() - 3000) < 230);
-  const Integers whole = randint(-2, 3, {10'000}, {.dtype = DType::int64}, generator).to_vector<std::int64_t>();
+  const Integers whole = randint(-2, 3, {10'000}, {}, generator).to_vector<std::int64_t>();
   for (std::int64_t v = -2; v < 3; ++v) CHECK(std::abs(std::count(whole.begin(), whole.end(), v) - 2000) < 200);
 }
 

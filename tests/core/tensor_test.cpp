@@ -108,6 +108,18 @@ TEST_CASE("Device", "[device]") {
   }
 }
 
+TEST_CASE("what is made of whole numbers is a leaf that requires grad, where a floating dtype is named", "[tensor]") {
+  const TensorOptions learned{.dtype = DType::float64, .requires_grad = true};
+  for (const Tensor& x :
+       {arange(3, learned), arange(1, 4, 1, learned), randint(0, 9, {3}, learned), randperm(3, learned)}) {
+    CHECK(x.dtype() == DType::float64);
+    CHECK(x.requires_grad());
+    CHECK(x.is_leaf());
+  }
+  CHECK(message_of([] { randint(0, 9, {3}, {.requires_grad = true}); }) ==
+        message_of([] { arange(3).set_requires_grad(); }));
+}
+
 TEST_CASE("factories", "[tensor]") {
   for (const Device device : devices()) {
     for (const DType dtype : all_dtypes) {
@@ -135,6 +147,18 @@ TEST_CASE("factories", "[tensor]") {
       CHECK(arange(4, options).dtype() == dtype);
       CHECK(zeros({0, 3}, options).numel() == 0);
       CHECK(zeros({}, options).numel() == 1);
+    }
+    // No dtype named: each function has its own.
+    const TensorOptions there{.device = device};
+    for (const Tensor& x :
+         {empty({2}, there), zeros({2}, there), ones({2}, there), full({2}, 7, there), eye(2, there), rand({2}, there),
+          randn({2}, there), linspace(0, 1, 2, there), logspace(0, 1, 2, 10, there), arange(0, 1.5, 1, there)}) {
+      CHECK(x.dtype() == DType::float32);
+      CHECK(x.device() == device);
+    }
+    for (const Tensor& x : {arange(2, there), arange(1, 5, 2, there), randint(0, 10, {2}, there), randperm(2, there)}) {
+      CHECK(x.dtype() == DType::int64);
+      CHECK(x.device() == device);
     }
     CHECK(tensor({1.5, 2.5}, device).dtype() == DType::float64);
     CHECK(tensor({1.5f, 2.5f}, device).to_vector<float>() == std::vector<float>{1.5f, 2.5f});
