@@ -30,6 +30,7 @@
 #include <tern/layers/layers.hpp>
 #include <tern/layers/losses.hpp>
 #include <tern/layers/normalization.hpp>
+#include <tern/layers/padding.hpp>
 #include <tern/layers/recurrent.hpp>
 #include <tern/layers/resnet.hpp>
 #include <tern/layers/summary.hpp>

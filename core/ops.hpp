@@ -829,6 +829,20 @@ Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& we
 /// gradient; negative ones count from the end. An index out of range is an Error, on cuda NaN.
 Tensor embedding(const Tensor& index, const Tensor& weight, std::optional<std::int64_t> padding_idx = {});
 
+/// What becomes of a bag's rows: their `sum`, `mean`, or in each column their `max`, whose gradient the first takes.
+enum class BagMode { sum, mean, max };
+/// PyTorch's arguments of embedding_bag: offsets, mode, per_sample_weights, include_last_offset, padding_idx.
+struct EmbeddingBagOptions {
+  Tensor offsets = {};                           ///< int64 [bags]: where in index each begins, 0 the first, rising
+  BagMode mode = BagMode::mean;                  ///< how a bag's rows become one
+  Tensor per_sample_weights = {};                ///< index's shape: what each row is multiplied with, of sum only
+  bool include_last_offset = false;              ///< whether the last offset is but the end of the bag before it
+  std::optional<std::int64_t> padding_idx = {};  ///< the index that is in no bag; negative ones count from the end
+};
+/// One row for each bag of rows of weight [num, dim]: [bags, dim], 0 of an empty bag. index is int64 [n] and cut into
+/// bags by the offsets, or [bags, length] without any. Indices out of range are embedding's.
+Tensor embedding_bag(const Tensor& index, const Tensor& weight, const EmbeddingBagOptions& options = {});
+
 // Losses of an input and a target. Reduction::none keeps a loss for each element, mean and sum reduce them all.
 
 /// PyTorch's arguments of cross_entropy: weight, ignore_index, reduction, label_smoothing.

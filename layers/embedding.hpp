@@ -30,4 +30,35 @@ class Embedding : public Module {
   std::optional<std::int64_t> padding_idx_;
 };
 
+/// Indices, int64 [bags, length], or [n] with the offsets where each bag begins, -> [bags, embedding_dim]:
+/// embedding_bag. Parameter weight [num_embeddings, embedding_dim] starts as Embedding's.
+class EmbeddingBag : public Module {
+ public:
+  /// PyTorch's arguments but max_norm, norm_type, scale_grad_by_freq and sparse.
+  struct Options {
+    std::int64_t num_embeddings, embedding_dim;    ///< rows and columns of weight
+    BagMode mode = BagMode::mean;                  ///< how a bag's rows become one
+    bool include_last_offset = false;              ///< whether the last offset is but the end of the bag before it
+    std::optional<std::int64_t> padding_idx = {};  ///< the index that is in no bag, whose row starts as 0
+  };
+  /// Throws Error for sizes below 0, and a padding_idx that is no row.
+  explicit EmbeddingBag(const Options& options);
+
+  /// Of index [n] cut at the offsets, int64 [bags], or [bags, length] with undefined ones. per_sample_weights is of
+  /// index's shape, and for the mode sum.
+  Tensor operator()(const Tensor& index, const Tensor& offsets, const Tensor& per_sample_weights = {});
+  using Module::operator();
+  /// Of index [bags, length].
+  Tensor forward(const Tensor& index) override { return bags_of(index, {}, {}); }
+  Members members() override { return {.parameters = {{"weight", weight}}}; }
+  std::string str() const override;
+
+  Tensor weight;  ///< [num_embeddings, embedding_dim]
+
+ private:
+  Tensor bags_of(const Tensor& index, const Tensor& offsets, const Tensor& per_sample_weights) const;
+
+  Options options_;
+};
+
 }  // namespace tern

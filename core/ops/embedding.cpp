@@ -54,4 +54,74 @@ Tensor embedding(const Tensor& in, const Tensor& in_weight, std::optional<std::i
   });
 }
 
+namespace {
+
+/// Throws Error unless they are where bags in n indices begin. What lies on a device is not looked at.
+void check_offsets(const EmbeddingBagOptions& o, std::int64_t n) {
+  check(o.offsets.dtype() == DType::int64 && o.offsets.dim() == 1 && o.offsets.numel() >= o.include_last_offset,
+        "embedding_bag: offsets of {} {}, expected int64 [bags]", o.offsets.dtype(), o.offsets.shape());
+  if (!o.offsets.device().on_host()) return;
+  std::int64_t before = 0;
+  for (const std::int64_t offset : o.offsets.to_vector<std::int64_t>()) {
+    check(before <= offset && offset <= n, "embedding_bag: offset {} after {} of {} indices, expected them to rise",
+          offset, before, n);
+    before = offset;
+  }
+  check(o.offsets.numel() == 0 ? n == 0 : o.offsets[0].item<std::int64_t>() == 0,
+        "embedding_bag: {} offsets for {} indices, expected the first to be 0", o.offsets.numel(), n);
+}
+
+}  // namespace
+
+Tensor embedding_bag(const Tensor& in, const Tensor& weight, const EmbeddingBagOptions& o) {
+  check_defined("embedding_bag", "index", in);
+  check_defined("embedding_bag", "weight", weight);
+  if (const Trace* const trace = Trace::current()) trace->refuse("embedding_bag", in);
+  check(o.offsets.defined() ? in.dim() == 1 : in.dim() == 2,
+        "embedding_bag: index {} {} offsets, expected [n] with them or [bags, length] without", in.shape(),
+        o.offsets.defined() ? "with" : "without");
+  if (is_half(weight.dtype())) {
+    EmbeddingBagOptions wide = o;
+    if (o.per_sample_weights.defined()) wide.per_sample_weights = widened(o.per_sample_weights);
+    return embedding_bag(in, widened(weight), wide).to(weight.dtype());
+  }
+  const std::int64_t n = in.numel();
+  const Tensor index = in.reshape({-1});
+  Tensor rows = embedding(index, weight, o.padding_idx);
+  if (o.per_sample_weights.defined()) {
+    check(o.mode == BagMode::sum && o.per_sample_weights.shape() == in.shape(),
+          "embedding_bag: per_sample_weights {} for index {}, expected the same shape, and the mode sum",
+          o.per_sample_weights.shape(), in.shape());
+    check_alike("embedding_bag", weight, o.per_sample_weights);
+    rows = rows * o.per_sample_weights.reshape({n, 1});
+  }
+  // Which bag each row is in; in none is what comes after the last.
+  const TensorOptions there{.device = in.device()};
+  std::int64_t bags = in.size(0);
+  Tensor bag;
+  if (o.offsets.defined()) {
+    check_device("embedding_bag", in, o.offsets);
+    check_offsets(o, n);
+    bags = o.offsets.numel() - o.include_last_offset;
+    bag = searchsorted(o.offsets, arange(n, there), true) - 1;
+  } else {
+    bag = repeat_interleave(arange(bags, there), in.size(1));
+  }
+  if (o.padding_idx) {
+    bag = where(eq(index, *o.padding_idx < 0 ? *o.padding_idx + weight.size(0) : *o.padding_idx), bags, bag);
+  }
+  const auto sums = [&](const Tensor& x) {
+    const Tensor none = zeros({bags + 1, x.size(1)}, {.dtype = x.dtype(), .device = x.device()});
+    return index_add(none, 0, bag, x).narrow(0, 0, bags);
+  };
+  if (o.mode == BagMode::sum || n == 0) return sums(rows);
+  const Tensor counts = sums(ones({n, 1}, {.dtype = DType::int64, .device = in.device()}));
+  if (o.mode == BagMode::mean) return sums(rows) / clamp(counts, 1).to(rows.dtype());
+  // Each column's places by falling value, and these by bag: sorting is stable, a bag's first is its first largest.
+  const Tensor falling = argsort(rows, 0, true), by_bag = argsort(bag[falling], 0);
+  const Tensor first = clamp(searchsorted(sort(bag).values, arange(bags, there)), {}, n - 1);
+  const Tensor place = gather(falling, 0, index_select(by_bag, 0, first));
+  return where(gt(counts, 0), gather(rows, 0, place), 0);
+}
+
 }  // namespace tern

@@ -17,8 +17,7 @@ using Inputs = const std::vector<Tensor>&;
 
 /// Inputs of these shapes in any layout. No two values lie within 0.004 of each other, nor any that near to 0, except
 /// for those that a layout repeats.
-Problem problem(Random& random, const std::vector<Shape>& shapes, const Function& f,
-                bool may_repeat = true) {
+Problem problem(Random& random, const std::vector<Shape>& shapes, const Function& f, bool may_repeat = true) {
   std::vector<Layout> layouts;
   std::int64_t n = 0;
   for (const Shape& shape : shapes) n += layouts.emplace_back(random, shape, may_repeat).source_shape.numel();
@@ -829,6 +828,24 @@ Problem embedding_case(Random& random) {
                  [=](Inputs x) { return embedding(tensor(index, x[0].device()).reshape(shape), x[0]); });
 }
 
+Problem embedding_bag_case(Random& random, BagMode mode) {
+  const std::int64_t num = random.integer(1, 6), dim = random.integer(1, 5), n = random.integer(0, 9);
+  const std::vector<std::int64_t> index = random.indices(n, num);
+  std::vector<std::int64_t> offsets = random.indices(random.integer(0, 4), n + 1);
+  offsets.push_back(0);
+  std::sort(offsets.begin(), offsets.end());
+  const std::optional<std::int64_t> padding =
+      random.chance(0.5) ? std::optional(random.integer(0, num - 1)) : std::nullopt;
+  return problem(random, {{num, dim}, {n}}, [=](Inputs x) {
+    return embedding_bag(tensor(index, x[0].device()), x[0],
+                         {.offsets = tensor(offsets, x[0].device()),
+                          .mode = mode,
+                          .per_sample_weights = mode == BagMode::sum ? x[1] : Tensor(),
+                          .padding_idx = padding}) +
+           sum(x[1]);
+  });
+}
+
 Problem cross_entropy_case(Random& random, Reduction reduction) {
   const std::int64_t N = random.integer(1, 5), C = random.integer(1, 5);
   const bool weighted = random.chance(0.5);
@@ -1092,6 +1109,9 @@ std::vector<OpCase> all_cases() {
       {"group_norm", [](Random& r) { return group_norm_case(r, false); }},
       {"instance_norm", [](Random& r) { return group_norm_case(r, true); }},
       {"embedding", embedding_case},
+      {"embedding_bag, sum", [](Random& r) { return embedding_bag_case(r, BagMode::sum); }},
+      {"embedding_bag, mean", [](Random& r) { return embedding_bag_case(r, BagMode::mean); }},
+      {"embedding_bag, max", [](Random& r) { return embedding_bag_case(r, BagMode::max); }},
       {"cross_entropy, mean", [](Random& r) { return cross_entropy_case(r, Reduction::mean); }},
       {"cross_entropy, sum", [](Random& r) { return cross_entropy_case(r, Reduction::sum); }},
       {"cross_entropy, none", [](Random& r) { return cross_entropy_case(r, Reduction::none); }},

@@ -117,6 +117,32 @@ TEST_CASE("what layers that normalise refuse", "[module]") {
   CHECK(message_of([] { Embedding(3, 2)(tensor<std::int64_t>({0, 3})); }) == "embedding: index 3, expected 0 to 2");
   CHECK(message_of([] { Embedding(3, 2)(zeros({2})); }) == "embedding: index of float32, expected int64");
   CHECK(message_of([] { Embedding::from_pretrained(zeros({2})); }) == "Embedding: weight [2], expected [num, dim]");
+
+  EmbeddingBag bag({.num_embeddings = 3, .embedding_dim = 2});
+  const auto whole = [](std::vector<std::int64_t> v) { return tensor(v); };
+  const Tensor index = whole({0, 1, 2});
+  CHECK(message_of([&] { bag(index); }) ==
+        "embedding_bag: index [3] without offsets, expected [n] with them or [bags, length] without");
+  CHECK(message_of([&] {
+          bag(index.reshape({1, 3}), whole({0}));
+        }) == "embedding_bag: index [1, 3] with offsets, expected [n] with them or [bags, length] without");
+  CHECK(message_of([&] {
+          bag(index, whole({1, 2}));
+        }) == "embedding_bag: 2 offsets for 3 indices, expected the first to be 0");
+  CHECK(message_of([&] { bag(index, whole({})); }) ==
+        "embedding_bag: 0 offsets for 3 indices, expected the first to be 0");
+  CHECK(message_of([&] {
+          bag(index, whole({0, 4}));
+        }) == "embedding_bag: offset 4 after 0 of 3 indices, expected them to rise");
+  CHECK(message_of([&] {
+          bag(index, whole({0, 2, 1}));
+        }) == "embedding_bag: offset 1 after 2 of 3 indices, expected them to rise");
+  CHECK(message_of([&] { bag(index, zeros({1})); }) == "embedding_bag: offsets of float32 [1], expected int64 [bags]");
+  CHECK(message_of([&] { bag(index, whole({0}), ones({3})); }) ==
+        "embedding_bag: per_sample_weights [3] for index [3], expected the same shape, and the mode sum");
+  CHECK(message_of([&] { bag(whole({0, 3}), whole({0})); }) == "embedding: index 3, expected 0 to 2");
+  CHECK(message_of([] { EmbeddingBag({.num_embeddings = 3, .embedding_dim = 2, .padding_idx = 3}); }) ==
+        "EmbeddingBag: padding_idx 3 of 3 rows, expected -3 to 2");
 }
 
 TEST_CASE("layer_norm of rows without elements, and of no rows", "[module]") {
@@ -147,6 +173,24 @@ TEST_CASE("a table's row of padding starts as 0 and gets no gradient", "[module]
     CHECK(table.weight.grad().to_vector<double>() == std::vector<double>{0, 0, 8, 10, 0, 0, 4, 5});
     CHECK(embedding(tensor<std::int64_t>({3}, device).reshape({}), table.weight).shape() == Shape{2});
     CHECK(embedding(zeros({0, 5}, {.dtype = DType::int64, .device = device}), table.weight).shape() == Shape{0, 5, 2});
+  }
+}
+
+TEST_CASE("bags without indices are 0, in every mode, and their row of padding starts as 0", "[module]") {
+  for (const Device device : devices()) {
+    INFO(device);
+    for (const BagMode mode : {BagMode::sum, BagMode::mean, BagMode::max}) {
+      EmbeddingBag bag({.num_embeddings = 4, .embedding_dim = 2, .mode = mode, .padding_idx = -1});
+      bag.to(device);
+      CHECK(bag.weight[3].to_vector<double>() == std::vector<double>{0, 0});
+      const TensorOptions whole{.dtype = DType::int64, .device = device};
+      check_equal(bag(zeros({3, 0}, whole)), zeros({3, 2}));
+      check_equal(bag(zeros({0, 3}, whole)), zeros({0, 2}));
+      check_equal(bag(zeros({0}, whole), zeros({2}, whole)), zeros({2, 2}));
+      check_equal(bag(full({2, 3}, 3, whole)), zeros({2, 2}));
+      bag(zeros({3, 0}, whole)).sum().backward();
+      CHECK(bag.weight.grad().to_vector<double>() == std::vector<double>(8, 0));
+    }
   }
 }
 

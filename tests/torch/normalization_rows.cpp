@@ -12,6 +12,11 @@ M with(M module, T weight, T bias) {
   return module;
 }
 
+/// Indices in bags, and a table.
+constexpr const char* bags = "below5[7] [5,4] | below5[7] ties[5,3] | below5[7] [5,0]";
+
+Tensor offsets(T like) { return tensor<std::int64_t>({0, 2, 2, 5, 7}, like.device()); }
+
 constexpr const char* table = "below5[2,3] [5,4] | below5[] [5,4] | below5[0] [5,4]";
 
 /// y, and what running statistics have become of these.
@@ -128,6 +133,59 @@ static const Rows embedding_tables{
      {.call = "Embedding(5, 4, -2)(a)"}},
     {"nn.Embedding.from_pretrained", "nn.Embedding.from_pretrained(b)(a)",
      [](T a, T b) { return Embedding::from_pretrained(b)(a); }, table},
+    {"F.embedding_bag",
+     "F.embedding_bag(a, b, torch.tensor([0, 2, 2, 5, 7]))",
+     [](T a, T b) { return embedding_bag(a, b, {.offsets = offsets(a)}); },
+     bags,
+     {.call = "embedding_bag(a, b, {.offsets = c})"}},
+    {"F.embedding_bag, of as many",
+     "[F.embedding_bag(a, b, mode=mode) for mode in ('sum', 'mean', 'max')]",
+     [](T a, T b) {
+       return std::tuple(embedding_bag(a, b, {.mode = BagMode::sum}), embedding_bag(a, b),
+                         embedding_bag(a, b, {.mode = BagMode::max}));
+     },
+     "below5[2,3] [5,4] | below5[4,1] ties[5,3]",
+     {.call = "embedding_bag(a, b, {.mode = BagMode::max})"}},
+    {"F.embedding_bag, mode='sum'",
+     "F.embedding_bag(a, b, torch.tensor([0, 2, 2, 5, 7]), mode='sum', per_sample_weights=c)",
+     [](T a, T b, T c) {
+       return embedding_bag(a, b, {.offsets = offsets(a), .mode = BagMode::sum, .per_sample_weights = c});
+     },
+     "below5[7] [5,4] [7] | below5[7] ties[5,3] [7]",
+     {.call = "embedding_bag(a, b, {.offsets = c, .mode = BagMode::sum, .per_sample_weights = d})"}},
+    {"F.embedding_bag, mode='max'",
+     "F.embedding_bag(a, b, torch.tensor([0, 2, 2, 5, 7]), mode='max')",
+     [](T a, T b) { return embedding_bag(a, b, {.offsets = offsets(a), .mode = BagMode::max}); },
+     bags,
+     {.call = "embedding_bag(a, b, {.offsets = c, .mode = BagMode::max})"}},
+    {"F.embedding_bag, padding_idx",
+     "[F.embedding_bag(a, b, torch.tensor([0, 2, 2, 5, 7]), mode=mode, include_last_offset=True, padding_idx=-3) "
+     "for mode in ('sum', 'mean', 'max')]",
+     [](T a, T b) {
+       EmbeddingBagOptions options{.offsets = offsets(a), .include_last_offset = true, .padding_idx = -3};
+       std::vector<Tensor> all;
+       for (const BagMode mode : {BagMode::sum, BagMode::mean, BagMode::max}) {
+         options.mode = mode;
+         all.push_back(embedding_bag(a, b, options));
+       }
+       return all;
+     },
+     bags,
+     {.call = "embedding_bag(a, b, {.offsets = c, .include_last_offset = true, .padding_idx = -3})"}},
+    {"nn.EmbeddingBag",
+     "m = with_state(nn.EmbeddingBag(5, 4, padding_idx=1), weight=b); "
+     "return m(a), m(a.reshape(-1), torch.tensor([0, 1]))",
+     [](T a, T b) {
+       EmbeddingBag m({.num_embeddings = 5, .embedding_dim = 4, .padding_idx = 1});
+       m.weight = b;
+       return std::pair(m(a), m(a.reshape({-1}), tensor<std::int64_t>({0, 1}, a.device())));
+     },
+     "below5[2,3] [5,4] | below5[1,2] [5,4]",
+     {.call = "EmbeddingBag({.num_embeddings = 5, .embedding_dim = 4})(a, offsets)"}},
+    {"nn.EmbeddingBag, printed", "str(nn.EmbeddingBag(5, 4, mode='max', padding_idx=-2))",
+     []() {
+       return EmbeddingBag({.num_embeddings = 5, .embedding_dim = 4, .mode = BagMode::max, .padding_idx = -2}).str();
+     }},
     {"nn.Embedding, printed", "str(nn.Embedding(5, 4, padding_idx=-2))", []() { return Embedding(5, 4, -2).str(); }},
 };
 

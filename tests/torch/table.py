@@ -51,12 +51,12 @@ nn.Parameter: a tensor that requires grad, named in members()
 nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.AvgPool3d, nn.AdaptiveAvgPool3d, nn.BatchNorm3d, nn.Dropout3d
 nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d, nn.BatchNorm1d, nn.Dropout1d, nn.InstanceNorm1d: those of two dimensions, with a height of 1
 nn.LazyLinear, nn.LazyConv2d, nn.LPPool2d, nn.FractionalMaxPool2d, nn.MaxUnpool2d, nn.Fold, nn.Unfold, F.fold, F.unfold
-nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ZeroPad2d, nn.ConstantPad2d, nn.CircularPad2d: pad
+nn.ReflectionPad3d, nn.ReplicationPad3d, nn.ConstantPad3d: pad
 nn.PReLU, nn.RReLU, nn.GLU, nn.CELU, nn.Softmin, nn.Softmax2d, nn.Threshold, nn.Hardtanh, F.glu, F.celu, F.prelu, F.rrelu, F.softmin, F.gumbel_softmax
 nn.LocalResponseNorm, nn.SyncBatchNorm, F.local_response_norm, F.normalize
 nn.RNN, nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.utils.rnn.pack_padded_sequence, nn.utils.rnn.pad_sequence
 nn.Transformer, nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.TransformerDecoder, nn.TransformerDecoderLayer: MultiheadAttention
-nn.Identity, nn.Bilinear, nn.Unflatten, nn.EmbeddingBag, nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle, nn.AlphaDropout, nn.FeatureAlphaDropout, F.alpha_dropout, F.bilinear
+nn.Identity, nn.Bilinear, nn.Unflatten, nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle, nn.AlphaDropout, nn.FeatureAlphaDropout, F.alpha_dropout, F.bilinear
 nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d: Upsample
 F.grid_sample, F.affine_grid
 nn.CTCLoss, nn.MultiLabelMarginLoss, nn.MultiLabelSoftMarginLoss, nn.MultiMarginLoss, nn.TripletMarginWithDistanceLoss, nn.AdaptiveLogSoftmaxWithLoss, F.ctc_loss, F.multi_margin_loss, F.multilabel_margin_loss, F.multilabel_soft_margin_loss
