@@ -34,13 +34,23 @@ enum class OptimizerOp : int {
   /// m: p *= 1 - lr * weight_decay in place of the change of g, p -= lr * sign(momentum * m + (1 - momentum) * g),
   /// m = decay * m + (1 - decay) * g. Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2.
   lion,
+  /// m, v: as adam, but p -= lr * (g + correction1 * m) / (sqrt(v / correction2) + eps). lr and correction1 are such
+  /// that g and m have the factors of Dozat, "Incorporating Nesterov momentum into Adam", 2016, algorithm 2.
+  nadam,
+  /// m, v: as adam, but p -= lr / correction1 * m * correction2 / (sqrt(v) + eps), or, with a correction2 of 0,
+  /// p -= lr / correction1 * m. Liu et al., "On the variance of the adaptive learning rate and beyond", 2020,
+  /// algorithm 2.
+  radam,
+  /// m, u: m as adam's, u = max(decay * u, |g| + eps), p -= lr / correction1 * m / u. Kingma, Ba, "Adam", 2015,
+  /// algorithm 2.
+  adamax,
 };
 
 /// A step of one of them: its options, and where it stands.
 struct OptimizerStep {
   OptimizerOp op;  ///< whose formula
   // What may differ from step to step. StepNumbers have these four, in this order.
-  double lr = 0, momentum = 0, correction1 = 1, correction2 = 1;  ///< correction: 1 - beta^step of Adam's, else 1
+  double lr = 0, momentum = 0, correction1 = 1, correction2 = 1;  ///< correction: 1 - beta^step unless said otherwise
   double decay = 0, eps = 0, weight_decay = 0;                    ///< decay: beta2, alpha or rho, of sgd the dampening
   bool nesterov = false, maximize = false;                        ///< maximize: g is negated
 

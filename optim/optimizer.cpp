@@ -515,6 +515,99 @@ const Lion::Description& Lion::description() {
   return all;
 }
 
+namespace {
+
+/// What NAdam's momentum is in a step.
+double nadam_momentum(const NAdamOptions& o, std::int64_t step) {
+  return o.beta1 * (1 - 0.5 * std::pow(0.96, static_cast<double>(step) * o.momentum_decay));
+}
+
+/// The product of these up to a step. What is below the last bit of 1 is as good as 0.
+double nadam_momentum_product(const NAdamOptions& o, std::int64_t step) {
+  double product = 1;
+  for (std::int64_t i = 1; i <= step && product > 0x1p-60; ++i) {
+    const double mu = nadam_momentum(o, i);
+    if (mu == o.beta1) return product * std::pow(mu, static_cast<double>(step - i + 1));  // as from here on
+    product *= mu;
+  }
+  return product;
+}
+
+/// How RAdam corrects a step by 1 / sqrt(v): 0 where it takes none such.
+double radam_correction(const RAdamOptions& o, std::int64_t step) {
+  const double most = 2 / (1 - o.beta2) - 1, power = std::pow(o.beta2, step), correction = 1 - power;
+  const double length = most - 2 * static_cast<double>(step) * power / correction;
+  if (length <= 5) return 0;
+  const double rectification = (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length);
+  return std::sqrt(rectification * correction);
+}
+
+}  // namespace
+
+template <>
+const NAdam::Description& NAdam::description() {
+  using O = Options;
+  static const Description all(
+      "NAdam", "nadam",
+      {{"lr", &O::lr},
+       {"beta1", &O::beta1},
+       {"beta2", &O::beta2},
+       {"eps", &O::eps},
+       {"weight_decay", &O::weight_decay},
+       {"momentum_decay", &O::momentum_decay}},
+      {{"maximize", &O::maximize}}, {"exp_avg", "exp_avg_sq"}, true,
+      [](const O& o) {
+        check_adam("NAdam", o);
+        check(is_amount(o.momentum_decay), "NAdam: momentum_decay {}, expected a finite number, not below 0",
+              o.momentum_decay);
+      },
+      [](const O& o, std::int64_t step) -> Rule {
+        kernels::OptimizerStep s = adam_step(kernels::OptimizerOp::nadam, o, step);
+        const double mu = nadam_momentum(o, step), next = nadam_momentum(o, step + 1);
+        const double product = nadam_momentum_product(o, step), of_gradient = (1 - mu) / (1 - product);
+        s.lr = o.lr * of_gradient;
+        s.correction1 = next / (1 - product * next) / of_gradient;
+        return {.step = s, .uses = {true, true}};
+      });
+  return all;
+}
+
+template <>
+const RAdam::Description& RAdam::description() {
+  using O = Options;
+  static const Description all(
+      "RAdam", "radam",
+      {{"lr", &O::lr},
+       {"beta1", &O::beta1},
+       {"beta2", &O::beta2},
+       {"eps", &O::eps},
+       {"weight_decay", &O::weight_decay}},
+      {{"maximize", &O::maximize}}, {"exp_avg", "exp_avg_sq"}, true, [](const O& o) { check_adam("RAdam", o); },
+      [](const O& o, std::int64_t step) -> Rule {
+        kernels::OptimizerStep s = adam_step(kernels::OptimizerOp::radam, o, step);
+        s.correction2 = radam_correction(o, step);
+        return {.step = s, .uses = {true, true}};
+      });
+  return all;
+}
+
+template <>
+const Adamax::Description& Adamax::description() {
+  using O = Options;
+  static const Description all(
+      "Adamax", "adamax",
+      {{"lr", &O::lr},
+       {"beta1", &O::beta1},
+       {"beta2", &O::beta2},
+       {"eps", &O::eps},
+       {"weight_decay", &O::weight_decay}},
+      {{"maximize", &O::maximize}}, {"exp_avg", "exp_inf"}, true, [](const O& o) { check_adam("Adamax", o); },
+      [](const O& o, std::int64_t step) -> Rule {
+        return {.step = adam_step(kernels::OptimizerOp::adamax, o, step), .uses = {true, true}};
+      });
+  return all;
+}
+
 template class OptimizerOf<SGDOptions>;
 template class OptimizerOf<AdamOptions>;
 template class OptimizerOf<AdamWOptions>;
@@ -522,5 +615,8 @@ template class OptimizerOf<RMSpropOptions>;
 template class OptimizerOf<AdagradOptions>;
 template class OptimizerOf<AdadeltaOptions>;
 template class OptimizerOf<LionOptions>;
+template class OptimizerOf<NAdamOptions>;
+template class OptimizerOf<RAdamOptions>;
+template class OptimizerOf<AdamaxOptions>;
 
 }  // namespace tern

@@ -223,4 +223,31 @@ struct LionOptions {
 };
 using Lion = OptimizerOf<LionOptions>;  ///< with these options
 
+/// torch.optim.NAdam since PyTorch 2.0: Adam with Nesterov's momentum, which grows to beta1 as
+/// mu = beta1 * (1 - 0.96^(step * momentum_decay) / 2). Betas are below 1. A beta1 that a schedule changes counts for
+/// the steps before, too. Dozat, "Incorporating Nesterov momentum into Adam", 2016.
+struct NAdamOptions {
+  double lr = 2e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;  ///< as Adam's
+  double momentum_decay = 4e-3;                                                ///< how fast mu grows
+  bool maximize = false;                                                       ///< steps go up the gradient
+};
+using NAdam = OptimizerOf<NAdamOptions>;  ///< with these options
+
+/// torch.optim.RAdam: Adam whose step is not divided by sqrt(v) while few gradients make v vary much, and then by a
+/// factor that grows to 1. Betas are below 1. Liu et al., "On the variance of the adaptive learning rate and beyond",
+/// 2020, algorithm 2.
+struct RAdamOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;  ///< as Adam's
+  bool maximize = false;                                                       ///< steps go up the gradient
+};
+using RAdam = OptimizerOf<RAdamOptions>;  ///< with these options
+
+/// torch.optim.Adamax: Adam that divides by the largest |g|, of which beta2 fades what is past. Betas are below 1.
+/// Kingma, Ba, "Adam: a method for stochastic optimization", 2015, algorithm 2.
+struct AdamaxOptions {
+  double lr = 2e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;  ///< as Adam's; eps is added to |g|
+  bool maximize = false;                                                       ///< steps go up the gradient
+};
+using Adamax = OptimizerOf<AdamaxOptions>;  ///< with these options
+
 }  // namespace tern

@@ -169,6 +169,36 @@ void CpuFloat32::optimizer_step(const OptimizerStep& step, std::span<const Optim
         m = decay * m + rest2 * g;
       });
       break;
+    case OptimizerOp::nadam: {
+      const float of_m = static_cast<float>(s.correction1), root = static_cast<float>(1 / std::sqrt(s.correction2));
+      update_all<0, 1>(params, [=](float& p, float grad, float& m, float& v) {
+        const float g = decayed(p, grad);
+        m = momentum * m + rest1 * g;
+        v = decay * v + rest2 * g * g;
+        p -= lr * (g + of_m * m) / (std::sqrt(v) * root + eps);
+      });
+      break;
+    }
+    case OptimizerOp::radam: {
+      const float by = static_cast<float>(s.lr / s.correction1), rectified = static_cast<float>(s.correction2);
+      update_all<0, 1>(params, [=](float& p, float grad, float& m, float& v) {
+        const float g = decayed(p, grad);
+        m = momentum * m + rest1 * g;
+        v = decay * v + rest2 * g * g;
+        p -= by * m * (rectified == 0 ? 1 : rectified / (std::sqrt(v) + eps));
+      });
+      break;
+    }
+    case OptimizerOp::adamax: {
+      const float by = static_cast<float>(s.lr / s.correction1);
+      update_all<0, 1>(params, [=](float& p, float grad, float& m, float& u) {
+        const float g = decayed(p, grad), kept_u = decay * u, now = std::abs(g) + eps;
+        m = momentum * m + rest1 * g;
+        u = kept_u > now ? kept_u : now;
+        p -= by * m / u;
+      });
+      break;
+    }
   }
 }
 

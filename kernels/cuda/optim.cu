@@ -1,8 +1,8 @@
 /// One step of an optimiser, of all parameters of a model in one launch as segments.cuh has it, and the end of a step.
 ///
 /// Bytes an element of type T: param twice, grad once and each state twice: sgd 3, or with momentum 5; adagrad and lion
-/// 5; adam, adamw and adadelta 7, or 9 with amsgrad; rmsprop 5 to 9. Arithmetic: 2 to 15 operations. The limit is
-/// bandwidth, for small models the launch.
+/// 5; adam, adamw, nadam, radam, adamax and adadelta 7, or 9 with amsgrad; rmsprop 5 to 9. Arithmetic: 2 to 15
+/// operations. The limit is bandwidth, for small models the launch.
 
 #include <tern/kernels/cuda/cuda.hpp>
 #include <tern/kernels/cuda/segments.cuh>
@@ -91,6 +91,21 @@ struct Update {
       const T u = c.momentum * all.state[0][i] + c.one_minus_momentum * g;
       p -= u > 0 ? c.lr : u < 0 ? -c.lr : 0;
       mean(c.decay, c.one_minus_decay, all.state[0][i], g);
+    } else {
+      const T m = mean(c.momentum, c.one_minus_momentum, all.state[0][i], g);
+      if constexpr (op == OptimizerOp::adamax) {
+        const T kept = c.decay * all.state[1][i], now = std::abs(g) + c.eps;
+        const T u = all.state[1][i] = kept > now ? kept : now;
+        p -= c.lr / c.correction1 * m / u;
+      } else {
+        const T v = mean(c.decay, c.one_minus_decay, all.state[1][i], g * g);
+        if constexpr (op == OptimizerOp::nadam) {
+          p -= c.lr * (g + c.correction1 * m) / (std::sqrt(v / c.correction2) + c.eps);
+        } else {
+          static_assert(op == OptimizerOp::radam);
+          p -= c.lr / c.correction1 * m * (c.correction2 == 0 ? T{1} : c.correction2 / (std::sqrt(v) + c.eps));
+        }
+      }
     }
     all.param[i] = p;
   }
@@ -128,6 +143,12 @@ void CudaFloat<T>::optimizer_step(const OptimizerStep& s, std::span<const Optimi
       return launch_change(Update<T, OptimizerOp::adadelta>(s, numbers), params);
     case OptimizerOp::lion:
       return launch_change(Update<T, OptimizerOp::lion>(s, numbers), params);
+    case OptimizerOp::nadam:
+      return launch_change(Update<T, OptimizerOp::nadam>(s, numbers), params);
+    case OptimizerOp::radam:
+      return launch_change(Update<T, OptimizerOp::radam>(s, numbers), params);
+    case OptimizerOp::adamax:
+      return launch_change(Update<T, OptimizerOp::adamax>(s, numbers), params);
   }
 }
 

@@ -79,6 +79,23 @@ void ReferenceFloat<T>::optimizer_step(const OptimizerStep& step, std::span<cons
           mean(s.decay, state[0][i], g);
           break;
         }
+        case OptimizerOp::nadam: {
+          const double m = mean(s.momentum, state[0][i], g), v = mean(s.decay, state[1][i], g * g);
+          p -= s.lr * (g + s.correction1 * m) / (std::sqrt(v / s.correction2) + s.eps);
+          break;
+        }
+        case OptimizerOp::radam: {
+          const double m = mean(s.momentum, state[0][i], g), v = mean(s.decay, state[1][i], g * g);
+          p -= s.lr / s.correction1 * m * (s.correction2 == 0 ? 1 : s.correction2 / (std::sqrt(v) + s.eps));
+          break;
+        }
+        case OptimizerOp::adamax: {
+          const double m = mean(s.momentum, state[0][i], g), kept = s.decay * state[1][i], now = std::abs(g) + s.eps;
+          const double u = kept > now ? kept : now;
+          state[1][i] = static_cast<T>(u);
+          p -= s.lr / s.correction1 * m / u;
+          break;
+        }
       }
       all.param[i] = static_cast<T>(p);
     }

@@ -435,7 +435,7 @@ TEST_CASE("elementwise kernels, pooling and optimisers are the same for any numb
     floating().max_pool2d_backward(s, indices.data(), y.data(), out[1].data());
   });
 
-  for (int op = 0; op <= static_cast<int>(OptimizerOp::lion); ++op) {
+  for (int op = 0; op <= static_cast<int>(OptimizerOp::adamax); ++op) {
     check_same_bits({n, n, n, n}, [&](Outputs& out) {
       out = {x, state, state, state};
       const OptimizerParam<float> param{n, out[0].data(), y.data(), {out[1].data(), out[2].data(), out[3].data()}};

@@ -39,11 +39,12 @@ struct RandomNumbers {
 TEMPLATE_TEST_CASE("optimizer_step", "[optim]", float, double) {
   using T = TestType;
   for_each_case(150, [](Random& random) {
-    const OptimizerStep s{.op = static_cast<OptimizerOp>(random.integer(0, static_cast<int>(OptimizerOp::lion))),
+    const auto op = static_cast<OptimizerOp>(random.integer(0, static_cast<int>(OptimizerOp::adamax)));
+    const OptimizerStep s{.op = op,
                           .lr = random.pick({0.1, 1e-3}),
                           .momentum = random.pick({0.9, 0.5}),
                           .correction1 = random.pick({1.0, 0.1}),
-                          .correction2 = random.pick({1.0, 0.001}),
+                          .correction2 = op == OptimizerOp::radam ? random.pick({0.0, 0.5}) : random.pick({1.0, 0.001}),
                           .decay = random.pick({0.1, 0.999, 0.5}),
                           .eps = random.pick({1e-8, 1e-3}),
                           .weight_decay = random.pick({0.0, 0.01, 0.5}),
@@ -59,6 +60,11 @@ TEMPLATE_TEST_CASE("optimizer_step", "[optim]", float, double) {
         has[0] = has[1] = true;
         has[2] = random.chance(0.5);
         break;
+      case OptimizerOp::nadam:
+      case OptimizerOp::radam:
+      case OptimizerOp::adamax:
+        has[0] = has[1] = true;
+        break;
       case OptimizerOp::rmsprop:
         has[0] = true;
         has[1] = random.chance(0.5);
@@ -73,7 +79,7 @@ TEMPLATE_TEST_CASE("optimizer_step", "[optim]", float, double) {
         break;
     }
     // A mean of gradients is near 0, means of squares are not, nor what rmsprop takes the square of the mean from.
-    const bool squares[3] = {s.op >= OptimizerOp::rmsprop && s.op != OptimizerOp::lion, s.op != OptimizerOp::rmsprop,
+    const bool squares[3] = {s.op >= OptimizerOp::rmsprop && s.op < OptimizerOp::lion, s.op != OptimizerOp::rmsprop,
                              s.op != OptimizerOp::rmsprop};
     const std::vector<std::vector<T>> params = random_arrays<T>(random);
     std::vector<std::vector<T>> grads, states[3];

@@ -186,6 +186,9 @@ TEST_CASE("GraphedStep: every optimiser's replayed steps are the steps themselve
   check_small([](const Params& p) { return std::make_unique<Adagrad>(p, AdagradOptions{.lr_decay = 0.1}); });
   check_small([](const Params& p) { return std::make_unique<Adadelta>(p); });
   check_small([](const Params& p) { return std::make_unique<Lion>(p, LionOptions{.weight_decay = 0.1}); });
+  check_small([](const Params& p) { return std::make_unique<NAdam>(p, NAdamOptions{.momentum_decay = 0.5}); });
+  check_small([](const Params& p) { return std::make_unique<RAdam>(p, RAdamOptions{.beta2 = 0.8}); });
+  check_small([](const Params& p) { return std::make_unique<Adamax>(p, AdamaxOptions{.weight_decay = 0.1}); });
 }
 
 TEST_CASE("GraphedStep: a loss that is not finite changes nothing, nor does any step after it, and is noted") {

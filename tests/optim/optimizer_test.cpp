@@ -402,6 +402,20 @@ TEST_CASE("Lion is its paper's algorithm 2", "[optim]") {
   }
 }
 
+TEST_CASE("NAdam's momentum is that of any number of steps at once", "[optim]") {
+  const Tensor p = parameter();
+  NAdam nadam({p}, {.beta1 = std::nextafter(1.0, 0.0), .momentum_decay = 10});
+  StateDict state = copied(nadam.state_dict());
+  state["nadam.steps"] = tensor<std::int64_t>({std::int64_t{1} << 52});
+  state["nadam.exp_avg.0"] = state["nadam.exp_avg_sq.0"] = ones_like(p.detach());
+  nadam.load_state_dict(state);
+  p.set_grad(ones_like(p));
+  nadam.step();
+  for (const double v : p.to_vector<double>()) CHECK(std::isfinite(v));
+  CHECK(message_of([&] { NAdam({p}, {.momentum_decay = -1}); }) ==
+        "NAdam: momentum_decay -1, expected a finite number, not below 0");
+}
+
 TEST_CASE("a state from before amsgrad and maximize were options has neither", "[optim]") {
   const Tensor p = parameter();
   p.set_grad(ones_like(p));

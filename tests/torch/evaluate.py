@@ -61,6 +61,29 @@ def stepped(make, factors, *parameters):
     return parameters
 
 
+class NAdam(optim.Optimizer):
+    """torch.optim.NAdam as it is since PyTorch 2.0: before, the product of the momenta had the last one twice."""
+
+    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=4e-3):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                                  "momentum_decay": momentum_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in group["params"]:
+                state = self.state[p]
+                t = state["step"] = state.get("step", 0) + 1
+                mu, mu_next = (beta1 * (1 - 0.96 ** (i * group["momentum_decay"]) / 2) for i in (t, t + 1))
+                product = state["product"] = state.get("product", 1) * mu
+                g = p.grad + group["weight_decay"] * p
+                m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+                v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g * g
+                m_hat = mu_next * m / (1 - product * mu_next) + (1 - mu) * g / (1 - product)
+                p -= group["lr"] * m_hat / ((v / (1 - beta2 ** t)).sqrt() + group["eps"])
+
+
 def rates(make_schedule, steps, lr=0.5, make=lambda p, lr: optim.SGD(p, lr=lr)):
     """The learning rates of this many steps and what follows them."""
     optimizer = make([nn.Parameter(torch.zeros(1))], lr)

@@ -169,6 +169,56 @@ static const Rows optimisers{
      },
      "[2,3] [7]",
      {.gradient = false, .call = "Adadelta(parameters, {.lr = 0.5, .rho = 0.8})"}},
+    {"optim.NAdam",
+     "stepped(lambda p: NAdam(p), [1, -0.5, 2, 0, 0.25] * 4, a, b)",
+     [](T a, T b) { return stepped<NAdam>({}, a, b); },
+     "[2,3] [0] | [] [1]",
+     {.gradient = false, .differs = "as PyTorch's since 2.0", .call = "NAdam(parameters)"}},
+    {"optim.NAdam, options",
+     "stepped(lambda p: NAdam(p, lr=0.1, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1, momentum_decay=0.5), "
+     "[-1, 0.5, -2, 0, -0.25] * 4, a, b)",
+     [](T a, T b) {
+       return stepped<NAdam>({.lr = 0.1,
+                              .beta1 = 0.8,
+                              .beta2 = 0.9,
+                              .eps = 1e-3,
+                              .weight_decay = 0.1,
+                              .momentum_decay = 0.5,
+                              .maximize = true},
+                             a, b);
+     },
+     "[2,3] [70]",
+     {.gradient = false,
+      .differs = "as PyTorch's since 2.0",
+      .call = "NAdam(parameters, {.lr = 0.1, .momentum_decay = 0.5, .maximize = true})"}},
+    {"optim.RAdam",
+     "stepped(lambda p: optim.RAdam(p), [1, -0.5, 2, 0, 0.25] * 4, a, b)",
+     [](T a, T b) { return stepped<RAdam>({}, a, b); },
+     "[2,3] [0] | [] [1]",
+     {.gradient = false, .call = "RAdam(parameters)"}},
+    {"optim.RAdam, options",
+     "stepped(lambda p: optim.RAdam(p, lr=0.1, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1), "
+     "[-1, 0.5, -2, 0, -0.25] * 4, a, b)",
+     [](T a, T b) {
+       return stepped<RAdam>(
+           {.lr = 0.1, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.1, .maximize = true}, a, b);
+     },
+     "[2,3] [70]",
+     {.gradient = false, .call = "RAdam(parameters, {.lr = 0.1, .beta2 = 0.9, .maximize = true})"}},
+    {"optim.Adamax",
+     "stepped(lambda p: optim.Adamax(p), [1, -0.5, 2, 0, 0.25] * 4, a, b)",
+     [](T a, T b) { return stepped<Adamax>({}, a, b); },
+     "[2,3] [0] | [] [1]",
+     {.gradient = false, .call = "Adamax(parameters)"}},
+    {"optim.Adamax, options",
+     "stepped(lambda p: optim.Adamax(p, lr=0.1, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1, maximize=True), "
+     "[1, -0.5, 2, 0, 0.25] * 4, a, b)",
+     [](T a, T b) {
+       return stepped<Adamax>(
+           {.lr = 0.1, .beta1 = 0.8, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.1, .maximize = true}, a, b);
+     },
+     "[2,3] [70]",
+     {.gradient = false, .call = "Adamax(parameters, {.lr = 0.1, .beta2 = 0.9, .maximize = true})"}},
     {"optim.Optimizer.add_param_group",
      R"(
        def groups(p):

@@ -66,7 +66,7 @@ nn.Module.register_forward_pre_hook, nn.Module.register_full_backward_hook, nn.M
 nn.Module.get_submodule, nn.Module.get_parameter, nn.Module.named_parameters(recurse=False)
 nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm, nn.utils.weight_norm, nn.utils.spectral_norm, nn.utils.prune.l1_unstructured
 nn.init.sparse_, nn.init.dirac_
-optim.LBFGS, optim.SparseAdam, optim.Rprop, optim.ASGD, optim.Adadelta, optim.Adamax, optim.NAdam, optim.RAdam
+optim.LBFGS, optim.SparseAdam, optim.Rprop, optim.ASGD
 optim.Optimizer.add_param_group
 optim.swa_utils.AveragedModel: AveragedModel, an exponential average with a warm-up
 optim.swa_utils.SWALR, lr_scheduler.CyclicLR, lr_scheduler.CosineAnnealingWarmRestarts, lr_scheduler.MultiplicativeLR, lr_scheduler.ConstantLR, lr_scheduler.PolynomialLR, lr_scheduler.ChainedScheduler: LambdaLR
