@@ -631,10 +631,6 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
 
 // Hooks
 
-void RemovableHandle::remove() const {
-  if (const std::shared_ptr<Hooks> hooks = hooks_.lock()) hooks->by_number.erase(number_);
-}
-
 namespace {
 
 std::shared_ptr<Hooks> hooks_of(const char* who, const Tensor& x) {
@@ -651,7 +647,9 @@ RemovableHandle Tensor::add_hook(std::function<Tensor(const Tensor&)> hook) cons
   const std::shared_ptr<Hooks> hooks = hooks_of("register_hook", *this);
   const std::uint64_t number = hooks->next++;
   hooks->by_number.emplace(number, std::move(hook));
-  return {hooks, number};
+  return RemovableHandle([of = std::weak_ptr(hooks), number] {
+    if (const std::shared_ptr<Hooks> there = of.lock()) there->by_number.erase(number);
+  });
 }
 
 void GraphAccess::set_taker(const Tensor& leaf, std::function<void(Tensor)> taker) {

@@ -20,7 +20,6 @@
 namespace tern {
 
 class Tensor;
-struct Hooks;
 struct EllipsisType;
 struct MaxResult;
 struct Node;
@@ -74,15 +73,14 @@ struct TensorOptions {
   bool requires_grad = false;       ///< whether it is a leaf that collects a gradient; floating dtypes only
 };
 
-/// What register_hook returns. Letting it go leaves the hook where it is.
+/// What registering a hook returns. Letting it go leaves the hook where it is.
 class RemovableHandle {
- public:  /// Of the hook with that number.
-  RemovableHandle(const std::shared_ptr<Hooks>& hooks, std::uint64_t number) : hooks_(hooks), number_(number) {}
-  void remove() const;  ///< the hook; without effect the second time
+ public:
+  explicit RemovableHandle(std::function<void()> remove) : remove_(std::move(remove)) {}  ///< what remove() does
+  void remove() const { remove_(); }  ///< the hook; without effect the second time
 
  private:
-  std::weak_ptr<Hooks> hooks_;
-  std::uint64_t number_;
+  std::function<void()> remove_;
 };
 
 /// A cheap handle on an n-dimensional array: copies share the array, as in PyTorch. Views (reshape, permute, narrow,

@@ -16,7 +16,7 @@ Tensor Linear::forward(const Tensor& x) { return linear(x, weight, bias); }
 
 Tensor Linear::operator()(const Tensor& x, Activation activation) {
   const Call call(*this);
-  if (!has_forward_hooks()) return linear(x, weight, bias, activation);
+  if (!has_hooks()) return linear(x, weight, bias, activation);
   const Tensor y = (*this)(x);
   switch (activation) {
     case Activation::tanh:

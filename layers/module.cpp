@@ -52,6 +52,19 @@ class Outermost {
   Module* before_;
 };
 
+/// Copies of the hooks that were not removed: while they run they may remove themselves, and add others.
+template <class Hook>
+std::vector<Hook> present(const std::vector<std::shared_ptr<Hook>>& hooks) {
+  std::vector<Hook> all;
+  for (const auto& hook : hooks) {
+    if (*hook) all.push_back(*hook);
+  }
+  return all;
+}
+
+/// x as the output of an op that does nothing: hooks of it are of nothing else that is made of x.
+Tensor same(const Tensor& x) { return x.view(x.shape()); }
+
 [[noreturn]] void fail_left_out(const Module& module, const char* what) {
   fail(
       "the forward of {} calls {}, {} its members() do not lead to: name it there, or it is left out of parameters(), "
@@ -105,7 +118,9 @@ Tensor Module::forward(const Tensor&) {
 }
 
 Tensor Module::operator()(const Tensor& x) {
-  return call([&] { return forward(x); });
+  const Tensor input = run_pre_hooks(x);
+  if (is_grad_enabled() && !present(backward_hooks_).empty()) return run_with_backward_hooks(input);
+  return run([&] { return forward(input); });
 }
 
 Tensor Module::operator()(const Tensor& x) const {
@@ -113,9 +128,59 @@ Tensor Module::operator()(const Tensor& x) const {
   return const_cast<Module&>(*this)(x);  // which in evaluation changes nothing
 }
 
-void Module::run_hooks(const Tensor& y) {
+bool Module::has_hooks() const {
+  return !present(forward_hooks_).empty() || !present(pre_hooks_).empty() || !present(backward_hooks_).empty();
+}
+
+void Module::check_no_input_hooks() const {
+  check(present(pre_hooks_).empty() && present(backward_hooks_).empty(),
+        "{}: its forward pre-hooks or full backward hooks, expected calls with one tensor", str());
+}
+
+void Module::run_forward_hooks(const Tensor& y) {
   const Outermost outside(nullptr);  // a hook may call what it likes
-  for (const ForwardHook& hook : forward_hooks_) hook(*this, y);
+  for (const ForwardHook& hook : present(forward_hooks_)) hook(*this, y);
+}
+
+Tensor Module::run_pre_hooks(const Tensor& x) {
+  const Outermost outside(nullptr);
+  Tensor input = x;
+  for (const PreHook& hook : present(pre_hooks_)) {
+    Tensor other = hook(*this, input);
+    if (other.defined()) input = std::move(other);
+  }
+  return input;
+}
+
+Tensor Module::run_with_backward_hooks(const Tensor& x) {
+  const auto run_hooks = [this, hooks = backward_hooks_](Tensor grad_input, const Tensor& grad_output) {
+    for (const BackwardHook& hook : present(hooks)) {
+      Tensor other = hook(*this, grad_input, grad_output);
+      if (!other.defined()) continue;
+      check(grad_input.defined(),
+            "{}: a full backward hook returned a gradient by an input that does not require grad, expected none",
+            str());
+      grad_input = std::move(other);
+    }
+    return grad_input;
+  };
+  const auto of_output = std::make_shared<Tensor>();  // until the gradient by the input is there
+  const bool to_input = x.requires_grad();
+  const Tensor input = to_input ? same(x) : x;
+  if (to_input) {
+    input.register_hook([=](const Tensor& g) { return run_hooks(g, std::exchange(*of_output, {})); });
+  }
+  const Tensor made = run([&] { return forward(input); });
+  if (!made.requires_grad()) return made;
+  const Tensor y = same(made);
+  y.register_hook([=](const Tensor& g) {
+    if (to_input) {
+      *of_output = g;
+    } else {
+      run_hooks({}, g);
+    }
+  });
+  return y;
 }
 
 std::string Module::str() const {

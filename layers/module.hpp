@@ -6,6 +6,7 @@
 #include <functional>
 #include <iosfwd>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -69,18 +70,36 @@ class Module {
 
   /// Throws Error unless it is overridden.
   virtual Tensor forward(const Tensor& x);
-  /// forward, and then the hooks.
+  /// forward, with the hooks.
   Tensor operator()(const Tensor& x);
   /// A module that cannot be changed predicts. Throws Error in training mode.
   Tensor operator()(const Tensor& x) const;
 
   /// Is given the module and what it returned.
   using ForwardHook = std::function<void(Module& module, const Tensor& output)>;
-  /// `hook` sees the output of each call from now on: for tables of shapes, statistics of activations.
-  void register_forward_hook(ForwardHook hook) { forward_hooks_.push_back(std::move(hook)); }
+  /// `hook` sees the output of each call from now on: for tables of shapes, statistics of activations. Copies of the
+  /// module have its hooks of all kinds, and what removes one ends it in these, too.
+  RemovableHandle register_forward_hook(ForwardHook hook) { return add_hook(forward_hooks_, std::move(hook)); }
+
+  /// Has each call from now on go through `hook` first: Tensor hook(Module&, const Tensor& input) returns another input
+  /// for its place, or an undefined tensor for none; what it returns may also be void. It is of calls with one tensor:
+  /// those of other arguments throw Error.
+  template <class F>
+  RemovableHandle register_forward_pre_hook(F hook) {
+    return add_hook(pre_hooks_, tensor_or_none<Module&, const Tensor&>(std::move(hook)));
+  }
+  /// Has backward passes through calls from now on call `hook` once the gradient by the call's input is complete:
+  /// Tensor hook(Module&, const Tensor& grad_input, const Tensor& grad_output) returns another grad_input for its
+  /// place, or an undefined tensor for none; what it returns may also be void. Where the input does not require grad,
+  /// grad_input is undefined, and to return one an Error. It is of calls with one tensor: those of other arguments
+  /// throw Error. The module has to stay where it is until the pass.
+  template <class F>
+  RemovableHandle register_full_backward_hook(F hook) {
+    return add_hook(backward_hooks_, tensor_or_none<Module&, const Tensor&, const Tensor&>(std::move(hook)));
+  }
 
   /// Whether there are any: what computes several layers in one then does not.
-  bool has_forward_hooks() const { return !forward_hooks_.empty(); }
+  bool has_hooks() const;
 
   /// The module's own tensors and layers, without those of its layers. What walks it throws Error for a name twice,
   /// empty or with a dot, and for an undefined tensor or a null layer.
@@ -157,20 +176,54 @@ class Module {
   };
 
   /// f(), as a call of this module, and then the hooks, which see its result where that is a tensor, of a pair or tuple
-  /// the first, and else an undefined tensor: what the operator() of a module of other arguments or results is.
+  /// the first, and else an undefined tensor: what the operator() of a module of other arguments or results is. Throws
+  /// Error where there are hooks of calls with one tensor.
   template <class F>
   auto call(F f) {
-    const auto run = [&] {
-      const Call call(*this);
-      return f();
-    };
-    auto y = run();
-    run_hooks(first_tensor(y));
-    return y;
+    check_no_input_hooks();
+    return run(f);
   }
 
  private:
   friend class WatchedLayers;
+
+  template <class Hook>
+  using HooksOf = std::vector<std::shared_ptr<Hook>>;  ///< empty functions are those that were removed
+  using PreHook = std::function<Tensor(Module&, const Tensor&)>;
+  using BackwardHook = std::function<Tensor(Module&, const Tensor&, const Tensor&)>;
+
+  template <class Hook>
+  static RemovableHandle add_hook(HooksOf<Hook>& hooks, Hook hook) {
+    std::erase_if(hooks, [](const auto& other) { return !*other; });
+    hooks.push_back(std::make_shared<Hook>(std::move(hook)));
+    return RemovableHandle([of = std::weak_ptr(hooks.back())] {
+      if (const auto there = of.lock()) *there = nullptr;
+    });
+  }
+  /// The function; of one that returns nothing, one that returns an undefined tensor.
+  template <class... Arguments, class F>
+  static std::function<Tensor(Arguments...)> tensor_or_none(F f) {
+    if constexpr (std::is_void_v<std::invoke_result_t<F&, Arguments...>>) {
+      return [f = std::move(f)](Arguments... arguments) mutable {
+        f(arguments...);
+        return Tensor();
+      };
+    } else {
+      return f;
+    }
+  }
+
+  /// f(), as a call of this module, and then the forward hooks.
+  template <class F>
+  auto run(F f) {
+    const auto as_call = [&] {
+      const Call call(*this);
+      return f();
+    };
+    auto y = as_call();
+    run_forward_hooks(first_tensor(y));
+    return y;
+  }
 
   static Tensor first_tensor(const Tensor& y) { return y; }
   template <class Y>
@@ -181,7 +234,11 @@ class Module {
       return {};
     }
   }
-  void run_hooks(const Tensor& y);
+  void run_forward_hooks(const Tensor& y);
+  Tensor run_pre_hooks(const Tensor& x);
+  /// forward, with an input and an output of which the backward hooks get the gradients.
+  Tensor run_with_backward_hooks(const Tensor& x);
+  void check_no_input_hooks() const;
 
   /// Whether something has been found once; a copy has to look for itself.
   struct Found {
@@ -192,7 +249,9 @@ class Module {
   };
 
   bool training_ = true;
-  std::vector<ForwardHook> forward_hooks_;
+  HooksOf<ForwardHook> forward_hooks_;
+  HooksOf<PreHook> pre_hooks_;
+  HooksOf<BackwardHook> backward_hooks_;
   Found tensors_;         ///< in the members of a module that called this one
   mutable Found itself_;  ///< likewise
 };

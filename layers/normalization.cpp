@@ -79,7 +79,7 @@ Tensor BatchNorm::forward(const Tensor& x) { return normalize(x, options(Activat
 
 Tensor BatchNorm::operator()(const Tensor& x, Activation activation, const Tensor& residual) {
   const Call call(*this);
-  if (!has_forward_hooks()) return normalize(x, options(activation, residual));
+  if (!has_hooks()) return normalize(x, options(activation, residual));
   const Tensor y = (*this)(x);
   return activate(residual.defined() ? y + residual : y, activation);
 }
@@ -87,7 +87,7 @@ Tensor BatchNorm::operator()(const Tensor& x, Activation activation, const Tenso
 Tensor BatchNorm2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation,
                                const Pool2dOptions& pool) {
   const Call call(*this);
-  if (has_forward_hooks()) return activate(tern::max_pool2d((*this)(x), kernel_size, pool), activation);
+  if (has_hooks()) return activate(tern::max_pool2d((*this)(x), kernel_size, pool), activation);
   return batch_norm2d_max_pool2d(x, running_mean, running_var, weight, bias, options(activation), kernel_size, pool);
 }
 

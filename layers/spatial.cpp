@@ -86,7 +86,7 @@ Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, op_opti
 
 Tensor Conv2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation) {
   const Call call(*this);
-  if (!has_forward_hooks()) return conv2d_max_pool2d(x, weight, bias, op_options(), kernel_size, activation);
+  if (!has_hooks()) return conv2d_max_pool2d(x, weight, bias, op_options(), kernel_size, activation);
   const Tensor y = (*this)(x);
   return activate(kernel_size.h == 1 && kernel_size.w == 1 ? y : tern::max_pool2d(y, kernel_size), activation);
 }

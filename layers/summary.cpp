@@ -48,20 +48,19 @@ std::string with_commas(std::int64_t n) {
 class WatchedLayers {
  public:
   WatchedLayers(Module& model, const std::vector<std::pair<std::string, Module*>>& layers) : WatchedLayers() {
-    modules_.push_back({&model, model.training_, model.forward_hooks_});
-    for (const auto& [name, layer] : layers) modules_.push_back({layer, layer->training_, layer->forward_hooks_});
+    modes_.emplace_back(&model, model.training_);
+    for (const auto& [name, layer] : layers) modes_.emplace_back(layer, layer->training_);
+    hooks_.reserve(layers.size());
     for (const auto& [name, layer] : layers) {
-      layer->register_forward_hook([this](Module& self, const Tensor& output) {
+      hooks_.push_back(layer->register_forward_hook([this](Module& self, const Tensor& output) {
         if (output.defined()) outputs[&self] = output.shape();
-      });
+      }));
     }
     model.eval();
   }
   ~WatchedLayers() {
-    for (Before& m : modules_) {
-      m.module->training_ = m.training;
-      m.module->forward_hooks_.swap(m.hooks);
-    }
+    for (const auto& [module, training] : modes_) module->training_ = training;
+    for (const RemovableHandle& hook : hooks_) hook.remove();
   }
   WatchedLayers(const WatchedLayers&) = delete;
   WatchedLayers& operator=(const WatchedLayers&) = delete;
@@ -71,12 +70,8 @@ class WatchedLayers {
  private:
   WatchedLayers() = default;
 
-  struct Before {
-    Module* module;
-    bool training;
-    std::vector<Module::ForwardHook> hooks;
-  };
-  std::vector<Before> modules_;
+  std::vector<std::pair<Module*, bool>> modes_;  ///< of each module, whether it was in training
+  std::vector<RemovableHandle> hooks_;
 };
 
 std::vector<LayerRow> layer_rows(Module& model, const std::function<void()>& run) {

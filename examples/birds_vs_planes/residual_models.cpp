@@ -15,18 +15,18 @@ ConvNorm::ConvNorm(std::int64_t in_channels, std::int64_t out_channels, double s
 }
 
 tern::Tensor ConvNorm::relu(const tern::Tensor& x, const tern::Tensor& residual) {
-  if (!has_forward_hooks()) return batch_norm(conv(x), tern::Activation::relu, residual);
+  if (!has_hooks()) return batch_norm(conv(x), tern::Activation::relu, residual);
   const tern::Tensor y = (*this)(x);
   return tern::relu(residual.defined() ? y + residual : y);
 }
 
 tern::Tensor ConvNorm::max_pool2d_relu(const tern::Tensor& x) {
-  if (!has_forward_hooks()) return batch_norm.max_pool2d(conv(x), 2, tern::Activation::relu);
+  if (!has_hooks()) return batch_norm.max_pool2d(conv(x), 2, tern::Activation::relu);
   return tern::relu(tern::max_pool2d((*this)(x), 2));
 }
 
 tern::Tensor ConvNormPool::relu(const tern::Tensor& x) {
-  return has_forward_hooks() ? tern::relu((*this)(x)) : batch_norm.max_pool2d(conv(x), 2, tern::Activation::relu);
+  return has_hooks() ? tern::relu((*this)(x)) : batch_norm.max_pool2d(conv(x), 2, tern::Activation::relu);
 }
 
 }  // namespace birds_vs_planes

@@ -63,6 +63,12 @@ TEST_CASE("a module of other arguments and results is called by an operator() of
   const auto want = (linear(a, gate.fc.weight, gate.fc.bias) * b * 2).to_vector<double>();
   for (std::size_t i = 0; i < want.size(); ++i) CHECK(y.to_vector<double>()[i] == Approx(want[i]));
 
+  const RemovableHandle handle = gate.register_forward_pre_hook([](Module&, const Tensor&) {});
+  CHECK(message_of([&] { gate(a, b); }) ==
+        "Gate: its forward pre-hooks or full backward hooks, expected calls with one tensor");
+  handle.remove();
+  CHECK_NOTHROW(gate(a, b));
+
   Module& plain = gate;
   CHECK(message_of([&] { plain(a); }) ==
         "Gate: it has no forward() of one tensor, expected a call with the arguments of its operator()");
@@ -170,10 +176,10 @@ TEST_CASE("a summary names each layer and leaves modes and hooks as they were", 
   CHECK(calls == 1);
   CHECK(model.is_training());
   CHECK_FALSE(model.tail[1].is_training());
-  CHECK_FALSE(model.tail.has_forward_hooks());
+  CHECK_FALSE(model.tail.has_hooks());
   CHECK_THROWS_AS(summary(model, zeros({2, 5})), Error);
   CHECK(model.is_training());
-  CHECK_FALSE(model.tail.has_forward_hooks());
+  CHECK_FALSE(model.tail.has_hooks());
 }
 
 TEST_CASE("what the containers refuse", "[module]") {

@@ -374,6 +374,96 @@ TEST_CASE("a convolution with pooling or an activation is one op, or three where
     check_equal(y, conv2d(x, conv.weight, conv.bias, {.stride = 2, .padding = 1, .groups = 2}));
 }
 
+TEST_CASE("forward pre-hooks see and change the input, until they are removed", "[module]") {
+  Linear fc(3, 2);
+  const Tensor x = rand({4, 3});
+  std::vector<Tensor> seen;
+  const RemovableHandle doubled = fc.register_forward_pre_hook([&](Module& module, const Tensor& input) {
+    CHECK(&module == &fc);
+    seen.push_back(input);
+    return input * 2;
+  });
+  fc.register_forward_pre_hook([&](Module&, const Tensor& input) { seen.push_back(input); });
+  CHECK(fc.has_hooks());
+  check_equal(fc(x), linear(x * 2, fc.weight, fc.bias));
+  REQUIRE(seen.size() == 2);
+  CHECK(seen[0].is_same(x));
+  check_equal(seen[1], x * 2);
+  check_equal(fc(x, Activation::tanh), tanh(linear(x * 2, fc.weight, fc.bias)));
+
+  Linear copy = fc;
+  doubled.remove();
+  doubled.remove();
+  check_equal(fc(x), linear(x, fc.weight, fc.bias));
+  check_equal(copy(x), linear(x, fc.weight, fc.bias));
+  CHECK(seen.size() == 6);
+
+  Tanh once;
+  std::optional<RemovableHandle> itself;
+  itself = once.register_forward_pre_hook([&](Module&, const Tensor& input) {
+    itself->remove();
+    return input + 1;
+  });
+  check_equal(once(x), tanh(x + 1));
+  CHECK_FALSE(once.has_hooks());
+  check_equal(once(x), tanh(x));
+}
+
+TEST_CASE("forward hooks can be removed", "[module]") {
+  Tanh layer;
+  int calls = 0;
+  const RemovableHandle handle = layer.register_forward_hook([&](Module&, const Tensor&) { ++calls; });
+  layer(zeros({2}));
+  handle.remove();
+  layer(zeros({2}));
+  CHECK(calls == 1);
+  CHECK_FALSE(layer.has_hooks());
+}
+
+TEST_CASE("full backward hooks see a call's gradients and change that by its input", "[module]") {
+  for (const Device device : devices()) {
+    INFO(device);
+    Linear fc(3, 3);
+    fc.to(device);
+    const Tensor x = rand({4, 3}, {.device = device, .requires_grad = true});
+    std::vector<std::pair<Tensor, Tensor>> seen;
+    const RemovableHandle handle =
+        fc.register_full_backward_hook([&](Module& module, const Tensor& grad_input, const Tensor& grad_output) {
+          CHECK(&module == &fc);
+          seen.emplace_back(grad_input, grad_output);
+        });
+    // Each of two calls has its own gradients, and x has others beside.
+    const Tensor inner = fc(x), y = fc(tanh(inner), Activation::relu);
+    inner.retain_grad();
+    (y.sum() + square(x).sum()).backward();
+    REQUIRE(seen.size() == 2);
+    const Tensor of_y = gt(y, 0).to(DType::float32);
+    check_equal(seen[0].second, of_y);
+    CHECK(allclose(seen[0].first, of_y.matmul(fc.weight.detach())));
+    check_equal(seen[1].second, inner.grad());
+    CHECK(allclose(x.grad() - 2 * x.detach(), seen[1].first, 1e-5, 1e-5));
+
+    // With an input that does not require grad, and with nothing that does.
+    seen.clear();
+    fc(x.detach()).sum().backward();
+    REQUIRE(seen.size() == 1);
+    CHECK_FALSE(seen[0].first.defined());
+    check_equal(seen[0].second, ones({4, 3}, {.device = device}));
+    no_grad([&] { return fc(x); });
+    CHECK(seen.size() == 1);
+
+    handle.remove();
+    fc.register_full_backward_hook([](Module&, const Tensor&, const Tensor& grad_output) { return grad_output * 0; });
+    x.set_grad({});
+    fc(x).sum().backward();
+    CHECK(seen.size() == 1);
+    check_equal(x.grad(), zeros({4, 3}, {.device = device}));
+    CHECK(
+        message_of([&] { fc(x.detach()).sum().backward(); }) ==
+        "Linear(3, 3): a full backward hook returned a gradient by an input that does not require grad, expected none");
+  }
+}
+
 TEST_CASE("losses as layers", "[module]") {
   const Tensor logits = tensor({1.0, 2.0, 0.5, -1.0}).view({2, 2}), target = tensor<std::int64_t>({1, 0});
   check_equal(CrossEntropyLoss()(logits, target), cross_entropy(logits, target));

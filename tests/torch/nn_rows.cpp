@@ -266,6 +266,55 @@ static const Rows modules{
      },
      "[2,3]",
      {.call = "module.register_forward_hook([](Module&, const Tensor& y) { ... })"}},
+    {"nn.Module.register_forward_pre_hook",
+     "m = nn.Tanh(); first = m.register_forward_pre_hook(lambda module, x: x[0] * 2); "
+     "m.register_forward_pre_hook(lambda module, x: x[0] + 1); y = m(a); first.remove(); return y, m(a)",
+     [](T a) {
+       Tanh m;
+       const RemovableHandle first = m.register_forward_pre_hook([](Module&, const Tensor& x) { return x * 2; });
+       m.register_forward_pre_hook([](Module&, const Tensor& x) { return x + 1; });
+       const Tensor y = m(a);
+       first.remove();
+       return std::pair(y, m(a));
+     },
+     "[2,3]",
+     {.call = "module.register_forward_pre_hook([](Module&, const Tensor& x) { return x * 2; })"}},
+    {"nn.Module.register_full_backward_hook",
+     R"(
+       m = with_state(nn.Linear(3, 2), weight=b, bias=c)
+       seen = []
+       def doubled(module, grad_input, grad_output):
+         seen.extend([grad_input[0], grad_output[0]])
+         return (grad_input[0] * 2,)
+       handle = m.register_full_backward_hook(doubled)
+       m.register_full_backward_hook(lambda module, grad_input, grad_output: seen.append(grad_input[0]))
+       y = m(m(a.tanh()) @ d).square().sum()
+       seen.extend(torch.autograd.grad(y, [a, b, c], retain_graph=True))
+       handle.remove()
+       return seen + list(torch.autograd.grad(m(a).sum(), [a, b, c]))
+     )",
+     [](T a, T b, T c, T d) {
+       Linear m(3, 2);
+       m.weight = b;
+       m.bias = c;
+       std::vector<Tensor> seen;
+       const RemovableHandle handle =
+           m.register_full_backward_hook([&](Module&, const Tensor& grad_input, const Tensor& grad_output) {
+             seen.push_back(grad_input);
+             seen.push_back(grad_output);
+             return grad_input * 2;
+           });
+       m.register_full_backward_hook(
+           [&](Module&, const Tensor& grad_input, const Tensor&) { seen.push_back(grad_input); });
+       const Tensor y = square(m(m(tanh(a)).matmul(d))).sum();
+       for (const Tensor& g : grad({y}, {a, b, c}, {.retain_graph = true})) seen.push_back(g);
+       handle.remove();
+       for (const Tensor& g : grad({m(a).sum()}, {a, b, c})) seen.push_back(g);
+       return seen;
+     },
+     "[4,3] [2,3] [2] [2,3]",
+     {.call = "module.register_full_backward_hook([](Module&, const Tensor& grad_input, const Tensor& grad_output) "
+              "{ ... })"}},
 };
 
 }  // namespace tern::test

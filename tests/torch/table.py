@@ -62,7 +62,7 @@ F.grid_sample, F.affine_grid
 nn.CTCLoss, nn.MultiLabelMarginLoss, nn.MultiLabelSoftMarginLoss, nn.MultiMarginLoss, nn.TripletMarginWithDistanceLoss, nn.AdaptiveLogSoftmaxWithLoss, F.ctc_loss, F.multi_margin_loss, F.multilabel_margin_loss, F.multilabel_soft_margin_loss
 nn.ParameterList, nn.ParameterDict
 nn.Module.cuda, nn.Module.cpu, nn.Module.double, nn.Module.float, nn.Module.half: model.to(...)
-nn.Module.register_forward_pre_hook, nn.Module.register_full_backward_hook, nn.Module.register_buffer, nn.Module.register_parameter, nn.Module.add_module: members()
+nn.Module.register_buffer, nn.Module.register_parameter, nn.Module.add_module: members()
 nn.Module.get_submodule, nn.Module.get_parameter, nn.Module.named_parameters(recurse=False)
 nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm, nn.utils.weight_norm, nn.utils.spectral_norm, nn.utils.prune.l1_unstructured
 nn.init.sparse_, nn.init.dirac_
