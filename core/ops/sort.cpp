@@ -52,6 +52,45 @@ SortResult sort_along(const char* name, const Tensor& x, std::int64_t dim, std::
   return {of.values.transpose(d, -1), of.indices.transpose(d, -1)};
 }
 
+/// The quantiles q of x along dim.
+std::vector<Tensor> quantiles(const char* name, const Tensor& x, const std::vector<double>& q,
+                              std::optional<std::int64_t> dim, bool keepdim, bool skips_nan) {
+  check_defined(name, "x", x);
+  check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", name, x.dtype());
+  for (const double share : q) check(0 <= share && share <= 1, "{}: q {}, expected 0 to 1", name, share);
+  std::vector<Tensor> all;
+  if (!dim || x.dim() == 0) {
+    Shape shape = keepdim ? x.shape() : Shape{};
+    for (int i = 0; i < shape.size(); ++i) shape[i] = 1;
+    for (const Tensor& y : quantiles(name, x.reshape({-1}), q, 0, false, skips_nan)) all.push_back(y.reshape(shape));
+    return all;
+  }
+  const int d = wrap_dim(name, *dim, x.dim());
+  check(x.shape()[d] > 0, "{}: dimension {} of shape {} is empty, expected at least one element", name, d, x.shape());
+  if (is_half(x.dtype())) {
+    for (const Tensor& y : quantiles(name, widened(x), q, dim, keepdim, skips_nan)) all.push_back(y.to(x.dtype()));
+    return all;
+  }
+  const Tensor sorted = sort(x, d).values, numbers = count_nonzero(logical_not(isnan(sorted)), {d}).unsqueeze(d);
+  const std::int64_t n = x.shape()[d];
+  for (const double share : q) {  // at n - 1 is a NaN where there is any
+    const Tensor of_numbers = clamp(numbers - 1, 0).to(DType::float64) * share;
+    const Tensor place = skips_nan ? of_numbers : where(lt(numbers, n), static_cast<double>(n - 1), of_numbers);
+    const Tensor below = floor(place), above = ceil(place);
+    const Tensor y = lerp(gather(sorted, d, below.to(DType::int64)), gather(sorted, d, above.to(DType::int64)),
+                          (place - below).to(x.dtype()));
+    all.push_back(keepdim ? y : y.squeeze(d));
+  }
+  return all;
+}
+
+Tensor quantile_of_each(const char* name, const Tensor& x, const Tensor& q, std::optional<std::int64_t> dim,
+                        bool keepdim, bool skips_nan) {
+  check_defined(name, "q", q);
+  check(q.dim() == 1 && q.numel() > 0, "{}: q {}, expected [m]", name, q.shape());
+  return stack(quantiles(name, x, q.to_vector<double>(), dim, keepdim, skips_nan));
+}
+
 /// Runs of equals in x [n], on the host, and which run each is in; order[i] is where in the result x[i] belongs.
 template <class T>
 UniqueResult runs(const Tensor& x, const std::int64_t* order, const Shape& shape, Device device) {
@@ -124,6 +163,37 @@ SortResult kthvalue(const Tensor& x, std::int64_t k, std::int64_t dim, bool keep
   if (x.dim() == 0) return of;
   const Tensor values = of.values.narrow(d, k - 1, 1), indices = of.indices.narrow(d, k - 1, 1);
   return keepdim ? SortResult{values, indices} : SortResult{values.squeeze(d), indices.squeeze(d)};
+}
+
+MaxResult mode(const Tensor& x, std::int64_t dim, bool keepdim) {
+  check_defined("mode", "x", x);
+  const int d = wrap_dim("mode", dim, x.dim());
+  if (x.dim() == 0) return mode(x.reshape({1}), 0);
+  check(x.shape()[d] > 0, "mode: dimension {} of shape {} is empty, expected at least one element", d, x.shape());
+  if (const Trace* const trace = Trace::current()) trace->refuse("mode", x);
+  Tensor place;
+  {
+    NoGradGuard no_grad;
+    const SortResult sorted = sort(x.transpose(d, -1));
+    const Tensor end = searchsorted(sorted.values, sorted.values, true);
+    const Tensor first_of_longest = argmax(end - searchsorted(sorted.values, sorted.values), -1, true);
+    place = gather(sorted.indices, -1, gather(end, -1, first_of_longest) - 1).transpose(d, -1);
+  }
+  const Tensor values = gather(x, d, place);
+  return keepdim ? MaxResult{values, place} : MaxResult{values.squeeze(d), place.squeeze(d)};
+}
+
+Tensor quantile(const Tensor& x, double q, std::optional<std::int64_t> dim, bool keepdim) {
+  return quantiles("quantile", x, {q}, dim, keepdim, false)[0];
+}
+Tensor quantile(const Tensor& x, const Tensor& q, std::optional<std::int64_t> dim, bool keepdim) {
+  return quantile_of_each("quantile", x, q, dim, keepdim, false);
+}
+Tensor nanquantile(const Tensor& x, double q, std::optional<std::int64_t> dim, bool keepdim) {
+  return quantiles("nanquantile", x, {q}, dim, keepdim, true)[0];
+}
+Tensor nanquantile(const Tensor& x, const Tensor& q, std::optional<std::int64_t> dim, bool keepdim) {
+  return quantile_of_each("nanquantile", x, q, dim, keepdim, true);
 }
 
 UniqueResult unique(const Tensor& x) { return unique_of("unique", x, true); }

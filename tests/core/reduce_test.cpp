@@ -2,8 +2,10 @@
 
 #include <tern/core/ops.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 namespace tern::test {
 
@@ -274,6 +276,39 @@ TEST_CASE("softmax keeps its head with large numbers", "[reduce]") {
     CHECK(l[2] == -2001);
     CHECK(l[3] == 0);
   }
+}
+
+TEST_CASE("mode is the smallest of the most frequent, at its last place", "[reduce]") {
+  for_each_case(20, [](Random& random) {
+    const std::int64_t n = random.integer(1, 200);
+    const std::vector<std::int64_t> v = random.indices(n, random.integer(1, 20));
+    std::map<std::int64_t, std::int64_t> counts;
+    for (const std::int64_t value : v) ++counts[value];
+    const auto most = std::max_element(counts.begin(), counts.end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    const std::int64_t place = std::find(v.rbegin(), v.rend(), most->first).base() - v.begin() - 1;
+    for (const Device device : devices()) {
+      const MaxResult of = mode(tensor(v, device));
+      CHECK(of.values.item<std::int64_t>() == most->first);
+      CHECK(of.indices.item<std::int64_t>() == place);
+    }
+  });
+  const double nan = std::nan("");
+  CHECK(std::isnan(mode(tensor({nan, 1.0, nan})).values.item()));
+  CHECK(message_of([] {
+          mode(zeros({2, 0}));
+        }) == "mode: dimension 1 of shape [2, 0] is empty, expected at least one element");
+}
+
+TEST_CASE("what quantile refuses", "[reduce]") {
+  const Tensor x = zeros({2, 3});
+  CHECK(message_of([&] { quantile(x, 1.5); }) == "quantile: q 1.5, expected 0 to 1");
+  CHECK(message_of([&] { nanquantile(x, std::nan("")); }) == "nanquantile: q nan, expected 0 to 1");
+  CHECK(message_of([&] { quantile(arange(3), 0.5); }) == "quantile: got int64, expected float32 or float64");
+  CHECK(message_of([&] { quantile(x, zeros({})); }) == "quantile: q [], expected [m]");
+  CHECK(message_of([&] {
+          quantile(zeros({2, 0}), 0.5, 1);
+        }) == "quantile: dimension 1 of shape [2, 0] is empty, expected at least one element");
 }
 
 }  // namespace tern::test

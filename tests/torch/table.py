@@ -34,7 +34,7 @@ torch.logspace: pow(10, linspace(...))
 torch.index_copy, torch.index_fill, torch.masked_scatter, torch.put, Tensor.put_
 torch.tensor_split, torch.hsplit, torch.vsplit, torch.dsplit, torch.dstack, torch.column_stack, torch.row_stack
 torch.rot90, torch.diff, torch.trapezoid, torch.gradient, torch.tril_indices, torch.triu_indices
-torch.histc, torch.histogram, torch.quantile, torch.nanquantile, torch.mode, torch.nanmedian
+torch.histc, torch.histogram, torch.nanmedian
 torch.cov, torch.corrcoef, torch.cdist, torch.cross, torch.kron, torch.trace, torch.vdot, torch.inner, torch.addmv, torch.addr, torch.addbmm, torch.chain_matmul
 torch.linalg.norm, torch.linalg.matrix_norm: linalg::vector_norm
 torch.linalg.inv, torch.linalg.det, torch.linalg.solve, torch.linalg.svd, torch.linalg.qr, torch.linalg.eigh, torch.linalg.cholesky, torch.inverse, torch.det
