@@ -117,17 +117,21 @@ void gradient_rows(const GroupNormShape& s, int64_t begin, int64_t end, const fl
     float *const dw = dweight ? dweight + first : nullptr, *const db = dbias ? dbias + first : nullptr;
     const Rounded xhat_of({mean[row], invstd[row], 0});
     const RowGradient of(s, dx ? slopes(n, xhat_of, in, g, w) : Sums{}, invstd[row]);
-    for_vectors(n, [=](auto d, int64_t i) HWY_ATTR {
-      auto v = hn::LoadU(d, g + i);
-      const auto xhat = normalized(d, xhat_of, hn::LoadU(d, in + i));
-      if (dw) {
+    // Two loops: six streams at once that begin a power of two apart take 1.5 times as long on some processors.
+    if (dw) {
+      for_vectors(n, [=](auto d, int64_t i) HWY_ATTR {
+        const auto v = hn::LoadU(d, g + i), xhat = normalized(d, xhat_of, hn::LoadU(d, in + i));
         hn::StoreU(hn::MulAdd(v, xhat, hn::LoadU(d, dw + i)), d, dw + i);
         hn::StoreU(hn::Add(v, hn::LoadU(d, db + i)), d, db + i);
-      }
-      if (!out) return;
-      if (w) v = hn::Mul(v, hn::LoadU(d, w + i));
-      hn::StoreU(gradient(d, of, v, xhat), d, out + i);
-    });
+      });
+    }
+    if (out) {
+      for_vectors(n, [=](auto d, int64_t i) HWY_ATTR {
+        auto v = hn::LoadU(d, g + i);
+        if (w) v = hn::Mul(v, hn::LoadU(d, w + i));
+        hn::StoreU(gradient(d, of, v, normalized(d, xhat_of, hn::LoadU(d, in + i))), d, out + i);
+      });
+    }
   }
 }
 

@@ -1,10 +1,14 @@
-/// Softmax: rows by vectors along them, columns by as many at a time as a vector has lanes. A row is read from memory
-/// once and is in the cache from then on, so that 8 bytes an element are moved, for an exponential of some 20
-/// operations; backward 12 bytes.
+/// Softmax: rows by vectors along them; columns by strips of them, all of a strip's in one row before the next row, as
+/// one column's elements are often a power of two apart, where caches and stores still on their way get in each other's
+/// way. A row, or a strip, is read from memory once and is in the cache from then on, so that 8 bytes an element are
+/// moved, for an exponential of some 20 operations; backward 12 bytes.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/simd.hpp>
 #include <tern/kernels/cpu/threads.hpp>
+
+#include <algorithm>
+#include <cmath>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tern/kernels/cpu/softmax.cpp"
@@ -19,6 +23,8 @@ namespace HWY_NAMESPACE {
 namespace {
 
 using D1 = hn::CappedTag<float, 1>;
+
+constexpr int64_t widest_strip = 1024;  // columns; less where a cache would not hold so many
 
 void softmax_rows(bool log, int64_t rows, int64_t n, const float* x, float* y) {
   for (int64_t row = 0; row < rows; ++row, x += n, y += n) {
@@ -68,49 +74,49 @@ HWY_INLINE void for_columns(int64_t count, const F& f) {
   for (; i < count; ++i) f(D1(), i);
 }
 
-/// The columns [0, count), whose elements are `step` apart.
+/// The columns [0, count), at most widest_strip, whose elements are `step` apart.
 void softmax_columns(bool log, int64_t count, int64_t n, int64_t step, const float* x, float* y) {
-  for_columns(count, [=](auto d, int64_t column) HWY_ATTR {
-    using Vec = hn::Vec<decltype(d)>;
-    const float* const in = x + column;
-    float* const out = y + column;
-    Vec largest = hn::Set(d, no_score), sum = hn::Zero(d);
-    for (int64_t j = 0; j < n; ++j) largest = larger<decltype(d)>(hn::LoadU(d, in + j * step), largest);
-    for (int64_t j = 0; j < n; ++j) {
-      const Vec e = exp_of(d, hn::Sub(hn::LoadU(d, in + j * step), largest));
-      sum = hn::Add(sum, e);
-      hn::StoreU(e, d, out + j * step);
-    }
-    if (!log) {
-      const Vec factor = hn::Div(hn::Set(d, 1), sum);
-      for (int64_t j = 0; j < n; ++j) hn::StoreU(hn::Mul(hn::LoadU(d, out + j * step), factor), d, out + j * step);
-      return;
-    }
-    float of_lane[HWY_LANES(float)];
-    hn::StoreU(sum, d, of_lane);
-    for (std::size_t l = 0; l < hn::Lanes(d); ++l) of_lane[l] = std::log(of_lane[l]);
-    const Vec log_sum = hn::LoadU(d, of_lane);
-    for (int64_t j = 0; j < n; ++j) {
-      hn::StoreU(hn::Sub(hn::Sub(hn::LoadU(d, in + j * step), largest), log_sum), d, out + j * step);
-    }
-  });
+  float largest[widest_strip], sum[widest_strip];
+  std::fill_n(largest, count, no_score);
+  std::fill_n(sum, count, 0.0f);
+  for (int64_t j = 0; j < n; ++j) {
+    for_columns(count, [&, row = x + j * step](auto d, int64_t i) HWY_ATTR {
+      hn::StoreU(larger<decltype(d)>(hn::LoadU(d, row + i), hn::LoadU(d, largest + i)), d, largest + i);
+    });
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    for_columns(count, [&, in = x + j * step, out = y + j * step](auto d, int64_t i) HWY_ATTR {
+      const auto e = exp_of(d, hn::Sub(hn::LoadU(d, in + i), hn::LoadU(d, largest + i)));
+      hn::StoreU(hn::Add(hn::LoadU(d, sum + i), e), d, sum + i);
+      hn::StoreU(e, d, out + i);
+    });
+  }
+  for (int64_t i = 0; i < count; ++i) sum[i] = log ? std::log(sum[i]) : 1 / sum[i];
+  for (int64_t j = 0; j < n; ++j) {
+    for_columns(count, [&, in = x + j * step, out = y + j * step](auto d, int64_t i) HWY_ATTR {
+      const auto of_sum = hn::LoadU(d, sum + i);
+      hn::StoreU(log ? hn::Sub(hn::Sub(hn::LoadU(d, in + i), hn::LoadU(d, largest + i)), of_sum)
+                     : hn::Mul(hn::LoadU(d, out + i), of_sum),
+                 d, out + i);
+    });
+  }
 }
 
 void gradient_columns(bool log, int64_t count, int64_t n, int64_t step, const float* y, const float* dy, float* dx) {
-  for_columns(count, [=](auto d, int64_t column) HWY_ATTR {
-    using Vec = hn::Vec<decltype(d)>;
-    const float *const of_y = y + column, *const of_dy = dy + column;
-    float* const out = dx + column;
-    Vec sum = hn::Zero(d);
-    for (int64_t j = 0; j < n; ++j) {
-      const Vec g = hn::LoadU(d, of_dy + j * step);
-      sum = log ? hn::Add(sum, g) : hn::MulAdd(hn::LoadU(d, of_y + j * step), g, sum);
-    }
-    for (int64_t j = 0; j < n; ++j) {
-      const Vec g = hn::LoadU(d, of_dy + j * step);
-      hn::StoreU(gradient(d, log, hn::LoadU(d, of_y + j * step), g, sum), d, out + j * step);
-    }
-  });
+  float sum[widest_strip];
+  std::fill_n(sum, count, 0.0f);
+  for (int64_t j = 0; j < n; ++j) {
+    for_columns(count, [&, of_y = y + j * step, of_dy = dy + j * step](auto d, int64_t i) HWY_ATTR {
+      const auto g = hn::LoadU(d, of_dy + i), before = hn::LoadU(d, sum + i);
+      hn::StoreU(log ? hn::Add(before, g) : hn::MulAdd(hn::LoadU(d, of_y + i), g, before), d, sum + i);
+    });
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    for_columns(count, [&, of_y = y + j * step, of_dy = dy + j * step, out = dx + j * step](auto d,
+                                                                                            int64_t i) HWY_ATTR {
+      hn::StoreU(gradient(d, log, hn::LoadU(d, of_y + i), hn::LoadU(d, of_dy + i), hn::LoadU(d, sum + i)), d, out + i);
+    });
+  }
 }
 
 }  // namespace
@@ -137,7 +143,7 @@ void for_all(const ReduceShape& r, const Rows& of_rows, const Columns& of_column
     return parallel_for(r.outer, std::max<int64_t>(1, piece / std::max<int64_t>(1, r.n)),
                         [&](int64_t begin, int64_t end) { of_rows(begin * r.n, end - begin); });
   }
-  constexpr int64_t width = 64;
+  const int64_t width = std::clamp<int64_t>((1 << 15) / std::max<int64_t>(1, r.n), 64, HWY_NAMESPACE::widest_strip);
   const int64_t strips = (r.inner + width - 1) / width;
   const int64_t work = std::max<int64_t>(1, r.n * std::min(r.inner, width));
   parallel_for(r.outer * strips, std::max<int64_t>(1, piece / work), [&](int64_t begin, int64_t end) {
