@@ -105,7 +105,7 @@ void add_to(Tensor& sum, Tensor gradient) { sum = sum.defined() ? sum + gradient
 Tensor hooked(const Hooks& hooks, Tensor gradient) {
   const auto all = hooks.by_number;  // each may remove itself
   for (const auto& [number, hook] : all) {
-    Tensor other = hook(gradient);
+    Tensor other = (*hook)(gradient);
     if (!other.defined()) continue;
     check(other.shape() == gradient.shape() && other.dtype() == gradient.dtype() && other.device() == gradient.device(),
           "register_hook: a hook returned {} {} on {}, expected {} {} on {}", other.dtype(), other.shape(),
@@ -646,7 +646,7 @@ std::shared_ptr<Hooks> hooks_of(const char* who, const Tensor& x) {
 RemovableHandle Tensor::add_hook(std::function<Tensor(const Tensor&)> hook) const {
   const std::shared_ptr<Hooks> hooks = hooks_of("register_hook", *this);
   const std::uint64_t number = hooks->next++;
-  hooks->by_number.emplace(number, std::move(hook));
+  hooks->by_number.emplace(number, std::make_shared<Hooks::Hook>(std::move(hook)));
   return RemovableHandle([of = std::weak_ptr(hooks), number] {
     if (const std::shared_ptr<Hooks> there = of.lock()) there->by_number.erase(number);
   });

@@ -115,8 +115,9 @@ using BackwardOfAll = std::function<Grads(std::span<const Tensor> gradients)>;
 
 /// The hooks of a tensor.
 struct Hooks {
-  std::map<std::uint64_t, std::function<Tensor(const Tensor&)>> by_number;  ///< by the handle's number, called in order
-  std::uint64_t next = 0;                                                   ///< the next handle's number
+  using Hook = std::function<Tensor(const Tensor&)>;         ///< one of them
+  std::map<std::uint64_t, std::shared_ptr<Hook>> by_number;  ///< by the handle's number, called in order
+  std::uint64_t next = 0;                                    ///< the next handle's number
   std::function<Tensor()> retained;   ///< the result whose grad() is filled, undefined once nobody holds it; or empty
   std::function<void(Tensor)> taker;  ///< who gets a leaf's gradient, in place of grad(); or empty
 };

@@ -297,9 +297,9 @@ MaxResult median(const Tensor& x, std::int64_t dim, bool keepdim = false);
 /// @}
 /// The most frequent along dim, of several the smallest, and the last place that has it. All NaN are one value.
 MaxResult mode(const Tensor& x, std::int64_t dim = -1, bool keepdim = false);
-/// What a share q, 0 to 1, of the elements along dim does not exceed, on a line between two of them; without dim, of
-/// all. NaN where any is; nanquantile: of those that are not NaN. For q [m], for which the device is waited for,
-/// [m, ...].
+/// The element along dim at the share q, 0 to 1, of the way from the least to the largest, linearly interpolated
+/// between two; without dim, of all elements. NaN where any is; nanquantile: of those that are not NaN. For q [m], for
+/// which the device is waited for, [m, ...].
 /// @{
 Tensor quantile(const Tensor& x, double q, std::optional<std::int64_t> dim = {}, bool keepdim = false);
 Tensor quantile(const Tensor& x, const Tensor& q, std::optional<std::int64_t> dim = {}, bool keepdim = false);

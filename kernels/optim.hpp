@@ -34,8 +34,9 @@ enum class OptimizerOp : int {
   /// m: p *= 1 - lr * weight_decay in place of the change of g, p -= lr * sign(momentum * m + (1 - momentum) * g),
   /// m = decay * m + (1 - decay) * g. Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2.
   lion,
-  /// m, v: as adam, but p -= lr * (g + correction1 * m) / (sqrt(v / correction2) + eps). lr and correction1 are such
-  /// that g and m have the factors of Dozat, "Incorporating Nesterov momentum into Adam", 2016, algorithm 2.
+  /// m, v: as adam, but p -= lr * (g + correction1 * m) / (sqrt(v / correction2) + eps), with lr (1 - mu) / (1 - mu's
+  /// product so far) for lr and such a correction1 that g and m have the factors of Dozat, "Incorporating Nesterov
+  /// momentum into Adam", 2016, algorithm 2.
   nadam,
   /// m, v: as adam, but p -= lr / correction1 * m * correction2 / (sqrt(v) + eps), or, with a correction2 of 0,
   /// p -= lr / correction1 * m. Liu et al., "On the variance of the adaptive learning rate and beyond", 2020,

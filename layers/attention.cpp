@@ -37,8 +37,12 @@ MultiheadAttention::MultiheadAttention(const Options& o) : out_proj(o.embed_dim,
 }
 
 MultiheadAttention::Result MultiheadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
-                                                          const AttentionOptions& call_options) {
-  const Call call(*this);
+                                                          const AttentionOptions& options) {
+  return call([&] { return attend(query, key, value, options); });
+}
+
+MultiheadAttention::Result MultiheadAttention::attend(const Tensor& query, const Tensor& key, const Tensor& value,
+                                                      const AttentionOptions& call_options) {
   const std::int64_t E = options_.embed_dim, heads = options_.num_heads, D = E / heads;
   const Tensor* const inputs[3] = {&query, &key, &value};
   for (const Tensor* x : inputs) {
@@ -99,7 +103,7 @@ MultiheadAttention::Result MultiheadAttention::operator()(const Tensor& query, c
   return {output, weights};
 }
 
-Tensor MultiheadAttention::forward(const Tensor& x) { return (*this)(x, x, x, {.need_weights = false}).output; }
+Tensor MultiheadAttention::forward(const Tensor& x) { return attend(x, x, x, {.need_weights = false}).output; }
 
 Members MultiheadAttention::members() {
   Members m{.parameters = {{"in_proj_weight", in_proj_weight}}, .modules = {{"out_proj", &out_proj}}};

@@ -44,6 +44,8 @@ class MultiheadAttention : public Module {
   Linear out_proj;                      ///< of the heads side by side
 
  private:
+  Result attend(const Tensor& query, const Tensor& key, const Tensor& value, const AttentionOptions& options);
+
   Options options_;
 };
 

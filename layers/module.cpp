@@ -52,14 +52,17 @@ class Outermost {
   Module* before_;
 };
 
-/// Copies of the hooks that were not removed: while they run they may remove themselves, and add others.
-template <class Hook>
-std::vector<Hook> present(const std::vector<std::shared_ptr<Hook>>& hooks) {
-  std::vector<Hook> all;
-  for (const auto& hook : hooks) {
-    if (*hook) all.push_back(*hook);
+template <class Hooks>
+bool any_present(const Hooks& hooks) {
+  return std::any_of(hooks.begin(), hooks.end(), [](const auto& one) { return !one->removed; });
+}
+
+/// f of each hook that is not removed. While they run they may remove themselves, and add others, which wait.
+template <class Hooks, class F>
+void for_present(Hooks hooks, const F& f) {
+  for (const auto& one : hooks) {
+    if (!one->removed) f(one->hook);
   }
-  return all;
 }
 
 /// x as the output of an op that does nothing: hooks of it are of nothing else that is made of x.
@@ -119,7 +122,7 @@ Tensor Module::forward(const Tensor&) {
 
 Tensor Module::operator()(const Tensor& x) {
   const Tensor input = run_pre_hooks(x);
-  if (is_grad_enabled() && !present(backward_hooks_).empty()) return run_with_backward_hooks(input);
+  if (is_grad_enabled() && any_present(backward_hooks_)) return run_with_backward_hooks(input);
   return run([&] { return forward(input); });
 }
 
@@ -129,39 +132,46 @@ Tensor Module::operator()(const Tensor& x) const {
 }
 
 bool Module::has_hooks() const {
-  return !present(forward_hooks_).empty() || !present(pre_hooks_).empty() || !present(backward_hooks_).empty();
+  return any_present(forward_hooks_) || any_present(pre_hooks_) || any_present(backward_hooks_);
 }
 
 void Module::check_no_input_hooks() const {
-  check(present(pre_hooks_).empty() && present(backward_hooks_).empty(),
-        "{}: its forward pre-hooks or full backward hooks, expected calls with one tensor", str());
+  check(!any_present(pre_hooks_) && !any_present(backward_hooks_),
+        "{}: it has forward pre-hooks or full backward hooks, expected calls with one tensor and no other argument",
+        str());
 }
 
 void Module::run_forward_hooks(const Tensor& y) {
   const Outermost outside(nullptr);  // a hook may call what it likes
-  for (const ForwardHook& hook : present(forward_hooks_)) hook(*this, y);
+  for_present(forward_hooks_, [&](const ForwardHook& hook) { hook(*this, y); });
 }
 
 Tensor Module::run_pre_hooks(const Tensor& x) {
   const Outermost outside(nullptr);
   Tensor input = x;
-  for (const PreHook& hook : present(pre_hooks_)) {
+  for_present(pre_hooks_, [&](const PreHook& hook) {
     Tensor other = hook(*this, input);
     if (other.defined()) input = std::move(other);
-  }
+  });
   return input;
 }
 
 Tensor Module::run_with_backward_hooks(const Tensor& x) {
   const auto run_hooks = [this, hooks = backward_hooks_](Tensor grad_input, const Tensor& grad_output) {
-    for (const BackwardHook& hook : present(hooks)) {
+    check(grad_output.defined(),
+          "{}: a full backward hook, and no gradient by the output of the call, expected a loss that is made of it",
+          str());
+    for_present(hooks, [&](const BackwardHook& hook) {
       Tensor other = hook(*this, grad_input, grad_output);
-      if (!other.defined()) continue;
+      if (!other.defined()) return;
       check(grad_input.defined(),
             "{}: a full backward hook returned a gradient by an input that does not require grad, expected none",
             str());
+      check(other.shape() == grad_input.shape() && other.dtype() == grad_input.dtype(),
+            "{}: a full backward hook returned {} of {}, expected {} of {}", str(), other.shape(), other.dtype(),
+            grad_input.shape(), grad_input.dtype());
       grad_input = std::move(other);
-    }
+    });
     return grad_input;
   };
   const auto of_output = std::make_shared<Tensor>();  // until the gradient by the input is there

@@ -176,8 +176,8 @@ class Module {
   };
 
   /// f(), as a call of this module, and then the hooks, which see its result where that is a tensor, of a pair or tuple
-  /// the first, and else an undefined tensor: what the operator() of a module of other arguments or results is. Throws
-  /// Error where there are hooks of calls with one tensor.
+  /// the first, of a struct its `output`, and else an undefined tensor: what the operator() of a module of other
+  /// arguments or results is. Throws Error where there are hooks of calls with one tensor.
   template <class F>
   auto call(F f) {
     check_no_input_hooks();
@@ -188,16 +188,21 @@ class Module {
   friend class WatchedLayers;
 
   template <class Hook>
-  using HooksOf = std::vector<std::shared_ptr<Hook>>;  ///< empty functions are those that were removed
+  struct Registered {
+    Hook hook;
+    bool removed = false;  ///< may be running then
+  };
+  template <class Hook>
+  using HooksOf = std::vector<std::shared_ptr<Registered<Hook>>>;
   using PreHook = std::function<Tensor(Module&, const Tensor&)>;
   using BackwardHook = std::function<Tensor(Module&, const Tensor&, const Tensor&)>;
 
   template <class Hook>
   static RemovableHandle add_hook(HooksOf<Hook>& hooks, Hook hook) {
-    std::erase_if(hooks, [](const auto& other) { return !*other; });
-    hooks.push_back(std::make_shared<Hook>(std::move(hook)));
+    std::erase_if(hooks, [](const auto& other) { return other->removed; });
+    hooks.push_back(std::make_shared<Registered<Hook>>(Registered<Hook>{std::move(hook)}));
     return RemovableHandle([of = std::weak_ptr(hooks.back())] {
-      if (const auto there = of.lock()) *there = nullptr;
+      if (const auto there = of.lock()) there->removed = true;
     });
   }
   /// The function; of one that returns nothing, one that returns an undefined tensor.
@@ -230,6 +235,8 @@ class Module {
   static Tensor first_tensor(const Y& y) {
     if constexpr (requires { std::get<0>(y); }) {
       return first_tensor(std::get<0>(y));
+    } else if constexpr (requires { Tensor(y.output); }) {
+      return y.output;
     } else {
       return {};
     }

@@ -74,8 +74,7 @@ RNNBase::RNNBase(const char* name, Cell cell, const Options& o) : name_(name), c
   }
 }
 
-RNNBase::Run RNNBase::run(const Tensor& in, const Tensor& in_h, const Tensor& in_c) {
-  const Call call(*this);
+RNNBase::Run RNNBase::advance(const Tensor& in, const Tensor& in_h, const Tensor& in_c) {
   const Options& o = options_;
   check_defined(name_, "x", in);
   check((in.dim() == 2 || in.dim() == 3) && in.size(-1) == o.input_size, "{}: input {}, expected [T, {}] or {}", name_,
@@ -113,7 +112,7 @@ RNNBase::Run RNNBase::run(const Tensor& in, const Tensor& in_h, const Tensor& in
   return {!batched ? x.squeeze(1) : o.batch_first ? x.transpose(0, 1) : x, stacked(last_h), stacked(last_c)};
 }
 
-Tensor RNNBase::forward(const Tensor& x) { return run(x, {}, {}).output; }
+Tensor RNNBase::forward(const Tensor& x) { return advance(x, {}, {}).output; }
 
 Members RNNBase::members() {
   Members m;
@@ -134,18 +133,24 @@ std::string RNNBase::str() const {
 RNN::RNN(const Options& options, Nonlinearity nonlinearity) : RNNBase("RNN", cell_of(nonlinearity), options) {}
 
 RNN::Result RNN::operator()(const Tensor& x, const Tensor& h) {
-  const Run all = run(x, h, {});
-  return {all.output, all.h};
+  return call([&] {
+    const Run all = advance(x, h, {});
+    return Result{all.output, all.h};
+  });
 }
 
 GRU::Result GRU::operator()(const Tensor& x, const Tensor& h) {
-  const Run all = run(x, h, {});
-  return {all.output, all.h};
+  return call([&] {
+    const Run all = advance(x, h, {});
+    return Result{all.output, all.h};
+  });
 }
 
 LSTM::Result LSTM::operator()(const Tensor& x, const State& state) {
-  const Run all = run(x, state.h, state.c);
-  return {all.output, {all.h, all.c}};
+  return call([&] {
+    const Run all = advance(x, state.h, state.c);
+    return Result{all.output, {all.h, all.c}};
+  });
 }
 
 RNNCellBase::RNNCellBase(const char* name, Cell cell, std::int64_t input_size, std::int64_t hidden_size, bool bias)
@@ -160,8 +165,7 @@ RNNCellBase::RNNCellBase(const char* name, Cell cell, std::int64_t input_size, s
   bias_hh = uniform_parameter({rows}, hidden_size);
 }
 
-std::pair<Tensor, Tensor> RNNCellBase::run(const Tensor& x, const Tensor& in_h, const Tensor& in_c) {
-  const Call call(*this);
+std::pair<Tensor, Tensor> RNNCellBase::advance(const Tensor& x, const Tensor& in_h, const Tensor& in_c) {
   check_defined(name_, "x", x);
   check((x.dim() == 1 || x.dim() == 2) && x.size(-1) == weight_ih.size(1), "{}: input {}, expected [N, {}] or [{}]",
         name_, x.shape(), weight_ih.size(1), weight_ih.size(1));
@@ -175,7 +179,7 @@ std::pair<Tensor, Tensor> RNNCellBase::run(const Tensor& x, const Tensor& in_h, 
   return {all.select(0, 0).reshape(state), cell_ == Cell::lstm ? all.select(0, 1).reshape(state) : Tensor()};
 }
 
-Tensor RNNCellBase::forward(const Tensor& x) { return run(x, {}, {}).first; }
+Tensor RNNCellBase::forward(const Tensor& x) { return advance(x, {}, {}).first; }
 
 Members RNNCellBase::members() {
   Members m{.parameters = {{"weight_ih", weight_ih}, {"weight_hh", weight_hh}}};
@@ -189,15 +193,21 @@ std::string RNNCellBase::str() const {
 }
 
 LSTM::State LSTMCell::operator()(const Tensor& x, const LSTM::State& state) {
-  const auto [h, c] = run(x, state.h, state.c);
-  return {h, c};
+  return call([&] {
+    const auto [h, c] = advance(x, state.h, state.c);
+    return LSTM::State{h, c};
+  });
 }
 
-Tensor GRUCell::operator()(const Tensor& x, const Tensor& h) { return run(x, h, {}).first; }
+Tensor GRUCell::operator()(const Tensor& x, const Tensor& h) {
+  return call([&] { return advance(x, h, {}).first; });
+}
 
 RNNCell::RNNCell(std::int64_t input_size, std::int64_t hidden_size, bool bias, RNN::Nonlinearity nonlinearity)
     : RNNCellBase("RNNCell", cell_of(nonlinearity), input_size, hidden_size, bias) {}
 
-Tensor RNNCell::operator()(const Tensor& x, const Tensor& h) { return run(x, h, {}).first; }
+Tensor RNNCell::operator()(const Tensor& x, const Tensor& h) {
+  return call([&] { return advance(x, h, {}).first; });
+}
 
 }  // namespace tern

@@ -36,7 +36,7 @@ class RNNBase : public Module {
     Tensor output, h, c;  ///< as Result's, LSTM's with c
   };
   /// From that state, of zeros where undefined; c is lstm's alone.
-  Run run(const Tensor& x, const Tensor& h, const Tensor& c);
+  Run advance(const Tensor& x, const Tensor& h, const Tensor& c);
 
  private:
   const char* name_;
@@ -99,7 +99,7 @@ class RNNCellBase : public Module {
  protected:  /// `name` is the class, for str() and messages. Throws Error for sizes that are not positive.
   RNNCellBase(const char* name, Cell cell, std::int64_t input_size, std::int64_t hidden_size, bool bias);
   /// The next h, and of an lstm c.
-  std::pair<Tensor, Tensor> run(const Tensor& x, const Tensor& h, const Tensor& c);
+  std::pair<Tensor, Tensor> advance(const Tensor& x, const Tensor& h, const Tensor& c);
 
  private:
   const char* name_;

@@ -56,7 +56,10 @@ Tensor TransformerEncoder::operator()(const Tensor& src, const Tensor& mask, con
 
 Tensor TransformerEncoder::encode(const Tensor& src, const Tensor& mask, const Tensor& padding) {
   Tensor x = src;
-  for (std::int64_t i = 0; i < layers.size(); ++i) x = layers.get<TransformerEncoderLayer>(i)(x, mask, padding);
+  for (std::int64_t i = 0; i < layers.size(); ++i) {
+    auto& layer = layers.get<TransformerEncoderLayer>(i);
+    x = mask.defined() || padding.defined() ? layer(x, mask, padding) : layer(x);  // which has hooks of one tensor
+  }
   return norm ? (**norm)(x) : x;
 }
 

@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <iostream>
@@ -29,6 +30,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -725,6 +727,7 @@ const Pair& pair_of(const Case& c) {
 
 template <class F>
 void measure(State& state, double flop, const F& f) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // threads of the other side look for work until then
   for (auto _ : state) benchmark::DoNotOptimize(f());
   if (flop > 0) {
     state.counters["GFLOP/s"] = Counter(flop * static_cast<double>(state.iterations()) * 1e-9, Counter::kIsRate);

@@ -80,6 +80,7 @@ Tensor embedding_bag(const Tensor& in, const Tensor& weight, const EmbeddingBagO
   check(o.offsets.defined() ? in.dim() == 1 : in.dim() == 2,
         "embedding_bag: index {} {} offsets, expected [n] with them or [bags, length] without", in.shape(),
         o.offsets.defined() ? "with" : "without");
+  if (o.per_sample_weights.defined()) check_alike("embedding_bag", weight, o.per_sample_weights);
   if (is_half(weight.dtype())) {
     EmbeddingBagOptions wide = o;
     if (o.per_sample_weights.defined()) wide.per_sample_weights = widened(o.per_sample_weights);
@@ -92,7 +93,6 @@ Tensor embedding_bag(const Tensor& in, const Tensor& weight, const EmbeddingBagO
     check(o.mode == BagMode::sum && o.per_sample_weights.shape() == in.shape(),
           "embedding_bag: per_sample_weights {} for index {}, expected the same shape, and the mode sum",
           o.per_sample_weights.shape(), in.shape());
-    check_alike("embedding_bag", weight, o.per_sample_weights);
     rows = rows * o.per_sample_weights.reshape({n, 1});
   }
   // Which bag each row is in; in none is what comes after the last.
@@ -103,7 +103,7 @@ Tensor embedding_bag(const Tensor& in, const Tensor& weight, const EmbeddingBagO
     check_device("embedding_bag", in, o.offsets);
     check_offsets(o, n);
     bags = o.offsets.numel() - o.include_last_offset;
-    bag = searchsorted(o.offsets, arange(n, there), true) - 1;
+    bag = clamp(searchsorted(o.offsets, arange(n, there), true) - 1, 0);
   } else {
     bag = repeat_interleave(arange(bags, there), in.size(1));
   }

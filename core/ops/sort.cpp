@@ -59,6 +59,7 @@ std::vector<Tensor> quantiles(const char* name, const Tensor& x, const std::vect
   check(is_floating(x.dtype()), "{}: got {}, expected float32 or float64", name, x.dtype());
   for (const double share : q) check(0 <= share && share <= 1, "{}: q {}, expected 0 to 1", name, share);
   std::vector<Tensor> all;
+  if (dim && x.dim() == 0) wrap_dim(name, *dim, 0);
   if (!dim || x.dim() == 0) {
     Shape shape = keepdim ? x.shape() : Shape{};
     for (int i = 0; i < shape.size(); ++i) shape[i] = 1;
@@ -77,9 +78,10 @@ std::vector<Tensor> quantiles(const char* name, const Tensor& x, const std::vect
     const Tensor of_numbers = clamp(numbers - 1, 0).to(DType::float64) * share;
     const Tensor place = skips_nan ? of_numbers : where(lt(numbers, n), static_cast<double>(n - 1), of_numbers);
     const Tensor below = floor(place), above = ceil(place);
-    const Tensor y = lerp(gather(sorted, d, below.to(DType::int64)), gather(sorted, d, above.to(DType::int64)),
-                          (place - below).to(x.dtype()));
-    all.push_back(keepdim ? y : y.squeeze(d));
+    const Tensor low = gather(sorted, d, below.to(DType::int64)), high = gather(sorted, d, above.to(DType::int64));
+    const Tensor y = lerp(low, high, (place - below).to(x.dtype()));
+    const Tensor value = where(logical_and(eq(low, high), isinf(low)), low, y);  // a line between infinities is NaN
+    all.push_back(keepdim ? value : value.squeeze(d));
   }
   return all;
 }

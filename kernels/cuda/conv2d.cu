@@ -16,8 +16,8 @@
 /// taps reversed.
 ///
 /// Tiled, gradient by w. A lane has one of 8 output channels and one of 4 rows, and keeps in registers the 9 weights
-/// from each of up to 4 input channels: as many as waste least, so 3 for pictures. The block stages 8 rows of x and dy
-/// at a time, of which a warp takes 4, one half of their columns. It walks along them, for each pixel reading one dy
+/// from each of 4 input channels, or 3 where that leaves fewer without one, or 1 of 1. The block stages 8 rows of x and
+/// dy at a time, of which a warp takes 4, one half of their columns. It walks along them, for each pixel reading one dy
 /// and 3 new x a channel, the others being those of the pixel before. The sums of a warp's rows meet by shuffles, the 4
 /// warps' in shared memory. What a lane reads of dy it sums as well, for dbias.
 ///

@@ -96,9 +96,12 @@ struct Patches : Operand {
     return i < taps ? place(c.x * channel, c.y * step_h, c.z * step_w) : Place::nowhere();
   }
   __device__ Place place(int plane, int h, int w) const {
-    return {plane + h * static_cast<int>(W) + w, static_cast<unsigned>(h), static_cast<unsigned>(w)};
+    const auto row = static_cast<unsigned>(h), column = static_cast<unsigned>(w);
+    return {static_cast<unsigned>(plane) + row * W + column, row, column};
   }
-  __device__ Place of_group(int group, Place p) const { return {p.offset + group * to_group, p.h, p.w}; }
+  __device__ Place of_group(int group, Place p) const {
+    return {p.offset + static_cast<unsigned>(group * to_group), p.h, p.w};
+  }
 };
 
 /// Rows are pixels.
@@ -125,11 +128,12 @@ struct Filters : Operand {
   template <int rows, int depth>
   using Lie = DepthSideBySide<rows, depth>;
   __device__ Place row(int group, int i) const {
-    return i < rows ? Place{group * to_group + i * to_row, 0, 0} : Place::nowhere();
+    return i < rows ? Place{static_cast<unsigned>(group * to_group + i * to_row), 0, 0} : Place::nowhere();
   }
   __device__ Place k(int i) const {
     const int3 tap = of_tap.split(i);
-    return i < taps ? Place{tap.x * to_channel + tap.y * to_r + tap.z * to_s, 0, 0} : Place::nowhere();
+    const int offset = tap.x * to_channel + tap.y * to_r + tap.z * to_s;
+    return i < taps ? Place{static_cast<unsigned>(offset), 0, 0} : Place::nowhere();
   }
 };
 

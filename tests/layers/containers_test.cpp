@@ -65,7 +65,7 @@ TEST_CASE("a module of other arguments and results is called by an operator() of
 
   const RemovableHandle handle = gate.register_forward_pre_hook([](Module&, const Tensor&) {});
   CHECK(message_of([&] { gate(a, b); }) ==
-        "Gate: its forward pre-hooks or full backward hooks, expected calls with one tensor");
+        "Gate: it has forward pre-hooks or full backward hooks, expected calls with one tensor and no other argument");
   handle.remove();
   CHECK_NOTHROW(gate(a, b));
 

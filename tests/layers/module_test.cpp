@@ -4,8 +4,11 @@
 
 #include <tern/core/autograd.hpp>
 #include <tern/core/generator.hpp>
+#include <tern/layers/attention.hpp>
 #include <tern/layers/layers.hpp>
 #include <tern/layers/losses.hpp>
+#include <tern/layers/recurrent.hpp>
+#include <tern/layers/transformer.hpp>
 #include <tern/optim/optimizer.hpp>
 
 #include <cmath>
@@ -409,6 +412,59 @@ TEST_CASE("forward pre-hooks see and change the input, until they are removed", 
   check_equal(once(x), tanh(x));
 }
 
+TEST_CASE("a hook keeps what it counts", "[module]") {
+  Tanh layer;
+  std::vector<int> counts;
+  layer.register_forward_hook([&counts, n = 0](Module&, const Tensor&) mutable { counts.push_back(++n); });
+  layer.register_forward_pre_hook([&counts, n = 10](Module&, const Tensor&) mutable { counts.push_back(++n); });
+  layer.register_full_backward_hook(
+      [&counts, n = 20](Module&, const Tensor&, const Tensor&) mutable { counts.push_back(++n); });
+  const Tensor x = zeros({2}, {.requires_grad = true});
+  x.register_hook([&counts, n = 30](const Tensor&) mutable -> Tensor {
+    counts.push_back(++n);
+    return {};
+  });
+  for (int i = 0; i < 2; ++i) layer(x).sum().backward();
+  CHECK(counts == std::vector<int>{11, 1, 21, 31, 12, 2, 22, 32});
+}
+
+TEST_CASE("modules of other arguments run forward hooks, and refuse those of one tensor", "[module]") {
+  const Tensor x = rand({5, 2, 4});
+  const auto check_hooks = [](auto& module, const std::string& name, const auto& call, const auto& alone) {
+    Tensor seen;
+    module.register_forward_hook([&](Module&, const Tensor& y) { seen = y; });
+    const Tensor y = call();
+    CHECK(seen.is_same(y));
+    const RemovableHandle pre = module.register_forward_pre_hook([](Module&, const Tensor& in) { return in * 0; });
+    CHECK(message_of(call) ==
+          name +
+              ": it has forward pre-hooks or full backward hooks, expected calls with one tensor and no other "
+              "argument");
+    const Tensor changed = alone();
+    pre.remove();
+    CHECK_FALSE(equal(changed, alone()));
+    CHECK_FALSE(message_of([&] {
+                  module.register_full_backward_hook([](Module&, const Tensor&, const Tensor&) {});
+                  call();
+                }).empty());
+  };
+  LSTM lstm({.input_size = 4, .hidden_size = 3});
+  check_hooks(
+      lstm, lstm.str(), [&] { return lstm(x).output; }, [&] { return static_cast<Module&>(lstm)(x); });
+  GRUCell cell(4, 3);
+  check_hooks(
+      cell, cell.str(), [&] { return cell(x[0]); }, [&] { return static_cast<Module&>(cell)(x[0]); });
+  MultiheadAttention attention({.embed_dim = 4, .num_heads = 2});
+  check_hooks(
+      attention, attention.str(), [&] { return attention(x, x, x).output; }, [&] { return attention(x); });
+
+  TransformerEncoder encoder(TransformerEncoderLayer({.d_model = 4, .nhead = 2, .dropout = 0}), 2);
+  int calls = 0;
+  encoder.layers.get<TransformerEncoderLayer>(1).register_forward_pre_hook([&](Module&, const Tensor&) { ++calls; });
+  encoder(x);
+  CHECK(calls == 1);
+}
+
 TEST_CASE("forward hooks can be removed", "[module]") {
   Tanh layer;
   int calls = 0;
@@ -462,6 +518,27 @@ TEST_CASE("full backward hooks see a call's gradients and change that by its inp
         message_of([&] { fc(x.detach()).sum().backward(); }) ==
         "Linear(3, 3): a full backward hook returned a gradient by an input that does not require grad, expected none");
   }
+
+  Linear fc(3, 3);
+  const RemovableHandle handle = fc.register_full_backward_hook(
+      [](Module&, const Tensor&, const Tensor& grad_output) { return grad_output.sum(); });
+  const Tensor x = rand({4, 3}, {.requires_grad = true});
+  CHECK(message_of([&] { fc(x).sum().backward(); }) ==
+        "Linear(3, 3): a full backward hook returned [] of float32, expected [4, 3] of float32");
+  handle.remove();
+
+  struct Leaking : Module {
+    Tensor kept;
+    Tensor forward(const Tensor& in) override {
+      kept = in * 2;
+      return kept + 1;
+    }
+    std::string str() const override { return "Leaking"; }
+  } leaking;
+  leaking.register_full_backward_hook([](Module&, const Tensor&, const Tensor&) {});
+  leaking(x);
+  CHECK(message_of([&] { leaking.kept.sum().backward(); }) ==
+        "Leaking: a full backward hook, and no gradient by the output of the call, expected a loss that is made of it");
 }
 
 TEST_CASE("losses as layers", "[module]") {

@@ -129,6 +129,10 @@ TEST_CASE("what layers that normalise refuse", "[module]") {
   CHECK(message_of([&] {
           bag(index, whole({1, 2}));
         }) == "embedding_bag: 2 offsets for 3 indices, expected the first to be 0");
+  CHECK_FALSE(message_of([&] {
+                embedding_bag(zeros({1, 3}, {.dtype = DType::int64}), zeros({2, 2}, {.dtype = DType::bfloat16}),
+                              {.mode = BagMode::sum, .per_sample_weights = zeros({1, 3})});
+              }).empty());
   CHECK(message_of([&] { bag(index, whole({})); }) ==
         "embedding_bag: 0 offsets for 3 indices, expected the first to be 0");
   CHECK(message_of([&] {

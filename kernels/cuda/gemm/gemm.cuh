@@ -54,8 +54,8 @@ struct DepthSideBySide {
 
 /// What its row, and its k, say of where an element of a matrix lies in an image; the two are added up.
 struct alignas(16) Place {
-  int offset;     ///< in elements
-  unsigned h, w;  ///< row and column of the image; what is above it or left of it wraps round
+  unsigned offset;  ///< in elements; what is before the first wraps round, as h and w do
+  unsigned h, w;    ///< row and column of the image
 
   /// Of a row or k beyond the matrix: outside of the image whatever is added, as its sides are at most 2^29.
   static __device__ Place nowhere() { return {0, 1u << 30, 0}; }
@@ -68,7 +68,11 @@ struct Operand {
   unsigned H, W;  ///< of an image
   bool wide;      ///< four elements side by side in shared memory are so in an image, too, and aligned
 
-  /// Whether an image has the element; it is a zero if not. Without a branch.
+  /// Where the element is, if an image has it; it is a zero if not.
+  __device__ const float* at(const Place& row, const Place& k) const {
+    return data + static_cast<int>(row.offset + k.offset);
+  }
+  /// Without a branch.
   __device__ bool has(const Place& row, const Place& k) const { return (row.h + k.h < H) & (row.w + k.w < W); }
 };
 
@@ -90,14 +94,16 @@ class Stager {
   static constexpr int places = Lie::lines_are_k ? stages * Lie::depth : Lie::rows;
 
   /// Rows from row0 on. The table has `places`.
-  __device__ Stager(const Matrix& matrix, int group, int row0, Place* table)
-      : matrix_(matrix), group_(group), row0_(row0), table_(table) {
-    if constexpr (!Lie::lines_are_k) {
+  __device__ Stager(const Matrix& matrix, int group, int row0, Place* table) : matrix_(matrix), table_(table) {
+    if constexpr (Lie::lines_are_k) {
+      row_ = matrix.row(group, row0 + (matrix.wide ? on_side<4>() : on_side<1>()));
+    } else {
       for (int i = threadIdx.x; i < Lie::rows; i += threads) put(table_[i], matrix_.row(group, row0 + i));
     }
   }
 
-  /// Notes what copy() needs for stage i, from k0 on; a barrier must lie between them, and after that for i - stages.
+  /// Notes what copy() needs for stage i, from k0 on. A barrier must lie between them, and between this and the copy()
+  /// of stage i - stages.
   __device__ void note(int i, int k0) {
     if constexpr (Lie::lines_are_k) {
       static_assert(Lie::depth <= threads);
@@ -116,25 +122,30 @@ class Stager {
   /// By one store: the members' one by one would meet in the banks.
   static __device__ void put(Place& to, const Place& place) { memcpy(&to, &place, sizeof place); }
 
+  /// The thread's place on the side, if it copies `width` at a time.
+  template <int width>
+  static __device__ int on_side() {
+    return threadIdx.x % (Lie::side / width) * width;
+  }
+
   template <int width>
   __device__ void copy_by(int i, int k0, float* to) const {
     constexpr int across = Lie::side / width, step = threads / across;
     static_assert(threads % across == 0 && Lie::lines % step == 0);
-    const int at = threadIdx.x % across * width, first = threadIdx.x / across;
-    const Place here = Lie::lines_are_k ? matrix_.row(group_, row0_ + at) : matrix_.k(k0 + at);
+    const int at = on_side<width>(), first = threadIdx.x / across;
+    const Place here = Lie::lines_are_k ? row_ : matrix_.k(k0 + at);
     const Place* const lines = table_ + (Lie::lines_are_k ? i % stages * Lie::depth : 0);
 #pragma unroll 4
     for (int turn = 0; turn < Lie::lines / step; ++turn) {
       const int line = first + turn * step;
       const Place there = lines[line];
-      copy_async<4 * width>(to + line * Lie::to_line + at, matrix_.data + (here.offset + there.offset),
-                            matrix_.has(here, there));
+      copy_async<4 * width>(to + line * Lie::to_line + at, matrix_.at(here, there), matrix_.has(here, there));
     }
   }
 
   const Matrix& matrix_;
-  int group_, row0_;
   Place* table_;
+  Place row_;  ///< the thread's, of rows side by side
 };
 
 /// Shared memory of a block: the stages of a and b one after the other, then the tables.
@@ -287,7 +298,7 @@ __global__ void __launch_bounds__(Tile::threads, (precision == Precision::highes
     for (int k = first; k < last; ++k) {
       const Place ak = a.k(k), bk = b.k(k);
       if (a.has(of_row, ak) && b.has(of_column, bk)) {
-        total += a.data[of_row.offset + ak.offset] * b.data[of_column.offset + bk.offset];
+        total += *a.at(of_row, ak) * *b.at(of_column, bk);
       }
     }
     put_share(e, total);
