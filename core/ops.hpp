@@ -299,7 +299,7 @@ MaxResult median(const Tensor& x, std::int64_t dim, bool keepdim = false);
 MaxResult mode(const Tensor& x, std::int64_t dim = -1, bool keepdim = false);
 /// The element along dim at the share q, 0 to 1, of the way from the least to the largest, linearly interpolated
 /// between two; without dim, of all elements. NaN where any is; nanquantile: of those that are not NaN. For q [m], for
-/// which the device is waited for, [m, ...].
+/// which the device is waited for, [m, ...]. NaN, too, where an infinity is interpolated, as PyTorch's.
 /// @{
 Tensor quantile(const Tensor& x, double q, std::optional<std::int64_t> dim = {}, bool keepdim = false);
 Tensor quantile(const Tensor& x, const Tensor& q, std::optional<std::int64_t> dim = {}, bool keepdim = false);

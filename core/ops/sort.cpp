@@ -78,10 +78,9 @@ std::vector<Tensor> quantiles(const char* name, const Tensor& x, const std::vect
     const Tensor of_numbers = clamp(numbers - 1, 0).to(DType::float64) * share;
     const Tensor place = skips_nan ? of_numbers : where(lt(numbers, n), static_cast<double>(n - 1), of_numbers);
     const Tensor below = floor(place), above = ceil(place);
-    const Tensor low = gather(sorted, d, below.to(DType::int64)), high = gather(sorted, d, above.to(DType::int64));
-    const Tensor y = lerp(low, high, (place - below).to(x.dtype()));
-    const Tensor value = where(logical_and(eq(low, high), isinf(low)), low, y);  // a line between infinities is NaN
-    all.push_back(keepdim ? value : value.squeeze(d));
+    const Tensor y = lerp(gather(sorted, d, below.to(DType::int64)), gather(sorted, d, above.to(DType::int64)),
+                          (place - below).to(x.dtype()));
+    all.push_back(keepdim ? y : y.squeeze(d));
   }
   return all;
 }
