@@ -269,7 +269,7 @@ void Optimizer::load_state_dict(const StateDict& state) {
 template <class Options>
 struct OptimizerOf<Options>::Description : Kind {
   template <class T>
-  using Fields = std::initializer_list<std::pair<const char*, T Options::*>>;
+  using Fields = std::vector<std::pair<const char*, T Options::*>>;
 
   std::vector<double Options::*> number;
   std::vector<bool Options::*> flag;
@@ -373,6 +373,16 @@ kernels::OptimizerStep adam_step(kernels::OptimizerOp op, const O& o, std::int64
           .maximize = o.maximize};
 }
 
+/// The numbers of Adam and its kin, and those that one has besides.
+template <class O>
+std::vector<std::pair<const char*, double O::*>> adam_numbers(
+    const std::vector<std::pair<const char*, double O::*>>& besides = {}) {
+  std::vector<std::pair<const char*, double O::*>> all{
+      {"lr", &O::lr}, {"beta1", &O::beta1}, {"beta2", &O::beta2}, {"eps", &O::eps}, {"weight_decay", &O::weight_decay}};
+  all.insert(all.end(), besides.begin(), besides.end());
+  return all;
+}
+
 /// What Adam and AdamW have in common: all but what their weight decay is part of.
 template <kernels::OptimizerOp op, class Description, class Rule, class O>
 Description adam_description() {
@@ -380,11 +390,7 @@ Description adam_description() {
   static constexpr const char* name = decoupled ? "AdamW" : "Adam";
   return {name,
           decoupled ? "adamw" : "adam",
-          {{"lr", &O::lr},
-           {"beta1", &O::beta1},
-           {"beta2", &O::beta2},
-           {"eps", &O::eps},
-           {"weight_decay", &O::weight_decay}},
+          adam_numbers<O>(),
           {{"amsgrad", &O::amsgrad}, {"maximize", &O::maximize}},
           {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"},
           true,
@@ -548,14 +554,8 @@ template <>
 const NAdam::Description& NAdam::description() {
   using O = Options;
   static const Description all(
-      "NAdam", "nadam",
-      {{"lr", &O::lr},
-       {"beta1", &O::beta1},
-       {"beta2", &O::beta2},
-       {"eps", &O::eps},
-       {"weight_decay", &O::weight_decay},
-       {"momentum_decay", &O::momentum_decay}},
-      {{"maximize", &O::maximize}}, {"exp_avg", "exp_avg_sq"}, true,
+      "NAdam", "nadam", adam_numbers<O>({{"momentum_decay", &O::momentum_decay}}), {{"maximize", &O::maximize}},
+      {"exp_avg", "exp_avg_sq"}, true,
       [](const O& o) {
         check_adam("NAdam", o);
         check(is_amount(o.momentum_decay), "NAdam: momentum_decay {}, expected a finite number, not below 0",
@@ -576,13 +576,8 @@ template <>
 const RAdam::Description& RAdam::description() {
   using O = Options;
   static const Description all(
-      "RAdam", "radam",
-      {{"lr", &O::lr},
-       {"beta1", &O::beta1},
-       {"beta2", &O::beta2},
-       {"eps", &O::eps},
-       {"weight_decay", &O::weight_decay}},
-      {{"maximize", &O::maximize}}, {"exp_avg", "exp_avg_sq"}, true, [](const O& o) { check_adam("RAdam", o); },
+      "RAdam", "radam", adam_numbers<O>(), {{"maximize", &O::maximize}}, {"exp_avg", "exp_avg_sq"}, true,
+      [](const O& o) { check_adam("RAdam", o); },
       [](const O& o, std::int64_t step) -> Rule {
         kernels::OptimizerStep s = adam_step(kernels::OptimizerOp::radam, o, step);
         s.correction2 = radam_correction(o, step);
@@ -595,13 +590,8 @@ template <>
 const Adamax::Description& Adamax::description() {
   using O = Options;
   static const Description all(
-      "Adamax", "adamax",
-      {{"lr", &O::lr},
-       {"beta1", &O::beta1},
-       {"beta2", &O::beta2},
-       {"eps", &O::eps},
-       {"weight_decay", &O::weight_decay}},
-      {{"maximize", &O::maximize}}, {"exp_avg", "exp_inf"}, true, [](const O& o) { check_adam("Adamax", o); },
+      "Adamax", "adamax", adam_numbers<O>(), {{"maximize", &O::maximize}}, {"exp_avg", "exp_inf"}, true,
+      [](const O& o) { check_adam("Adamax", o); },
       [](const O& o, std::int64_t step) -> Rule {
         return {.step = adam_step(kernels::OptimizerOp::adamax, o, step), .uses = {true, true}};
       });
