@@ -44,6 +44,7 @@ class Collective : public Work::State {
  private:
   void post(const Round& round);
   void compare_headers() const;
+  /// "rank 1 has not come" and the like; empty if nobody is late.
   std::string late_ranks();
 
   Mpi& mpi_;
@@ -83,9 +84,8 @@ class Mpi final : public Ranks {
 
   std::shared_ptr<Work::State> start(const std::string& what, std::vector<Round> rounds) override {
     check(failure.empty(), "{}: after '{}', expected no more collectives", what, failure);
-    constexpr int tags = 16384;  // MPI has 32768 at least, and each takes two
     const auto collective = std::make_shared<Collective>(*this, what, number_, std::move(rounds));
-    number_ = (number_ + 1) % tags;
+    number_ = (number_ + 1) % numbers;
     ++counted().collectives;
     if (open_.empty()) opened_ = Clock::now();
     open_.push_back(collective);
@@ -105,6 +105,27 @@ class Mpi final : public Ranks {
     if (open_.empty()) return;
     std::erase_if(open_, [](const auto& collective) { return collective->is_done(); });
     if (open_.empty()) counted().seconds_open += seconds_since(opened_);
+  }
+
+  /// Tells those who ask that this rank waits, too. To be called while it does.
+  void answer() {
+    for (int peer = 0; peer < size; ++peer) {
+      if (peer != rank && take(peer, asking)) send(peer, waiting);
+    }
+  }
+
+  /// Of ranks that have not gone on those that wait for nobody, as they do not say within a second that they do. All,
+  /// if each says so.
+  std::vector<int> at_fault(const std::vector<int>& late) {
+    const auto begun = Clock::now();
+    std::vector<int> silent = late;
+    for (const int peer : late) send(peer, asking);
+    while (!silent.empty() && seconds_since(begun) < 1) {
+      answer();
+      std::erase_if(silent, [this](int peer) { return take(peer, waiting); });
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    return silent.empty() ? late : silent;
   }
 
   /// MPI may still read and write what these have to do with.
@@ -130,6 +151,23 @@ class Mpi final : public Ranks {
   std::string failure;
 
  private:
+  /// MPI has tags up to 32767 at least. A collective takes two, questions and answers one each.
+  static constexpr int numbers = 16383, asking = 32766, waiting = 32767;
+
+  /// A message of nothing but its tag.
+  void send(int peer, int tag) const {
+    MPI_Request sent = MPI_REQUEST_NULL;
+    check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, peer, tag, comm, &sent), "MPI_Isend");
+    check_mpi(MPI_Request_free(&sent), "MPI_Request_free");
+  }
+  /// Whether there was one.
+  bool take(int peer, int tag) const {
+    int here = 0;
+    check_mpi(MPI_Iprobe(peer, tag, comm, &here, MPI_STATUS_IGNORE), "MPI_Iprobe");
+    if (here) check_mpi(MPI_Recv(nullptr, 0, MPI_BYTE, peer, tag, comm, MPI_STATUS_IGNORE), "MPI_Recv");
+    return here;
+  }
+
   bool mine_ = false;  ///< to be ended here
   int number_ = 0;
   std::vector<std::shared_ptr<Collective>> open_;
@@ -230,20 +268,20 @@ bool Collective::is_completed() {
 
 std::string Collective::late_ranks() {
   std::vector<int> late;
-  for (int peer = 0; peer < mpi_.size; ++peer) {
+  const auto add = [&late](MPI_Request& request, int peer) {
     int flag = 0;
-    MPI_Test(&headers_[static_cast<std::size_t>(peer)], &flag, MPI_STATUS_IGNORE);
-    if (!flag) late.push_back(peer);
-  }
+    MPI_Test(&request, &flag, MPI_STATUS_IGNORE);
+    if (!flag && std::find(late.begin(), late.end(), peer) == late.end()) late.push_back(peer);
+  };
+  for (int peer = 0; peer < mpi_.size; ++peer) add(headers_[static_cast<std::size_t>(peer)], peer);
   const char* what = "come";
   if (late.empty()) {
     what = "gone on";
-    for (std::size_t i = 0; i < messages_.size(); ++i) {
-      int flag = 0;
-      MPI_Test(&messages_[i], &flag, MPI_STATUS_IGNORE);
-      if (!flag && std::find(late.begin(), late.end(), peers_[i]) == late.end()) late.push_back(peers_[i]);
-    }
+    for (int peer = 0; peer < mpi_.size; ++peer) add(told_[static_cast<std::size_t>(peer)], peer);
+    for (std::size_t i = 0; i < messages_.size(); ++i) add(messages_[i], peers_[i]);
+    late = mpi_.at_fault(late);
   }
+  if (late.empty()) return "";
   return fmt::format("rank{} {} {} not {}", late.size() == 1 ? "" : "s", fmt::join(late, ", "),
                      late.size() == 1 ? "has" : "have", what);
 }
@@ -252,9 +290,10 @@ void Collective::wait() {
   const auto begun = Clock::now();
   while (!is_completed()) {
     const double waited = seconds_since(begun);
-    if (waited > mpi_.timeout) {
+    // Late is nobody where all is here by now, as after a time for which this rank itself was stopped.
+    if (const std::string late = waited > mpi_.timeout ? late_ranks() : ""; !late.empty()) {
       const std::string message =
-          fmt::format("distributed: {} on rank {}: {} within {} s", what_, mpi_.rank, late_ranks(), mpi_.timeout);
+          fmt::format("distributed: {} on rank {}: {} within {} s", what_, mpi_.rank, late, mpi_.timeout);
       mpi_.give_up(message);
       throw RankError(message);
     }
@@ -262,6 +301,7 @@ void Collective::wait() {
     if (waited < 1e-3) {
       std::this_thread::yield();
     } else {
+      mpi_.answer();
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
   }
