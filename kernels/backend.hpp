@@ -300,6 +300,7 @@ enum class CompareOp { eq, ne, lt, le, gt, ge };
 
 /// A step of an optimiser, and one of the parameters that it updates: optim.hpp.
 struct OptimizerStep;
+struct ScaleRule;
 template <class T>
 struct OptimizerParam;
 
@@ -576,6 +577,11 @@ class FloatKernels {
   /// Ends a step: state->loss_sum += loss[0]; or, where that is not finite, diverged_at = step unless an earlier one
   /// was there. Then ++state->step.
   virtual void end_step(const T* loss, StepState* state) = 0;
+  /// Ends a step whose loss was scaled. If squares[0], the sum of the gradients' squares, is finite, the step was
+  /// taken: then ++steps[0], and at growth_interval steps[0] = 0 and scale[0] *= growth_factor. Else steps[0] = 0 and
+  /// scale[0]
+  /// *= backoff_factor. What would make scale[0] or its reciprocal infinite leaves it as it is.
+  virtual void update_scale(const ScaleRule& rule, const T* squares, T* scale, int64_t* steps) = 0;
 };
 
 /// A device: its memory and its kernels.

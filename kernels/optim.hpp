@@ -66,6 +66,13 @@ struct OptimizerStep {
   }
 };
 
+/// How the factor moves by which a loss is scaled.
+struct ScaleRule {
+  double growth_factor;     ///< by which it grows
+  int64_t growth_interval;  ///< after so many steps in a row that were taken
+  double backoff_factor;    ///< by which it shrinks after one that was not
+};
+
 /// One parameter, updated in place, and its state: null what the settings do not use.
 template <class T>
 struct OptimizerParam {

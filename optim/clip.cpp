@@ -2,6 +2,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/optim/clip.hpp>
+#include <tern/optim/scale_all.hpp>
 
 #include <cmath>
 
@@ -47,24 +48,7 @@ Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm, d
     check(std::isfinite(norm.item()), "clip_grad_norm_: a norm of {}, expected a finite one", norm.item());
   }
   const Tensor by = clamp(max_norm / (norm + 1e-6), {}, 1.0);
-  std::vector<Tensor> dense;
-  for (const Tensor& g : grads) dense.push_back(g.contiguous());
-  if (is_half(norm.dtype())) {
-    for (const Tensor& g : grads) g.mul_(by);
-    return norm;
-  }
-  for_floating("clip_grad_norm_", norm, [&]<class T>(kernels::FloatKernels<T>& k) {
-    std::vector<kernels::Segment<T>> all;
-    for (const Tensor& g : dense) all.push_back({g.numel(), g.data<T>(), g.data<T>()});
-    k.scale_all(all, 1, by.data<T>());
-  });
-  for (std::size_t i = 0; i < grads.size(); ++i) {
-    if (grads[i].is_contiguous()) {
-      grads[i].storage()->bump_version();
-    } else {
-      grads[i].copy_(dense[i]);
-    }
-  }
+  scale_all_(grads, by);
   return norm;
 }
 

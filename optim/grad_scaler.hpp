@@ -9,7 +9,7 @@ namespace tern {
 
 /// How a GradScaler's factor begins and moves.
 struct GradScalerOptions {
-  double init_scale = 65536;            ///< the factor to begin with
+  double init_scale = 65536;            ///< the factor to begin with, a float32
   double growth_factor = 2;             ///< by which it grows, more than 1,
   std::int64_t growth_interval = 2000;  ///< after so many steps in a row that were taken
   double backoff_factor = 0.5;          ///< by which it shrinks after one that was not, below 1
@@ -24,28 +24,36 @@ struct GradScalerOptions {
 ///       scaler.step(optimizer);
 ///       scaler.update();
 ///
-/// Whether gradients are finite is worked out where they are, and read once, by step(), which waits for the device. One
+/// The factor is on the loss's device, and so is whether gradients are finite: the sum of their squares is a finite
+/// float32. step() reads that, and waits for it. A GraphedStep has a scaler as an option, and waits for nothing. One
 /// thread at a time.
 class GradScaler {
  public:
   /// Throws Error for numbers that are not finite and positive, a growth_factor of 1 or less, or a backoff_factor of 1
   /// or more.
   explicit GradScaler(const GradScalerOptions& options = {});
+  GradScaler(const GradScaler&) = delete;
+  GradScaler& operator=(const GradScaler&) = delete;
 
-  /// The loss times the factor.
-  Tensor scale(const Tensor& loss) const;
+  /// The loss times the factor, which follows it to its device.
+  Tensor scale(const Tensor& loss);
+  /// What scale() was given, of its result or of a sum or mean of such.
+  Tensor unscale(const Tensor& loss);
   /// Divides the gradients of the optimiser's parameters by the factor, in place, so that they can be clipped before
   /// step(). Throws Error where it has been done since update().
   void unscale_(Optimizer& optimizer);
+  /// The sum of the squares of these gradients once they were divided, float32 [] on the factor's device. Throws Error
+  /// before unscale_().
+  const Tensor& grad_squares(const Optimizer& optimizer);
   /// unscale_(), unless that is done, and the optimiser's step, unless a gradient is infinite or NaN. Returns whether
   /// it was taken. Throws Error for a second one before update().
   bool step(Optimizer& optimizer);
-  /// Once all optimisers had their step(): shrinks the factor if one of them was left out, else lets it grow in time.
-  /// Throws Error if there was none.
+  /// Once all optimisers had their step() or unscale_(): shrinks the factor if gradients of one of them were not
+  /// finite, else lets it grow in time. Throws Error if there was none.
   void update();
 
-  /// The factor.
-  double get_scale() const { return scale_; }
+  /// The factor. Waits for it.
+  double get_scale() const { return scale_.item(); }
 
   /// "scale", float64 [], and "growth_tracker", int64 [], the steps since the factor has changed. load_state_dict
   /// throws Error for any other, and changes nothing then.
@@ -58,14 +66,15 @@ class GradScaler {
   /// What has been done for an optimiser since update().
   struct Done {
     const Optimizer* optimizer;
-    Tensor largest;  ///< of all gradients, by size, or NaN; undefined where there are none
-    bool stepped = false, taken = false;
+    Tensor squares;  ///< float32 []: the sum over all gradients
+    bool stepped = false;
   };
   Done* find(const Optimizer& optimizer);
+  void move_to(Device device);
 
   GradScalerOptions options_;
-  double scale_;
-  std::int64_t growth_tracker_ = 0;
+  Tensor scale_;           ///< float32 []
+  Tensor growth_tracker_;  ///< int64 []: steps taken since the factor has changed
   std::vector<Done> done_;
 };
 

@@ -3,6 +3,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/check.hpp>
 #include <tern/core/dispatch.hpp>
+#include <tern/core/ops.hpp>
 #include <tern/core/step_guard.hpp>
 
 #include <algorithm>
@@ -53,23 +54,28 @@ void GraphedStep::run() {
   check(loss.defined() && loss.numel() == 1, "GraphedStep: a loss of shape {}, expected one element",
         loss.defined() ? loss.shape().str() : "undefined");
   check_alike("GraphedStep", loss, optimizer_.params()[0]);
+  GradScaler* const scaler = options_.scaler;
   if (loss.requires_grad()) {
     optimizer_.zero_grad();
-    loss.backward();
+    (scaler ? scaler->scale(loss) : loss).backward();
   } else {
     const auto& params = optimizer_.params();
     check(std::any_of(params.begin(), params.end(), [](const Tensor& p) { return p.grad().defined(); }),
           "GraphedStep: a loss that requires no grad, and no gradients either, expected one of them");
   }
+  if (scaler) scaler->unscale_(optimizer_);
   if (options_.before_update) options_.before_update();
-  table_.loss = loss.detach();
+  table_.finite = loss.detach();
+  if (scaler) {
+    table_.finite = table_.finite + 0.0 * scaler->grad_squares(optimizer_).to(loss.dtype());
+    scaler->update();  // here, where it may still fail and be put back
+  }
   std::function<void()> average;
   if (options_.average) average = options_.average->prepared(&table_, table_.numbers.size(1) - 1);
   optimizer_.update(&table_);
   if (average) average();
-  for_floating("GraphedStep", loss, [&]<class T>(kernels::FloatKernels<T>& k) {
-    k.end_step(table_.loss.template data<T>(), table_.step_state());
-  });
+  for_floating("GraphedStep", loss,
+               [&]<class T>(kernels::FloatKernels<T>& k) { k.end_step(loss.data<T>(), table_.step_state()); });
 }
 
 bool GraphedStep::parameters_moved() const {

@@ -2,6 +2,7 @@
 
 #include <tern/core/cuda.hpp>
 #include <tern/optim/averaged_model.hpp>
+#include <tern/optim/grad_scaler.hpp>
 #include <tern/optim/schedules.hpp>
 
 #include <cstdint>
@@ -16,6 +17,9 @@ namespace tern {
 struct GraphedStepOptions {
   LRScheduler* schedule = nullptr;   ///< set to each step's number before it
   AveragedModel* average = nullptr;  ///< updated after each step
+  /// Scales the loss. A step that it leaves out, for gradients that are not finite, counts as one for the schedule and
+  /// for what the optimiser counts.
+  GradScaler* scaler = nullptr;
   /// Called between backward() and the optimiser's step, of which it becomes a part: [&] { clip_grad_norm_(...); }.
   std::function<void()> before_update = {};
 };
@@ -38,7 +42,8 @@ struct GraphedStepOptions {
 ///       std::cout << step.state().loss_sum << '\n';
 ///     }
 ///
-/// A step whose loss is not finite changes no parameter, nor does any after it, until begin().
+/// A step whose loss is not finite changes no parameter, nor does any after it, until begin(). One that a GradScaler
+/// leaves out changes none, either, but those after it do.
 ///
 /// The loss function must have the device do the same each time: what cuda::Graph says of numbers and branches holds
 /// for it. What differs from step to step it reads from memory: `number`, the step's within the run, or tensors that
@@ -46,8 +51,9 @@ struct GraphedStepOptions {
 /// GraphedStep.
 class GraphedStep {
  public:
-  /// From the step's number, int64 [1] on the optimiser's device, to the loss: one element. One that requires no grad is
-  /// the loss of a function that has left the gradients itself, as DistributedDataParallel::backward does.
+  /// From the step's number, int64 [1] on the optimiser's device, to the loss: one element. One that requires no grad
+  /// is the loss of a function that has left the gradients itself, as DistributedDataParallel::backward does: where
+  /// there is a scaler, those of the loss that it scales.
   using Loss = std::function<Tensor(const Tensor& number)>;
 
   /// The optimiser and what the options name must outlive it. Throws Error for an empty function.

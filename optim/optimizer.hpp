@@ -17,14 +17,14 @@ class StateReader;
 struct StepTable {
   Tensor state;    ///< int64 [3]: a kernels::StepState
   Tensor numbers;  ///< float64 [steps, columns]
-  Tensor loss;     ///< of the step in hand, one element of the parameters' dtype
+  Tensor finite;   ///< of the step in hand, one element of the parameters' dtype: finite if it is to be taken
 
   /// The state, as kernels take it.
   kernels::StepState* step_state() const { return reinterpret_cast<kernels::StepState*>(state.data<std::int64_t>()); }
   /// Each step's numbers from that column on.
   template <class T>
   kernels::StepNumbers<T> from(std::int64_t column) const {
-    return {step_state(), numbers.data<double>() + column, numbers.size(1), loss.data<T>()};
+    return {step_state(), numbers.data<double>() + column, numbers.size(1), finite.data<T>()};
   }
 };
 

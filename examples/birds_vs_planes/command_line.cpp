@@ -198,8 +198,9 @@ void add_recipe_options(CLI::App& command, Options& options) {
       .add_option(
           "--precision", options.precision,
           "What convolutions and products are computed in: float32; tf32, floats of 11 significant bits where a "
-          "GPU has them; or bfloat16, of 8 bits, which is also what lies between the layers. Weights stay float32")
-      ->check(one_of({"float32", "tf32", "bfloat16"}))
+          "GPU has them; bfloat16, of 8 bits, or float16, of 11 and up to 65504, which are also what lies between the "
+          "layers. Weights stay float32. The loss of float16 is scaled, so that gradients stay in its range")
+      ->check(one_of({"float32", "tf32", "bfloat16", "float16"}))
       ->capture_default_str();
   command.add_option("--eval-every", options.eval_every, "Measure the validation accuracy every so many epochs")
       ->transform(whole_number<int>(1));

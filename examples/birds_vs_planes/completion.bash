@@ -13,7 +13,7 @@ _birds_vs_planes() {
     --device) mapfile -t COMPREPLY < <(compgen -W "auto cpu cuda reference" -- "$word") ;;
     --recipe) mapfile -t COMPREPLY < <(compgen -W "article strong" -- "$word") ;;
     --classes) mapfile -t COMPREPLY < <(compgen -W "2 10" -- "$word") ;;
-    --precision) mapfile -t COMPREPLY < <(compgen -W "float32 tf32 bfloat16" -- "$word") ;;
+    --precision) mapfile -t COMPREPLY < <(compgen -W "float32 tf32 bfloat16 float16" -- "$word") ;;
     --part) mapfile -t COMPREPLY < <(compgen -W "train validation" -- "$word") ;;
     --colours) mapfile -t COMPREPLY < <(compgen -W "auto true 256 none" -- "$word") ;;
     --data) mapfile -t COMPREPLY < <(compgen -W "synthetic" -d -- "$word") ;;

@@ -30,7 +30,7 @@ struct Options {
   std::optional<int> classes;          ///< to train on: 2, or 10 for those of CIFAR-10
   std::optional<std::int64_t> cutout;  ///< the side of a square to grey in each training image
   std::int64_t holdout = 0;            ///< training images to measure on instead
-  std::string precision = "float32";   ///< what it computes in: float32, tf32 or bfloat16
+  std::string precision = "float32";   ///< what it computes in: float32, tf32, bfloat16 or float16
   std::optional<int> eval_every;
   std::optional<int> shards;  ///< of a batch, each computed by itself: as many as there are ranks unless given
   double timeout = 600;       ///< seconds that a rank waits for another one

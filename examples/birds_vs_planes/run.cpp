@@ -118,6 +118,12 @@ std::unique_ptr<tern::AveragedModel> make_average(tern::Module& model, const Rec
   return std::make_unique<tern::AveragedModel>(model, recipe.average_decay);
 }
 
+tern::DType autocast_of(const std::string& precision) {
+  return precision == "bfloat16"  ? tern::DType::bfloat16
+         : precision == "float16" ? tern::DType::float16
+                                  : tern::DType::float32;
+}
+
 void add(StateDict& all, const std::string& prefix, const StateDict& part) {
   for (const auto& [name, x] : part) all[prefix + name] = x.detach();
 }
@@ -188,16 +194,18 @@ Run::Run(Setup setup, const Options& options, const Recipe& recipe, const Data& 
       optimizer_(parameter_groups(*setup_.model.module, recipe)),
       schedule_(make_schedule(optimizer_, recipe, batches_.size())),
       average_(make_average(*setup_.model.module, recipe)),
+      scaler_(options.precision == "float16" ? std::make_unique<tern::GradScaler>() : nullptr),
       judged_(another(setup_)),
       training_{.model = *setup_.model.module,
                 .optimizer = optimizer_,
                 .batches = batches_,
                 .loss_fn = tern::CrossEntropyLoss({.label_smoothing = recipe.label_smoothing}),
                 .device = setup_.device,
-                .autocast = options.precision == "bfloat16" ? tern::DType::bfloat16 : tern::DType::float32,
+                .autocast = autocast_of(options.precision),
                 .l2_lambda = recipe.l2,
                 .schedule = schedule_.get(),
                 .average = average_.get(),
+                .scaler = scaler_.get(),
                 .parallel = parallel_.get()} {}
 
 std::int64_t Run::steps_done() const { return batches_.state().epoch * batches_.size() + batches_.state().position; }
@@ -273,6 +281,7 @@ tern::TensorFile Run::checkpoint() const {
   add(file.tensors, "model.", setup_.model.module->state_dict());
   add(file.tensors, "optimizer.", optimizer_.state_dict());
   if (average_) add(file.tensors, "average.", average_->state_dict());
+  if (scaler_) add(file.tensors, "scaler.", scaler_->state_dict());
   add(file.tensors, "best.", best_);
   file.tensors["loss_sum"] = tern::tensor({training_.loss_sum}).reshape({});
 
@@ -313,6 +322,7 @@ void Run::resume(const tern::TensorFile& file, const std::string& name) {
     setup_.model.module->load_state_dict(part(file.tensors, "model."));
     optimizer_.load_state_dict(part(file.tensors, "optimizer."));
     if (average_) average_->load_state_dict(part(file.tensors, "average."));
+    if (scaler_) scaler_->load_state_dict(part(file.tensors, "scaler."));
     best_ = part(file.tensors, "best.");
     if (!best_.empty()) judged_.module->load_state_dict(best_);
     tern::check(file.tensors.contains("loss_sum"), "it has no 'loss_sum'");

@@ -32,8 +32,8 @@ class Run {
   /// training_loop() from where the run stands; returns whether it got to the end.
   bool train(const TrainingEvents& events) { return training_loop(recipe_.epochs, training_, events); }
 
-  /// The state: weights, buffers, optimiser, moving average, best so far; in the metadata schedule, generator, loader
-  /// position, history, and what the run was asked for. Throws Diverged where a weight is not finite.
+  /// The state: weights, buffers, optimiser, moving average, loss scale, best so far; in the metadata schedule,
+  /// generator, loader position, history, and what the run was asked for. Throws Diverged where a weight is not finite.
   tern::TensorFile checkpoint() const;
   /// Throws tern::Error, naming the file, where it is no checkpoint or of a run that was asked for something else.
   void resume(const tern::TensorFile& checkpoint, const std::string& file);
@@ -78,6 +78,7 @@ class Run {
   tern::SGD optimizer_;
   std::unique_ptr<tern::LRScheduler> schedule_;   ///< null for a constant rate
   std::unique_ptr<tern::AveragedModel> average_;  ///< null for none
+  std::unique_ptr<tern::GradScaler> scaler_;      ///< null but for float16
   NamedModel judged_;                             ///< a model for the average, or the best, to be copied to
   Training training_;
   History history_;

@@ -29,8 +29,11 @@ Tensor loss_of(Training& t, const tern::Batch& batch) {
 Tensor loss_of_step(Training& t, const Tensor& number) {
   if (!t.parallel) return loss_of(t, t.batches.gather(number));
   t.optimizer.zero_grad();
-  return t.parallel->backward(
-      [&](int shard) { return loss_of(t, t.batches.gather(number, shard, t.parallel->shards())); });
+  const Tensor loss = t.parallel->backward([&](int shard) {
+    const Tensor part = loss_of(t, t.batches.gather(number, shard, t.parallel->shards()));
+    return t.scaler ? t.scaler->scale(part) : part;
+  });
+  return t.scaler ? t.scaler->unscale(loss) : loss;
 }
 
 /// What to throw where the loss of step `number` of the epoch in hand is not finite: no step since has changed a
@@ -69,7 +72,7 @@ bool training_loop(int n_epochs, Training& t, const TrainingEvents& events) {
   using Clock = std::chrono::steady_clock;
   t.model.train();
   tern::GraphedStep step(t.optimizer, [&t](const Tensor& number) { return loss_of_step(t, number); },
-                         {.schedule = t.schedule, .average = t.average});
+                         {.schedule = t.schedule, .average = t.average, .scaler = t.scaler});
   const std::int64_t size = t.batches.size();
   for (auto at = t.batches.state(); at.epoch < n_epochs; at = t.batches.state()) {
     auto start = Clock::now();

@@ -5,6 +5,7 @@
 #include <tern/layers/layers.hpp>
 #include <tern/layers/losses.hpp>
 #include <tern/optim/averaged_model.hpp>
+#include <tern/optim/grad_scaler.hpp>
 #include <tern/optim/schedules.hpp>
 
 #include <cstdint>
@@ -23,6 +24,7 @@ struct Training {
   double l2_lambda = 0;                    ///< adds this times the sum of the squares of all parameters to the loss
   tern::LRScheduler* schedule = nullptr;   ///< set to the number of each step, from 0, before it
   tern::AveragedModel* average = nullptr;  ///< updated after each batch
+  tern::GradScaler* scaler = nullptr;      ///< for float16
   /// Of the model, where a batch is cut into shards; they divide it.
   tern::distributed::DistributedDataParallel* parallel = nullptr;
 

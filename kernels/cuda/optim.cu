@@ -122,6 +122,18 @@ __global__ void __launch_bounds__(1) finish_step(const T* __restrict__ loss, Ste
   ++state->step;
 }
 
+template <class T>
+__global__ void __launch_bounds__(1)
+    move_scale(ScaleRule rule, const T* __restrict__ squares, T* __restrict__ scale, int64_t* __restrict__ steps) {
+  wait_for_previous_kernels();
+  const bool taken = std::isfinite(squares[0]);
+  const int64_t n = taken ? steps[0] + 1 : 0;
+  const bool grows = n == rule.growth_interval;
+  steps[0] = grows ? 0 : n;
+  const T moved = static_cast<T>(scale[0] * (grows ? rule.growth_factor : taken ? 1 : rule.backoff_factor));
+  if (std::isfinite(moved) && std::isfinite(1 / moved)) scale[0] = moved;
+}
+
 }  // namespace
 
 template <class T>
@@ -158,11 +170,19 @@ void CudaFloat<T>::end_step(const T* loss, StepState* state) {
   launch(finish_step<T>, 1, 1, 0, current_stream(), loss, state);
 }
 
+template <class T>
+void CudaFloat<T>::update_scale(const ScaleRule& rule, const T* squares, T* scale, int64_t* steps) {
+  const DeviceGuard guard(device_);
+  launch(move_scale<T>, 1, 1, 0, current_stream(), rule, squares, scale, steps);
+}
+
 template void CudaFloat<float>::optimizer_step(const OptimizerStep&, std::span<const OptimizerParam<float>>,
                                                const StepNumbers<float>*);
 template void CudaFloat<float>::end_step(const float*, StepState*);
+template void CudaFloat<float>::update_scale(const ScaleRule&, const float*, float*, int64_t*);
 template void CudaFloat<double>::optimizer_step(const OptimizerStep&, std::span<const OptimizerParam<double>>,
                                                 const StepNumbers<double>*);
 template void CudaFloat<double>::end_step(const double*, StepState*);
+template void CudaFloat<double>::update_scale(const ScaleRule&, const double*, double*, int64_t*);
 
 }  // namespace tern::kernels

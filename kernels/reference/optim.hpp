@@ -112,4 +112,18 @@ void ReferenceFloat<T>::end_step(const T* loss, StepState* state) {
   ++state->step;
 }
 
+template <class T>
+void ReferenceFloat<T>::update_scale(const ScaleRule& rule, const T* squares, T* scale, int64_t* steps) {
+  double moved = scale[0];
+  if (!std::isfinite(squares[0])) {
+    moved *= rule.backoff_factor;
+    steps[0] = 0;
+  } else if (++steps[0] == rule.growth_interval) {
+    moved *= rule.growth_factor;
+    steps[0] = 0;
+  }
+  const T rounded = static_cast<T>(moved);
+  if (std::isfinite(rounded) && std::isfinite(1 / rounded)) scale[0] = rounded;
+}
+
 }  // namespace tern::kernels

@@ -153,6 +153,7 @@ class ReferenceFloat : public FloatKernels<T> {
   void optimizer_step(const OptimizerStep& s, std::span<const OptimizerParam<T>> params,
                       const StepNumbers<T>* numbers) override;
   void end_step(const T* loss, StepState* state) override;
+  void update_scale(const ScaleRule& rule, const T* squares, T* scale, int64_t* steps) override;
 };
 
 /// Host memory and the kernels above.

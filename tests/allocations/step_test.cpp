@@ -70,7 +70,7 @@ TEST_CASE("each allocation of a step of GraphedStep fails in turn, and the step 
                 const Batch batch = images.gather(number);
                 return cross_entropy(training.model()(batch.input), batch.target);
               },
-              {.schedule = &schedule, .average = &training.average()}) {
+              {.schedule = &schedule, .average = &training.average(), .scaler = &scaler}) {
       step.begin(0, 4);
     }
 
@@ -78,6 +78,7 @@ TEST_CASE("each allocation of a step of GraphedStep fails in turn, and the step 
     TensorDataset data;
     ImageBatches images;
     WarmupCosineLR schedule;
+    GradScaler scaler{{.init_scale = 1024, .growth_interval = 1}};
     GraphedStep step;
   };
   for (const int done : {0, 1}) {
@@ -90,6 +91,7 @@ TEST_CASE("each allocation of a step of GraphedStep fails in turn, and the step 
       Bits all = run.training.bits();
       all.erase("optimizer.adamw.lr");  // the schedule's, set again before each step
       all["loss"] = {run.step.state().loss_sum};
+      all["scale"] = {run.scaler.get_scale()};
       return all;
     };
     const Bits old = bits(*steps(done)), expected = bits(*steps(done + 2));

@@ -265,22 +265,26 @@ TEST_CASE("a run that diverges keeps its last good checkpoint") {
   CHECK(read_file(folder / "run.checkpoint") == spoiled);
 }
 
-TEST_CASE("a run in bfloat16 learns, goes on to the same weights, and not in float32") {
+TEST_CASE("a run in 16 bits learns, goes on to the same weights, and not in float32") {
+  const std::string precision = GENERATE("bfloat16", "float16");
+  CAPTURE(precision);
   const TemporaryFolder folder;
-  const auto train = [&](const std::string& name, const std::string& epochs, const std::string& precision,
+  const auto train = [&](const std::string& name, const std::string& epochs, const std::string& of,
                          const std::string& more) {
     return run_program({"train", "--data", "synthetic:400", "--model", "batchnorm", "--epochs", epochs, "--seed", "2",
-                        "--device", "cpu", "--precision", precision, "--save", folder / name, more});
+                        "--device", "cpu", "--precision", of, "--save", folder / name, more});
   };
-  const Outcome unbroken = train("unbroken", "6", "bfloat16", "--json");
+  const Outcome unbroken = train("unbroken", "6", precision, "--json");
   REQUIRE(unbroken.code == 0);
   CHECK(nlohmann::json::parse(unbroken.out.substr(unbroken.out.rfind("\n{") + 1)).at("validation").at("accuracy") >
         0.7);
-  REQUIRE(train("broken", "3", "bfloat16", "--json").code == 0);
+  REQUIRE(train("broken", "3", precision, "--json").code == 0);
+  const auto state = load_safetensors(folder / "broken.checkpoint").tensors;
+  CHECK(state.contains("scaler.scale") == (precision == "float16"));
   const Outcome other = train("broken", "6", "float32", "--resume");
   CHECK(other.code == 1);
   CHECK(other.err.find("precision") != std::string::npos);
-  CHECK(train("broken", "6", "bfloat16", "--resume").code == 0);
+  CHECK(train("broken", "6", precision, "--resume").code == 0);
   CHECK(read_file(folder / "broken") == read_file(folder / "unbroken"));
   CHECK(load_safetensors(folder / "broken").tensors.at("conv1.weight").dtype() == DType::float32);
   REQUIRE(train("float32", "6", "float32", "--json").code == 0);

@@ -1,8 +1,12 @@
 #include "arrays.hpp"
 #include "check.hpp"
 
+#include <tern/kernels/optim.hpp>
+
 #include <array>
 #include <bit>
+#include <cmath>
+#include <limits>
 #include <optional>
 
 namespace tern::test {
@@ -87,6 +91,33 @@ TEMPLATE_TEST_CASE("end_step counts steps, sums finite losses and notes the firs
       run.floating().end_step(run.in(loss), reinterpret_cast<StepState*>(state));
       const std::vector<Output> got = run.finish();
       for (std::size_t i = 0; i < 3; ++i) CHECK(static_cast<int64_t>(got[0].values[i]) == after[i]);
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("update_scale moves a loss's factor by its rule, and none out of range", "[segments]", float,
+                   double) {
+  using T = TestType;
+  for_each_case(60, [](Random& random) {
+    const ScaleRule rule{random.pick({2.0, 1.5}), random.integer(1, 4), random.pick({0.5, 0.25})};
+    const T largest = std::numeric_limits<T>::max(), smallest = std::numeric_limits<T>::min();
+    const T scale = random.pick({T{1024}, largest / T{1.5}, 2 * smallest, smallest});
+    std::vector<T> squares = random.values<T>(1);
+    random.spoil(squares, 0.5);
+    const int64_t steps = random.integer(0, rule.growth_interval - 1);
+    CAPTURE(rule.growth_factor, rule.growth_interval, rule.backoff_factor, scale, squares[0], steps);
+    const bool taken = std::isfinite(squares[0]), grows = taken && steps + 1 == rule.growth_interval;
+    const T moved = static_cast<T>(scale * (grows ? rule.growth_factor : taken ? 1 : rule.backoff_factor));
+    const T after = std::isfinite(moved) && std::isfinite(1 / moved) ? moved : scale;
+    for (const Subject& subject : subjects()) {
+      INFO("backend " << subject.name);
+      Run<T> run(*subject.backend, random);
+      T* at = run.inout("scale", {1}, std::vector<T>{scale});
+      int64_t* count = run.inout("steps", {1}, std::vector<int64_t>{steps});
+      run.floating().update_scale(rule, run.in(squares), at, count);
+      const std::vector<Output> got = run.finish();
+      CHECK(static_cast<T>(got[0].values[0]) == after);
+      CHECK(static_cast<int64_t>(got[1].values[0]) == (taken && !grows ? steps + 1 : 0));
     }
   });
 }

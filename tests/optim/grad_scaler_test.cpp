@@ -3,7 +3,7 @@
 #include <tern/core/autograd.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/layers/layers.hpp>
-#include <tern/optim/grad_scaler.hpp>
+#include <tern/optim/graphed_step.hpp>
 
 #include <catch2/catch.hpp>
 #include <random.hpp>
@@ -60,6 +60,60 @@ TEST_CASE("a loss of float16 whose gradients are too small gets them by a scaler
     CHECK(gradient(1) == 0);
     CHECK(std::abs(gradient(4096) / 4096 / 1e-8 - 1) < 0.01);
   }
+}
+
+TEST_CASE("a GraphedStep with a scaler is what step() and update() make of the same losses") {
+  test::for_each_case(2, [](test::Random& random) {
+    const auto values = random.between<float>(12, -1, 1);
+    const bool leaves_gradients = random.chance(0.5);
+    for (const Device device : devices()) {
+      CAPTURE(device, leaves_gradients);
+      const Tensor p = tensor(values, device).set_requires_grad(), q = p.detach().clone().set_requires_grad();
+      SGD plain({p}, {.lr = 0.1, .momentum = 0.9}), graphed({q}, {.lr = 0.1, .momentum = 0.9});
+      const GradScalerOptions options{.init_scale = 1U << 20, .growth_interval = 5};
+      GradScaler eager(options), scaler(options);
+      // Gradients of up to 40, of which float16 has not the first ones' scaled.
+      const auto loss = [](const Tensor& x) { return square((x.to(DType::float16) * 4).to(DType::float32)).sum(); };
+      GraphedStep step(graphed,
+                       [&](const Tensor&) {
+                         if (!leaves_gradients) return loss(q);
+                         graphed.zero_grad();
+                         const Tensor scaled = scaler.scale(loss(q));
+                         scaled.backward();
+                         return scaler.unscale(scaled.detach());
+                       },
+                       {.scaler = &scaler});
+      double sum = 0;
+      int left_out = 0;
+      for (int epoch = 0; epoch < 2; ++epoch) {
+        step.begin(20 * epoch, 20);
+        for (int i = 0; i < 20; ++i) {
+          step();
+          plain.zero_grad();
+          const Tensor of_step = loss(p);
+          sum = epoch == 1 && i == 0 ? of_step.item() : sum + of_step.item();
+          eager.scale(of_step).backward();
+          left_out += !eager.step(plain);
+          eager.update();
+          REQUIRE(q.to_vector<float>() == p.to_vector<float>());
+        }
+        const kernels::StepState state = step.state();
+        CHECK(state.diverged_at == -1);
+        CHECK(state.loss_sum == sum);
+        CHECK(scaler.get_scale() == eager.get_scale());
+        CHECK(scaler.state_dict().at("growth_tracker").item() == eager.state_dict().at("growth_tracker").item());
+        if (epoch == 0) {  // the graph has where the factor is
+          const StateDict state_dict = scaler.state_dict();
+          for (GradScaler* each : {&eager, &scaler}) {
+            each->load_state_dict({{"scale", full({}, 1U << 18, {.dtype = DType::float64})},
+                                   {"growth_tracker", state_dict.at("growth_tracker")}});
+          }
+        }
+      }
+      CHECK(left_out > 10);
+      CHECK(left_out < 35);
+    }
+  });
 }
 
 TEST_CASE("a scaler says what is wrong, and its state goes on") {
