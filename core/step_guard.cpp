@@ -33,7 +33,7 @@ StepGuard::~StepGuard() {
 }
 
 void StepGuard::note_undo(std::function<void()> undo) {
-  if (innermost && !cuda::is_capturing()) innermost->undo_.push_back(std::move(undo));
+  if (innermost) innermost->undo_.push_back(std::move(undo));
 }
 
 void StepGuard::note(const Tensor& x) {

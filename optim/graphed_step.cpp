@@ -105,8 +105,8 @@ void GraphedStep::operator()() {
     recorded_.reset();
     warm_ = false;
   }
-  if (!recorded_ && warm_ && device.kind == Device::cuda) record(device);
   StepGuard guard;
+  if (!recorded_ && warm_ && device.kind == Device::cuda) record(device);
   if (recorded_) {
     recorded_->graph->replay();
     for (std::size_t i = 0; i < recorded_->grads.size(); ++i) optimizer_.params()[i].set_grad(recorded_->grads[i]);
