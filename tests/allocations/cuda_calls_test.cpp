@@ -82,7 +82,8 @@ void fail_each_call(const std::string& what, const std::function<std::unique_ptr
       step(*run);
       CHECK(bits(*run) == expected);
     }
-    std::cout << what << ", " << fault.says << ": " << failed << " of " << calls << " calls failed, " << errors << " errors" << std::endl;
+    std::cout << what << ", " << fault.says << ": " << failed << " of " << calls << " calls failed, " << errors
+              << " errors" << std::endl;
     CHECK(errors > failed / 10);
   }
 }
@@ -94,10 +95,8 @@ struct Graphed {
         input(training.input().to(Device::cuda)),
         target(training.target().to(Device::cuda)),
         schedule(training.optimizer(), 1, 8),
-        step(
-            training.optimizer(),
-            [this](const Tensor&) { return cross_entropy(training.model()(input), target); },
-            {.schedule = &schedule, .average = &training.average(), .scaler = &scaler}) {
+        step(training.optimizer(), [this](const Tensor&) { return cross_entropy(training.model()(input), target); },
+             {.schedule = &schedule, .average = &training.average(), .scaler = &scaler}) {
     step.begin(0, 6);
   }
 

@@ -64,13 +64,12 @@ TEST_CASE("each allocation of a step of GraphedStep fails in turn, and the step 
           data(synthetic_birds_and_planes(8, 1)),
           images(data.inputs(), data.targets(), {.batch_size = 2, .shift = 2}),
           schedule(training.optimizer(), 1, 8),
-          step(
-              training.optimizer(),
-              [this](const Tensor& number) {
-                const Batch batch = images.gather(number);
-                return cross_entropy(training.model()(batch.input), batch.target);
-              },
-              {.schedule = &schedule, .average = &training.average(), .scaler = &scaler}) {
+          step(training.optimizer(),
+               [this](const Tensor& number) {
+                 const Batch batch = images.gather(number);
+                 return cross_entropy(training.model()(batch.input), batch.target);
+               },
+               {.schedule = &schedule, .average = &training.average(), .scaler = &scaler}) {
       step.begin(0, 4);
     }
 
