@@ -262,7 +262,7 @@ struct StepNumbers {
   const StepState* state;  ///< which row to read
   const double* numbers;   ///< float64, of the first row
   int64_t stride;          ///< from one row to the next, in doubles
-  const T* loss;           ///< of the step in hand, one element, or null
+  const T* loss;           ///< of the step in hand, one element, or null; NaN if a scaled gradient is not finite
 
   /// Whether a loss was not finite.
   TERN_HOST_DEVICE bool stopped() const { return state->diverged_at >= 0 || (loss && !(*loss - *loss == 0)); }
