@@ -48,6 +48,16 @@ __global__ void round_to_bf16(const float* x, float* y) {
 
 __global__ void round_all(const float* x, float* y) { y[threadIdx.x] = __uint_as_float(to_tf32(x[threadIdx.x])); }
 
+/// y [4, 8, 4] = four matrices of x [32, 12], of which lane l reads row (7 l) % 32; one warp.
+__global__ void load(const float* x, float* y) {
+  alignas(16) __shared__ float tile[32 * 12];
+  for (int i = static_cast<int>(threadIdx.x); i < 32 * 12; i += 32) tile[i] = x[i];
+  __syncthreads();
+  float v[4];
+  load_matrices(tile + threadIdx.x * 7 % 32 * 12 + 4, v);
+  for (int i = 0; i < 4; ++i) y[i * 32 + static_cast<int>(threadIdx.x)] = v[i];
+}
+
 /// y [32] = the first n of x, and zeros, copied by 16, 8 or 4 bytes.
 template <int bytes>
 __global__ void copy(int n, const float* x, float* y) {
@@ -91,6 +101,18 @@ TEST_CASE("ptx: a product by tensor cores has its elements where the PTX ISA say
     launch(multiply_bf16, 1, 32, 0, current_stream(), on_a.data(), on_b.data(), on_y.data());
   }
   CHECK(on_y.download() == want);
+}
+
+TEST_CASE("ptx: matrices from shared memory have their elements where the PTX ISA says") {
+  if (!is_there()) return;
+  std::vector<float> x(32 * 12), want(128);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
+  for (std::size_t row = 0; row < 32; ++row) {
+    for (std::size_t i = 0; i < 4; ++i) want[row * 4 + i] = x[row * 7 % 32 * 12 + 4 + i];
+  }
+  const DeviceBuffer<float> on_x(x), y(128);
+  launch(load, 1, 32, 0, current_stream(), on_x.data(), y.data());
+  CHECK(y.download() == want);
 }
 
 TEST_CASE("ptx: bfloat16 has 8 significant bits") {

@@ -1,5 +1,7 @@
 #include "ptx.hpp"
 
+#include <cstring>
+
 namespace tern::emulator {
 namespace {
 
@@ -42,6 +44,15 @@ void multiply_add(const std::array<MatrixFragments*, 32>& lanes) {
       double sum = static_cast<double>(lanes[lane]->c[i]);
       for (int k = 0; k < 8 * in_register; ++k) sum += a[row][k] * b[k][column];
       lanes[lane]->c[i] = toward_zero(sum);
+    }
+  }
+}
+
+void load_matrices(const std::array<MatrixRow*, 32>& lanes) {
+  for (std::size_t lane = 0; lane < 32; ++lane) {
+    for (std::size_t i = 0; i < 4; ++i) {
+      const void* const row = lanes[8 * i + lane / 4]->row;
+      std::memcpy(&lanes[lane]->elements[i], static_cast<const std::byte*>(row) + lane % 4 * 4, 4);
     }
   }
 }

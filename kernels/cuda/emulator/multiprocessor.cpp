@@ -322,6 +322,18 @@ void Multiprocessor::multiply_add(MatrixFragments& lane, const Site& site) {
   warp_operation(Operation::multiply, "mma.sync", 0xffffffff, address_of(&lane), 0, site);
 }
 
+void Multiprocessor::load_matrices(MatrixRow& lane, const Site& site, const void* call) {
+  const InEmulator guard(running_);
+  if (const Address misplaced = address_of(lane.row) % 16; misplaced != 0)
+    fault(fmt::format("ldmatrix of a row {} bytes past a multiple of 16", misplaced), source_line(site));
+  if constexpr (checked) {
+    if (!shared_check_->contains(lane.row))
+      fault(fmt::format("ldmatrix reads {}, which is not shared memory", lane.row), source_line(site));
+    access_shared(lane.row, 16, AccessKind::read, call);
+  }
+  warp_operation(Operation::load, "ldmatrix", 0xffffffff, address_of(&lane), 0, site);
+}
+
 void Multiprocessor::copy_to_shared(void* to, const void* from, std::size_t bytes, std::size_t taken, const Site& site,
                                     const void* call) {
   const InEmulator guard(running_);
@@ -390,16 +402,23 @@ bool Multiprocessor::complete_warp_operation(unsigned thread) {
   });
   if (!same_mask || !same_call) return false;
 
-  if (first.operation == Operation::multiply) {
+  if (first.operation == Operation::multiply || first.operation == Operation::load) {
     if (taking_part != 0xffffffff) {
       const int missing = std::countr_one(taking_part);
-      record_fault(thread, fmt::format("mma.sync is without lane {}, which has returned or does not exist", missing),
+      record_fault(thread,
+                   fmt::format("{} is without lane {}, which has returned or does not exist", first.name, missing),
                    source_line(first.site));
       return false;
     }
-    std::array<MatrixFragments*, 32> fragments;
-    for_each_lane([&](unsigned i) { fragments[i] = reinterpret_cast<MatrixFragments*>(lanes[i].value); });
-    emulator::multiply_add(fragments);
+    const auto brought = [&]<class Part>(std::array<Part*, 32> parts) {
+      for (std::size_t i = 0; i < 32; ++i) parts[i] = reinterpret_cast<Part*>(lanes[i].value);
+      return parts;
+    };
+    if (first.operation == Operation::multiply) {
+      emulator::multiply_add(brought(std::array<MatrixFragments*, 32>()));
+    } else {
+      emulator::load_matrices(brought(std::array<MatrixRow*, 32>()));
+    }
   }
   std::array<std::uint64_t, 32> results = {};
   std::uint64_t ballot = 0;
@@ -557,6 +576,9 @@ std::uint64_t warp_exchange(const char* name, unsigned mask, std::uint64_t value
 }
 void warp_barrier(unsigned mask, const Site& site) { Multiprocessor::running()->warp_barrier(mask, site); }
 void multiply_add(MatrixFragments& lane, const Site& site) { Multiprocessor::running()->multiply_add(lane, site); }
+void load_matrices(MatrixRow& lane, const Site& site) {
+  Multiprocessor::running()->load_matrices(lane, site, __builtin_return_address(0));
+}
 void copy_to_shared(void* to, const void* from, std::size_t bytes, std::size_t taken, const Site& site) {
   Multiprocessor::running()->copy_to_shared(to, from, bytes, taken, site, __builtin_return_address(0));
 }

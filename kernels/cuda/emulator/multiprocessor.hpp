@@ -71,6 +71,7 @@ class Multiprocessor {
   std::uint64_t warp_exchange(const char* name, unsigned mask, std::uint64_t value, int source, const Site& site);
   void warp_barrier(unsigned mask, const Site& site);
   void multiply_add(MatrixFragments& lane, const Site& site);
+  void load_matrices(MatrixRow& lane, const Site& site, const void* call);
   void copy_to_shared(void* to, const void* from, std::size_t bytes, std::size_t taken, const Site& site,
                       const void* call);
   void commit_copies();
@@ -94,7 +95,7 @@ class Multiprocessor {
     boost::context::detail::fcontext_t context;
   };
   enum class State : std::uint8_t { fresh, ready, at_block_barrier, at_warp_operation, returned };
-  enum class Operation : std::uint8_t { barrier, ballot, exchange, multiply };
+  enum class Operation : std::uint8_t { barrier, ballot, exchange, multiply, load };
   struct Thread {
     uint3 index = {};
     State state = State::fresh;

@@ -1,7 +1,7 @@
 #pragma once
 
-/// What kernels say in PTX (gemm/ptx.cuh), for the host: asynchronous copies to shared memory, and products by tensor
-/// cores.
+/// What kernels say in PTX (gemm/ptx.cuh), for the host: asynchronous copies to shared memory, matrices from there, and
+/// products by tensor cores.
 
 #include "device.hpp"
 
@@ -33,5 +33,16 @@ struct MatrixFragments {
 void multiply_add(MatrixFragments& lane, const Site& site);
 /// The product of all 32 lanes' registers. matrix.cpp
 void multiply_add(const std::array<MatrixFragments*, 32>& lanes);
+
+/// One lane's part in reading four 8 x 4 matrices of 32 bits: lane 8 i + j has row j of matrix i, lane 4 g + t gets
+/// element [g][t] of each.
+struct MatrixRow {
+  const void* row;  ///< 16 bytes in shared memory
+  std::array<std::uint32_t, 4> elements;
+};
+/// ldmatrix: waits for the whole warp, all lanes of which must come.
+void load_matrices(MatrixRow& lane, const Site& site);
+/// What all 32 lanes get. matrix.cpp
+void load_matrices(const std::array<MatrixRow*, 32>& lanes);
 
 }  // namespace tern::emulator

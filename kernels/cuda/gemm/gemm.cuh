@@ -37,18 +37,31 @@ struct GemmTile {
 
 /// How `rows` of a matrix lie in shared memory, `depth` of k of each: as `lines` of what lies side by side. The
 /// distances are such that the 32 lanes of a warp read a fragment's register from 32 banks.
+///
+/// load() reads 16 rows and 8 of k, a lane from where these begin plus its of_lane: lane 4 g + t gets for a fragment of
+/// a k t of rows g and g + 8, then k t + 4 of both, and for two fragments of b k t and k t + 4 of row g, then of row g
+/// + 8.
 /// @{
 template <int rows_, int depth_>
 struct RowsSideBySide {
   static constexpr int rows = rows_, depth = depth_, to_k = rows + 8, to_row = 1, size = depth * to_k;
   static constexpr int side = rows, lines = depth, to_line = to_k;
   static constexpr bool lines_are_k = true;
+
+  static __device__ int of_lane_a(int lane) { return lane / 4 + lane % 4 * to_k; }
+  static __device__ void load(const float* at, float (&v)[4]) {
+    for (int i = 0; i < 4; ++i) v[i] = at[i % 2 * 8 + i / 2 * 4 * to_k];
+  }
 };
 template <int rows_, int depth_>
 struct DepthSideBySide {
   static constexpr int rows = rows_, depth = depth_, to_k = 1, to_row = depth + 4, size = rows * to_row;
   static constexpr int side = depth, lines = rows, to_line = to_row;
   static constexpr bool lines_are_k = false;
+
+  static __device__ int of_lane_a(int lane) { return lane % 16 * to_row + lane / 16 * 4; }
+  static __device__ int of_lane_b(int lane) { return (lane / 16 * 8 + lane % 8) * to_row + lane / 8 % 2 * 4; }
+  static __device__ void load(const float* at, float (&v)[4]) { load_matrices(at, v); }
 };
 /// @}
 
@@ -167,14 +180,25 @@ struct Factors {
   static constexpr int k = precision == Precision::medium ? 16 : 8;
   Fragment big, small;  ///< small: of `highest` alone
 
-  /// Register i is made of *v, and of v[eighth], which is the factor eight further on.
-  __device__ void set(int i, const float* v, int eighth) {
+  /// Register i is made of a factor, and of the one eight further on.
+  __device__ void set(int i, float factor, float eighth) {
     if constexpr (precision == Precision::medium) {
-      big.at[i] = to_bf16(*v, v[eighth]);
+      big.at[i] = to_bf16(factor, eighth);
     } else {
-      big.at[i] = to_tf32(*v);
-      if constexpr (precision == Precision::highest) small.at[i] = to_tf32(*v - __uint_as_float(big.at[i]));
+      big.at[i] = to_tf32(factor);
+      if constexpr (precision == Precision::highest) small.at[i] = to_tf32(factor - __uint_as_float(big.at[i]));
     }
+  }
+};
+
+/// 16 rows of so many factors, as Lie::load() has them.
+template <Precision precision, class Lie>
+struct FactorRows {
+  float factor[4], eighth[4] = {};
+
+  __device__ explicit FactorRows(const float* at) {
+    Lie::load(at, factor);
+    if constexpr (precision == Precision::medium) Lie::load(at + 8 * Lie::to_k, eighth);
   }
 };
 
@@ -238,25 +262,23 @@ __global__ void __launch_bounds__(Tile::threads, (precision == Precision::highes
     fetch(i + Tile::stages - 1);
     note(i + Tile::stages);
     const float* const of_stage = memory + i % Tile::stages * Memory::stage;
-    const float* const in_a = of_stage + (warp_m + g) * LieA::to_row + t * LieA::to_k;
-    const float* const in_b = of_stage + LieA::size + (warp_n + g) * LieB::to_row + t * LieB::to_k;
+    const float* const in_a = of_stage + warp_m * LieA::to_row + LieA::of_lane_a(lane);
+    const float* const in_b = of_stage + LieA::size + warp_n * LieB::to_row + LieB::of_lane_b(lane);
 #pragma unroll
     for (int k = 0; k < Tile::depth; k += Factors<precision, FragmentA>::k) {
       Factors<precision, FragmentA> of_a[down];
       Factors<precision, FragmentB> of_b[across];
 #pragma unroll
       for (int j = 0; j < down; ++j) {
+        const FactorRows<precision, LieA> rows(in_a + j * 16 * LieA::to_row + k * LieA::to_k);
 #pragma unroll
-        for (int r = 0; r < 4; ++r) {
-          of_a[j].set(r, in_a + (j * 16 + r % 2 * 8) * LieA::to_row + (k + r / 2 * 4) * LieA::to_k, 8 * LieA::to_k);
-        }
+        for (int r = 0; r < 4; ++r) of_a[j].set(r, rows.factor[r], rows.eighth[r]);
       }
 #pragma unroll
-      for (int j = 0; j < across; ++j) {
+      for (int j = 0; j < across; j += 2) {
+        const FactorRows<precision, LieB> rows(in_b + j * 8 * LieB::to_row + k * LieB::to_k);
 #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-          of_b[j].set(r, in_b + j * 8 * LieB::to_row + (k + r * 4) * LieB::to_k, 8 * LieB::to_k);
-        }
+        for (int r = 0; r < 4; ++r) of_b[j + r / 2].set(r % 2, rows.factor[r], rows.eighth[r]);
       }
 #pragma unroll
       for (int j = 0; j < down; ++j) {

@@ -1,8 +1,8 @@
 #pragma once
 
 /// What has no name in CUDA C++ but one in PTX, and what the emulator has for it: asynchronous copies to shared memory,
-/// and products by tensor cores. It takes compute capability 8.0; on older ones these do nothing, and nobody calls
-/// them.
+/// matrices from there, and products by tensor cores. It takes compute capability 8.0; on older ones these do nothing,
+/// and nobody calls them.
 
 #include <tern/kernels/cuda/device.cuh>
 
@@ -68,6 +68,18 @@ __device__ __forceinline__ void multiply_add_bf16(const FragmentA& a, const Frag
 }
 /// @}
 
+/// Four 8 x 4 matrices from shared memory, by the whole warp: lane 8 i + j says where row j of matrix i lies, four
+/// elements side by side, aligned to 16 bytes, and lane 4 g + t gets element [g][t] of each. (PTX ISA, ldmatrix; what
+/// it calls an 8 x 8 matrix of 16 bits has two of them for each of these elements.)
+__device__ __forceinline__ void load_matrices(const float* row, float (&v)[4]) {
+  [[maybe_unused]] const auto address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  for (int i = 0; i < 4; ++i) v[i] = 0;
+  TERN_PTX("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+           : "=f"(v[0]), "=f"(v[1]), "=f"(v[2]), "=f"(v[3])
+           : "r"(address)
+           : "memory");
+}
+
 /// Copies `bytes`, 4, 8 or 16, from global to shared memory, or zeros; both aligned to so many. It is done when the
 /// thread has waited for it, and others see it after a barrier.
 template <int bytes>
@@ -127,6 +139,13 @@ inline void multiply_add_tf32(const FragmentA& a, const FragmentB& b, Sums& sums
 inline void multiply_add_bf16(const FragmentA& a, const FragmentB& b, Sums& sums,
                               emulator::Site site = emulator::Site::current()) {
   multiply_add(emulator::MatrixElement::bf16, a, b, sums, site);
+}
+
+[[gnu::always_inline]] inline void load_matrices(const float* row, float (&v)[4],
+                                                 emulator::Site site = emulator::Site::current()) {
+  emulator::MatrixRow lane{row, {}};
+  emulator::load_matrices(lane, site);
+  for (int i = 0; i < 4; ++i) v[i] = __uint_as_float(lane.elements[i]);
 }
 
 template <int bytes>

@@ -220,6 +220,22 @@ __global__ void multiply_without_lane(float* y) {
   y[threadIdx.x] = sums.at[0];
 }
 
+/// Reads matrices of rows of 4 of x [32, 4]; one warp. Lane 5 has returned (0), a row is not aligned (1), or what is
+/// copied there not waited for (2).
+template <int how>
+__global__ void load_what_is_not_there(const float* x, float* y) {
+  alignas(16) __shared__ float tile[33 * 4];
+  const int i = static_cast<int>(threadIdx.x);
+  copy_async<16>(tile + i * 4, x + i * 4, true);  // copies a row
+  commit_copies();
+  if (how != 2) wait_for_copies<0>();
+  __syncthreads();
+  if (how == 0 && i == 5) return;
+  float v[4];
+  load_matrices(tile + i * 4 + (how == 1 && i == 3), v);  // loads matrices
+  y[i] = v[0];
+}
+
 __global__ void traps() {
   if (threadIdx.x == 3) __trap();  // trap
 }
@@ -428,6 +444,21 @@ TEST_CASE("faults: products by tensor cores without some lane") {
                           ": mma.sync is without lane 5, which has returned or does not exist"));
   CHECK(message_of(multiply_without_lane<2>, 1, 32, 0, y.data()) == "");
   CHECK(y.download() == std::vector<float>(32, 8));
+}
+
+TEST_CASE("faults: matrices from shared memory that are not there") {
+  const DeviceBuffer<float> x(std::vector<float>(128, 1)), y(32);
+  CHECK_THAT(message_of(load_what_is_not_there<0>, 1, 32, 0, x.data(), y.data()),
+             Contains("kernel load_what_is_not_there<0>") &&
+                 Contains(line_marked("loads matrices") + ": ldmatrix is without lane 5, which has returned"));
+  CHECK_THAT(message_of(load_what_is_not_there<1>, 1, 32, 0, x.data(), y.data()),
+             Contains(fault("load_what_is_not_there<1>", 0, 3, "loads matrices") +
+                      "ldmatrix of a row 4 bytes past a multiple of 16"));
+  if (!tern::emulator::is_checked()) return;
+  CHECK_THAT(message_of(load_what_is_not_there<2>, 1, 32, 0, x.data(), y.data()),
+             Contains("kernel load_what_is_not_there<2>") &&
+                 Contains(line_marked("loads matrices") + ": reads 16 bytes of shared memory that thread") &&
+                 Contains("copies to by cp.async at " + line_marked("copies a row") + " and has not waited for"));
 }
 
 TEST_CASE("faults: a trap") { CHECK_THAT(message_of(traps, 1, 32, 0), Contains(fault("traps", 0, 3, "trap"))); }
