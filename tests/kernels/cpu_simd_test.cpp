@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -229,11 +230,12 @@ TEST_CASE("every instruction set is as the reference", "[cpu]") {
         std::vector<float> want(n), got(n, 7);
         reference_backend().floating(float{}).unary(unary.kernel, n, special.data(), want.data());
         cpu_backend().floating(float{}).unary(unary.kernel, n, special.data(), got.data());
-        for (std::int64_t i = 0; i < n; ++i) {
-          CAPTURE(unary.name, i, special[i]);
-          CHECK((std::isfinite(want[i]) ? std::abs(got[i] - want[i]) <= 1e-6 * std::abs(want[i]) + 1e-7
-                                        : std::isnan(want[i]) == std::isnan(got[i]) && !std::isfinite(got[i])));
-        }
+        const auto agree = [](float ours, float theirs) {
+          return std::isfinite(theirs) ? std::abs(ours - theirs) <= 1e-6 * std::abs(theirs) + 1e-7
+                                       : std::isnan(theirs) == std::isnan(ours) && !std::isfinite(ours);
+        };
+        const auto i = std::ranges::mismatch(got, want, agree).in1 - got.begin();
+        if (i < n) FAIL_CHECK(unary.name << "(" << special[i] << "), element " << i << ": " << got[i]);
       }
       const Pool2dShape p{.N = c.N, .C = c.C, .H = c.H, .W = c.W, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
       std::vector<std::int64_t> at(p.N * p.C * p.P() * p.Q()), want_at(at);
