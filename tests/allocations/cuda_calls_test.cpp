@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <random.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -55,7 +56,8 @@ bool names(const std::string& message, const std::string& call) {
   return says(call.substr(0, call.find("WithFlags")).c_str());
 }
 
-/// Fails calls of step(run) in turn, of many a third, which the seed chooses, on a fresh run that has done some steps.
+/// Fails calls of step(run) in turn, of many some forty, which the seed chooses, on a fresh run that has done some
+/// steps.
 template <class Run>
 void fail_each_call(const std::string& what, const std::function<std::unique_ptr<Run>(int)>& after,
                     const std::function<Bits(Run&)>& bits, const std::function<void(Run&)>& step, int done) {
@@ -65,9 +67,10 @@ void fail_each_call(const std::string& what, const std::function<std::unique_ptr
   for (const Fault& fault : faults) {
     const std::unique_ptr<Run> whole = after(done);
     const std::size_t calls = outcome({}, [&] { step(*whole); }).calls.size();
-    const std::size_t stride = calls < 30 ? 1 : 3;
+    const std::size_t stride = std::max<std::size_t>(calls / 40, 1);
     std::size_t failed = 0, errors = 0;
-    for (auto at = static_cast<std::size_t>(random.integer(0, 2)) % stride; at < calls; at += stride) {
+    const auto first = static_cast<std::size_t>(random.integer(0, static_cast<std::int64_t>(stride) - 1));
+    for (std::size_t at = first; at < calls; at += stride) {
       ++failed;
       const std::unique_ptr<Run> run = after(done);
       const Outcome o = outcome({.at = static_cast<long>(at), .error = fault.error}, [&] { step(*run); });
