@@ -30,30 +30,21 @@ void add_block(const std::uint8_t* bytes, State& state) {
   static constexpr int rotations[4][4] = {{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
   std::uint32_t word[16];
   std::memcpy(word, bytes, sizeof word);
-  auto [a, b, c, d] = state;
-  for (unsigned i = 0; i < 64; ++i) {
-    std::uint32_t mixed = 0;
-    unsigned w = 0;
-    switch (i / 16) {
-      case 0:
-        mixed = (b & c) | (~b & d), w = i;
-        break;
-      case 1:
-        mixed = (d & b) | (~d & c), w = 5 * i + 1;
-        break;
-      case 2:
-        mixed = b ^ c ^ d, w = 3 * i + 5;
-        break;
-      default:
-        mixed = c ^ (b | ~d), w = 7 * i;
-        break;
+  std::uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+  // 16 steps, which take the words first, first + step and so on.
+  const auto round = [&](std::size_t number, std::size_t first, std::size_t step, auto mixed) {
+    for (std::size_t i = 0; i < 16; ++i) {
+      const std::uint32_t sum = a + mixed() + word[(first + i * step) % 16] + sines[16 * number + i];
+      a = d;
+      d = c;
+      c = b;
+      b += std::rotl(sum, rotations[number][i % 4]);
     }
-    const std::uint32_t sum = a + mixed + word[w % 16] + sines[i];
-    a = d;
-    d = c;
-    c = b;
-    b += std::rotl(sum, rotations[i / 16][i % 4]);
-  }
+  };
+  round(0, 0, 1, [&] { return (b & c) | (~b & d); });
+  round(1, 1, 5, [&] { return (d & b) | (~d & c); });
+  round(2, 5, 3, [&] { return b ^ c ^ d; });
+  round(3, 0, 7, [&] { return c ^ (b | ~d); });
   state = {state[0] + a, state[1] + b, state[2] + c, state[3] + d};
 }
 
