@@ -41,8 +41,7 @@ void check_values(const json& c, const std::string& name, const Values& got) {
   for (const double v : want) largest = std::max(largest, std::abs(v));
   const auto agree = [&](double a, double b) { return std::abs(a - b) <= 1e-12 * largest; };
   const auto i = static_cast<std::size_t>(std::ranges::mismatch(got, want, agree).in1 - got.begin());
-  INFO(name << ", element " << i);
-  if (i < want.size()) CHECK(got[i] == want[i]);
+  if (i < want.size()) FAIL_CHECK(name << ", element " << i << ": " << got[i] << ", expected " << want[i]);
 }
 
 ReferenceFloat<double>& reference() {
