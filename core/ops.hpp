@@ -818,6 +818,12 @@ Tensor batch_norm2d(const Tensor& x, const Tensor& running_mean, const Tensor& r
 Tensor batch_norm2d_max_pool2d(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                                const Tensor& weight, const Tensor& bias, const BatchNorm2dOptions& options,
                                HeightWidth kernel_size, const Pool2dOptions& pool = {});
+/// batch_norm2d_max_pool2d(conv2d(x, weight, bias, conv), running_mean, ..., kernel_size), and in training one op: what
+/// is convolved gets its statistics, and on the CPU its gradient is read, while the cache has it.
+Tensor conv2d_batch_norm2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                      const Conv2dOptions& conv, const Tensor& running_mean, const Tensor& running_var,
+                                      const Tensor& norm_weight, const Tensor& norm_bias,
+                                      const BatchNorm2dOptions& options, HeightWidth kernel_size);
 
 // (x - mean) / sqrt(var + eps) * weight + bias, with mean and biased variance of the elements that are normalised
 // together. weight and bias may be left out.

@@ -132,6 +132,8 @@ struct CellShape {
   int64_t kept() const { return cell == Cell::lstm || cell == Cell::gru ? 4 : 0; }
 };
 
+struct Pool2dShape;
+
 /// A convolution, max-pooling by windows of [R, S] side by side from the first element on, and an activation: y is
 /// [N, K, P, Q]. Windows of one element pool nothing. R * S is at most 256, and no window larger than what it pools.
 struct Conv2dMaxPool2dShape {
@@ -149,6 +151,8 @@ struct Conv2dMaxPool2dShape {
   bool pools() const { return R * S > 1; }
   /// Whether it is a convolution and no more.
   bool is_conv2d() const { return !pools() && activation == Activation::none; }
+  /// The windows, of conv's y.
+  Pool2dShape pool() const;
 };
 
 /// x is [N, C, H, W], y is [N, C, P, Q]; a window is of R by S elements, so far apart as the dilation says, and has at
@@ -180,6 +184,10 @@ struct Pool2dShape {
   /// Whether the windows lie side by side from the first element on.
   bool side_by_side() const { return is_plain() && stride_h == R && stride_w == S && pad_h == 0 && pad_w == 0; }
 };
+
+inline Pool2dShape Conv2dMaxPool2dShape::pool() const {
+  return {.N = conv.N, .C = conv.K, .H = conv.P(), .W = conv.Q(), .R = R, .S = S, .stride_h = R, .stride_w = S};
+}
 
 /// x is [N, H, W], y is [N, P, Q], none of these 0 but N. Row p of y is at the place scale_h (p + outer) - inner in x,
 /// but not before 0, column q likewise: interpolate2d.hpp.
@@ -532,6 +540,29 @@ class FloatKernels {
   virtual void batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const T* x,
                                                 const T* weight, const T* mean, const T* invstd, const T* picked,
                                                 const T* y, const T* dy, T* dx, T* dweight, T* dbias) = 0;
+
+  /// conv = conv2d(x, w, b), and y = batch_norm2d_max_pool2d of it with the windows of s: the two one after the other,
+  /// where a backend does not take the statistics of what it has just convolved. conv [N, K, s.conv.P(), s.conv.Q()]
+  /// is kept for the gradient.
+  virtual void conv2d_batch_norm2d_max_pool2d(const Conv2dMaxPool2dShape& s, double eps, double momentum, const T* x,
+                                              const T* w, const T* b, const T* weight, const T* bias, T* running_mean,
+                                              T* running_var, int64_t* num_batches, T* mean, T* invstd, T* conv,
+                                              T* picked, T* y) {
+    conv2d_max_pool2d({.conv = s.conv}, x, w, b, conv, nullptr);
+    batch_norm2d_max_pool2d(s.pool(), s.activation, eps, momentum, conv, weight, bias, running_mean, running_var,
+                            num_batches, mean, invstd, picked, y);
+  }
+  /// The gradient of both. dconv, which may be conv, is room for that by conv; what it has afterwards is not said. Each
+  /// other output may be null.
+  virtual void conv2d_batch_norm2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w,
+                                                       const T* conv, const T* weight, const T* mean, const T* invstd,
+                                                       const T* picked, const T* y, const T* dy, T* dconv, T* dx, T* dw,
+                                                       T* db, T* dweight, T* dbias) {
+    const bool by_conv = dx || dw || db;
+    batch_norm2d_max_pool2d_backward(s.pool(), s.activation, conv, weight, mean, invstd, picked, y, dy,
+                                     by_conv ? dconv : nullptr, dweight, dbias);
+    if (by_conv) conv2d_max_pool2d_backward({.conv = s.conv}, x, w, nullptr, nullptr, dconv, dx, dw, db);
+  }
 
   /// y = (x - mean) * invstd * weight + bias, with the mean and the biased variance of the element's row, invstd =
   /// 1 / sqrt(var + eps); where the shape is not centred, the mean is 0 and the variance the mean square. mean and

@@ -91,6 +91,14 @@ Tensor BatchNorm2d::max_pool2d(const Tensor& x, HeightWidth kernel_size, Activat
   return batch_norm2d_max_pool2d(x, running_mean, running_var, weight, bias, options(activation), kernel_size, pool);
 }
 
+Tensor BatchNorm2d::max_pool2d(Conv2d& conv, const Tensor& x, HeightWidth kernel_size, Activation activation) {
+  if (has_hooks() || conv.has_hooks()) return max_pool2d(conv(x), kernel_size, activation);
+  { const Call convolution(conv); }  // each is looked for on its own: alone, the one is no part of the other
+  const Call call(*this);
+  return conv2d_batch_norm2d_max_pool2d(x, conv.weight, conv.bias, conv.op_options(), running_mean, running_var, weight,
+                                        bias, options(activation), kernel_size);
+}
+
 Members BatchNorm::members() {
   Members m = defined(weight, bias);
   if (running_mean.defined()) {

@@ -2,6 +2,7 @@
 
 #include <tern/core/ops.hpp>
 #include <tern/layers/module.hpp>
+#include <tern/layers/spatial.hpp>
 
 #include <initializer_list>
 #include <optional>
@@ -63,6 +64,8 @@ class BatchNorm2d : public BatchNorm {
   /// between (batch_norm2d_max_pool2d).
   Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none,
                     const Pool2dOptions& pool = {});
+  /// max_pool2d(conv(x), kernel_size, activation), the convolution in the same op (conv2d_batch_norm2d_max_pool2d).
+  Tensor max_pool2d(Conv2d& conv, const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none);
 };
 
 /// [N, C, D, H, W].

@@ -33,11 +33,11 @@ class Conv2d : public Module {
   Members members() override;
   std::string str() const override;
 
+  Conv2dOptions op_options() const;  ///< what conv2d is told
+
   Tensor weight, bias;  ///< undefined bias: none
 
  private:
-  Conv2dOptions op_options() const;
-
   Options options_;
 };
 

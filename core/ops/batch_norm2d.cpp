@@ -1,7 +1,9 @@
+#include <tern/core/autocast.hpp>
 #include <tern/core/autograd.hpp>
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/ops/conv2d.hpp>
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
 #include <tern/core/step_guard.hpp>
@@ -272,6 +274,71 @@ Tensor batch_norm2d_max_pool2d(const Tensor& in, const Tensor& running_mean, con
                                 data_or_null<T>(bias), data_or_null<T>(running_mean), data_or_null<T>(running_var),
                                 data_or_null<std::int64_t>(options.num_batches_tracked), mean.data<T>(),
                                 invstd.data<T>(), picked.data<T>(), y.data<T>());
+    });
+  });
+  return out;
+}
+
+Tensor conv2d_batch_norm2d_max_pool2d(const Tensor& in, const Tensor& conv_weight, const Tensor& conv_bias,
+                                      const Conv2dOptions& conv_options, const Tensor& running_mean,
+                                      const Tensor& running_var, const Tensor& weight, const Tensor& bias,
+                                      const BatchNorm2dOptions& options, HeightWidth kernel_size) {
+  constexpr const char* op = "conv2d_batch_norm2d_max_pool2d";
+  check_defined(op, "x", in);
+  if (!options.training || Trace::current() || is_half(in.dtype()) || autocast_dtype() != DType::float32 ||
+      conv_options.padding.same || in.dim() == 3) {
+    return batch_norm2d_max_pool2d(conv2d(in, conv_weight, conv_bias, conv_options), running_mean, running_var, weight,
+                                   bias, options, kernel_size);
+  }
+  check(!options.residual.defined(), "{}: given a residual, expected none", op);
+  const kernels::Conv2dShape c = conv2d_shape(in, conv_weight, conv_bias, conv_options);
+  const TensorOptions like{.dtype = in.dtype(), .device = in.device()};
+  const Tensor conv = empty({c.N, c.K, c.P(), c.Q()}, like);
+  check_input("batch_norm2d", conv, running_mean, running_var, weight, bias, options);
+  const kernels::Pool2dShape windows = pool2d_shape(op, conv, kernel_size, {});
+  const kernels::Conv2dMaxPool2dShape s{.conv = c, .R = windows.R, .S = windows.S, .activation = options.activation};
+
+  const Tensor x = in.contiguous(), w = conv_weight.contiguous(),
+               b = conv_bias.defined() ? conv_bias.contiguous() : conv_bias;
+  const Tensor mean = empty({c.K}, like), invstd = empty({c.K}, like), y = empty({c.N, c.K, s.P(), s.Q()}, like);
+  const Tensor picked = empty_like(y);
+  const auto needed = [](const Tensor& t) { return t.defined() && t.requires_grad(); };
+  const bool need_x = needed(x), need_w = needed(w), need_b = needed(b), need_weight = needed(weight),
+             need_bias = needed(bias);
+  Tensor out =
+      record(op, {x, w, b, weight, bias}, y,
+             [=, eps = options.eps, x = Saved(x), w = Saved(w), b = Saved(b), weight = Saved(weight),
+              conv = Saved(conv), mean = Saved(mean), invstd = Saved(invstd), picked = Saved(picked),
+              y = Saved(s.activation != Activation::none ? y : Tensor())](const Tensor& gradient) {
+               if (is_grad_enabled()) {
+                 const Tensor g = activation_gradient(s.activation, *y, gradient);
+                 Grads grads = composed_gradients(g, {*x, *w, *b, *weight}, [&](const std::vector<Tensor>& inputs) {
+                   return batch_norm2d_max_pool2d(conv2d(inputs[0], inputs[1], inputs[2], conv_options), {}, {},
+                                                  inputs[3], {}, {.training = true, .eps = eps}, {s.R, s.S});
+                 });
+                 grads.push_back(g.sum({0, 2, 3}));  // a window hands it to one element of its channel
+                 return grads;
+               }
+               const Tensor g = gradient.contiguous(), dconv = conv.reuse();
+               Grads grads{need_x ? empty_like(*x) : Tensor(), need_w ? empty_like(*w) : Tensor(),
+                           need_b ? empty({c.K}, like) : Tensor(), need_weight ? empty({c.K}, like) : Tensor(),
+                           need_bias ? empty({c.K}, like) : Tensor()};
+               for_floating(op, g, [&]<class T>(kernels::FloatKernels<T>& k) {
+                 k.conv2d_batch_norm2d_max_pool2d_backward(
+                     s, (*x).data<T>(), (*w).data<T>(), (*conv).data<T>(), data_or_null<T>(*weight), (*mean).data<T>(),
+                     (*invstd).data<T>(), (*picked).data<T>(), data_or_null<T>(*y), g.data<T>(), dconv.data<T>(),
+                     data_or_null<T>(grads[0]), data_or_null<T>(grads[1]), data_or_null<T>(grads[2]),
+                     data_or_null<T>(grads[3]), data_or_null<T>(grads[4]));
+               });
+               return grads;
+             });
+  for_floating(op, x, [&]<class T>(kernels::FloatKernels<T>& k) {
+    move_statistics({running_mean, running_var, options.num_batches_tracked}, [&] {
+      k.conv2d_batch_norm2d_max_pool2d(s, options.eps, momentum_of(options), x.data<T>(), w.data<T>(),
+                                       data_or_null<T>(b), data_or_null<T>(weight), data_or_null<T>(bias),
+                                       data_or_null<T>(running_mean), data_or_null<T>(running_var),
+                                       data_or_null<std::int64_t>(options.num_batches_tracked), mean.data<T>(),
+                                       invstd.data<T>(), conv.data<T>(), picked.data<T>(), y.data<T>());
     });
   });
   return out;

@@ -4,6 +4,7 @@
 #include <tern/core/dispatch.hpp>
 #include <tern/core/ops.hpp>
 #include <tern/core/ops/broadcast.hpp>
+#include <tern/core/ops/conv2d.hpp>
 #include <tern/core/ops/options.hpp>
 #include <tern/core/ops/pool2d.hpp>
 #include <tern/core/precision.hpp>
@@ -59,22 +60,6 @@ kernels::Conv2dShape shape_of(const Tensor& x, std::int64_t C, HeightWidth size,
           .dilation_w = o.dilation.w,
           .groups = o.groups,
           .precision = precision_of(x)};
-}
-
-kernels::Conv2dShape checked_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
-  check_arguments("conv2d", x, w, "K, C / groups");
-  check_options("conv2d", {w.size(2), w.size(3)}, o);
-  const kernels::Conv2dShape s = shape_of(x, x.size(-3), {x.size(-2), x.size(-1)}, w, o);
-  check(s.C % s.groups == 0 && s.K % s.groups == 0,
-        "conv2d: {} groups for {} input and {} output channels, expected a divisor of both", s.groups, s.C, s.K);
-  check(w.size(1) == s.C / s.groups, "conv2d: input {} has {} channels, weight {} wants {:.0f}", x.shape(), s.C,
-        w.shape(), static_cast<double>(w.size(1)) * static_cast<double>(s.groups));
-  const HeightWidth padded = padded_size("conv2d", x, o.padding);
-  check(s.R > 0 && s.S > 0 && fits(s.R, s.dilation_h, padded.h) && fits(s.S, s.dilation_w, padded.w),
-        "conv2d: weight {} with dilation [{}, {}] is larger than input {} with padding [{}, {}]", w.shape(),
-        s.dilation_h, s.dilation_w, x.shape(), s.pad_h, s.pad_w);
-  check_bias("conv2d", x, bias, s.K);
-  return without_excess(s);
 }
 
 Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Tensor& input, const Tensor& weight,
@@ -161,6 +146,22 @@ Tensor convolve(const char* op, const kernels::Conv2dMaxPool2dShape& s, const Te
 }
 
 }  // namespace
+
+kernels::Conv2dShape conv2d_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
+  check_arguments("conv2d", x, w, "K, C / groups");
+  check_options("conv2d", {w.size(2), w.size(3)}, o);
+  const kernels::Conv2dShape s = shape_of(x, x.size(-3), {x.size(-2), x.size(-1)}, w, o);
+  check(s.C % s.groups == 0 && s.K % s.groups == 0,
+        "conv2d: {} groups for {} input and {} output channels, expected a divisor of both", s.groups, s.C, s.K);
+  check(w.size(1) == s.C / s.groups, "conv2d: input {} has {} channels, weight {} wants {:.0f}", x.shape(), s.C,
+        w.shape(), static_cast<double>(w.size(1)) * static_cast<double>(s.groups));
+  const HeightWidth padded = padded_size("conv2d", x, o.padding);
+  check(s.R > 0 && s.S > 0 && fits(s.R, s.dilation_h, padded.h) && fits(s.S, s.dilation_w, padded.w),
+        "conv2d: weight {} with dilation [{}, {}] is larger than input {} with padding [{}, {}]", w.shape(),
+        s.dilation_h, s.dilation_w, x.shape(), s.pad_h, s.pad_w);
+  check_bias("conv2d", x, bias, s.K);
+  return without_excess(s);
+}
 
 void check_options(const char* who, HeightWidth kernel_size, const ConvTranspose2dOptions& o) {
   check_options(who, kernel_size,
@@ -264,7 +265,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
     if (w % 2 != 0) y = y.narrow(-1, 1, x.size(-1));
     return y;
   }
-  const kernels::Conv2dMaxPool2dShape s{.conv = checked_shape(x, weight, bias, options)};
+  const kernels::Conv2dMaxPool2dShape s{.conv = conv2d_shape(x, weight, bias, options)};
   if (Trace* const trace = Trace::current(); trace && x.dim() == 4) {
     return trace->run("conv", {x, weight, bias},
                       {{"stride", {options.stride.h, options.stride.w}},
@@ -322,7 +323,7 @@ Tensor conv2d_max_pool2d(const Tensor& x, const Tensor& weight, const Tensor& bi
     const Tensor y = conv2d(x, weight, bias, options);
     return activate(R == 1 && S == 1 ? y : max_pool2d(y, kernel_size), activation);
   }
-  const kernels::Conv2dShape s = checked_shape(x, weight, bias, options);
+  const kernels::Conv2dShape s = conv2d_shape(x, weight, bias, options);
   check(R > 0 && S > 0 && R <= s.P() && S <= s.Q(),
         "conv2d_max_pool2d: kernel [{}, {}], expected 1 to what it pools, [{}, {}]", R, S, s.P(), s.Q());
   return convolve("conv2d_max_pool2d", {.conv = s, .R = R, .S = S, .activation = activation}, x, weight, bias);

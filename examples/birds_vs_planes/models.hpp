@@ -108,8 +108,8 @@ struct NetBatchNorm : tern::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor out = conv1_batchnorm.max_pool2d(conv1(x), 2, Activation::tanh);
-    out = conv2_batchnorm.max_pool2d(conv2(out), 2, Activation::tanh);
+    tern::Tensor out = conv1_batchnorm.max_pool2d(conv1, x, 2, Activation::tanh);
+    out = conv2_batchnorm.max_pool2d(conv2, out, 2, Activation::tanh);
     out = out.view({-1, 16 * 8 * 8});
     out = fc1(out, Activation::tanh);
     return fc2(out);

@@ -21,12 +21,12 @@ tern::Tensor ConvNorm::relu(const tern::Tensor& x, const tern::Tensor& residual)
 }
 
 tern::Tensor ConvNorm::max_pool2d_relu(const tern::Tensor& x) {
-  if (!has_hooks()) return batch_norm.max_pool2d(conv(x), 2, tern::Activation::relu);
+  if (!has_hooks()) return batch_norm.max_pool2d(conv, x, 2, tern::Activation::relu);
   return tern::relu(tern::max_pool2d((*this)(x), 2));
 }
 
 tern::Tensor ConvNormPool::relu(const tern::Tensor& x) {
-  return has_hooks() ? tern::relu((*this)(x)) : batch_norm.max_pool2d(conv(x), 2, tern::Activation::relu);
+  return has_hooks() ? tern::relu((*this)(x)) : batch_norm.max_pool2d(conv, x, 2, tern::Activation::relu);
 }
 
 }  // namespace birds_vs_planes

@@ -34,7 +34,7 @@ struct ConvNorm : tern::Module {
 /// And max-pooling, which halves height and width.
 struct ConvNormPool : ConvNorm {
   using ConvNorm::ConvNorm;
-  tern::Tensor forward(const tern::Tensor& x) override { return batch_norm.max_pool2d(conv(x), 2); }
+  tern::Tensor forward(const tern::Tensor& x) override { return batch_norm.max_pool2d(conv, x, 2); }
   std::string str() const override { return "ConvNormPool"; }
 
   /// relu((*this)(x)), likewise.

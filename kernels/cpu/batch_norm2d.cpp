@@ -17,6 +17,7 @@
 /// the least difference that a pick was decided by: the second pass takes planes where it is that small anew, from x,
 /// as it does all other windows.
 
+#include <tern/kernels/cpu/conv2d_planes.hpp>
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
 #include <tern/kernels/cpu/moments.hpp>
@@ -634,6 +635,73 @@ bool told_apart(const Normalization& of, float gap, double y) {
   return gap * std::abs(of.gain) > rounding + std::numeric_limits<float>::min();
 }
 
+/// batch_norm2d_max_pool2d, where first_pass(look) calls look(plane) for each plane of x.
+template <class F>
+void normalize_and_pool(CpuFloat32& kernels, const Pool2dShape& s, Activation activation, double eps, double momentum,
+                        const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
+                        int64_t* num_batches, float* mean, float* invstd, float* picked, float* y,
+                        const F& first_pass) {
+  const BatchNorm2dShape all{s.N, s.C, s.H * s.W, eps};
+  const int64_t PQ = s.P() * s.Q();
+  const bool windows_of_2 = is_2x2(s);
+  const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
+  const auto moments_and_picked_of = HWY_DYNAMIC_DISPATCH(moments_and_picked_2x2);
+  const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
+  const auto normalize_and_pick = HWY_DYNAMIC_DISPATCH(normalize_and_pick_2x2);
+  const auto largest_of = HWY_DYNAMIC_DISPATCH(largest_magnitude);
+  Scratch<Moments> plane_moments(s.N * s.C);
+  Scratch<Normalization> of(s.C);
+  first_pass([&](int64_t plane) {
+    const float* const in = x + plane * all.HW;
+    Moments& m = plane_moments[plane];
+    m = windows_of_2 ? moments_and_picked_of(s, weight && weight[plane % s.C] < 0, in, picked + plane * PQ)
+                     : moments_of(all.HW, in);
+    if (!std::isfinite(m.squares)) m = wide_moments(all.HW, in);
+  });
+  batch_statistics(all, momentum, plane_moments.data(), weight, bias, running_mean, running_var, num_batches, mean,
+                   invstd, of.data());
+  for_each_plane(all, [&](int64_t plane, int64_t c) {
+    float *const from = picked + plane * PQ, *const to = y + plane * PQ;
+    const float* const in = x + plane * all.HW;
+    if (windows_of_2) {
+      normalize_plane(PQ, of[c], from, nullptr, to);
+      const Moments& m = plane_moments[plane];
+      const double most = (std::abs(m.mean - of[c].mean) + std::sqrt(m.squares)) * std::abs(of[c].gain);
+      const bool surely = told_apart(of[c], m.gap, most + std::abs(of[c].shift));
+      if (!surely && !told_apart(of[c], m.gap, largest_of(PQ, to))) normalize_and_pick(s, of[c], in, from, to);
+    } else {
+      pool_plane(s, of[c], in, from, to);
+    }
+    activate(kernels, activation, PQ, to);
+  });
+}
+
+/// Its gradient, where all_planes(make) calls make(plane, to) for each plane of dx that is wanted.
+template <class F>
+void pooled_gradient(CpuFloat32& kernels, const Pool2dShape& s, Activation activation, const float* x,
+                     const float* weight, const float* mean, const float* invstd, const float* picked, const float* y,
+                     const float* dy, float* dweight, float* dbias, const F& all_planes) {
+  const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
+  Scratch<Slope> total(s.C);
+  const OutputGradient from_y{activation, y, dy};
+  channel_slopes({s.N, s.C, PQ}, picked, mean, invstd, from_y, dweight, dbias, nullptr, total.data());
+  const bool windows_of_2 = is_2x2(s);
+  const auto gradient_2x2 = HWY_DYNAMIC_DISPATCH(input_gradient_2x2);
+  const auto gradient_of_plane = HWY_DYNAMIC_DISPATCH(input_gradient);
+  all_planes([&](int64_t plane, float* to) {
+    const int64_t c = plane % s.C;
+    const InputGradient of = input_gradient_of(s.N * HW, mean[c], invstd[c], weight ? weight[c] : 1, total[c]);
+    const float *const x_plane = x + plane * HW, *const wanted = picked + plane * PQ;
+    const OutputGradient g = from_y.from(plane * PQ);
+    if (windows_of_2) return gradient_2x2(s, of, x_plane, wanted, g, to);
+    Scratch<float> before(PQ), spread_dy(HW);
+    std::copy_n(g.dy, PQ, before.data());
+    if (activation != Activation::none) kernels.unary_backward(unary_of(activation), PQ, g.y, g.dy, before.data());
+    spread(s, x_plane, wanted, before.data(), spread_dy.data());
+    gradient_of_plane(HW, of, x_plane, {Activation::none, nullptr, spread_dy.data()}, to);
+  });
+}
+
 }  // namespace
 
 void CpuFloat32::batch_norm2d(const BatchNorm2dShape& s, double momentum, const float* x, const float* weight,
@@ -714,69 +782,51 @@ void CpuFloat32::batch_norm2d_max_pool2d(const Pool2dShape& s, Activation activa
                                          const float* x, const float* weight, const float* bias, float* running_mean,
                                          float* running_var, int64_t* num_batches, float* mean, float* invstd,
                                          float* picked, float* y) {
-  const BatchNorm2dShape all{s.N, s.C, s.H * s.W, eps};
-  const int64_t PQ = s.P() * s.Q();
   if (s.N == 0) {
     return ReferenceFloat<float>::batch_norm2d_max_pool2d(s, activation, eps, momentum, x, weight, bias, running_mean,
                                                           running_var, num_batches, mean, invstd, picked, y);
   }
-  const bool windows_of_2 = is_2x2(s);
-  const auto moments_of = HWY_DYNAMIC_DISPATCH(moments);
-  const auto moments_and_picked_of = HWY_DYNAMIC_DISPATCH(moments_and_picked_2x2);
-  const auto normalize_plane = HWY_DYNAMIC_DISPATCH(normalize);
-  const auto normalize_and_pick = HWY_DYNAMIC_DISPATCH(normalize_and_pick_2x2);
-  const auto largest_of = HWY_DYNAMIC_DISPATCH(largest_magnitude);
-  Scratch<Moments> plane_moments(s.N * s.C);
-  Scratch<Normalization> of(s.C);
-  for_each_plane(all, [&](int64_t plane, int64_t c) {
-    const float* const in = x + plane * all.HW;
-    Moments& m = plane_moments[plane];
-    m = windows_of_2 ? moments_and_picked_of(s, weight && weight[c] < 0, in, picked + plane * PQ)
-                     : moments_of(all.HW, in);
-    if (!std::isfinite(m.squares)) m = wide_moments(all.HW, in);
-  });
-  batch_statistics(all, momentum, plane_moments.data(), weight, bias, running_mean, running_var, num_batches, mean,
-                   invstd, of.data());
-  for_each_plane(all, [&](int64_t plane, int64_t c) {
-    float *const from = picked + plane * PQ, *const to = y + plane * PQ;
-    const float* const in = x + plane * all.HW;
-    if (windows_of_2) {
-      normalize_plane(PQ, of[c], from, nullptr, to);
-      const Moments& m = plane_moments[plane];
-      const double most = (std::abs(m.mean - of[c].mean) + std::sqrt(m.squares)) * std::abs(of[c].gain);
-      const bool surely = told_apart(of[c], m.gap, most + std::abs(of[c].shift));
-      if (!surely && !told_apart(of[c], m.gap, largest_of(PQ, to))) normalize_and_pick(s, of[c], in, from, to);
-    } else {
-      pool_plane(s, of[c], in, from, to);
-    }
-    activate(*this, activation, PQ, to);
-  });
+  normalize_and_pool(*this, s, activation, eps, momentum, x, weight, bias, running_mean, running_var, num_batches, mean,
+                     invstd, picked, y, [&](const auto& look) {
+                       for_each_plane({s.N, s.C, s.H * s.W}, [&](int64_t plane, int64_t) { look(plane); });
+                     });
 }
 
 void CpuFloat32::batch_norm2d_max_pool2d_backward(const Pool2dShape& s, Activation activation, const float* x,
                                                   const float* weight, const float* mean, const float* invstd,
                                                   const float* picked, const float* y, const float* dy, float* dx,
                                                   float* dweight, float* dbias) {
-  const int64_t HW = s.H * s.W, PQ = s.P() * s.Q();
-  Scratch<Slope> total(s.C);
-  const OutputGradient from_y{activation, y, dy};
-  channel_slopes({s.N, s.C, PQ}, picked, mean, invstd, from_y, dweight, dbias, nullptr, total.data());
-  if (!dx) return;
-  const bool windows_of_2 = is_2x2(s);
-  const auto gradient_2x2 = HWY_DYNAMIC_DISPATCH(input_gradient_2x2);
-  const auto gradient_of_plane = HWY_DYNAMIC_DISPATCH(input_gradient);
-  for_each_plane({s.N, s.C, HW}, [&](int64_t plane, int64_t c) {
-    const InputGradient of = input_gradient_of(s.N * HW, mean[c], invstd[c], weight ? weight[c] : 1, total[c]);
-    const float *const x_plane = x + plane * HW, *const wanted = picked + plane * PQ;
-    float* const dx_plane = dx + plane * HW;
-    const OutputGradient g = from_y.from(plane * PQ);
-    if (windows_of_2) return gradient_2x2(s, of, x_plane, wanted, g, dx_plane);
-    Scratch<float> before(PQ), spread_dy(HW);
-    std::copy_n(g.dy, PQ, before.data());
-    if (activation != Activation::none) unary_backward(unary_of(activation), PQ, g.y, g.dy, before.data());
-    spread(s, x_plane, wanted, before.data(), spread_dy.data());
-    gradient_of_plane(HW, of, x_plane, {Activation::none, nullptr, spread_dy.data()}, dx_plane);
+  const int64_t HW = s.H * s.W;
+  pooled_gradient(*this, s, activation, x, weight, mean, invstd, picked, y, dy, dweight, dbias, [&](const auto& make) {
+    if (dx) for_each_plane({s.N, s.C, HW}, [&](int64_t plane, int64_t) { make(plane, dx + plane * HW); });
   });
+}
+
+void CpuFloat32::conv2d_batch_norm2d_max_pool2d(const Conv2dMaxPool2dShape& s, double eps, double momentum,
+                                                const float* x, const float* w, const float* b, const float* weight,
+                                                const float* bias, float* running_mean, float* running_var,
+                                                int64_t* num_batches, float* mean, float* invstd, float* conv,
+                                                float* picked, float* y) {
+  if (s.conv.N == 0) {
+    return ReferenceFloat<float>::conv2d_batch_norm2d_max_pool2d(
+        s, eps, momentum, x, w, b, weight, bias, running_mean, running_var, num_batches, mean, invstd, conv, picked, y);
+  }
+  normalize_and_pool(*this, s.pool(), s.activation, eps, momentum, conv, weight, bias, running_mean, running_var,
+                     num_batches, mean, invstd, picked, y,
+                     [&](const auto& look) { conv2d_by_planes(*this, s.conv, x, w, b, conv, look); });
+}
+
+void CpuFloat32::conv2d_batch_norm2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const float* x, const float* w,
+                                                         const float* conv, const float* weight, const float* mean,
+                                                         const float* invstd, const float* picked, const float* y,
+                                                         const float* dy, float* dconv, float* dx, float* dw, float* db,
+                                                         float* dweight, float* dbias) {
+  if (dx || !(dw || db)) {  // it would be made twice, or not at all
+    return ReferenceFloat<float>::conv2d_batch_norm2d_max_pool2d_backward(s, x, w, conv, weight, mean, invstd, picked,
+                                                                          y, dy, dconv, dx, dw, db, dweight, dbias);
+  }
+  pooled_gradient(*this, s.pool(), s.activation, conv, weight, mean, invstd, picked, y, dy, dweight, dbias,
+                  [&](const auto& make) { conv2d_backward_weight_by_planes(s.conv, x, make, dw, db); });
 }
 
 }  // namespace tern::kernels

@@ -15,6 +15,7 @@
 /// Pooling and an activation follow block by block, while what they read is in the cache, and the gradient by what was
 /// pooled is made anew for each block that reads it: neither is ever in memory as a whole (Output, Input).
 
+#include <tern/kernels/cpu/conv2d_planes.hpp>
 #include <tern/kernels/cpu/conv2d_tiles.hpp>
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/memory.hpp>
@@ -24,6 +25,7 @@
 #include <tern/kernels/cpu/winograd.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -35,6 +37,7 @@ constexpr int64_t cache_elements = 1 << 16;  // of the copy of x that one thread
 constexpr int64_t cache_taps = 512;          // whose columns it keeps there
 constexpr int64_t piece_flop = 1 << 20;      // worth a thread's while
 constexpr int64_t sum_flop = 1 << 10;        // worth a sum's being kept apart
+constexpr int64_t largest_plane = 1 << 12;   // pixels of one that is looked at while the cache has it
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -82,18 +85,19 @@ struct Destination {
 };
 
 /// What becomes of a convolution's result: it goes to y, or, where windows pool it, through a thread's scratch memory,
-/// block by block; and then through the activation.
+/// block by block; and then through the activation. Or who wants to look at y's planes is told of each.
 class Output {
  public:
-  Output(CpuFloat32& kernels, const Conv2dMaxPool2dShape& s, float* y, uint8_t* picked)
-      : kernels_(kernels), s_(s), y_(y), picked_(picked) {}
+  Output(CpuFloat32& kernels, const Conv2dMaxPool2dShape& s, float* y, uint8_t* picked,
+         const std::function<void(int64_t)>* look = nullptr)
+      : kernels_(kernels), s_(s), y_(y), picked_(picked), look_(look) {}
 
-  /// No window lies in two blocks.
-  int64_t row_unit() const { return s_.R; }
+  /// No window lies in two blocks, nor a plane to look at.
+  int64_t row_unit() const { return look_ ? s_.conv.P() : s_.R; }
   /// Pixels of a block, where it may have `pixels` of them for the sake of its input.
   int64_t pixels(int64_t pixels) const {
     const int64_t K = s_.conv.K / s_.conv.groups;
-    return s_.pools() ? std::min(pixels, std::max<int64_t>(1024, cache_elements / K)) : pixels;
+    return s_.pools() || look_ ? std::min(pixels, std::max<int64_t>(1024, cache_elements / K)) : pixels;
   }
   int64_t scratch(int64_t images, int64_t rows) const {
     return s_.pools() ? images * s_.conv.K / s_.conv.groups * rows * s_.conv.Q() : 0;
@@ -108,8 +112,11 @@ class Output {
 
   /// Once all is where place() said.
   void finish(const Block& b, int64_t g, float* scratch) const {
-    if (s_.is_conv2d() || b.rows < s_.R) return;
     const int64_t K = s_.conv.K / s_.conv.groups, Q = s_.Q();
+    for (int64_t i = 0; look_ && i < b.images; ++i) {
+      for (int64_t k = 0; k < K; ++k) (*look_)((b.n + i) * s_.conv.K + g * K + k);
+    }
+    if (s_.is_conv2d() || b.rows < s_.R) return;
     const Pool2dShape pool{1, 1, b.rows, s_.conv.Q(), s_.R, s_.S, s_.R, s_.S};
     const Destination from = place(b, g, scratch);
     for (int64_t i = 0; i < b.images; ++i) {
@@ -129,43 +136,43 @@ class Output {
   const Conv2dMaxPool2dShape& s_;
   float* y_;
   uint8_t* picked_;
+  const std::function<void(int64_t)>* look_;  ///< null where nobody does
 };
 
-/// Images [N, planes, HW] that a convolution is of: as they lie in memory, or the gradient by a convolution's result,
-/// from that by what Output made of it.
+/// Images [N, planes, HW] that a convolution is of: as they lie in memory, or each plane made where it is read.
 struct Input {
   int64_t planes, HW;
-  const float* x;
-
-  CpuFloat32* kernels = nullptr;  ///< null for images in memory
-  const Conv2dMaxPool2dShape* s = nullptr;
-  const float* y = nullptr;
-  const uint8_t* picked = nullptr;
-
-  Input(int64_t channels, int64_t pixels, const float* in_memory) : planes(channels), HW(pixels), x(in_memory) {}
-  Input(CpuFloat32& cpu, const Conv2dMaxPool2dShape& shape, const float* pooled, const uint8_t* places, const float* dy)
-      : Input(shape.conv.K, shape.conv.P() * shape.conv.Q(), dy) {
-    if (shape.is_conv2d()) return;
-    kernels = &cpu;
-    s = &shape;
-    y = pooled;
-    picked = places;
-  }
+  const float* x;                                                ///< null for what is made
+  std::function<void(int64_t plane, float* to)> make = nullptr;  ///< null for what is in memory
 };
+
+/// The gradient by a convolution's result, from that by what Output made of it.
+Input input_gradient(CpuFloat32& kernels, const Conv2dMaxPool2dShape& s, const float* y, const uint8_t* picked,
+                     const float* dy) {
+  const int64_t HW = s.conv.P() * s.conv.Q(), n = s.P() * s.Q();
+  if (s.is_conv2d()) return {s.conv.K, HW, dy};
+  return {s.conv.K, HW, nullptr, [=, &kernels, &s](int64_t plane, float* to) {
+            const int64_t from = plane * n;
+            const Scratch<float> scratch(s.pools() ? n : 0);
+            float* const before = s.pools() ? scratch.data() : to;
+            const bool activated = s.activation != Activation::none;
+            if (activated) kernels.unary_backward(unary_of(s.activation), n, y + from, dy + from, before);
+            if (s.pools()) max_pool2d_plane_backward(s.pool(), picked + from, activated ? before : dy + from, to);
+          }};
+}
 
 /// One thread's look at an Input, up to so many images at a time.
 class InputReader {
  public:
-  InputReader(const Input& in, int64_t images)
-      : in_(in), made_(in.kernels ? images * in.planes * in.HW : 0), before_(in.kernels ? in.s->P() * in.s->Q() : 0) {}
+  InputReader(const Input& in, int64_t images) : in_(in), made_(in.make ? images * in.planes * in.HW : 0) {}
 
   /// `count` planes of each of some images, which lie as they would in memory.
   const float* at(int64_t n, int64_t images, int64_t plane, int64_t count) {
-    if (!in_.kernels) return in_.x + (n * in_.planes + plane) * in_.HW;
+    if (!in_.make) return in_.x + (n * in_.planes + plane) * in_.HW;
     if (n != n_ || plane != plane_) {
       for (int64_t i = 0; i < images; ++i) {
         for (int64_t j = plane; j < plane + count; ++j) {
-          make((n + i) * in_.planes + j, made_.data() + (i * in_.planes + j) * in_.HW);
+          in_.make((n + i) * in_.planes + j, made_.data() + (i * in_.planes + j) * in_.HW);
         }
       }
     }
@@ -175,22 +182,9 @@ class InputReader {
   }
 
  private:
-  void make(int64_t plane, float* to) {
-    const Conv2dMaxPool2dShape& s = *in_.s;
-    const int64_t n = s.P() * s.Q(), from = plane * n;
-    const float* dy = in_.x + from;
-    if (s.activation != Activation::none) {
-      float* const before = s.pools() ? before_.data() : to;
-      in_.kernels->unary_backward(unary_of(s.activation), n, in_.y + from, dy, before);
-      dy = before;
-    }
-    const Pool2dShape pool{1, 1, s.conv.P(), s.conv.Q(), s.R, s.S, s.R, s.S};
-    if (s.pools()) max_pool2d_plane_backward(pool, in_.picked + from, dy, to);
-  }
-
   const Input& in_;
-  Scratch<float> made_, before_;  ///< the images, and a plane's gradient before the activation
-  int64_t n_ = -1, plane_ = -1;   ///< of what has been made
+  Scratch<float> made_;          ///< the images
+  int64_t n_ = -1, plane_ = -1;  ///< of what has been made
 };
 
 /// Of one image's pixel in one group.
@@ -550,6 +544,20 @@ void correlate_by_tiles(const Conv2dShape& s, const Input& x, const Weight& weig
       y.finish(b, g, out.data());
     }
   });
+}
+
+/// What `out` makes of conv2d(x, w, bias).
+void convolve(const Conv2dShape& s, const float* x, const float* w, const float* bias, const Output& out) {
+  if (s.N * s.K * s.P() * s.Q() == 0) return;
+  const int64_t K = s.K / s.groups, C = s.C / s.groups, taps = C * s.R * s.S;
+  const Input in{s.C, s.H * s.W, x};
+  if (suits_winograd(s)) {
+    const auto weight = [&](int64_t g, int64_t k, int64_t i, int j) { return w[((g * K + k) * C + i) * 9 + j]; };
+    return correlate_by_tiles(s, in, weight, bias, out);
+  }
+  const PackedWeights packed(s.groups, K, taps, bias,
+                             [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
+  correlate(s, in, packed, out);
 }
 
 /// dx from dy at stride 1: y of a convolution whose filter is turned round, inputs and outputs of a group swapped.
@@ -982,13 +990,16 @@ void backward_input(CpuFloat32& kernels, const Conv2dShape& s, const float* w, c
   }
 }
 
+/// dw and dbias may be null.
 void backward_weight(const Conv2dShape& s, const float* x, const Input& dy, float* dw, float* dbias) {
+  const int64_t C = s.C / s.groups, weights = s.K * C * s.R * s.S;
+  const Scratch<float> unwanted(dw ? 0 : weights);
+  if (!dw) dw = unwanted.data();
   if (s.N * s.K * s.P() * s.Q() == 0) {
-    std::fill_n(dw, s.K * (s.C / s.groups) * s.R * s.S, 0.0f);
+    std::fill_n(dw, weights, 0.0f);
     if (dbias) std::fill_n(dbias, s.K, 0.0f);
     return;
   }
-  const int64_t C = s.C / s.groups;
   if (suits_winograd(s) && C >= 8) {
     backward_weight<GradientByTiles>(s, x, dy, dw, dbias);
   } else if (suits_winograd(s) && s.P() % 2 == 0 && s.Q() % winograd_lanes() == 0) {
@@ -1001,6 +1012,22 @@ void backward_weight(const Conv2dShape& s, const float* x, const Input& dy, floa
 }
 
 }  // namespace
+
+void conv2d_by_planes(CpuFloat32& kernels, const Conv2dShape& s, const float* x, const float* w, const float* bias,
+                      float* y, const std::function<void(int64_t)>& look) {
+  const Conv2dMaxPool2dShape alone{.conv = s};
+  const bool large = s.P() * s.Q() > largest_plane;
+  convolve(s, x, w, bias, Output(kernels, alone, y, nullptr, large ? nullptr : &look));
+  if (!large) return;
+  parallel_for(s.N * s.K, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t plane = begin; plane < end; ++plane) look(plane);
+  });
+}
+
+void conv2d_backward_weight_by_planes(const Conv2dShape& s, const float* x,
+                                      const std::function<void(int64_t, float*)>& dy, float* dw, float* dbias) {
+  backward_weight(s, x, Input{s.K, s.P() * s.Q(), nullptr, dy}, dw, dbias);
+}
 
 void CpuFloat32::conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {
   conv2d_max_pool2d({.conv = s}, x, w, bias, y, nullptr);
@@ -1018,28 +1045,17 @@ void CpuFloat32::conv2d_backward_weight(const Conv2dShape& s, const float* x, co
 void CpuFloat32::conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const float* x, const float* w, const float* bias,
                                    float* y, uint8_t* picked) {
   const Conv2dShape& c = s.conv;
-  if (c.N * c.K * c.P() * c.Q() == 0) return;
-  const int64_t K = c.K / c.groups, C = c.C / c.groups, taps = C * c.R * c.S;
-  const Input in(c.C, c.H * c.W, x);
-  const Output out(*this, s, y, picked);
   if (picked && !s.pools()) std::fill_n(picked, c.N * c.K * c.P() * c.Q(), uint8_t{0});
-  if (suits_winograd(c)) {
-    const auto weight = [&](int64_t g, int64_t k, int64_t i, int j) { return w[((g * K + k) * C + i) * 9 + j]; };
-    return correlate_by_tiles(c, in, weight, bias, out);
-  }
-  const PackedWeights packed(c.groups, K, taps, bias,
-                             [&](int64_t g, int64_t k, int64_t j) { return w[(g * K + k) * taps + j]; });
-  correlate(c, in, packed, out);
+  convolve(c, x, w, bias, Output(*this, s, y, picked));
 }
 
 void CpuFloat32::conv2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const float* x, const float* w,
                                             const float* y, const uint8_t* picked, const float* dy, float* dx,
                                             float* dw, float* dbias) {
   const Conv2dShape& c = s.conv;
-  const Input in(*this, s, y, picked, dy);
+  const Input in = input_gradient(*this, s, y, picked, dy);
   if (dx) backward_input(*this, c, w, in, dx);
-  const Scratch<float> unwanted(dw ? 0 : c.K * (c.C / c.groups) * c.R * c.S);
-  if (dw || dbias) backward_weight(c, x, in, dw ? dw : unwanted.data(), dbias);
+  if (dw || dbias) backward_weight(c, x, in, dw, dbias);
 }
 
 }  // namespace tern::kernels

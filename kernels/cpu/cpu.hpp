@@ -107,6 +107,15 @@ class CpuFloat32 : public ReferenceFloat<float> {
                                         const float* weight, const float* mean, const float* invstd,
                                         const float* picked, const float* y, const float* dy, float* dx, float* dweight,
                                         float* dbias) override;
+  void conv2d_batch_norm2d_max_pool2d(const Conv2dMaxPool2dShape& s, double eps, double momentum, const float* x,
+                                      const float* w, const float* b, const float* weight, const float* bias,
+                                      float* running_mean, float* running_var, int64_t* num_batches, float* mean,
+                                      float* invstd, float* conv, float* picked, float* y) override;
+  void conv2d_batch_norm2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const float* x, const float* w,
+                                               const float* conv, const float* weight, const float* mean,
+                                               const float* invstd, const float* picked, const float* y,
+                                               const float* dy, float* dconv, float* dx, float* dw, float* db,
+                                               float* dweight, float* dbias) override;
 
   // group_norm.cpp
   void group_norm(const GroupNormShape& s, const float* x, const float* weight, const float* bias, double* mean,

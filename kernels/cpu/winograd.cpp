@@ -231,19 +231,20 @@ HWY_INLINE void sum_column(D d, int64_t C, const float* HWY_RESTRICT x, const fl
   }
 }
 
-/// The pixels of four strips from what sum_column made.
+/// The pixels of four strips from what sum_column made. The last rows go first: of strips that lie over each other the
+/// later one, which begins further down, has the last word, whether or not the two are among the same four.
 template <class D>
 HWY_INLINE void store_strips(D d, const float* HWY_RESTRICT sums, float bias, float* const* strip, int64_t at,
                              int64_t row) {
   using V = hn::Vec<D>;
   const int64_t lanes = hn::Lanes(d);
-  for (int r = 0; r < 4; ++r, sums += lanes, at += row) {
+  for (int r = 3; r >= 0; --r) {
     V x[6], y[4];
-    for (int column = 0; column < 6; ++column) x[column] = hn::Load(d, sums + column * 4 * lanes);
+    for (int column = 0; column < 6; ++column) x[column] = hn::Load(d, sums + (column * 4 + r) * lanes);
     output_transform(d, x, y);
     for (V& v : y) v = hn::Add(v, hn::Set(d, bias));
     turn(d, y);
-    for (int i = 0; i < 4; ++i) hn::StoreU(y[i], d, strip[i] + at);
+    for (int i = 0; i < 4; ++i) hn::StoreU(y[i], d, strip[i] + at + r * row);
   }
 }
 

@@ -132,6 +132,60 @@ TEST_CASE("batch_norm2d_max_pool2d is the ops it stands for", "[batch_norm2d][po
   }
 }
 
+TEST_CASE("conv2d_batch_norm2d_max_pool2d is the ops it stands for, bit by bit", "[conv2d][batch_norm2d][pool2d]") {
+  for (const Device device : devices()) {
+    for_each_case(80, [&](Random& random) {
+      const DType dtype = random.pick({DType::float32, DType::float32, DType::float64, DType::bfloat16});
+      const std::int64_t C = random.integer(1, 4), K = random.integer(1, 9);
+      const Shape shape{random.integer(2, 4), C, random.integer(7, 24), random.integer(7, 36)};
+      const bool training = random.chance(0.8), of_x = random.chance(0.4), has_bias = random.chance(0.5),
+                 affine = random.chance(0.7), retain = random.chance(0.3), same = random.chance(0.1);
+      Conv2dOptions conv{.stride = same ? 1 : random.integer(1, 2)};
+      if (same)
+        conv.padding = "same";
+      else
+        conv.padding = random.integer(0, 2);
+      const Activation activation = random.pick({Activation::none, Activation::tanh, Activation::relu});
+      const HeightWidth kernel = random.chance(0.7) ? HeightWidth(2) : HeightWidth(random.integer(1, 2), 1);
+      INFO(device << ", " << dtype << ", " << shape << " to " << K << ", training " << training << ", of x " << of_x
+                  << ", bias " << has_bias << ", affine " << affine << ", kernel " << kernel.h << " x " << kernel.w);
+      const auto seed = static_cast<std::uint64_t>(random.integer(0, 1'000'000));
+      const auto results = [&](bool fused) {
+        Random r(seed, 0);
+        const auto make = [&](const Shape& of, bool learned) {
+          return random_tensor(r, of, dtype, device).clone().set_requires_grad(learned);
+        };
+        const Tensor x = make(shape, of_x), w = make({K, C, 3, 3}, true), b = make({K}, true), weight = make({K}, true),
+                     bias = make({K}, true), mean = make({K}, false), var = ones_like(mean),
+                     count = zeros({}, {.dtype = DType::int64, .device = device});
+        const Tensor no_bias = has_bias ? b : Tensor(), gain = affine ? weight : Tensor(),
+                     shift = affine ? bias : Tensor();
+        const BatchNorm2dOptions o{.training = training, .activation = activation, .num_batches_tracked = count};
+        const Tensor y = fused
+                             ? conv2d_batch_norm2d_max_pool2d(x, w, no_bias, conv, mean, var, gain, shift, o, kernel)
+                             : batch_norm2d_max_pool2d(conv2d(x, w, no_bias, conv), mean, var, gain, shift, o, kernel);
+        const Tensor dy = random_tensor(r, y.shape(), dtype, device);
+        if (retain) y.backward(dy, true);
+        y.backward(dy);
+        std::vector<Tensor> all{y.detach(), mean, var, count};
+        for (const Tensor& t : {x, w, b, weight, bias}) all.push_back(t.grad());
+        return all;
+      };
+      const std::vector<Tensor> want = results(false), got = results(true);
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        INFO("result " << i);
+        REQUIRE(want[i].defined() == got[i].defined());
+        if (want[i].defined()) {
+          CHECK(first_difference(want[i].to_vector<double>(), got[i].to_vector<double>()) == "");
+        }
+      }
+    });
+    const Tensor none = zeros({0, 2, 6, 6}, {.device = device}), filter = ones({3, 2, 3, 3}, {.device = device});
+    CHECK(conv2d_batch_norm2d_max_pool2d(none, filter, {}, {}, {}, {}, {}, {}, {.training = true}, 2).shape() ==
+          Shape{0, 3, 2, 2});
+  }
+}
+
 TEST_CASE("batch norm of no elements answers, as PyTorch does", "[batch_norm2d]") {
   for (const Device device : devices()) {
     INFO(device);
@@ -243,6 +297,13 @@ TEST_CASE("what batch norm refuses", "[batch_norm2d]") {
         "batch_norm2d: no momentum and no num_batches_tracked, expected one of them");
   CHECK(message_of([&] { batch_norm2d_max_pool2d(x, {}, {}, {}, {}, {.training = true, .residual = x}, 2); }) ==
         "batch_norm2d_max_pool2d: given a residual, expected none");
+  const Tensor w = ones({x.size(1), x.size(1), 1, 1});
+  CHECK(message_of([&] {
+          conv2d_batch_norm2d_max_pool2d(x, w, {}, {}, {}, {}, {}, {}, {.training = true, .residual = x}, 2);
+        }) == "conv2d_batch_norm2d_max_pool2d: given a residual, expected none");
+  CHECK(message_of([&] {
+          conv2d_batch_norm2d_max_pool2d({}, w, {}, {}, {}, {}, {}, {}, {.training = true}, 2);
+        }).starts_with("conv2d_batch_norm2d_max_pool2d: "));
 }
 
 }  // namespace tern::test

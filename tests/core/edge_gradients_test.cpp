@@ -189,6 +189,12 @@ TEST_CASE("fused activations hand NaN's gradient on as the ops do that they stan
                   activation),
               {x, weight, bias});
         }
+        check_pair("conv2d_batch_norm2d_max_pool2d",
+                   conv2d_batch_norm2d_max_pool2d(x, filter, bias, padded, mean.clone(), var.clone(), weight, bias,
+                                                  options, 2),
+                   batch_norm2d_max_pool2d(conv2d(x, filter, bias, padded), mean.clone(), var.clone(), weight, bias,
+                                           options, 2),
+                   {x, filter, weight, bias});
         const Tensor sound = bias.detach().clone();
         sound.fill_(0.5);
         const Tensor before = batch_norm2d(x, mean.clone(), var.clone(), weight, sound, {.training = training});

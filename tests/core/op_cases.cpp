@@ -774,6 +774,19 @@ Problem batch_norm2d_case(Random& random, bool training, bool pooled = false,
   return problem(random, shapes, f, !training);
 }
 
+Problem conv2d_batch_norm2d_case(Random& random) {
+  const std::int64_t C = random.integer(1, 2), K = random.integer(1, 3);
+  const Activation activation = random.pick({Activation::none, Activation::tanh});
+  const Conv2dOptions conv{.padding = random.integer(0, 1)};
+  return problem(
+      random, {{random.integer(2, 3), C, random.integer(4, 5), random.integer(4, 5)}, {K, C, 2, 3}, {K}, {K}, {K}},
+      [=](Inputs x) {
+        return conv2d_batch_norm2d_max_pool2d(x[0], x[1], x[2], conv, {}, {}, x[3].contiguous(), x[4].contiguous(),
+                                              {.training = true, .eps = 1e-2, .activation = activation}, {1, 2});
+      },
+      false);
+}
+
 /// batch_norm in training, of any number of dimensions.
 Problem batch_norm_case(Random& random) {
   const std::int64_t C = random.integer(1, 3);
@@ -1106,6 +1119,7 @@ std::vector<OpCase> all_cases() {
       {"batch_norm2d_max_pool2d in evaluation", [](Random& r) { return batch_norm2d_case(r, false, true); }},
       {"batch_norm2d_max_pool2d and tanh in training",
        [](Random& r) { return batch_norm2d_case(r, true, true, Activation::tanh); }},
+      {"conv2d_batch_norm2d_max_pool2d", conv2d_batch_norm2d_case},
       {"batch_norm", batch_norm_case},
       {"layer_norm", [](Random& r) { return layer_norm_case(r, true); }},
       {"rms_norm", [](Random& r) { return layer_norm_case(r, false); }},

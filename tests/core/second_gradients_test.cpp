@@ -123,6 +123,7 @@ TEST_CASE("every op's second derivatives are those of differences, or are refuse
                            "batch_norm2d in evaluation",
                            "batch_norm2d and tanh in training",
                            "batch_norm2d_max_pool2d and tanh in training",
+                           "conv2d_batch_norm2d_max_pool2d",
                            "batch_norm",
                            "layer_norm",
                            "rms_norm",

@@ -282,6 +282,14 @@ Tensor batch_norm2d_max_pool2d_of(Program& p) {
   const HeightWidth kernel = window(p, 3);
   return batch_norm2d_max_pool2d(x, n.mean, n.var, n.weight, n.bias, n.options, kernel, pooling(p, kernel));
 }
+Tensor conv2d_batch_norm2d_max_pool2d_of(Program& p) {
+  const Tensor x = p.fresh(image_shape(p), p.dtype, Values::whole);
+  const Conv2dOptions o = convolution(p, x.size(1));
+  const Filters f = filters(p, x.size(1), o.groups, Values::whole);
+  const Norm n = norm(p, f.weight.size(0), Values::whole);
+  return conv2d_batch_norm2d_max_pool2d(x, f.weight, f.bias, o, n.mean, n.var, n.weight, n.bias, n.options,
+                                        window(p, 3));
+}
 Tensor matmul_of(Program& p) {
   const Tensor a = p.random.chance(0.5) ? p.a(2) : p.a(3);
   if (p.random.chance(0.05)) return matmul(a, p.b());
@@ -492,6 +500,7 @@ const std::vector<Op>& ops() {
        }},
       {"batch_norm2d", batch_norm2d_of, 1e3},
       {"batch_norm2d_max_pool2d", batch_norm2d_max_pool2d_of, 1e3},
+      {"conv2d_batch_norm2d_max_pool2d", conv2d_batch_norm2d_max_pool2d_of, 1e3, false, false, true},
       {"cross_entropy", cross_entropy_of, 1},
       {"mse_loss",
        [](P p) {
@@ -549,12 +558,20 @@ const std::vector<Op>& ops() {
       {"detach", [](P p) { return p.a().detach(); }},
       {"to float32", [](P p) { return p.a().to(DType::float32); }},
       {"to float64", [](P p) { return p.a().to(DType::float64); }},
-      {"add_", [](P p) { return p.itself().add_(p.other(), p.random.pick({1.0, -0.5})); }, 0, false, true},
+      {"add_",
+       [](P p) {
+         return p.itself().add_(p.other(), p.random.pick({1.0, -0.5}));
+       },
+       0, false, true},
       {"sub_", [](P p) { return p.itself().sub_(p.other()); }, 0, false, true},
       {"mul_", [](P p) { return p.itself().mul_(p.other()); }, 0, false, true},
       {"div_", [](P p) { return p.itself().div_(p.other()); }, 0, false, true},
       {"copy_", [](P p) { return p.itself().copy_(p.other()); }, 0, false, true},
-      {"fill_", [](P p) { return p.itself().fill_(p.random.pick({0.0, 1.0})); }, 0, false, true},
+      {"fill_",
+       [](P p) {
+         return p.itself().fill_(p.random.pick({0.0, 1.0}));
+       },
+       0, false, true},
   };
   return table;
 }

@@ -134,6 +134,77 @@ void check_as_composed(Random& random, const Conv2dMaxPool2dShape& s, const std:
   }
 }
 
+/// conv2d_batch_norm2d_max_pool2d against the two kernels that it stands for, on the same backend: the same numbers.
+template <class T>
+void check_with_batch_norm(Random& random, const Conv2dMaxPool2dShape& s, const std::vector<Subject>& backends) {
+  Pooled<T> c(random, s);
+  if (random.chance(0.3)) random.spoil(c.x, 0.01);
+  const auto numbers = [&] { return random.between<T>(s.conv.K, -2, 2); };
+  std::vector<T> weight = numbers();
+  if (random.chance(0.3) && s.conv.K > 0) weight[0] = 0;
+  const std::vector<T> bias = numbers(), moved = numbers();
+  const bool affine = random.chance(0.7), moves = random.chance(0.5), want_dx = random.chance(0.4),
+             want_dw = random.chance(0.8), want_db = random.chance(0.7), want_dweight = random.chance(0.8),
+             over_conv = random.chance(0.5);
+  CAPTURE(s, c.has_bias, affine, moves, want_dx, want_dw, want_db, want_dweight, over_conv);
+  const Dims channels{s.conv.K};
+  for (const Subject& subject : backends) {
+    INFO("backend " << subject.name);
+    auto& kernels = subject.backend->floating(T{});
+    std::vector<Output> results[2];
+    for (const bool fused : {false, true}) {
+      Run<T> run(*subject.backend, random);
+      auto *conv = run.out("conv", c.convolved_dims), *mean = run.out("mean", channels),
+           *invstd = run.out("invstd", channels), *picked = run.out("picked", c.y_dims), *y = run.out("y", c.y_dims);
+      auto *running_mean = moves ? run.inout("running_mean", channels, moved) : nullptr,
+           *running_var = moves ? run.inout("running_var", channels, moved) : nullptr;
+      int64_t* num_batches = moves ? run.inout("num_batches", {1}, std::vector<int64_t>{41}) : nullptr;
+      const auto *x = run.in(c.x), *w = run.in(c.w), *b = c.bias_in(run), *gain = affine ? run.in(weight) : nullptr,
+                 *shift = affine ? run.in(bias) : nullptr;
+      if (fused) {
+        kernels.conv2d_batch_norm2d_max_pool2d(s, 1e-3, 0.1, x, w, b, gain, shift, running_mean, running_var,
+                                               num_batches, mean, invstd, conv, picked, y);
+      } else {
+        kernels.conv2d(s.conv, x, w, b, conv);
+        kernels.batch_norm2d_max_pool2d(c.pool, s.activation, 1e-3, 0.1, conv, gain, shift, running_mean, running_var,
+                                        num_batches, mean, invstd, picked, y);
+      }
+      results[fused] = run.finish();
+    }
+    for (std::size_t i = 0; i < results[0].size(); ++i) {
+      CHECK(first_mismatch(results[0][i], results[1][i], nullptr) == "");
+    }
+
+    const auto values = [&](int i) { return std::vector<T>(results[0][i].values.begin(), results[0][i].values.end()); };
+    const std::vector<T> convolved = values(0), mean = values(1), invstd = values(2), picked = values(3), y = values(4);
+    for (const bool fused : {false, true}) {
+      Run<T> run(*subject.backend, random);
+      auto *dx = want_dx ? run.out("dx", c.x_dims) : nullptr, *dw = want_dw ? run.out("dw", c.w_dims) : nullptr,
+           *db = want_db ? run.out("db", channels) : nullptr,
+           *dweight = want_dweight ? run.out("dweight", channels) : nullptr, *dbias = run.out("dbias", channels);
+      auto* conv = run.inout("conv", c.convolved_dims, convolved);
+      auto* dconv = over_conv ? conv : run.inout("dconv", c.convolved_dims, convolved);
+      const auto *x = run.in(c.x), *w = run.in(c.w), *gain = affine ? run.in(weight) : nullptr, *m = run.in(mean),
+                 *i = run.in(invstd), *from = run.in(picked),
+                 *out = s.activation != Activation::none ? run.in(y) : nullptr, *dy = run.in(c.dy);
+      if (fused) {
+        kernels.conv2d_batch_norm2d_max_pool2d_backward(s, x, w, conv, gain, m, i, from, out, dy, dconv, dx, dw, db,
+                                                        dweight, dbias);
+      } else {
+        kernels.batch_norm2d_max_pool2d_backward(c.pool, s.activation, conv, gain, m, i, from, out, dy, dconv, dweight,
+                                                 dbias);
+        kernels.conv2d_max_pool2d_backward({.conv = s.conv}, x, w, nullptr, nullptr, dconv, dx, dw, db);
+      }
+      results[fused] = run.finish();
+    }
+    for (std::size_t i = 0; i < results[0].size(); ++i) {
+      const std::string& name = results[0][i].name;
+      if (name == "conv" || name == "dconv") continue;  // room, which each uses as it likes
+      CHECK(first_mismatch(results[0][i], results[1][i], nullptr) == "");
+    }
+  }
+}
+
 /// Either, in each precision.
 template <class T, class Check>
 void check_each(Random& random, Conv2dMaxPool2dShape s, Check check) {
@@ -165,6 +236,23 @@ TEMPLATE_TEST_CASE("conv2d_max_pool2d", "[conv2d][pool2d]", float, double) {
 TEMPLATE_TEST_CASE("conv2d_max_pool2d is what it stands for", "[conv2d][pool2d]", float, double) {
   for_each_case(100, [](Random& random) {
     check_each<TestType>(random, random_conv2d_max_pool2d(random), check_as_composed<TestType>);
+  });
+}
+
+TEMPLATE_TEST_CASE("conv2d_batch_norm2d_max_pool2d is what it stands for", "[conv2d][batch_norm2d][pool2d]", float,
+                   double) {
+  for_each_case(100, [](Random& random) {
+    Conv2dMaxPool2dShape s = random_conv2d_max_pool2d(random);
+    if (random.chance(0.5)) s.R = std::min<int64_t>(2, s.conv.P()), s.S = std::min<int64_t>(2, s.conv.Q());
+    if (s.conv.N * s.conv.P() * s.conv.Q() < 2) s.conv.N = 2;
+    check_each<TestType>(random, s, check_with_batch_norm<TestType>);
+  });
+  for_each_case(2, [](Random& random) {
+    const int64_t N = random.integer(2, 7);
+    const Conv2dShape first{.N = N, .C = 3, .H = 32, .W = 32, .K = 32, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+        large{.N = 2, .C = 3, .H = 66, .W = 68, .K = 5, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};
+    check_each<TestType>(random, {first, 2, 2, Activation::tanh}, check_with_batch_norm<TestType>);
+    check_each<TestType>(random, {large, 2, 2, Activation::relu}, check_with_batch_norm<TestType>);
   });
 }
 

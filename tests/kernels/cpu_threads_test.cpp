@@ -409,6 +409,68 @@ TEST_CASE("batch norm with max-pooling is the same for any number of threads", "
   });
 }
 
+TEST_CASE("an image is convolved to the same bits in any batch", "[cpu]") {
+  for_each_case(60, [](Random& random) {
+    Conv2dShape s = random.chance(0.5) ? random_conv3x3(random) : random_conv2d(random);
+    if (random.chance(0.5)) {  // one block, or several, or several images of one
+      s = {.C = random.integer(1, 40), .H = random.integer(4, 70), .W = random.integer(4, 70), .R = 3, .S = 3};
+      s.K = random.integer(1, 20);
+      s.pad_h = s.pad_w = random.integer(0, 1);
+    }
+    s.N = random.integer(2, 5);
+    s.precision = random.pick({Precision::highest, Precision::high});
+    CAPTURE(s);
+    Conv2dShape alone = s;
+    alone.N = 1;
+    const std::int64_t nx = s.C * s.H * s.W, ny = s.K * s.P() * s.Q();
+    const auto x = random.values<float>(s.N * nx), dy = random.values<float>(s.N * ny),
+               w = random.values<float>(s.K * (s.C / s.groups) * s.R * s.S), bias = random.values<float>(s.K);
+    std::vector<float> y(s.N * ny), y_alone(s.N * ny), dx(s.N * nx), dx_alone(s.N * nx);
+    floating().conv2d(s, x.data(), w.data(), bias.data(), y.data());
+    floating().conv2d_backward_input(s, w.data(), dy.data(), dx.data());
+    for (std::int64_t n = 0; n < s.N; ++n) {
+      floating().conv2d(alone, x.data() + n * nx, w.data(), bias.data(), y_alone.data() + n * ny);
+      floating().conv2d_backward_input(alone, w.data(), dy.data() + n * ny, dx_alone.data() + n * nx);
+    }
+    CHECK(std::memcmp(y.data(), y_alone.data(), y.size() * sizeof(float)) == 0);
+    CHECK(std::memcmp(dx.data(), dx_alone.data(), dx.size() * sizeof(float)) == 0);
+  });
+}
+
+TEST_CASE("a convolution with batch norm and max-pooling is the same for any number of threads", "[cpu]") {
+  for_each_case(6, [](Random& random) {
+    const Conv2dMaxPool2dShape s{.conv = {.N = random.integer(1, 20),
+                                          .C = random.integer(1, 12),
+                                          .H = random.integer(6, 36),
+                                          .W = random.integer(6, 36),
+                                          .K = random.integer(1, 20),
+                                          .R = 3,
+                                          .S = 3,
+                                          .pad_h = 1,
+                                          .pad_w = 1,
+                                          .precision = random.pick({Precision::highest, Precision::high})},
+                                 .R = random.integer(1, 2),
+                                 .S = 2,
+                                 .activation = random.pick({Activation::none, Activation::tanh, Activation::relu})};
+    CAPTURE(s);
+    const Conv2dShape& c = s.conv;
+    const std::int64_t nx = c.N * c.C * c.H * c.W, nw = c.K * c.C * 9, ny = c.N * c.K * s.P() * s.Q(),
+                       n = c.N * c.K * c.P() * c.Q();
+    const auto x = random.values<float>(nx), w = random.values<float>(nw), of_channels = random.values<float>(c.K),
+               dy = random.values<float>(ny);
+    check_same_bits({c.K, c.K, n, ny, ny, nw, c.K, c.K, c.K}, [&](Outputs& out) {
+      const float* const v = of_channels.data();
+      floating().conv2d_batch_norm2d_max_pool2d(s, 1e-5, 0.1, x.data(), w.data(), v, v, v, nullptr, nullptr, nullptr,
+                                                out[0].data(), out[1].data(), out[2].data(), out[3].data(),
+                                                out[4].data());
+      std::vector<float> room = out[2];
+      floating().conv2d_batch_norm2d_max_pool2d_backward(
+          s, x.data(), w.data(), out[2].data(), v, out[0].data(), out[1].data(), out[3].data(), out[4].data(),
+          dy.data(), room.data(), nullptr, out[5].data(), out[6].data(), out[7].data(), out[8].data());
+    });
+  });
+}
+
 TEST_CASE("elementwise kernels, pooling and optimisers are the same for any number of threads", "[cpu]") {
   Random random(base_seed(), 0);
   const std::int64_t n = 200'003;

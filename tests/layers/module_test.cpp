@@ -377,6 +377,46 @@ TEST_CASE("a convolution with pooling or an activation is one op, or three where
     check_equal(y, conv2d(x, conv.weight, conv.bias, {.stride = 2, .padding = 1, .groups = 2}));
 }
 
+TEST_CASE("a convolution, batch norm and pooling are one op, or their own where a hook looks on", "[module]") {
+  Random random(base_seed(), 0);
+  Conv2d conv({.in_channels = 2, .out_channels = 6, .kernel_size = 3, .padding = 1});
+  const Tensor x = random_tensor(random, {4, 2, 15, 13}, DType::float32, Device::cpu);
+  const auto results = [&](const Conv2d& convolution, const BatchNorm2d& like, const auto& call) {
+    Conv2d c = convolution;
+    BatchNorm2d norm = like;
+    norm.running_mean = zeros({6});
+    norm.running_var = ones({6});
+    std::vector<Tensor> all;
+    for (const bool training : {true, true, false}) {
+      c.train(training);
+      norm.train(training);
+      c.zero_grad();
+      norm.zero_grad();
+      const Tensor y = call(norm, c);
+      (y * y).sum().backward();
+      all.insert(all.end(), {y.detach(), c.weight.grad().clone(), c.bias.grad().clone(), norm.weight.grad().clone(),
+                             norm.bias.grad().clone(), norm.running_mean.clone(), norm.running_var.clone()});
+    }
+    return all;
+  };
+  const BatchNorm2d plain(6);
+  const auto fused = [&](BatchNorm2d& norm, Conv2d& c) { return norm.max_pool2d(c, x, 2, Activation::tanh); };
+  const std::vector<Tensor> want =
+      results(conv, plain, [&](BatchNorm2d& norm, Conv2d& c) { return norm.max_pool2d(c(x), 2, Activation::tanh); });
+  int seen = 0;
+  Conv2d watched_conv = conv;
+  watched_conv.register_forward_hook([&](Module&, const Tensor& y) { seen += y.shape() == Shape{4, 6, 15, 13}; });
+  BatchNorm2d watched(6);
+  watched.register_forward_hook([&](Module&, const Tensor& y) { seen += 100 * (y.shape() == Shape{4, 6, 15, 13}); });
+  for (const auto& got : {results(conv, plain, fused), results(watched_conv, plain, fused)}) {
+    for (std::size_t i = 0; i < want.size(); ++i) check_equal(got[i], want[i]);
+  }
+  CHECK(seen == 3);
+  const std::vector<Tensor> hooked = results(conv, watched, fused);
+  CHECK(seen == 303);
+  for (std::size_t i = 0; i < want.size(); ++i) CHECK(allclose(hooked[i], want[i], 1e-4, 1e-4));
+}
+
 TEST_CASE("forward pre-hooks see and change the input, until they are removed", "[module]") {
   Linear fc(3, 2);
   const Tensor x = rand({4, 3});
