@@ -135,7 +135,7 @@ struct CellShape {
 struct Pool2dShape;
 
 /// A convolution, max-pooling by windows of [R, S] side by side from the first element on, and an activation: y is
-/// [N, K, P, Q]. Windows of one element pool nothing. R * S is at most 256, and no window larger than what it pools.
+/// [N, K, P, Q]. Windows of one element pool nothing, and none is larger than what it pools.
 struct Conv2dMaxPool2dShape {
   Conv2dShape conv;                          ///< its parameters; its y is pooled
   int64_t R = 1, S = 1;                      ///< rows, and columns, of a window
@@ -488,7 +488,7 @@ class FloatKernels {
 
   /// y = activation(max_pool2d(conv2d(x, w, bias))), the convolution's result never written. picked is the place in
   /// each window, r * S + s, of its element: the first of the largest, and NaN before any number. bias and picked may
-  /// be null.
+  /// be null. R * S is at most 256.
   virtual void conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T* x, const T* w, const T* bias, T* y,
                                  uint8_t* picked) = 0;
   /// The gradient, from y and picked as conv2d_max_pool2d gave them: y may be null where there is no activation, picked
@@ -552,8 +552,8 @@ class FloatKernels {
     batch_norm2d_max_pool2d(s.pool(), s.activation, eps, momentum, conv, weight, bias, running_mean, running_var,
                             num_batches, mean, invstd, picked, y);
   }
-  /// The gradient of both. dconv, which may be conv, is room for that by conv; what it has afterwards is not said. Each
-  /// other output may be null.
+  /// The gradient of both. dconv, which may be conv, is room for that by conv, where one of dx, dw and db is wanted;
+  /// what it has afterwards is not said. Each output may be null.
   virtual void conv2d_batch_norm2d_max_pool2d_backward(const Conv2dMaxPool2dShape& s, const T* x, const T* w,
                                                        const T* conv, const T* weight, const T* mean, const T* invstd,
                                                        const T* picked, const T* y, const T* dy, T* dconv, T* dx, T* dw,

@@ -64,7 +64,8 @@ class BatchNorm2d : public BatchNorm {
   /// between (batch_norm2d_max_pool2d).
   Tensor max_pool2d(const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none,
                     const Pool2dOptions& pool = {});
-  /// max_pool2d(conv(x), kernel_size, activation), the convolution in the same op (conv2d_batch_norm2d_max_pool2d).
+  /// max_pool2d(conv(x), kernel_size, activation), the convolution in the same op (conv2d_batch_norm2d_max_pool2d)
+  /// unless a hook of either is to see what lies between. A forward() of conv's own is not called.
   Tensor max_pool2d(Conv2d& conv, const Tensor& x, HeightWidth kernel_size, Activation activation = Activation::none);
 };
 

@@ -319,14 +319,14 @@ Tensor conv2d_batch_norm2d_max_pool2d(const Tensor& in, const Tensor& conv_weigh
                  grads.push_back(g.sum({0, 2, 3}));  // a window hands it to one element of its channel
                  return grads;
                }
-               const Tensor g = gradient.contiguous(), dconv = conv.reuse();
+               const Tensor g = gradient.contiguous(), dconv = need_x || need_w || need_b ? conv.reuse() : Tensor();
                Grads grads{need_x ? empty_like(*x) : Tensor(), need_w ? empty_like(*w) : Tensor(),
                            need_b ? empty({c.K}, like) : Tensor(), need_weight ? empty({c.K}, like) : Tensor(),
                            need_bias ? empty({c.K}, like) : Tensor()};
                for_floating(op, g, [&]<class T>(kernels::FloatKernels<T>& k) {
                  k.conv2d_batch_norm2d_max_pool2d_backward(
                      s, (*x).data<T>(), (*w).data<T>(), (*conv).data<T>(), data_or_null<T>(*weight), (*mean).data<T>(),
-                     (*invstd).data<T>(), (*picked).data<T>(), data_or_null<T>(*y), g.data<T>(), dconv.data<T>(),
+                     (*invstd).data<T>(), (*picked).data<T>(), data_or_null<T>(*y), g.data<T>(), data_or_null<T>(dconv),
                      data_or_null<T>(grads[0]), data_or_null<T>(grads[1]), data_or_null<T>(grads[2]),
                      data_or_null<T>(grads[3]), data_or_null<T>(grads[4]));
                });

@@ -821,7 +821,8 @@ void CpuFloat32::conv2d_batch_norm2d_max_pool2d_backward(const Conv2dMaxPool2dSh
                                                          const float* invstd, const float* picked, const float* y,
                                                          const float* dy, float* dconv, float* dx, float* dw, float* db,
                                                          float* dweight, float* dbias) {
-  if (dx || !(dw || db)) {  // it would be made twice, or not at all
+  // By planes it would be made twice, or not at all, or once for each part of an image that does not fit the cache.
+  if (dx || !(dw || db) || !conv2d_planes_fit(s.conv)) {
     return ReferenceFloat<float>::conv2d_batch_norm2d_max_pool2d_backward(s, x, w, conv, weight, mean, invstd, picked,
                                                                           y, dy, dconv, dx, dw, db, dweight, dbias);
   }

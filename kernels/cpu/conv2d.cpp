@@ -37,7 +37,6 @@ constexpr int64_t cache_elements = 1 << 16;  // of the copy of x that one thread
 constexpr int64_t cache_taps = 512;          // whose columns it keeps there
 constexpr int64_t piece_flop = 1 << 20;      // worth a thread's while
 constexpr int64_t sum_flop = 1 << 10;        // worth a sum's being kept apart
-constexpr int64_t largest_plane = 1 << 12;   // pixels of one that is looked at while the cache has it
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -85,15 +84,16 @@ struct Destination {
 };
 
 /// What becomes of a convolution's result: it goes to y, or, where windows pool it, through a thread's scratch memory,
-/// block by block; and then through the activation. Or who wants to look at y's planes is told of each.
+/// block by block; and then through the activation. Or who wants to look at y's planes is told of each, while the cache
+/// has it if blocks have whole ones.
 class Output {
  public:
   Output(CpuFloat32& kernels, const Conv2dMaxPool2dShape& s, float* y, uint8_t* picked,
          const std::function<void(int64_t)>* look = nullptr)
       : kernels_(kernels), s_(s), y_(y), picked_(picked), look_(look) {}
 
-  /// No window lies in two blocks, nor a plane to look at.
-  int64_t row_unit() const { return look_ ? s_.conv.P() : s_.R; }
+  /// No window lies in two blocks.
+  int64_t row_unit() const { return s_.R; }
   /// Pixels of a block, where it may have `pixels` of them for the sake of its input.
   int64_t pixels(int64_t pixels) const {
     const int64_t K = s_.conv.K / s_.conv.groups;
@@ -113,7 +113,7 @@ class Output {
   /// Once all is where place() said.
   void finish(const Block& b, int64_t g, float* scratch) const {
     const int64_t K = s_.conv.K / s_.conv.groups, Q = s_.Q();
-    for (int64_t i = 0; look_ && i < b.images; ++i) {
+    for (int64_t i = 0; look_ && b.rows == s_.conv.P() && i < b.images; ++i) {
       for (int64_t k = 0; k < K; ++k) (*look_)((b.n + i) * s_.conv.K + g * K + k);
     }
     if (s_.is_conv2d() || b.rows < s_.R) return;
@@ -129,6 +129,14 @@ class Output {
         if (s_.activation != Activation::none) kernels_.unary(unary_of(s_.activation), n, y_ + to, y_ + to);
       }
     }
+  }
+
+  /// Once that is done for all blocks.
+  void finish_all(const Blocking& blocking) const {
+    if (!look_ || blocking.row_blocks == 1) return;
+    parallel_for(s_.conv.N * s_.conv.K, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t plane = begin; plane < end; ++plane) (*look_)(plane);
+    });
   }
 
  private:
@@ -153,11 +161,13 @@ Input input_gradient(CpuFloat32& kernels, const Conv2dMaxPool2dShape& s, const f
   if (s.is_conv2d()) return {s.conv.K, HW, dy};
   return {s.conv.K, HW, nullptr, [=, &kernels, &s](int64_t plane, float* to) {
             const int64_t from = plane * n;
-            const Scratch<float> scratch(s.pools() ? n : 0);
-            float* const before = s.pools() ? scratch.data() : to;
-            const bool activated = s.activation != Activation::none;
-            if (activated) kernels.unary_backward(unary_of(s.activation), n, y + from, dy + from, before);
-            if (s.pools()) max_pool2d_plane_backward(s.pool(), picked + from, activated ? before : dy + from, to);
+            if (s.activation == Activation::none) {
+              return max_pool2d_plane_backward(s.pool(), picked + from, dy + from, to);
+            }
+            if (!s.pools()) return kernels.unary_backward(unary_of(s.activation), n, y + from, dy + from, to);
+            const Scratch<float> before(n);
+            kernels.unary_backward(unary_of(s.activation), n, y + from, dy + from, before.data());
+            max_pool2d_plane_backward(s.pool(), picked + from, before.data(), to);
           }};
 }
 
@@ -392,6 +402,7 @@ void correlate(const Conv2dShape& s, const Input& x, const PackedWeights& w, con
       y.finish(b, g, out.data());
     }
   });
+  y.finish_all(blocking);
 }
 
 /// Of the vectors for rows that the longest ones do not fit well; rows shorter than these would leave most lanes idle.
@@ -544,6 +555,7 @@ void correlate_by_tiles(const Conv2dShape& s, const Input& x, const Weight& weig
       y.finish(b, g, out.data());
     }
   });
+  y.finish_all(blocking);
 }
 
 /// What `out` makes of conv2d(x, w, bias).
@@ -1016,13 +1028,10 @@ void backward_weight(const Conv2dShape& s, const float* x, const Input& dy, floa
 void conv2d_by_planes(CpuFloat32& kernels, const Conv2dShape& s, const float* x, const float* w, const float* bias,
                       float* y, const std::function<void(int64_t)>& look) {
   const Conv2dMaxPool2dShape alone{.conv = s};
-  const bool large = s.P() * s.Q() > largest_plane;
-  convolve(s, x, w, bias, Output(kernels, alone, y, nullptr, large ? nullptr : &look));
-  if (!large) return;
-  parallel_for(s.N * s.K, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t plane = begin; plane < end; ++plane) look(plane);
-  });
+  convolve(s, x, w, bias, Output(kernels, alone, y, nullptr, &look));
 }
+
+bool conv2d_planes_fit(const Conv2dShape& s) { return s.K * s.P() * s.Q() <= cache_elements; }
 
 void conv2d_backward_weight_by_planes(const Conv2dShape& s, const float* x,
                                       const std::function<void(int64_t, float*)>& dy, float* dw, float* dbias) {

@@ -100,8 +100,11 @@ TEST_CASE("an undefined tensor is named by every op that gets it", "[arguments]"
   add("dropout", "x", [&] { dropout(none); });
   add("dropout2d", "x", [&] { dropout2d(none); });
   add("batch_norm2d", "x", [&] { batch_norm2d(none, c, c); });
-  for (const bool training : {false, true})
+  for (const bool training : {false, true}) {
     add("batch_norm2d", "x", [&, training] { batch_norm2d_max_pool2d(none, c, c, c, c, {.training = training}, 2); });
+    add("conv2d_batch_norm2d_max_pool2d", "x",
+        [&, training] { conv2d_batch_norm2d_max_pool2d(none, x, none, {}, c, c, c, c, {.training = training}, 2); });
+  }
   add("cross_entropy", "logits", [&] { cross_entropy(none, target); });
   add("cross_entropy", "target", [&] { cross_entropy(x, none); });
   add("mse_loss", "x", [&] { mse_loss(none, x); });
@@ -164,6 +167,8 @@ TEST_CASE("numbers that cannot be are refused before a random number is drawn", 
       const BatchNorm2dOptions options{.training = training, .momentum = momentum, .eps = eps};
       CHECK_THROWS_AS(batch_norm2d(images, c, c, {}, {}, options), Error);
       CHECK_THROWS_AS(batch_norm2d_max_pool2d(images, c, c, {}, {}, options, 2), Error);
+      CHECK_THROWS_AS(conv2d_batch_norm2d_max_pool2d(images, ones({3, 3, 1, 1}), {}, {}, c, c, {}, {}, options, 2),
+                      Error);
     }
   }
   CHECK(c.to_vector<double>() == std::vector<double>{1, 1, 1});

@@ -244,6 +244,10 @@ TEST_CASE("conv2d and pooling with sizes that overflow", "[hostile]") {
                 BatchNorm2dOptions training{.training = true};
                 return batch_norm2d_max_pool2d(x, {}, {}, {}, {}, training, big);
               }) != nothing);
+        CHECK(error([&] {
+                BatchNorm2dOptions training{.training = true};
+                return conv2d_batch_norm2d_max_pool2d(x, w, {}, {.padding = 1}, {}, {}, {}, {}, training, big);
+              }) != nothing);
       }
     }
     // Numbers beyond 32 bits that are right: a window that is nearly all padding, and strides across it.

@@ -250,9 +250,12 @@ TEMPLATE_TEST_CASE("conv2d_batch_norm2d_max_pool2d is what it stands for", "[con
   for_each_case(2, [](Random& random) {
     const int64_t N = random.integer(2, 7);
     const Conv2dShape first{.N = N, .C = 3, .H = 32, .W = 32, .K = 32, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
-        large{.N = 2, .C = 3, .H = 66, .W = 68, .K = 5, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};
+        large{.N = 2, .C = 3, .H = 66, .W = 68, .K = 5, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1},
+        deep{.N = 2, .C = 70, .H = 40, .W = 38, .K = 9, .R = 3, .S = 3, .pad_h = 1, .pad_w = 1};
     check_each<TestType>(random, {first, 2, 2, Activation::tanh}, check_with_batch_norm<TestType>);
     check_each<TestType>(random, {large, 2, 2, Activation::relu}, check_with_batch_norm<TestType>);
+    check_each<TestType>(random, {large, 20, 21, Activation::none}, check_with_batch_norm<TestType>);
+    check_each<TestType>(random, {deep, 2, 2, Activation::tanh}, check_with_batch_norm<TestType>);  // in several blocks
   });
 }
 
