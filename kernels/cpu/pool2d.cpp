@@ -1,6 +1,7 @@
 /// Pooling over planes, which the threads share. Forward reads x and writes y and the indices, 4 + 4 / RS + 8 / RS
 /// bytes to an input; backward reads the latter two and writes dx. Windows of 2 x 2 that neither overlap nor leave the
-/// plane, the common case, go by vectors of windows; all others window by window.
+/// plane, the common case, go by vectors of windows; so do the largest elements of any windows at strides of 1 or 2,
+/// but for those at the edges. All others go window by window.
 
 #include <tern/kernels/cpu/cpu.hpp>
 #include <tern/kernels/cpu/pool2d_plane.hpp>
@@ -82,6 +83,15 @@ HWY_INLINE hn::Vec<DI> load_places(DI di, const int64_t* from) {
   }
 }
 
+/// best and where it is, at, after a look at one more element of each window: NaN is larger than any number, the first
+/// of equals wins.
+template <bool want_index, class D, class DI>
+HWY_INLINE void take_larger(D, DI di, hn::Vec<D> value, hn::Vec<DI> where, hn::Vec<D>& best, hn::Vec<DI>& at) {
+  const auto keep = hn::Or(hn::Le(value, best), hn::IsNaN(best));
+  best = hn::IfThenElse(keep, best, value);
+  if constexpr (want_index) at = hn::IfThenElse(hn::RebindMask(di, keep), at, where);
+}
+
 /// y[q] and, if wanted, index[q] for the q in [0, Q) that fill whole vectors; returns how many. row is x's row 2 p, at
 /// `place`.
 template <bool want_index, class Index, class D>
@@ -97,12 +107,8 @@ HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, const float* row, int64_t 
     const auto at_below = lower<Index>(di, at, W);
     const auto one = hn::Set(di, 1);
 
-    // NaN is larger than any number, the first of equals wins.
-    const auto take = [&](hn::Vec<D> value, hn::Vec<decltype(di)> where) HWY_ATTR {
-      const auto keep = hn::Or(hn::Le(value, best), hn::IsNaN(best));
-      best = hn::IfThenElse(keep, best, value);
-      if constexpr (want_index) at = hn::IfThenElse(hn::RebindMask(di, keep), at, where);
-    };
+    const auto take = [&](hn::Vec<D> value, hn::Vec<decltype(di)> where)
+                          HWY_ATTR { take_larger<want_index>(d, di, value, where, best, at); };
     take(right, hn::Add(at, one));
     take(below, at_below);
     take(last, hn::Add(at_below, one));
@@ -110,6 +116,63 @@ HWY_INLINE int64_t max_row(D d, int64_t Q, int64_t W, const float* row, int64_t 
     if constexpr (want_index) store_places(di, at, index + q);
   }
   return q;
+}
+
+/// The windows [q, end) of one row of them, all their columns in the plane, at a stride of 1 or 2: unless they are less
+/// than a vector, the last of which lies over others where it does not fit. Returns the first that is left. At a stride
+/// of 2 a column's elements are loaded together with those between them, which are the next column's or the last one's.
+template <bool want_index, class D>
+HWY_INLINE int64_t max_inside_row(D d, const Pool2dShape& s, int64_t q, int64_t end, const PoolWindow<int64_t>& rows,
+                                  const float* x, float* y, int64_t* index) {
+  const hn::RebindToSigned<D> di;
+  const int64_t lanes = hn::Lanes(d), step = s.stride_w;
+  if (end - q < lanes) return q;
+  const auto windows = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(step)));  // places of their columns 0
+  for (;; q = std::min(q + lanes, end - lanes)) {
+    const int64_t left = q * step - s.pad_w, first = rows.begin * s.W + left;
+    auto best = hn::Zero(d);
+    auto at = hn::Zero(di);
+    const auto take = [&](int64_t place, hn::Vec<D> value) HWY_ATTR {
+      const auto where = hn::Add(windows, hn::Set(di, static_cast<int32_t>(place)));
+      if (place != first) return take_larger<want_index>(d, di, value, where, best, at);
+      best = value;
+      at = where;
+    };
+    for (int64_t h = rows.begin; h < rows.end; h += s.dilation_h) {
+      const int64_t row = h * s.W + left;
+      for (int64_t t = 0; t < s.S; ++t) {
+        const int64_t place = row + t * s.dilation_w;
+        const bool pair = s.dilation_w == 1 && t + 1 < s.S;
+        hn::Vec<D> even, odd;
+        if (step == 1) {
+          take(place, hn::LoadU(d, x + place));
+        } else if (t == 0 || pair) {
+          hn::LoadInterleaved2(d, x + place, even, odd);
+          take(place, even);
+          if (pair) take(place + 1, odd), ++t;
+        } else {
+          hn::LoadInterleaved2(d, x + place - 1, even, odd);
+          take(place, odd);
+        }
+      }
+    }
+    hn::StoreU(best, d, y + q);
+    if constexpr (want_index) store_places(di, at, index + q);
+    if (q + lanes == end) return end;
+  }
+}
+
+template <bool want_index>
+int64_t max_inside_rows(const Pool2dShape& s, int64_t q, int64_t end, const PoolWindow<int64_t>& rows, const float* x,
+                        float* y, int64_t* index) {
+  q = max_inside_row<want_index>(hn::ScalableTag<float>(), s, q, end, rows, x, y, index);
+  q = max_inside_row<want_index>(hn::CappedTag<float, 8>(), s, q, end, rows, x, y, index);
+  return max_inside_row<want_index>(hn::CappedTag<float, 4>(), s, q, end, rows, x, y, index);
+}
+int64_t max_inside(const Pool2dShape& s, int64_t q, int64_t end, const PoolWindow<int64_t>& rows, const float* x,
+                   float* y, int64_t* index) {
+  return index ? max_inside_rows<true>(s, q, end, rows, x, y, index)
+               : max_inside_rows<false>(s, q, end, rows, x, y, index);
 }
 
 /// The rows 2 p and 2 p + 1 of dx below the windows [0, Q) that fill whole vectors; returns how many.
@@ -190,6 +253,7 @@ HWY_AFTER_NAMESPACE();
 namespace tern::kernels {
 
 HWY_EXPORT(max_2x2);
+HWY_EXPORT(max_inside);
 HWY_EXPORT(max_2x2_picked);
 HWY_EXPORT(max_2x2_backward);
 HWY_EXPORT(max_2x2_picked_backward);
@@ -211,16 +275,30 @@ void for_each_plane(const Pool2dShape& s, const F& f) {
 
 void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, int64_t* indices) {
   if (is_2x2(s)) return HWY_DYNAMIC_DISPATCH(max_2x2)(s, x, y, indices);
-  for_each_window(s, [&](int64_t window, const Run& rows, const Run& columns) {
-    int64_t best = rows.begin * s.W + columns.begin;
-    for (int64_t h = rows.begin; h < rows.end; h += s.dilation_h) {
-      for (int64_t at = h * s.W + columns.begin; at < h * s.W + columns.end; at += s.dilation_w) {
-        if (x[at] > x[best] || (x[at] != x[at] && x[best] == x[best])) best = at;
+  const PoolAxis<int64_t> down = rows_of(s), across = columns_of(s);
+  // The windows [inside, end) have all their columns in the plane, and at a stride of 2 another one to the right of
+  // them or within them.
+  const bool by_vectors = !s.adaptive && s.stride_w <= 2 && s.H * s.W < (int64_t{1} << 31);
+  const int64_t inside = by_vectors ? (s.pad_w + s.stride_w - 1) / s.stride_w : across.out;
+  const int64_t room = s.W + s.pad_w - s.dilation_w * (s.S - 1) - (s.S == 1 ? s.stride_w : 1);
+  const int64_t end = room < 0 ? 0 : std::min(across.out, room / s.stride_w + 1);
+  const auto windows_inside = HWY_DYNAMIC_DISPATCH(max_inside);
+  for (int64_t p = 0; p < down.out; ++p, y += across.out, indices += indices ? across.out : 0) {
+    const Run rows = down.window(p);
+    for (int64_t q = 0; q < across.out; ++q) {
+      if (q == inside) q = windows_inside(s, q, end, rows, x, y, indices);
+      if (q == across.out) break;
+      const Run columns = across.window(q);
+      int64_t best = rows.begin * s.W + columns.begin;
+      for (int64_t h = rows.begin; h < rows.end; h += s.dilation_h) {
+        for (int64_t at = h * s.W + columns.begin; at < h * s.W + columns.end; at += s.dilation_w) {
+          if (x[at] > x[best] || (x[at] != x[at] && x[best] == x[best])) best = at;
+        }
       }
+      y[q] = x[best];
+      if (indices) indices[q] = best;
     }
-    y[window] = x[best];
-    if (indices) indices[window] = best;
-  });
+  }
 }
 
 void max_pool2d_plane(const Pool2dShape& s, const float* x, float* y, uint8_t* picked) {

@@ -237,15 +237,26 @@ TEST_CASE("every instruction set is as the reference", "[cpu]") {
         const auto i = std::ranges::mismatch(got, want, agree).in1 - got.begin();
         if (i < n) FAIL_CHECK(unary.name << "(" << special[i] << "), element " << i << ": " << got[i]);
       }
-      const Pool2dShape p{.N = c.N, .C = c.C, .H = c.H, .W = c.W, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
-      std::vector<std::int64_t> at(p.N * p.C * p.P() * p.Q()), want_at(at);
-      std::vector<float> y(at.size(), 7), want(at.size()), dx(n, 7), want_dx(n);
-      cpu_backend().floating(float{}).max_pool2d(p, special.data(), y.data(), at.data());
-      reference_backend().floating(float{}).max_pool2d(p, special.data(), want.data(), want_at.data());
-      CHECK(at == want_at);
-      cpu_backend().floating(float{}).max_pool2d_backward(p, at.data(), x.data(), dx.data());
-      reference_backend().floating(float{}).max_pool2d_backward(p, at.data(), x.data(), want_dx.data());
-      CHECK(dx == want_dx);
+      Pool2dShape p{.N = c.N, .C = c.C, .H = c.H, .W = c.W, .R = 2, .S = 2, .stride_h = 2, .stride_w = 2};
+      for (const bool plain : {true, false}) {
+        if (!plain) {
+          p.R = random.integer(1, std::min<std::int64_t>(3, p.H));
+          p.S = random.integer(1, std::min<std::int64_t>(3, p.W));
+          p.stride_w = random.integer(1, 2);
+          p.pad_h = random.integer(0, p.R / 2);
+          p.pad_w = random.integer(0, p.S / 2);
+        }
+        CAPTURE(p);
+        std::vector<std::int64_t> at(p.N * p.C * p.P() * p.Q()), want_at(at);
+        std::vector<float> y(at.size(), 7), want(at.size()), dx(n, 7), want_dx(n);
+        cpu_backend().floating(float{}).max_pool2d(p, special.data(), y.data(), at.data());
+        reference_backend().floating(float{}).max_pool2d(p, special.data(), want.data(), want_at.data());
+        CHECK(at == want_at);
+        if (!plain) continue;
+        cpu_backend().floating(float{}).max_pool2d_backward(p, at.data(), x.data(), dx.data());
+        reference_backend().floating(float{}).max_pool2d_backward(p, at.data(), x.data(), want_dx.data());
+        CHECK(dx == want_dx);
+      }
     });
   });
 }
