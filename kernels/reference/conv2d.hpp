@@ -78,7 +78,7 @@ void ReferenceFloat<T>::conv2d_max_pool2d(const Conv2dMaxPool2dShape& s, const T
   std::vector<T> convolved(s.conv.N * s.conv.K * H * W);
   std::vector<int64_t> indices(windows);
   conv2d(s.conv, x, w, bias, convolved.data());
-  max_pool2d({s.conv.N, s.conv.K, H, W, s.R, s.S, s.R, s.S}, convolved.data(), y, indices.data());
+  max_pool2d(s.pool(), convolved.data(), y, indices.data());
   for (int64_t i = 0; picked && i < windows; ++i) {
     const int64_t h = indices[i] / W, at = indices[i] % W, p = i / Q % s.P(), q = i % Q;
     picked[i] = static_cast<uint8_t>((h - p * s.R) * s.S + at - q * s.S);

@@ -558,20 +558,12 @@ const std::vector<Op>& ops() {
       {"detach", [](P p) { return p.a().detach(); }},
       {"to float32", [](P p) { return p.a().to(DType::float32); }},
       {"to float64", [](P p) { return p.a().to(DType::float64); }},
-      {"add_",
-       [](P p) {
-         return p.itself().add_(p.other(), p.random.pick({1.0, -0.5}));
-       },
-       0, false, true},
+      {"add_", [](P p) { return p.itself().add_(p.other(), p.random.pick({1.0, -0.5})); }, 0, false, true},
       {"sub_", [](P p) { return p.itself().sub_(p.other()); }, 0, false, true},
       {"mul_", [](P p) { return p.itself().mul_(p.other()); }, 0, false, true},
       {"div_", [](P p) { return p.itself().div_(p.other()); }, 0, false, true},
       {"copy_", [](P p) { return p.itself().copy_(p.other()); }, 0, false, true},
-      {"fill_",
-       [](P p) {
-         return p.itself().fill_(p.random.pick({0.0, 1.0}));
-       },
-       0, false, true},
+      {"fill_", [](P p) { return p.itself().fill_(p.random.pick({0.0, 1.0})); }, 0, false, true},
   };
   return table;
 }

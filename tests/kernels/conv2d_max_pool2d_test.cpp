@@ -18,7 +18,7 @@ struct Pooled {
 
   Pooled(Random& random, const Conv2dMaxPool2dShape& shape)
       : s(shape),
-        pool{s.conv.N, s.conv.K, s.conv.P(), s.conv.Q(), s.R, s.S, s.R, s.S},
+        pool(s.pool()),
         x_dims{s.conv.N, s.conv.C, s.conv.H, s.conv.W},
         w_dims{s.conv.K, s.conv.C / s.conv.groups, s.conv.R, s.conv.S},
         y_dims{s.conv.N, s.conv.K, s.P(), s.Q()},
